@@ -231,6 +231,7 @@ fn endpoint(id: WorkloadId, node: &str, n: usize, labels: BTreeMap<String, Strin
         spoofing: Vec::new(),
         ingress_limits: Limits::default(),
         egress_limits: Limits::default(),
+        host_ports: Vec::new(),
         unsupported_qos: Default::default(),
     })))
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use tortie_agent::{ForeignTables, LocalFacts};
 use tortie_explain::reach::Reach;
-use tortie_explain::{Answer, Hop, OtherPrograms, PossiblePath};
+use tortie_explain::{Answer, Hop, OtherPrograms, PossiblePath, TranslatedBy};
+use tortie_policy::packet::Packet;
 use tortie_verify::foreign_tables::{Effect, effect};
 
 /// Adds to an answer what other programs do with the packet on this machine, or why that was not looked at.
@@ -103,6 +104,21 @@ struct Found {
     translates: Option<String>,
 }
 
+/// What to say of a packet that a portmap plugin is assumed to translate, where no table of this machine does. None where one does, or
+/// may.
+fn no_port_map(tables: &ForeignTables, local_facts: &LocalFacts, hop: &Hop) -> Option<String> {
+    let packet = Packet { translated: None, ..hop.packet.clone() };
+    let translates = |table| match effect(table, &local_facts.host(), local_facts.machine.as_ref(), &packet) {
+        Effect::Nothing | Effect::Drops(_) => false,
+        Effect::Translates { .. } => true,
+        Effect::Unclear { may_translate, .. } => may_translate.is_some(),
+    };
+    let is_known = tables.unread.is_empty() && tables.legacy.is_empty();
+    (is_known && !tables.tables.iter().any(translates)).then(|| {
+        "no table on this machine translates it, so the portmap plugin that is assumed has not done it (--dnat none)".to_owned()
+    })
+}
+
 fn found(tables: &ForeignTables, local_facts: &LocalFacts, hops: &[Hop]) -> Found {
     let mut found = Found::default();
     let host = local_facts.host();
@@ -144,6 +160,8 @@ fn found(tables: &ForeignTables, local_facts: &LocalFacts, hops: &[Hop]) -> Foun
         }
         found.notes.extend(said);
     }
+    let assumed = hops.iter().filter(|hop| matches!(hop.translated_by, Some(TranslatedBy::HostPort(_))));
+    found.notes.extend(assumed.filter_map(|hop| no_port_map(tables, local_facts, hop)).next());
     for (table, why) in &tables.unread {
         found.notes.push(format!("table {table} of another program was not looked into: {why}"));
     }

@@ -4,8 +4,10 @@ mod json;
 
 use std::fmt::Write as _;
 
-use tortie_eval::{DefaultDecision, List, Subject, failsafe_list};
-use tortie_policy::{Direction, Failsafe, HostEndpoint, Interface, Policy, Settings, Snapshot, WorkloadEndpoint};
+use tortie_eval::{DefaultDecision, List, Subject, failsafe_list, protocol_name};
+use tortie_policy::{
+    Direction, Failsafe, HostEndpoint, HostPort, Interface, Policy, Settings, Snapshot, WorkloadEndpoint,
+};
 
 use crate::counts::Counts;
 use crate::placement;
@@ -56,6 +58,10 @@ pub fn workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint, counts: &Count
     };
     let addresses: Vec<String> = endpoint.addresses.iter().map(ToString::to_string).collect();
     describe(&mut text, &subject, &addresses);
+    if !endpoint.host_ports.is_empty() {
+        let ports: Vec<String> = endpoint.host_ports.iter().map(host_port).collect();
+        let _ = writeln!(text, "  hostPorts: {}", ports.join(", "));
+    }
     if let Some(why) = placement::workload_not_in_force(snapshot, endpoint) {
         let _ = writeln!(text, "  NOT IN FORCE: {why}");
     }
@@ -63,6 +69,12 @@ pub fn workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint, counts: &Count
         section(&mut text, snapshot, settings, &subject, ("", List::Normal, direction), counts);
     }
     text
+}
+
+/// `tcp/8080 at 192.0.2.1 leads to 80`.
+fn host_port(port: &HostPort) -> String {
+    let at = port.address.map_or_else(String::new, |address| format!(" at {address}"));
+    format!("{}/{}{at} leads to {}", protocol_name(port.protocol.number()), port.port, port.to)
 }
 
 fn describe(text: &mut String, subject: &Subject, addresses: &[String]) {

@@ -46,7 +46,7 @@ pub(crate) fn look_for_named(
     question: &Question,
     [from, to]: [Option<&str>; 2],
 ) -> Result<(), AskError> {
-    let behind = question.dnat.map(|(address, _)| topology.at(address));
+    let behind = question.dnat.address().map(|address| topology.at(address));
     let of_end = [from, behind.as_ref().map_or(to, Location::node)];
     let passed = question.node.as_deref().filter(|node| !of_end.contains(&Some(*node)));
     for (name, node) in [(&question.in_interface, passed.or(to)), (&question.out_interface, passed.or(from))] {

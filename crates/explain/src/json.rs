@@ -8,6 +8,7 @@ use tortie_policy::{Family, Snapshot};
 use crate::reach::{Addresses, Outcome as Becomes, Part, Reach, Reason};
 use crate::text::verdict_line;
 use crate::trace::{Answer, Hop};
+use crate::translation::TranslatedBy;
 
 /// The answer, with every step.
 pub fn render(snapshot: &Snapshot, answer: &Answer) -> Value {
@@ -127,7 +128,9 @@ fn hop(hop: &Hop) -> Value {
         "node": hop.host.node,
         "packet": shown,
         "interfaces": path,
-        "translated": packet.translated.map(|(address, port)| json!({ "address": address, "port": port })),
+        "translated": packet.translated.map(|(address, port)| {
+            json!({ "address": address, "port": port, "by": hop.translated_by.as_ref().map(TranslatedBy::text) })
+        }),
         "allowed": hop.verdict.allowed,
         "dropped": hop.dropped,
         "rejected": hop.verdict.rejected,

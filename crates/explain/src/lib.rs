@@ -49,6 +49,7 @@ pub mod text;
 pub mod tier;
 mod topology;
 mod trace;
+mod translation;
 mod unknown_addresses;
 mod unreachable;
 
@@ -59,3 +60,4 @@ pub use question::{AskError, EndSpec, Question, State, TrafficSpec};
 pub use staged::enforce_staged;
 pub use topology::{Location, Topology};
 pub use trace::{Answer, Hop, OtherPrograms, PossiblePath, trace};
+pub use translation::{Dnat, TranslatedBy};

@@ -97,7 +97,7 @@ pub(crate) fn copies(topology: &Topology<'_>, snapshot: &Snapshot, answers: &[(V
             packet.conntrack = Conntrack::Untracked;
         }
         let verdict = judge(snapshot, &hop.host, &packet);
-        let copy = Hop { host: hop.host.clone(), packet, verdict, dropped: None };
+        let copy = Hop { host: hop.host.clone(), packet, verdict, dropped: None, translated_by: None };
         let decided = hops_decided_by(snapshot, std::slice::from_ref(&copy));
         let note = format!("its copy for who listens on {} itself, at {interface}: {decided}", hop.host.node);
         if !notes.contains(&note) {

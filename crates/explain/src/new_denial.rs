@@ -191,7 +191,7 @@ fn judged(
     let judge_one = |path| {
         let packet = Packet { path, ..packet.clone() };
         let verdict: Verdict = judge(snapshot, host, &packet);
-        let hop = Hop { host: host.clone(), packet, verdict, dropped: None };
+        let hop = Hop { host: host.clone(), packet, verdict, dropped: None, translated_by: None };
         let by = (!hop.verdict.allowed).then(|| reason(snapshot, std::slice::from_ref(&hop)));
         (hop, by)
     };

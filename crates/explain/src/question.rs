@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use crate::translation::Dnat;
 use tortie_net::{IpNet, Protocol, parse_address, parse_cidr};
 
 /// Why a question cannot be answered, and what to write instead.
@@ -342,8 +343,8 @@ pub struct Question {
     pub out_interface: Option<String>,
     /// The source port; any high one otherwise.
     pub source_port: Option<u16>,
-    /// A translation of the destination that is not ours.
-    pub dnat: Option<(IpAddr, Option<u16>)>,
+    /// Translations of the destination that are not ours.
+    pub dnat: Dnat,
     /// What connection tracking says.
     pub state: State,
 }
@@ -359,7 +360,7 @@ impl Question {
             in_interface: None,
             out_interface: None,
             source_port: None,
-            dnat: None,
+            dnat: Dnat::default(),
             state: State::New,
         }
     }

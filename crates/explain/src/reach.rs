@@ -664,10 +664,10 @@ pub fn named(topology: &Topology<'_>, question: &Question, what: &TrafficSpec) -
     if question.to.is_many() {
         return Err(AskError("a port's name is that of one target: write the protocol and number".to_owned()));
     }
-    let to = question.dnat.map_or_else(
-        || topology.find(&question.to, question.node.as_deref()),
-        |(address, _)| Ok(topology.at(address)),
-    )?;
+    let to = question
+        .dnat
+        .address()
+        .map_or_else(|| topology.find(&question.to, question.node.as_deref()), |address| Ok(topology.at(address)))?;
     let (protocol, transport) = transport(topology, what, None, &to, true)?;
     match (transport, Protocol::from_number(protocol)) {
         (Transport::Ports { destination, .. }, Ok(protocol)) => Ok(TrafficSpec::Port(protocol, destination)),

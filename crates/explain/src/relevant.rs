@@ -13,9 +13,11 @@ use tortie_policy::{
     Direction, Family, HostEndpoint, Interface, Labels, PolicyId, Profile, Settings, Snapshot, WorkloadEndpoint,
 };
 
+use crate::fault;
 use crate::owners::Owner;
 use crate::question::Question;
 use crate::topology::{Location, Topology};
+use crate::translation::{Dnat, host_ports};
 
 /// One end of a question, resolved.
 #[derive(Clone, Debug)]
@@ -128,19 +130,25 @@ impl<'q, 'w, 'a> Relevance<'q, 'w, 'a> {
     }
 
     /// No condition on the packets between two ends.
-    pub(crate) fn no_conditions(&self, [from, to]: [&End; 2]) -> Conditions<'a> {
-        let translated = self.question.dnat.iter().map(|(address, _)| address);
+    pub(crate) fn no_conditions(&self, ends: [&End; 2]) -> Conditions<'a> {
+        self.none_translated_to(ends, &[])
+    }
+
+    /// The same, of packets that `hostPort` of these pods may lead to them.
+    fn none_translated_to(&self, [from, to]: [&End; 2], pods: &[&WorkloadEndpoint]) -> Conditions<'a> {
+        let addresses = pods.iter().flat_map(|pod| pod.addresses.iter().copied());
+        let translated: Vec<IpAddr> = self.question.dnat.address().into_iter().chain(addresses).collect();
         self.none.again(Domain {
             source: from.addresses(),
             destination: to.addresses(),
-            translated: AddressSet::of(translated),
+            translated: AddressSet::of(&translated),
             source_ports: self.question.source_port.map_or(Ranges::span(0u16, u16::MAX), Ranges::one),
         })
     }
 
     /// The conditions that the packets between two ends may meet.
     pub(crate) fn conditions(&self, [from, to]: [&End; 2]) -> Conditions<'a> {
-        let behind = self.question.dnat.map(|(address, _)| self.topology.at(address));
+        let behind = self.question.dnat.address().map(|address| self.topology.at(address));
         let node = self.question.node.as_deref();
         let mut relevant = Relevant::new(self);
         for (end, direction) in [(from, Direction::Egress), (to, Direction::Ingress)] {
@@ -157,20 +165,25 @@ impl<'q, 'w, 'a> Relevance<'q, 'w, 'a> {
                 relevant.sharing(endpoint);
             }
         }
-        let mut conditions = self.no_conditions([from, to]);
+        let directions = [(from, Direction::Egress), (to, Direction::Ingress)];
+        let groups = directions.map(|(end, direction)| relevant.groups(end, direction));
+        let pods = relevant.host_ports(to);
+        let mut conditions = self.none_translated_to([from, to], &pods);
+        for pod in &pods {
+            if !fault("host-port-policies") {
+                relevant.sharing(pod);
+            }
+            add_host_ports(&mut conditions, pod);
+        }
         if let End::OneOf { location: Location::Workload(endpoint), .. } = from {
             // Which of the endpoints of an interface judges it is not found out here.
             self.at_interface(endpoint).iter().for_each(|one| conditions.add_source_check(one));
         }
-        for (end, direction) in [(from, Direction::Egress), (to, Direction::Ingress)] {
-            for group in relevant.groups(end, direction) {
-                match direction {
-                    Direction::Egress => conditions.add_source(&group),
-                    Direction::Ingress => conditions.add_destination(&group),
-                }
-            }
-        }
-        relevant.host_endpoints(self.crossed_interfaces([from, to]));
+        let [sources, destinations] = groups;
+        sources.iter().for_each(|group| conditions.add_source(group));
+        destinations.iter().for_each(|group| conditions.add_destination(group));
+        let crossed = self.crossed_interfaces([from, to]).filter(|_| pods.is_empty());
+        relevant.host_endpoints(crossed);
         relevant.named_interfaces();
         relevant.add(&mut conditions);
         conditions
@@ -179,9 +192,10 @@ impl<'q, 'w, 'a> Relevance<'q, 'w, 'a> {
     /// The interfaces of the target's node at which its host endpoints may judge the packets of a question, by their names; none
     /// if it may be any.
     fn crossed_interfaces(&self, [from, to]: [&End; 2]) -> Option<(String, Vec<String>)> {
-        let Question { dnat: None, node: None, in_interface: None, out_interface: None, .. } = self.question else {
+        let Question { node: None, in_interface: None, out_interface: None, .. } = self.question else { return None };
+        if self.question.dnat.address().is_some() {
             return None;
-        };
+        }
         let (End::Single(Location::Process { node, interface: Some(interface), .. })
         | End::OneOf { location: Location::Process { node, interface: Some(interface), .. }, .. }) = to
         else {
@@ -261,6 +275,17 @@ impl<'q, 'w, 'a> Relevance<'q, 'w, 'a> {
     }
 }
 
+/// Tells the packets that `hostPort` of a pod leads to it from all others.
+fn add_host_ports(conditions: &mut Conditions<'_>, pod: &WorkloadEndpoint) {
+    for family in [Family::V4, Family::V6] {
+        for port in host_ports(pod, family).filter(|_| !fault("host-ports-undivided")) {
+            conditions.add_destination_port(family, port.protocol.number(), port.port);
+        }
+    }
+    let specific = pod.host_ports.iter().filter_map(|port| port.address).filter(|address| !address.is_unspecified());
+    specific.for_each(|address| conditions.add_destination(&AddressSet::of([&address])));
+}
+
 const BOTH: [Direction; 2] = [Direction::Ingress, Direction::Egress];
 
 /// Policies and profiles.
@@ -277,6 +302,8 @@ struct Relevant<'r, 'q, 'w, 'a> {
     nodes: BTreeSet<(String, Direction)>,
     policies: BTreeSet<(PolicyId, Direction)>,
     profiles: BTreeSet<(String, Direction)>,
+    /// The nodes to which packets go, of an end that is many addresses.
+    receivers: BTreeSet<String>,
 }
 
 /// What packets from or to an address have in common with those of other addresses: the node, the policies and the profiles
@@ -295,7 +322,13 @@ enum AddressGroup {
 
 impl<'r, 'q, 'w, 'a> Relevant<'r, 'q, 'w, 'a> {
     fn new(of: &'r Relevance<'q, 'w, 'a>) -> Self {
-        Self { of, nodes: BTreeSet::new(), policies: BTreeSet::new(), profiles: BTreeSet::new() }
+        Self {
+            of,
+            nodes: BTreeSet::new(),
+            policies: BTreeSet::new(),
+            profiles: BTreeSet::new(),
+            receivers: BTreeSet::new(),
+        }
     }
 
     /// Notes an endpoint's policies and profiles.
@@ -315,6 +348,28 @@ impl<'r, 'q, 'w, 'a> Relevant<'r, 'q, 'w, 'a> {
         let sharing = of.at_interface(endpoint);
         let policies = sharing.iter().map(|one| self.subject(&Subject::workload(of.snapshot, one)));
         (policies.last().unwrap_or_default(), sharing.len() == 1)
+    }
+
+    /// The pods to which `hostPort` leads packets to an end. These pass their nodes in both directions.
+    fn host_ports(&mut self, to: &End) -> Vec<&'w WorkloadEndpoint> {
+        if self.of.question.dnat != Dnat::HostPorts {
+            return Vec::new();
+        }
+        let nodes: BTreeSet<String> = match to {
+            End::Single(Location::Process { node, .. })
+            | End::OneOf { location: Location::Process { node, .. }, .. } => BTreeSet::from([node.clone()]),
+            End::Many(_) => std::mem::take(&mut self.receivers),
+            End::Single(_) | End::OneOf { .. } => BTreeSet::new(),
+        };
+        let mut pods = Vec::new();
+        for node in nodes {
+            let of_node = self.of.topology.host_ports(&node);
+            if !of_node.is_empty() {
+                pods.extend(of_node);
+                self.nodes.extend(BOTH.map(|direction| (node.clone(), direction)));
+            }
+        }
+        pods
     }
 
     /// Every host endpoint of a node that packets may pass; of one node perhaps only those of some interfaces.
@@ -374,6 +429,9 @@ impl<'r, 'q, 'w, 'a> Relevant<'r, 'q, 'w, 'a> {
         for group in groups.keys() {
             if let AddressGroup::Node(node) = group {
                 self.nodes.insert((node.clone(), direction));
+                if direction == Direction::Ingress {
+                    self.receivers.insert(node.clone());
+                }
             }
         }
         groups.into_values().map(|group| AddressSet::of(&group)).collect()

@@ -12,6 +12,7 @@ use tortie_policy::{Action, Direction, EndpointId, Interface, Settings, Snapshot
 use crate::interfaces::ASSUMED;
 use crate::topology::{Location, is_unknown};
 use crate::trace::{Answer, Hop};
+use crate::translation::TranslatedBy;
 
 /// Width of the column that says what is asked.
 const LABEL: usize = 28;
@@ -63,12 +64,13 @@ fn translation_after(hop: &Hop) -> Option<usize> {
 fn translation_text(text: &mut String, hop: &Hop, number: &mut usize) {
     let Some((address, port)) = hop.packet.translated else { return };
     *number += 1;
+    let by = hop.translated_by.as_ref().map_or("the question", TranslatedBy::text);
     let to = port.map_or_else(|| address.to_string(), |port| with_port(address, port));
     let only = port.map_or_else(|| address.to_string(), |port| format!(":{port}"));
     let _ = writeln!(text, "{} · translation", hop.host.node);
     let _ = writeln!(
         text,
-        "{number:>2} {:<LABEL$} to {to}, as --dnat says; from here only {only} can match",
+        "{number:>2} {:<LABEL$} to {to}, as {by} says; from here only {only} can match",
         "another program"
     );
 }

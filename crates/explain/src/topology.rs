@@ -106,6 +106,8 @@ pub struct Topology<'a> {
     local_nets: Vec<(String, IpNet)>,
     /// Who has which address; made when it is first asked for.
     owners: OnceCell<BTreeMap<IpAddr, Owner<'a>>>,
+    /// The pods of each node that have a `hostPort`; made when they are first asked for.
+    host_ports: OnceCell<HashMap<&'a str, Vec<&'a WorkloadEndpoint>>>,
     /// The host endpoints of each node, by name; made when they are first asked for.
     host_endpoints: OnceCell<HashMap<&'a str, Vec<&'a HostEndpoint>>>,
 }
@@ -119,6 +121,7 @@ impl<'a> Topology<'a> {
             machines: BTreeMap::new(),
             local_nets: Vec::new(),
             owners: OnceCell::new(),
+            host_ports: OnceCell::new(),
             host_endpoints: OnceCell::new(),
         }
     }
@@ -305,6 +308,18 @@ impl<'a> Topology<'a> {
             names.push(ANOTHER.to_owned());
         }
         names
+    }
+
+    /// The pods of a node that have a `hostPort`, by namespace and name.
+    pub(crate) fn host_ports(&self, node: &str) -> &[&'a WorkloadEndpoint] {
+        let by_node = self.host_ports.get_or_init(|| {
+            let mut by_node: HashMap<&str, Vec<&WorkloadEndpoint>> = HashMap::new();
+            for endpoint in self.snapshot.workload_endpoints.values().filter(|one| !one.host_ports.is_empty()) {
+                by_node.entry(&endpoint.node).or_default().push(endpoint);
+            }
+            by_node
+        });
+        by_node.get(node).map_or(&[], Vec::as_slice)
     }
 
     fn host_endpoints(&self, node: &str) -> impl Iterator<Item = &'a HostEndpoint> {
@@ -587,6 +602,7 @@ impl<'a> Topology<'a> {
             labels,
             profiles,
             ports: Vec::new(),
+            host_ports: Vec::new(),
             mac: String::new(),
             spoofing: Vec::new(),
             ingress_limits: Limits::default(),

@@ -16,6 +16,7 @@ use crate::question::{AskError, EndSpec, Question, State, TrafficSpec, similar_s
 use crate::several_addresses::{self, Case};
 use crate::text::hops_decided_by;
 use crate::topology::{ANOTHER, Location, Topology};
+use crate::translation::{self, TranslatedBy, Translation};
 use crate::{alike_interfaces, interfaces, multicast, not_asked, placement, reach, unreachable};
 
 /// So many interfaces are named.
@@ -37,13 +38,15 @@ pub struct Hop {
     pub verdict: Verdict,
     /// Why the node drops the packet before any policy, so that the verdict is of nobody.
     pub dropped: Option<String>,
+    /// What says that the packet is translated, where it is.
+    pub translated_by: Option<TranslatedBy>,
 }
 
 impl Hop {
     /// A packet that a node drops before any policy.
     fn dropped(host: Host, packet: Packet, why: &str) -> Self {
         let verdict = Verdict { allowed: false, rejected: false, untracked: false, path: Vec::new() };
-        Self { host, packet, verdict, dropped: Some(why.to_owned()) }
+        Self { host, packet, verdict, dropped: Some(why.to_owned()), translated_by: None }
     }
 
     /// Whether it is of a connection on this node. Nothing else is translated.
@@ -355,7 +358,7 @@ struct Route {
     /// The node that drops the packet since nothing leads on, and why.
     dropped: Option<(String, String)>,
     packet: Packet,
-    translation: Option<(IpAddr, Option<u16>)>,
+    translation: Option<Translation>,
 }
 
 impl Route {
@@ -369,18 +372,22 @@ impl Route {
     ) -> Result<Route, AskError> {
         assumed.extend([&question.from, &question.to].into_iter().filter_map(|end| topology.assumed_address(end)));
         let (source, destination) = addresses(from, to, &question.what)?;
-        let end = question.dnat.map_or_else(|| to.clone(), |(address, _)| topology.at(address));
+        let named = question.dnat.address().map(|address| topology.at(address));
+        let named = named.as_ref().unwrap_or(to);
+        let (protocol, transport) =
+            transport(topology, &question.what, question.source_port, named, destination.is_ipv4())?;
+        let translation = translation::find(topology, question, to, destination, (protocol, transport), assumed);
+        let end = translation.as_ref().map_or_else(|| to.clone(), |translation| topology.at(translation.to.0));
         let family = Family::of(destination);
-        let Nodes { nodes, passed, translator } = Nodes::new(topology, question, [from, to, &end], family, assumed)?;
+        let ends = [from, to, &end];
+        let Nodes { nodes, passed, translator } =
+            Nodes::new(topology, question, ends, translation.is_some(), family, assumed)?;
         notes.extend(passed.iter().filter(|_| nodes.len() > 1).map(|passed| {
             let with_reason =
                 |node: &String| if node == passed { format!("{node} (as --node says)") } else { node.clone() };
             let all: Vec<String> = nodes.iter().map(with_reason).collect();
             format!("the packet passes {}", all.join(", then "))
         }));
-        let named = question.dnat.map_or(to, |_| &end);
-        let (protocol, transport) =
-            transport(topology, &question.what, question.source_port, named, destination.is_ipv4())?;
         notes.extend(multicast::source_note(topology, source));
         if needs_hop_limit_255(protocol, transport) {
             notes.push(format!("{ASSUMED}{DISCOVERY_NOTE}"));
@@ -412,7 +419,7 @@ impl Route {
             dropped: None,
             end,
             packet,
-            translation: question.dnat,
+            translation,
             nodes,
         };
         route.passes_by = unreachable::passes_by(topology, &route.end, notes);
@@ -546,10 +553,11 @@ impl Route {
                 None => Ok(vec![name.clone()]),
             };
         }
-        let translated = self.translation.filter(|_| self.translator.is_some_and(|translator| translator <= index));
+        let translated = self.translation.as_ref();
+        let translated = translated.filter(|_| self.translator.is_some_and(|translator| translator <= index));
         let peer = match translated {
             _ if entering => self.packet.source,
-            Some((address, _)) => address,
+            Some(translation) => translation.to.0,
             None => self.packet.destination,
         };
         let Some(machine) = topology.machine(node) else { return Ok(self.candidates(topology, node, entering)) };
@@ -665,7 +673,9 @@ impl Route {
                 hops.push(Hop::dropped(host, packet, why));
                 return hops;
             }
-            packet.translated = self.translation.filter(|_| self.translator == Some(index));
+            let translation = self.translation.as_ref().filter(|_| self.translator == Some(index));
+            packet.translated = translation.map(|translation| translation.to);
+            let translated_by = translation.map(|translation| translation.by.clone());
             packet.translated_interface = exit.clone();
             let crossings = match (entry, exit) {
                 (Some(interface), None) => vec![PacketPath::Input { interface }],
@@ -681,7 +691,8 @@ impl Route {
                 packet.path = path;
                 let verdict = judge(snapshot, &host, &packet);
                 let allowed = verdict.allowed;
-                let hop = Hop { host: host.clone(), packet: packet.clone(), verdict, dropped: None };
+                let translated_by = translated_by.clone();
+                let hop = Hop { host: host.clone(), packet: packet.clone(), verdict, dropped: None, translated_by };
                 tracked &= hop.is_tracked();
                 hops.push(hop);
                 if !allowed {
@@ -715,13 +726,14 @@ impl Nodes {
         topology: &Topology<'_>,
         question: &Question,
         [from, to, end]: [&Location; 3],
+        is_translated: bool,
         family: Family,
         assumed: &mut Vec<String>,
     ) -> Result<Nodes, AskError> {
         let named = question.node.as_deref();
         // The target's node is passed where it translates the packet to another's.
         let is_of_end = |node: &&str| [from.node(), end.node()].contains(&Some(node));
-        let translator = to.node().or(from.node()).or(named).or(end.node()).filter(|_| question.dnat.is_some());
+        let translator = to.node().or(from.node()).or(named).or(end.node()).filter(|_| is_translated);
         let others = translator.filter(|node| Some(*node) != from.node());
         // What the ends of one node exchange does not leave it.
         let stays = from.node().is_some() && from.node() == end.node() && others.is_none();

@@ -6,8 +6,8 @@ mod common;
 
 use common::question;
 use tortie_explain::{
-    Counts, EndSpec, Question, State, Topology, TrafficSpec, endpoint, enforce_staged, json, placement, policy, reach,
-    reach::reach, set, text, tier, trace,
+    Counts, Dnat, EndSpec, Question, State, Topology, TrafficSpec, endpoint, enforce_staged, json, placement, policy,
+    reach, reach::reach, set, text, tier, trace,
 };
 use tortie_policy::Snapshot;
 use tortie_policy::machine::{Machine, Port, RouteKind};
@@ -68,7 +68,7 @@ fn a_profile_allows_what_no_policy_of_that_direction_selects() {
 fn a_translated_packet_is_judged_by_its_new_port_from_there_on() {
     let snapshot = world("two-nodes");
     let question = Question {
-        dnat: Some(("10.65.1.4".parse().unwrap(), Some(8080))),
+        dnat: Dnat::To("10.65.1.4".parse().unwrap(), Some(8080)),
         ..question("pod/default/shop", "192.0.2.12", "tcp/30080")
     };
     insta::assert_snapshot!(answer(&snapshot, &question));
@@ -244,7 +244,7 @@ fn the_routes_of_the_machine_tell_where_a_packet_enters_and_leaves() {
 fn a_translation_to_a_container_is_a_step_and_does_not_change_where_the_packet_enters() {
     let snapshot = world_with("bare-metal", SECOND_INTERFACE);
     let asked = Question {
-        dnat: Some(("172.17.0.2".parse().unwrap(), Some(5000))),
+        dnat: Dnat::To("172.17.0.2".parse().unwrap(), Some(5000)),
         ..question("203.0.113.9", "hep/web1-eth0", "tcp/80")
     };
     insta::assert_snapshot!(told_there(&snapshot, &asked, |_| ()));
@@ -464,7 +464,7 @@ fn the_json_has_exactly_the_documented_fields() {
     // What several interfaces and a translation add.
     let snapshot = world_with("bare-metal", SECOND_INTERFACE);
     let translated = Question {
-        dnat: Some(("192.0.2.11".parse().unwrap(), Some(81))),
+        dnat: Dnat::To("192.0.2.11".parse().unwrap(), Some(81)),
         ..question("203.0.113.9", "node/web1", "tcp/80")
     };
     let answer = trace(&Topology::new(&snapshot), &translated).unwrap();

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use tortie_eval::decide;
 use tortie_explain::claim::{check, parse};
 use tortie_explain::reach::{Outcome, reach};
-use tortie_explain::{Answer, EndSpec, Question, Topology, text, trace};
+use tortie_explain::{Answer, Dnat, EndSpec, Question, Topology, text, trace};
 use tortie_policy::Snapshot;
 use tortie_policy::machine::{Machine, RouteKind};
 use tortie_policy::packet::{Host, Packet, PacketPath};
@@ -190,7 +190,7 @@ fn the_target_s_node_translates_else_the_source_s_else_the_named_one() {
     let snapshot = manifests::snapshot(WORLD);
     let topology = told(&snapshot);
     let translated = |from: &str, to: &str, behind: &str| Question {
-        dnat: Some((behind.parse().unwrap(), None)),
+        dnat: Dnat::To(behind.parse().unwrap(), None),
         ..question(from, to, "tcp/81")
     };
     let (h1, h2, gw, outside) = ("10.0.1.1", "10.0.2.1", "10.0.1.254", "10.0.2.9");
@@ -220,7 +220,7 @@ fn the_named_interfaces_are_those_of_the_named_node_where_it_translates_too() {
     let snapshot = manifests::snapshot(WORLD);
     for topology in [Topology::new(&snapshot), told(&snapshot)] {
         let asked = Question {
-            dnat: Some(("10.0.2.1".parse().unwrap(), None)),
+            dnat: Dnat::To("10.0.2.1".parse().unwrap(), None),
             in_interface: Some("eth0".into()),
             out_interface: Some("eth1".into()),
             ..question("10.0.9.9", "10.0.1.254", "tcp/81")
@@ -244,7 +244,7 @@ fn before_the_node_that_translates_the_packet_follows_the_routes_to_its_first_ta
     let topology = told(&snapshot);
     // h2 translates 10.0.2.1 to 10.0.1.9, which gw has behind its other interface.
     let asked =
-        Question { dnat: Some(("10.0.1.9".parse().unwrap(), None)), ..question("10.0.1.1", "10.0.2.1", "tcp/81") };
+        Question { dnat: Dnat::To("10.0.1.9".parse().unwrap(), None), ..question("10.0.1.1", "10.0.2.1", "tcp/81") };
     let answer = trace(&topology, &asked).unwrap();
     let gw = answer.hops.iter().find(|hop| hop.host.node == "gw").unwrap();
     assert_eq!(gw.packet.path, PacketPath::Forward { from: "eth0".into(), to: "eth1".into() });

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use tortie_classes::Payload;
 use tortie_explain::reach::{Outcome, Reach, reach};
-use tortie_explain::{AskError, EndSpec, Location, Question, State, Topology, TrafficSpec, text, trace};
+use tortie_explain::{AskError, Dnat, EndSpec, Location, Question, State, Topology, TrafficSpec, text, trace};
 use tortie_net::Protocol;
 use tortie_policy::Family;
 use tortie_policy::packet::Transport;
@@ -23,7 +23,7 @@ fn question(from: EndSpec, to: EndSpec) -> Question {
         in_interface: None,
         out_interface: None,
         source_port: None,
-        dnat: None,
+        dnat: Dnat::default(),
         state: State::New,
     }
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use ipnet::IpNet;
-use tortie_net::Protocol;
+use tortie_net::{Protocol, parse_address};
 use tortie_selector::Selector;
 
 /// Labels as selectors see them.
@@ -78,6 +78,35 @@ impl NamedPort {
     /// A set of named ports has at most so many members, those of all endpoints together; one that is given more has none,
     /// and counts as unreadable.
     pub const SET_LIMIT: usize = 1_048_576;
+}
+
+/// A port of a pod's node that is to lead to the pod: `hostPort`. Nothing is enforced by it; tortie does not translate it either.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HostPort {
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// The port of the node.
+    pub port: u16,
+    /// The address of the node that it is on (`hostIP`): all of them without one, all of its IP version if it is `0.0.0.0` or `::`.
+    pub address: Option<IpAddr>,
+    /// The port of the pod that it leads to.
+    pub to: u16,
+}
+
+impl HostPort {
+    /// Reads a port of a workload. None where it has no `hostPort`, or one that cannot be read.
+    pub(crate) fn new(protocol: Protocol, to: u16, host_port: u16, host_ip: &str) -> Option<Self> {
+        let address = match host_ip {
+            "" => None,
+            text => Some(parse_address(text).ok()?),
+        };
+        (to != 0 && host_port != 0).then_some(Self { protocol, port: host_port, address, to })
+    }
+
+    /// Whether it is on this address of its node.
+    pub fn is_at(&self, address: IpAddr) -> bool {
+        self.address.is_none_or(|own| own == address || own.is_unspecified() && own.is_ipv4() == address.is_ipv4())
+    }
 }
 
 /// Which interfaces a host endpoint governs.
@@ -174,6 +203,8 @@ pub struct WorkloadEndpoint {
     pub profiles: Vec<String>,
     /// Its named ports.
     pub ports: Vec<NamedPort>,
+    /// The ports of its node that are to lead to it.
+    pub host_ports: Vec<HostPort>,
     /// Its MAC, as written.
     pub mac: String,
     /// Nets it may send from although they are not its own.

@@ -17,7 +17,7 @@ mod settings;
 mod snapshot;
 
 pub use endpoint::{
-    EndpointId, HostEndpoint, Interface, Labels, Limits, Missing, NamedPort, Nat, Rate, UNREADABLE_LABELS,
+    EndpointId, HostEndpoint, HostPort, Interface, Labels, Limits, Missing, NamedPort, Nat, Rate, UNREADABLE_LABELS,
     UnsupportedQos, WorkloadEndpoint, WorkloadId, unreadable_labels,
 };
 pub use from_api::{Invalid, Item, Stored, enforced_kind, staged_deletion};

@@ -83,6 +83,9 @@ pub const DIFF: &[&str] = &[
 /// Faults of answers about ends with several addresses.
 pub const SEVERAL_ADDRESSES: &[&str] = &["several-addresses-as-one", "other-end-undivided", "other-end-of-first-class"];
 
+/// Faults of answers about `hostPort` of pods.
+pub const HOST_PORTS: &[&str] = &["host-port-unknown", "host-ports-undivided", "host-port-policies"];
+
 thread_local! {
     static ON: Cell<Option<&'static str>> = const { Cell::new(None) };
 }

@@ -7,11 +7,11 @@
 pub(crate) mod about;
 mod reach;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use clap::{Args, ValueEnum};
 use tortie_agent::LocalFacts;
-use tortie_explain::{AskError, Question, State, Topology, TrafficSpec, json, suggest, text, trace};
+use tortie_explain::{AskError, Dnat, Question, State, Topology, TrafficSpec, json, suggest, text, trace};
 
 use crate::args::Format;
 use crate::foreign_tables;
@@ -49,7 +49,8 @@ pub(crate) struct ExplainArgs {
     /// The source port
     #[arg(long, value_name = "PORT")]
     source_port: Option<u16>,
-    /// A translation of the destination by someone else's rule: on TO's node, else FROM's, else --node
+    /// A translation of the destination by someone else's rule: on TO's node, else FROM's, else --node; none: there is none, not
+    /// even for hostPort of a pod
     #[arg(long, value_name = "ADDRESS[:PORT]")]
     dnat: Option<String>,
     /// What connection tracking says of the packet
@@ -155,17 +156,21 @@ fn question(args: &ExplainArgs, topology: &Topology<'_>) -> Result<Question, Ask
         in_interface: args.in_interface.clone(),
         out_interface: args.out_interface.clone(),
         source_port: args.source_port,
-        dnat: args.dnat.as_deref().map(translation).transpose()?,
+        dnat: args.dnat.as_deref().map_or(Ok(Dnat::default()), translation)?,
         state,
     })
 }
 
-fn translation(text: &str) -> Result<(IpAddr, Option<u16>), AskError> {
+fn translation(text: &str) -> Result<Dnat, AskError> {
+    if text == "none" {
+        return Ok(Dnat::Never);
+    }
     if let Ok(socket) = text.parse::<SocketAddr>() {
-        return Ok((socket.ip(), Some(socket.port())));
+        return Ok(Dnat::To(socket.ip(), Some(socket.port())));
     }
     let address = text.trim_matches(['[', ']']).parse();
-    address.map(|address| (address, None)).map_err(|_| AskError(format!("'{text}' is not ADDRESS or ADDRESS:PORT")))
+    let wrong = |_| AskError(format!("'{text}' is not ADDRESS, ADDRESS:PORT or none"));
+    address.map(|address| Dnat::To(address, None)).map_err(wrong)
 }
 
 /// The packet of a kernel log line: `... IN=eth0 OUT= ... SRC=1.2.3.4 DST=5.6.7.8 ... PROTO=TCP SPT=1 DPT=2 ...`.
@@ -192,7 +197,7 @@ fn logged(line: &str, args: &ExplainArgs, state: State) -> Result<Question, AskE
         in_interface: args.in_interface.clone().or_else(|| field("IN").map(str::to_owned)),
         out_interface: args.out_interface.clone().or_else(|| field("OUT").map(str::to_owned)),
         source_port: args.source_port.or_else(|| field("SPT").and_then(|port| port.parse().ok())),
-        dnat: None,
+        dnat: args.dnat.as_deref().map_or(Ok(Dnat::default()), translation)?,
         state,
     })
 }

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use tortie_agent::LocalFacts;
 use tortie_eval::protocol_name;
 use tortie_explain::text::decided_by;
-use tortie_explain::{EndSpec, Question, Topology, TrafficSpec, trace};
+use tortie_explain::{Dnat, EndSpec, Question, Topology, TrafficSpec, trace};
 use tortie_hostnet::{Tracked, tracked};
 use tortie_net::Protocol;
 
@@ -99,7 +99,10 @@ fn question(one: &Tracked, local_facts: &LocalFacts) -> Question {
     Question {
         node: is_through.then(|| local_facts.node.clone()),
         source_port: Some(one.from.port()),
-        dnat: (one.answers != one.to).then(|| (one.answers.ip(), Some(one.answers.port()))),
+        dnat: match one.answers == one.to {
+            true => Dnat::Never,
+            false => Dnat::To(one.answers.ip(), Some(one.answers.port())),
+        },
         ..Question::new(EndSpec::Address(one.from.ip()), EndSpec::Address(one.to.ip()), what)
     }
 }

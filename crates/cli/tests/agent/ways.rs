@@ -134,6 +134,46 @@ fn a_condition_on_what_the_question_leaves_open_is_never_told_as_certain() {
     });
 }
 
+const HOST_PORT: &str = "
+{apiVersion: projectcalico.org/v3, kind: Profile, metadata: {name: open}, spec: {ingress: [{action: Allow}], egress: [{action: Allow}]}}
+---
+apiVersion: projectcalico.org/v3
+kind: WorkloadEndpoint
+metadata: {name: web1-k8s-shop-eth0, namespace: default}
+spec: {orchestrator: k8s, node: web1, pod: shop, endpoint: eth0, interfaceName: cali1, ipNetworks: [10.65.0.2/32], profiles: [open], ports: [{protocol: TCP, port: 80, hostPort: 8080}]}
+";
+
+#[test]
+fn a_host_port_is_followed_and_explain_says_where_no_table_translates_it() {
+    on_a_machine(|world| {
+        let _agent = world.agent();
+        wide(world);
+        for line in ["link add cali1 type veth peer name pod", "link set cali1 up", "link set pod up"] {
+            run("ip", &line.split(' ').collect::<Vec<_>>());
+        }
+        world.apply(HOST_PORT);
+        let asked = ["explain", "203.0.113.9", "node/web1", "tcp/8080"];
+        let missing =
+            "note: no table on this machine translates it, so the portmap plugin that is assumed has not done it";
+        until("the route of the pod leads to it", || world.said(&asked).contains("\nALLOWED by profile open"));
+        let said = world.call(&asked);
+        assert!(said.contains("to 10.65.0.2:80, as hostPort tcp/8080 of pod default/shop says"), "{said}");
+        assert!(said.contains(missing), "{said}");
+        // What portmap writes, in short.
+        nft(
+            world,
+            "table ip nat {
+              chain PREROUTING { type nat hook prerouting priority -100; fib daddr type local jump HOSTPORTS; }
+              chain HOSTPORTS { tcp dport 8080 dnat to 10.65.0.2:80; }
+            }",
+        );
+        let said = world.call(&asked);
+        assert!(said.contains("\nALLOWED by profile open") && !said.contains(missing), "{said}");
+        let said = world.fails(&[&asked[..], &["--dnat", "none"]].concat());
+        assert!(said.contains("table ip nat of another program translates it to 10.65.0.2:80"), "{said}");
+    });
+}
+
 const IDLE: &str = "
 {apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: second}, spec: {node: web1, interfaceName: eth0}}
 ---

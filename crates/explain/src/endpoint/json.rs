@@ -1,8 +1,8 @@
 //! What applies to one endpoint, as JSON: `docs/explain-json.md` describes it.
 
 use serde_json::{Value, json};
-use tortie_eval::{List, Subject, TierView, failsafe_list};
-use tortie_policy::{Direction, EndpointId, HostEndpoint, Interface, Settings, Snapshot, WorkloadEndpoint};
+use tortie_eval::{List, Subject, TierView, failsafe_list, protocol_name};
+use tortie_policy::{Direction, EndpointId, HostEndpoint, HostPort, Interface, Settings, Snapshot, WorkloadEndpoint};
 
 use crate::placement;
 use crate::topology::node_text;
@@ -33,6 +33,11 @@ pub fn workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -> Value {
     let interface = Some(endpoint.interface.as_str()).filter(|_| endpoint.has_place());
     let mut shown = common(snapshot, &subject, node_text(&endpoint.node), interface);
     shown["addresses"] = json!(endpoint.addresses);
+    let host_port = |port: &HostPort| {
+        let protocol = protocol_name(port.protocol.number());
+        json!({ "protocol": protocol, "port": port.port, "address": port.address, "to": port.to })
+    };
+    shown["hostPorts"] = endpoint.host_ports.iter().map(host_port).collect();
     shown["notInForce"] = json!(placement::workload_not_in_force(snapshot, endpoint));
     let both = [Direction::Ingress, Direction::Egress].into_iter();
     shown["lists"] = both.map(|one| section(snapshot, settings, &subject, List::Normal, one)).collect();

@@ -16,8 +16,8 @@ use super::read::{
 use super::rule::parse_protocol;
 use super::selector::{NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX};
 use crate::endpoint::{
-    HostEndpoint, Interface, Labels, Limits, Missing, NamedPort, Nat, Rate, UNREADABLE_LABELS, UnsupportedQos,
-    WorkloadEndpoint, WorkloadId,
+    HostEndpoint, HostPort, Interface, Labels, Limits, Missing, NamedPort, Nat, Rate, UNREADABLE_LABELS,
+    UnsupportedQos, WorkloadEndpoint, WorkloadId,
 };
 
 const SERVICE_ACCOUNT_LABEL: &str = "projectcalico.org/serviceaccount";
@@ -144,6 +144,7 @@ pub(super) struct Workload {
     pub(super) nats: Vec<Nat>,
     pub(super) profiles: Vec<String>,
     pub(super) ports: Vec<NamedPort>,
+    pub(super) host_ports: Vec<HostPort>,
     pub(super) mac: String,
     pub(super) spoofing: Vec<ipnet::IpNet>,
     pub(super) limits: [Limits; 2],
@@ -203,6 +204,7 @@ pub(super) fn workload(object: &Object, wrong: &mut Invalidities) -> Option<Work
     it.ports =
         each(spec, "ports", workload_port, &mut it.missing.ports, MISSING, wrong).into_iter().flatten().collect();
     bound(&mut it.ports, it.addresses.len(), &mut it.missing, wrong);
+    it.host_ports = spec.get("ports").and_then(Value::as_array).into_iter().flatten().filter_map(host_port).collect();
     it.profiles = profiles(spec, &mut it.labels, wrong);
     it.limits = limits_of(spec, wrong);
     it.unsupported_qos = unsupported_qos(spec);
@@ -233,6 +235,7 @@ impl Workload {
             nats: self.nats,
             spoofing: self.spoofing,
             ports: self.ports,
+            host_ports: self.host_ports,
             ingress_limits: self.limits[0],
             egress_limits: self.limits[1],
             unsupported_qos: self.unsupported_qos,
@@ -344,4 +347,11 @@ fn workload_port(value: &Value) -> Read<Option<NamedPort>> {
         "" => Ok(None),
         _ => port(value).map(Some),
     }
+}
+
+/// What leads from the node to a port of a workload.
+fn host_port(value: &Value) -> Option<HostPort> {
+    let number = |name: &str| value[name].as_u64().and_then(|number| u16::try_from(number).ok());
+    let protocol = parse_protocol(&value["protocol"]).ok()?;
+    HostPort::new(protocol, number("port")?, number("hostPort")?, value.get("hostIP").map_or(Some(""), Value::as_str)?)
 }

@@ -16,7 +16,7 @@ use tortie_net::Protocol;
 use super::Item;
 use super::endpoint::{Workload, own_address_of};
 use super::read::{is_interface, is_profile_name, port_name};
-use crate::{Labels, NamedPort, WorkloadId};
+use crate::{HostPort, Labels, NamedPort, WorkloadId};
 
 impl Item {
     /// What a store keeps under a key, if that is a workload endpoint in its plain form. None says nothing.
@@ -100,10 +100,9 @@ struct Port<'a> {
     name: &'a str,
     protocol: &'a str,
     port: u16,
-    #[serde(rename = "hostPort")]
-    _host_port: u16,
+    host_port: u16,
     #[serde(rename = "hostIP")]
-    _host_ip: &'a str,
+    host_ip: &'a str,
 }
 
 impl Spec<'_> {
@@ -118,6 +117,9 @@ impl Spec<'_> {
         if self.ports.len().saturating_mul(self.ip_networks.len()) > NamedPort::LIMIT {
             return None;
         }
+        let host_port = |port: &Port<'_>| {
+            HostPort::new(Protocol::parse_any_case(port.protocol).ok()?, port.port, port.host_port, port.host_ip)
+        };
         let named = self.ports.iter().filter(|port| !port.name.is_empty());
         Some(Workload {
             orchestrator: self.orchestrator.to_owned(),
@@ -132,6 +134,7 @@ impl Spec<'_> {
             interface: self.interface_name.to_owned(),
             mac: self.mac.to_owned(),
             ports: named.map(port).collect::<Option<_>>()?,
+            host_ports: self.ports.iter().filter_map(host_port).collect(),
             ..Workload::default()
         })
     }
