@@ -131,7 +131,7 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
     let lock = Lock::take(&options.run)?;
     check_foreign_agents(options.beside)?;
     let mask = config::resolve(&local, Default::default(), &[]).agent.mark_mask;
-    let kernel = dataplane::open(mask)?;
+    let kernel = dataplane::open(mask, local.hook_priority)?;
     let server = socket::Server::bind(&options.run).map_err(io("serve the local socket"))?;
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(io("receive signals"))?;
     let watcher = Watcher::open()?;

@@ -104,10 +104,12 @@ pub enum OpenError {
     Mask(#[from] TooFewBits),
 }
 
-/// Opens the nftables dataplane, if the kernel has every feature that it needs.
-pub(crate) fn open(mask: u32) -> Result<Kernel, OpenError> {
+/// Opens the nftables dataplane, if the kernel has every feature that it needs. `priority_shift` is added to the priority of every base
+/// chain.
+pub(crate) fn open(mask: u32, priority_shift: i32) -> Result<Kernel, OpenError> {
     let open = if std::env::var_os(UNOWNED).is_some() { Kernel::open_unowned } else { Kernel::open };
-    let mut kernel = open(options(mask)?).map_err(OpenError::of)?;
+    let options = Options { bits: Bits::from_mask(mask)?, priority_shift, ..Options::default() };
+    let mut kernel = open(options).map_err(OpenError::of)?;
     let missing = kernel.missing().map_err(OpenError::Kernel)?;
     lacking(&missing).map_or(Ok(kernel), Err)
 }
@@ -154,10 +156,6 @@ fn name(feature: Feature) -> &'static str {
         Feature::Nat => "dnat",
         Feature::Masquerade => "masquerade",
     }
-}
-
-fn options(mask: u32) -> Result<Options, TooFewBits> {
-    Ok(Options { bits: Bits::from_mask(mask)?, ..Options::default() })
 }
 
 /// An error with all its causes in one line.

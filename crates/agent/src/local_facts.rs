@@ -104,7 +104,8 @@ impl LocalFacts {
     pub fn verify(&self, mut in_force: InForce, most: usize) -> Result<Report, LocalFactsError> {
         let agent = self.apply_settings(&mut in_force);
         let bits = Bits::from_mask(agent.mark_mask)?;
-        let options = Options { bits, denied_group: self.denied_group, ..Options::default() };
+        let (denied_group, priority_shift) = (self.denied_group, self.local.hook_priority);
+        let options = Options { bits, denied_group, priority_shift, ..Options::default() };
         let inventory =
             inventory::read(&mut Socket::open()?, &TableId::inet(&options.table)).map_err(LocalFactsError::Read)?;
         Ok(verify(&in_force.snapshot, &self.host(), &options, &inventory, most)?)
@@ -145,7 +146,10 @@ impl LocalFacts {
     /// Every setting that has an effect here, and who says its value.
     pub fn effective_settings(&self, in_force: &InForce) -> Effective {
         let snapshot = &in_force.snapshot;
-        config::effective(&self.local, &Settings::of_pools(snapshot.pools.values()), &self.configurations(in_force))
+        let base = Settings::of_pools(snapshot.pools.values());
+        let mut effective = config::effective(&self.local, &base, &self.configurations(in_force));
+        effective.settings.push(self.local.hook_priority_setting());
+        effective
     }
 
     /// The FelixConfigurations that are for this node, weakest first.

@@ -1,6 +1,7 @@
 //! The settings that this machine has of its own: from the environment and from `felix.cfg`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use tortie_api::kinds::felix_configuration::FelixConfigurationSpec;
 use tortie_api::shape::{Record, Shape};
 
 use super::effect;
+use super::effective::EffectiveSetting;
 use super::felix_cfg::{FelixCfgError, felix_cfg};
 use super::value;
 use crate::status::SettingNote;
@@ -19,6 +21,12 @@ const CONNECTION: &[&str] = &["datastoretype", "felixhostname"];
 const CONNECTION_PREFIXES: &[&str] = &["etcd", "typha"];
 /// The prefix of the environment variables.
 const PREFIX: &str = "FELIX_";
+/// The environment variable with what is added to the priority of every base chain of tortie.
+const HOOK_PRIORITY: &str = "TORTIE_HOOK_PRIORITY";
+/// Its least and its greatest value. With more a base chain would pass one of the kernel's own steps on its hook: mangle chains
+/// (-150) are between connection tracking (-200) and the translation of destinations (-100), `enum nf_ip_hook_priorities` in
+/// linux/netfilter_ipv4.h.
+const HOOK_PRIORITIES: RangeInclusive<i32> = -40..=40;
 
 /// Where settings are read from.
 #[derive(Clone, Debug)]
@@ -44,6 +52,9 @@ pub struct Local {
     pub(super) notes: Vec<SettingNote>,
     /// The node's name, if a setting gives it.
     hostname: Option<String>,
+    /// What is added to the priority of every base chain of tortie; agents of earlier releases do not say it.
+    #[serde(default)]
+    pub(crate) hook_priority: i32,
 }
 
 /// Why the agent cannot start with the settings of this machine.
@@ -95,7 +106,7 @@ impl Local {
         let path = || sources.file.clone();
         let in_file = felix_cfg(&text).map_err(|source| LocalError::Syntax { path: path(), source })?;
         let said: Vec<_> = in_file.into_iter().map(|(name, value)| (file.clone(), name, value)).chain(env).collect();
-        let mut local = Self::default();
+        let mut local = Self { hook_priority: hook_priority(&sources.env)?, ..Self::default() };
         if said.is_empty() {
             return Ok(local);
         }
@@ -168,7 +179,24 @@ impl Local {
         Ok(())
     }
 
+    /// What is added to the priority of every base chain, as a setting.
+    pub(crate) fn hook_priority_setting(&self) -> EffectiveSetting {
+        let source = if self.hook_priority == 0 { "default" } else { "the environment" };
+        EffectiveSetting { name: HOOK_PRIORITY.to_owned(), value: self.hook_priority.into(), source: source.to_owned() }
+    }
+
     fn note(&mut self, source: String, name: &str, note: String) {
         self.notes.push(SettingNote { source, name: name.to_owned(), note });
     }
+}
+
+fn hook_priority(env: &[(String, String)]) -> Result<i32, LocalError> {
+    let Some((_, text)) = env.iter().find(|(key, value)| key == HOOK_PRIORITY && !value.trim().is_empty()) else {
+        return Ok(0);
+    };
+    text.trim().parse().ok().filter(|shift| HOOK_PRIORITIES.contains(shift)).ok_or_else(|| LocalError::Value {
+        origin: "the environment".to_owned(),
+        name: HOOK_PRIORITY.to_owned(),
+        reason: format!("{text:?} is not a number from {} to {}", HOOK_PRIORITIES.start(), HOOK_PRIORITIES.end()),
+    })
 }

@@ -122,6 +122,44 @@ fn mark_bits_change_while_policy_stays_in_force() {
 }
 
 #[test]
+fn an_agent_that_starts_with_another_hook_priority_moves_its_chains_while_policy_stays_in_force() {
+    on_each_machine(|world| {
+        world.listen(80);
+        world.listen(81);
+        let agent = world.agent();
+        world.apply(&(ENDPOINT.to_owned() + &allow(80)));
+        let chains = || run("nft", &["list", "table", "inet", "tortie"]);
+        assert!(chains().contains("hook output priority filter;"), "{}", chains());
+        agent.kill();
+        let shifted = |priority: &str| {
+            let mut command = world.tortie();
+            command.env("TORTIE_HOOK_PRIORITY", priority).args(["agent", "--felix-config", "/nowhere"]);
+            world.start(command)
+        };
+        let _agent = shifted("-20");
+        until("the chains are moved", || chains().contains("hook output priority -20;"));
+        until("the agent is ready", || world.status()["ready"] == true);
+        assert!(!world.reaches(81) && world.reaches(80));
+        world.apply(&allow(81));
+        assert!(!world.reaches(80) && world.reaches(81));
+        assert!(world.call(&["verify"]).contains("and nothing else in the tables of tortie"));
+        let config = world.call(&["config"]);
+        assert!(config.contains("TORTIE_HOOK_PRIORITY") && config.contains("-20"), "{config}");
+        // With more its chains would pass those of connection tracking or of translations.
+        for wrong in ["41", "-41", "much"] {
+            let agent = shifted(wrong);
+            let log = world.place.path().join("log");
+            assert!(!agent.ended());
+            let said = std::fs::read_to_string(log).unwrap();
+            assert!(
+                said.contains("TORTIE_HOOK_PRIORITY in the environment: ") && said.contains("from -40 to 40"),
+                "{said}"
+            );
+        }
+    });
+}
+
+#[test]
 fn untracked_policy_on_a_wildcard_endpoint_is_reported_as_without_effect() {
     on_a_machine(|world| {
         let _agent = world.agent();
