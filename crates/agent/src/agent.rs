@@ -43,21 +43,21 @@ use crate::{
 pub struct Options {
     /// Opens the store.
     pub opener: Opener,
-    /// What the store is, for people; the copy on disk is of the store of this name.
+    /// The store's description, as messages show it; the copy on disk is of the store with this description.
     pub store_name: String,
     /// Where the local socket is.
     pub run: PathBuf,
-    /// Where it is said that enforcement is off.
+    /// The files that switch enforcement off.
     pub off: Places,
     /// Where the copy of the store is.
     pub state: PathBuf,
     /// Calico's file of settings.
     pub felix: PathBuf,
-    /// Start although another policy agent has its tables here.
+    /// Start even if another policy agent has tables in this kernel.
     pub beside: bool,
-    /// Obey the store although it is not the one that an earlier agent obeyed.
+    /// Follow the store even if it is not the one that an earlier agent followed.
     pub accept_store: bool,
-    /// Enforce the node that this machine is called although an earlier agent enforced another.
+    /// Enforce the node of this machine's current name even if an earlier agent enforced another node.
     pub accept_node: bool,
     /// How the log is written.
     pub log_format: LogFormat,
@@ -68,48 +68,48 @@ pub struct Options {
 /// How an agent ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// As a signal or a client asked.
+    /// A signal or a client asked for it.
     Asked,
-    /// To be started anew at once, with the same arguments.
+    /// It must be started again at once, with the same arguments.
     ToRestart,
 }
 
 /// Why an agent does not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
-    /// The settings of this machine.
+    /// The settings of this machine are invalid.
     #[error("the settings of this machine cannot be used")]
     Local(#[from] LocalError),
-    /// Another agent of ours.
+    /// Another agent of tortie runs.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// Another policy agent.
+    /// Another policy agent enforces this machine.
     #[error(
-        "another policy agent enforces this machine ({0}); --beside starts all the same, and never touches what is not ours"
+        "another policy agent enforces this machine ({0}); --beside starts all the same, and never changes what is not tortie's"
     )]
     ForeignAgent(String),
-    /// The kernel, or the setting of the mark mask.
+    /// The kernel lacks something, or the mark mask has too few bits.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// Our table cannot be looked for.
+    /// It is not known whether the kernel has tortie's table.
     #[error(transparent)]
     Table(#[from] LocalFactsError),
-    /// The kernel cannot be asked.
-    #[error("cannot ask the kernel for others' tables (the agent needs CAP_NET_ADMIN)")]
+    /// The kernel's tables cannot be listed.
+    #[error("cannot ask the kernel for the tables of other programs (the agent needs CAP_NET_ADMIN)")]
     Request(#[source] RequestError),
-    /// The tables of an earlier agent cannot be taken over.
-    #[error("cannot take over our tables: {0}")]
+    /// The table of an earlier agent cannot be taken over.
+    #[error("cannot take over the table of an earlier agent: {0}")]
     Adopt(String),
-    /// Others' changes to our tables cannot be watched for.
-    #[error("cannot watch over our tables: {0}")]
+    /// Changes that other programs make to tortie's table cannot be watched.
+    #[error("cannot watch the table of tortie for changes by other programs: {0}")]
     Watch(String),
     /// The interfaces cannot be watched.
     #[error("cannot watch the interfaces")]
     Links(#[from] tortie_hostnet::RequestError),
-    /// The machine.
+    /// An operation of the system failed.
     #[error("cannot {what}")]
     Io {
-        /// What was being done.
+        /// The operation, after "cannot".
         what: &'static str,
         /// Why not.
         #[source]
@@ -120,7 +120,7 @@ pub enum AgentError {
 /// Inputs that may wait for the engine.
 const WAITING: usize = 4096;
 
-/// Runs until a signal or a client ends it. Policy stays in place then, unless it was asked to be taken away.
+/// Runs until a signal or a client ends it. Policy stays in the kernel then, unless a client asked for its removal.
 pub fn run(options: Options) -> Result<Ended, AgentError> {
     logger::start(options.log_format, event::ALL);
     let sources = Sources { env: std::env::vars().collect(), file: options.felix };
@@ -156,7 +156,7 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
     status.update(|record| record.adopted = adopted);
 
     let switch = Arc::new(Switch::new(options.off, dataplane.clone(), status.clone()));
-    // Before anything is enforced. Where it fails that stands in the status, and is tried again.
+    // Before anything is enforced. A failure is shown in the status, and tried again.
     drop(switch.look());
     let watch = enforce::lock(&dataplane).watch().map_err(AgentError::Watch)?;
 
@@ -247,7 +247,7 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
             denials: denials.clone(),
         };
         let (end, restart) = (signals.handle(), restart.clone());
-        // Only now: the end of the process would take the answer with it.
+        // Only now: if the process ended earlier, the client would get no answer.
         let sent = move |reply: &Reply| {
             let restarts = matches!(reply, Reply::NodeAccepted { restarts: true, .. });
             if restarts || matches!(reply, Reply::Done) {
@@ -277,7 +277,7 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
     Ok(if restart { Ended::ToRestart } else { Ended::Asked })
 }
 
-/// Does what signals ask for, until one or a client asks for the end.
+/// Does what signals ask for, until a signal or a client ends the agent.
 fn handle_signals(mut signals: Signals, sources: &Sources, store: &CachedStore, inputs: &SyncSender<Input>) {
     for signal in signals.forever() {
         if signal != SIGHUP {
@@ -315,7 +315,7 @@ fn check_foreign_agents(allowed: bool) -> Result<(), AgentError> {
     }
 }
 
-/// Decides which node is enforced, and remembers it.
+/// Decides which node is enforced, and records it in the cache.
 fn choose_node(
     called: String,
     cache: Option<&CacheWriter>,
@@ -337,7 +337,7 @@ fn choose_node(
     Ok(node)
 }
 
-/// Opens the snapshot cache. Where there can be none the agent does without, and reports that.
+/// Opens the snapshot cache. If that fails, the agent runs without one and reports it.
 fn open_cache(state: &Path, status: &Arc<StatusCell>) -> Option<CacheWriter> {
     let status_cell = status.clone();
     let failed = move |reason: String| {

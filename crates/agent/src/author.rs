@@ -2,7 +2,7 @@
 
 use tortie_store::Author;
 
-/// The name of this machine, by which it is known in a store that several machines write to.
+/// The name of this machine, which identifies it in a store that several machines write to.
 pub fn this_machine() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
@@ -21,7 +21,7 @@ pub fn who(author: &Author) -> String {
     text
 }
 
-/// The user whose name is the same on every machine.
+/// The entry of root, whose name is the same on every machine.
 const ROOT: &str = "root:x:0:";
 
 /// The name of a user in the file of users: `NAME:x:UID:...`.

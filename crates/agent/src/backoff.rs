@@ -1,4 +1,4 @@
-//! Pauses between tries: longer each time, and never quite the same on two machines.
+//! Pauses between attempts: exponential backoff with jitter, so that many machines do not retry at the same moment.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
@@ -19,18 +19,18 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// A pause of half to all of what it has grown to.
+    /// A random pause, from half of the current one up to all of it.
     pub(crate) fn pause(&self) -> Duration {
         let share = (RandomState::new().hash_one(0) % 1000) as f64 / 2000.0;
         self.pause.mul_f64(0.5 + share)
     }
 
-    /// When such a pause is over.
+    /// When a pause that begins now is over.
     pub(crate) fn at(&self) -> Instant {
         Instant::now() + self.pause()
     }
 
-    /// The next one is longer.
+    /// Makes the next pause longer.
     pub(crate) fn longer(&mut self) {
         self.pause = (self.pause * 2).min(LONGEST);
     }

@@ -1,13 +1,13 @@
-//! The settings in force: environment, file and FelixConfigurations, in Calico's order of strength.
+//! The settings in force: from the environment, the file and FelixConfigurations, with Calico's precedence.
 //!
 //! ```text
 //!   FELIX_* ──┐
-//!   felix.cfg ┴─> local ──> one more spec, the strongest ─┐
+//!   felix.cfg ┴─> local ──> one spec, which comes first ──┐
 //!   FelixConfiguration default, by nodeSelector, node.X ──┴─> settings of verdicts, settings of the agent, notes
 //! ```
 //!
-//! Nothing is passed over in silence: a name that does not exist, a value without meaning and a setting that has no
-//! effect here each make a note, which status shows. What would make Calico's agent refuse to start makes ours refuse.
+//! Nothing is ignored silently: an unknown name, an invalid value and a setting that has no
+//! effect here each make a note, which `tortie status` shows. Where Calico's agent refuses to start, so does this one.
 
 mod agent;
 mod effect;
@@ -29,18 +29,18 @@ pub use local::{Local, LocalError, Sources};
 
 use crate::status::SettingNote;
 
-/// What is in force on this node.
+/// The settings in force on this node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resolved {
-    /// What verdicts depend on.
+    /// The settings that verdicts depend on.
     pub settings: Settings,
-    /// What the agent itself does.
+    /// The settings of the agent itself.
     pub agent: AgentSettings,
-    /// What is to be known of them.
+    /// Remarks on settings, for `tortie config` and `status`.
     pub notes: Vec<SettingNote>,
 }
 
-/// Works out what is in force. `base` is what holds before anything is said; `configurations` are those of this node,
+/// Resolves the settings in force. `base` are the defaults; `configurations` are those of this node,
 /// weakest first.
 pub fn resolve(local: &Local, base: Settings, configurations: &[&Object]) -> Resolved {
     let mut notes = local.notes.clone();
@@ -53,13 +53,13 @@ pub fn resolve(local: &Local, base: Settings, configurations: &[&Object]) -> Res
             let name = |field: &String| SettingNote {
                 source: source.clone(),
                 name: field.clone(),
-                note: "set, and without effect here".to_owned(),
+                note: "it is set, and has no effect here".to_owned(),
             };
             let said = |value: &Value| !value.is_null() && value.as_str() != Some("");
             let in_vain = fields.iter().filter(|(field, value)| said(value) && !effect::has(field));
             let meant = in_vain.filter(|(field, value)| filled_in.get(*field) != Some(value));
             notes.extend(meant.map(|(field, _)| name(field)));
-            // What is said locally counts alone; a local value without meaning leaves the built-in default.
+            // A local value replaces those of the store; an invalid local value leaves the built-in default.
             fields.retain(|field, _| !local.decides(field));
         }
         specs.push(spec);
@@ -81,7 +81,7 @@ pub fn resolve(local: &Local, base: Settings, configurations: &[&Object]) -> Res
     Resolved { settings, agent, notes }
 }
 
-/// What is filled in when a configuration is written: nobody meant anything by it.
+/// The fields that are filled in when a configuration is written. No user chose them.
 fn filled_in() -> Map<String, Value> {
     let mut object = Object::new(Key::cluster(Kind::FelixConfiguration, "default"));
     object.body.insert("spec".to_owned(), Value::Object(Map::new()));

@@ -1,8 +1,8 @@
-//! Puts back what nobody confirmed in time (`tortie apply --confirm`), and notes when such a change was in the kernel.
+//! Undoes changes that nobody confirmed in time (`tortie apply --confirm`), and records when such a change was in the kernel.
 //!
-//! The store keeps the deadline and what was before the change, so whatever ends in between (the command, its terminal, the agent,
-//! the machine), the next agent that obeys the store does what is due. It is a change of the store like any other. Of a store of
-//! several machines the agent of the one on which it was written does it, and the others if that one does not.
+//! The store keeps the deadline and the previous versions, so whatever ends in between (the command, its terminal, the agent,
+//! the machine), the next agent that follows the store puts them back. That is a change of the store like any other. In a store of
+//! several machines, the agent of the machine on which the change was written does it, and the others if that one does not.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -19,13 +19,13 @@ use crate::status_cell::StatusCell;
 use crate::stop_flag::StopFlag;
 use crate::utc;
 
-/// How often it is looked whether something was written, in memory; and in the store while something waits.
+/// How often to check in memory whether the store changed; and to read the store while a change waits.
 const LOOK: Duration = Duration::from_millis(250);
-/// How often it is looked in the store all the same: not every change concerns this node.
+/// How often to read the store in any case: not every change concerns this node.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// For how long a store of many machines is looked at often once a command has asked which store is obeyed.
+/// For how long a store of many machines is read often after a command has asked which store the agent follows.
 const ATTENTIVE: Duration = Duration::from_secs(10);
-/// How much later than its deadline another machine puts back what was written on one that does not, in milliseconds.
+/// How long after its deadline another machine undoes the change, in milliseconds.
 const GRACE: u64 = 30_000;
 /// The names of the problems and of the note in the status.
 const NOT_WHOLE: &str = "confirmation";
@@ -44,16 +44,16 @@ pub(crate) fn run(store: &CachedStore, status: &StatusCell, stop: &StopFlag) {
             let record = status.read();
             (record.store, record.wanted.position.clone(), record.store_asked)
         };
-        // Time passes also while the store does not answer.
+        // The deadline also passes while the store does not answer.
         note(&waiting, status);
-        // Another store than the one that is obeyed is none of our business.
+        // A store that the agent does not follow is left alone.
         let opened = store.opened().filter(|_| matches!(state, StoreState::InSync | StoreState::Missing));
         if let Some(opened) = &opened {
             let interval = opened.history().and_then(History::poll_interval);
             let since = looked.map_or(Duration::MAX, |looked| looked.elapsed());
             let is_due = match interval {
                 None => seen.as_ref() != Some(&received) || since >= LOOK_AGAIN,
-                // Many machines ask: often only where something of this one waits, or may be about to.
+                // Many machines ask this store: often only if a change of this machine waits, or may be about to.
                 Some(interval) => waits || since >= interval || asked.is_some_and(|asked| asked.elapsed() < ATTENTIVE),
             };
             if is_due {
@@ -68,12 +68,12 @@ pub(crate) fn run(store: &CachedStore, status: &StatusCell, stop: &StopFlag) {
                             &format!("what waits for a confirmation is not known: {}", chain(&error)),
                         );
                     }
-                    // Who may not read it here is refused where he wants to let something wait.
+                    // If this agent cannot read it, `--confirm` is refused.
                     Some(Err(_)) => {}
                     Some(Ok(found)) => {
                         status.set_problem(UNKNOWN, None);
                         waits = found;
-                        // While something waits it is looked at again.
+                        // While a change waits, it is checked again.
                         seen = (!found).then_some(received);
                     }
                     None => seen = Some(received),
@@ -84,22 +84,22 @@ pub(crate) fn run(store: &CachedStore, status: &StatusCell, stop: &StopFlag) {
     }
 }
 
-/// Whether it is this machine that an entry waits for.
+/// Whether an entry was written on this machine, whose agent undoes it.
 fn is_here(entry: &HistoryEntry) -> bool {
     entry.author.host.is_empty() || entry.author.host == this_machine()
 }
 
-/// An object that was not put back, and its revision then; none where it did not exist.
+/// An object that was not put back, and its revision at that time; none if it did not exist.
 type Left = (Key, Option<Revision>);
 
-/// A change that waits, as the store said it last.
+/// A change that waits for a confirmation, as it was last read from the store.
 struct Waiting {
     revision: u64,
     deadline: u64,
 }
 
 impl Waiting {
-    fn told(&self, now: u64) -> String {
+    fn describe(&self, now: u64) -> String {
         let (revision, due) = (self.revision, utc::of_milliseconds(self.deadline));
         if self.deadline <= now {
             format!(
@@ -111,10 +111,10 @@ impl Waiting {
     }
 }
 
-/// Says in the status what waits, as of now.
+/// Writes the changes that wait into the status.
 fn note(waiting: &[Waiting], status: &StatusCell) {
     let now = now();
-    let note = waiting.iter().map(|one| one.told(now)).collect::<Vec<_>>().join("; ");
+    let note = waiting.iter().map(|one| one.describe(now)).collect::<Vec<_>>().join("; ");
     if status.read().notes.get(NOTE).map_or("", String::as_str) != note {
         status.update(|record| match note.is_empty() {
             true => drop(record.notes.remove(NOTE)),
@@ -123,7 +123,7 @@ fn note(waiting: &[Waiting], status: &StatusCell) {
     }
 }
 
-/// Does what is due. Whether something waits still.
+/// Undoes the changes whose deadline has passed. Returns whether others still wait.
 fn look(
     history: &dyn History,
     store: &dyn Store,
@@ -183,7 +183,7 @@ fn put_back(
     Ok(())
 }
 
-/// What came of an entry that nobody confirmed, for the log.
+/// The result of undoing an entry, for the log.
 fn describe(revision: u64, done: &PutBack) -> String {
     let objects = match done.restored.len() {
         0 => "no object was put back".to_owned(),
@@ -197,7 +197,7 @@ fn describe(revision: u64, done: &PutBack) -> String {
     text
 }
 
-/// What stays as it is, and why.
+/// The objects that were not put back, and why.
 fn left_unchanged(done: &PutBack) -> Vec<String> {
     let mut all = Vec::new();
     if !done.left.is_empty() {
@@ -211,7 +211,7 @@ fn left_unchanged(done: &PutBack) -> Vec<String> {
     all
 }
 
-/// The problem is over when somebody has changed each object that was left.
+/// Ends the problem when somebody has changed each object that was not put back.
 fn forget_what_was_seen_to(store: &dyn Store, left: &mut Vec<Left>, status: &StatusCell) -> Result<(), StoreError> {
     if left.is_empty() {
         return Ok(());
@@ -254,11 +254,11 @@ mod tests {
     fn what_waits_is_overdue_from_its_deadline_on_whether_or_not_the_store_answers() {
         let waiting = Waiting { revision: 7, deadline: 1_000 };
         assert_eq!(
-            waiting.told(999),
+            waiting.describe(999),
             "revision 7 is put back at 1970-01-01T00:00:01Z unless `tortie confirm` comes before"
         );
         let overdue = "revision 7 is overdue: it was to be put back at 1970-01-01T00:00:01Z, and that is done as soon as it can be";
-        assert_eq!(waiting.told(1_000), overdue);
+        assert_eq!(waiting.describe(1_000), overdue);
     }
 
     #[test]

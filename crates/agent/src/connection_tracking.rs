@@ -1,7 +1,7 @@
 //! Entering open connections into connection tracking before the first host endpoint is in force.
 //!
-//! Policy judges only the first packet of a connection that is tracked. What began before connection tracking looked
-//! would be judged, and mostly denied, in its middle. So before the first host endpoint is in force, every connection of
+//! Policy judges only the first packet of a tracked connection. A connection that began before connection tracking was on
+//! would be judged, and mostly denied, at a later packet. So before the first host endpoint is in force, every connection of
 //! this machine's sockets is entered into connection tracking. The table that the agent begins with turns tracking on, so
 //! no connection can begin unseen meanwhile. Later changes need nothing of the kind: all connections are tracked then.
 //!
@@ -13,18 +13,18 @@ use tortie_dataplane::{Delta, Place};
 use crate::dataplane::{NodeDataplane, chain};
 use crate::logger::event;
 
-/// Whether any of these is a place of a host endpoint.
+/// Whether any of these places belongs to a host endpoint.
 pub(crate) fn names_host_endpoints<'a>(places: impl IntoIterator<Item = &'a Place>) -> bool {
     places.into_iter().any(|place| matches!(place, Place::Host(_) | Place::AnyHost))
 }
 
-/// Whether a change brings host endpoints.
+/// Whether a change adds host endpoints.
 pub(crate) fn brings_host_endpoints(delta: &Delta) -> bool {
     names_host_endpoints(delta.endpoints_put.iter().map(|(place, _)| place))
 }
 
-/// Has open connections tracked if host endpoints are about to be the first ones in force. A failure is reported and
-/// does not keep policy out of force.
+/// Enters open connections into connection tracking if the first host endpoints are about to be in force. A failure is reported and
+/// does not prevent that.
 pub(crate) fn before_host_endpoints(dataplane: &mut dyn NodeDataplane) {
     if names_host_endpoints(dataplane.state().endpoints.keys()) {
         return;

@@ -19,16 +19,16 @@ const UNOWNED: &str = "TORTIE_TEST_UNOWNED";
 
 /// A dataplane that an agent drives.
 pub trait NodeDataplane: Send {
-    /// Its name, for people.
+    /// A description for `status`.
     fn name(&self) -> String;
 
-    /// Called once at the start. What an earlier agent left stays unchanged; the text says what was found.
+    /// Called once at the start. What an earlier agent left stays unchanged. Returns a description of what was found.
     fn adopt(&mut self) -> Result<String, String>;
 
-    /// Applies the whole change, or nothing of it.
+    /// Applies a delta as a whole, or not at all.
     fn apply(&mut self, delta: &Delta) -> Result<(), String>;
 
-    /// Replaces everything by this state, or changes nothing.
+    /// Replaces everything with this state, or changes nothing.
     fn replace(&mut self, state: State) -> Result<(), String>;
 
     /// The state that is enforced.
@@ -37,13 +37,13 @@ pub trait NodeDataplane: Send {
     /// Objects that the kernel refused (quarantined), each with the reason.
     fn refused(&self) -> Vec<(String, String)>;
 
-    /// Whether a host endpoint is enforced, also one that an earlier agent left.
+    /// Whether a host endpoint is enforced, by this agent or by an earlier one.
     fn has_host_endpoints(&mut self) -> Result<bool, String>;
 
-    /// Has the open connections of this machine tracked, so that a first host endpoint does not cut them.
+    /// Enters the open connections of this machine into connection tracking, so that the first host endpoint does not cut them.
     fn enter_open_connections(&mut self) -> Result<EnterReport, String>;
 
-    /// A watch for changes that other programs make to the table; none if the kernel allows them none.
+    /// Watches the table for changes by other programs; none if the kernel prevents such changes.
     fn watch(&mut self) -> Result<Option<Box<dyn DamageWatch>>, String>;
 
     /// Repairs the damage that a watch found.
@@ -64,7 +64,7 @@ pub trait NodeDataplane: Send {
 
 /// A watch for changes that other programs make to the table.
 pub trait DamageWatch: Send {
-    /// Waits for a change for at most this long, and says what is damaged.
+    /// Waits for a change for at most this long. Returns what is damaged.
     fn wait_for_damage(&mut self, most: Duration) -> Result<Damage, String>;
 
     /// Makes the next [`DamageWatch::wait_for_damage`] compare the whole table.
@@ -81,25 +81,25 @@ impl DamageWatch for Watch {
     }
 }
 
-/// What the kernel answers where it has no sockets of netfilter.
+/// The error of a kernel without netlink sockets of netfilter.
 const NO_PROTOCOL: i32 = rustix::io::Errno::PROTONOSUPPORT.raw_os_error();
 
 /// Why the kernel cannot be a dataplane.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// It cannot be asked.
+    /// The kernel cannot be asked.
     #[error("cannot ask the kernel for its tables (the agent needs CAP_NET_ADMIN)")]
     Kernel(#[source] ApplyError),
-    /// It has no nf_tables at all.
+    /// The kernel has no nf_tables at all.
     #[error(
         "this kernel has no nf_tables for IPv4 and IPv6: load the module nf_tables, or use a kernel that was built with \
          CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET"
     )]
     NoTables,
-    /// It is too old, or was built without something.
+    /// The kernel is too old, or was built without a feature.
     #[error("this kernel lacks what is needed: {0}")]
     Lacks(String),
-    /// The mark mask.
+    /// The mark mask has too few bits.
     #[error("the setting of the mark mask cannot be used")]
     Mask(#[from] TooFewBits),
 }
@@ -124,8 +124,8 @@ impl OpenError {
     }
 }
 
-/// Why nothing can be enforced without these features, if it cannot. What only some rules and endpoints ask for is not looked at:
-/// those are quarantined where it is missing, with its name.
+/// The error if features are missing without which nothing can be enforced. Features that only some rules and endpoints need are
+/// ignored: those are quarantined, with the name of the feature.
 fn lacking(missing: &[Feature]) -> Option<OpenError> {
     if missing.contains(&Feature::Tables) {
         return Some(OpenError::NoTables);
@@ -137,7 +137,7 @@ fn lacking(missing: &[Feature]) -> Option<OpenError> {
     (!needed.is_empty()).then(|| OpenError::Lacks(needed.join(", ")))
 }
 
-/// A feature of the kernel in the words of nftables.
+/// A feature of the kernel, in the terms of nftables.
 fn name(feature: Feature) -> &'static str {
     match feature {
         Feature::Tables => "nf_tables",
@@ -172,7 +172,7 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 
 impl NodeDataplane for Kernel {
     fn name(&self) -> String {
-        let owned = if self.is_owner() { "owned" } else { "watched for others' changes" };
+        let owned = if self.is_owner() { "owned" } else { "watched for changes by other programs" };
         format!("nftables, table inet tortie, {owned}")
     }
 
@@ -180,7 +180,9 @@ impl NodeDataplane for Kernel {
         let found = Kernel::adopt(self).map_err(|error| chain(&error))?;
         Ok(match found {
             Found::Nothing => "nothing is enforced yet: the kernel had no table of tortie".to_owned(),
-            Found::Table => "what an earlier agent left stays in force until the store was read completely".to_owned(),
+            Found::Table => {
+                "the table of an earlier agent stays in force until the store was read completely".to_owned()
+            }
         })
     }
 

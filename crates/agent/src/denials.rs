@@ -1,8 +1,8 @@
 //! Sends denied packets to the clients that watch them.
 //!
-//! The first watcher has the dataplane log denied packets to an nflog group, and starts the thread that reads it; when the last
-//! one is gone, both end. So denied packets cost nothing more while nobody watches. How many a rule logs is limited in the
-//! kernel, and how many are told here.
+//! For the first watcher, the dataplane begins to log denied packets to an nflog group, and a thread reads them; when the last
+//! watcher is gone, both end. So denied packets have no extra cost while nobody watches. The kernel limits how many a rule logs,
+//! and this module how many are sent.
 
 mod naming;
 mod packet;
@@ -29,18 +29,18 @@ use crate::utc;
 const GROUPS: std::ops::Range<u16> = 5600..5616;
 /// How many bytes of a packet are read: its headers.
 const BYTES: u32 = 256;
-/// How many bytes of logged packets may wait.
+/// How many bytes of logged packets may wait to be read.
 const ROOM: usize = 1 << 20;
 /// How many events may wait for a watcher.
 const WAITING: usize = 1024;
-/// How many packets are told in a second.
+/// How many packets are sent in a second.
 const MOST_PER_SECOND: u64 = 200;
-/// How often watchers are told that the agent still runs.
+/// How often [`Event::Alive`] is sent.
 const BEAT: Duration = Duration::from_secs(1);
-/// How long packets are waited for before the watchers are looked at.
+/// How long to wait for packets before checking whether watchers remain.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Those who watch denied packets.
+/// The clients that watch denied packets.
 pub(crate) struct Denials {
     dataplane: SharedDataplane,
     watchers: Mutex<Watchers>,
@@ -54,12 +54,12 @@ struct Watchers {
 }
 
 impl Denials {
-    /// Nobody watches yet.
+    /// Begins without watchers.
     pub(crate) fn new(dataplane: SharedDataplane) -> Self {
         Self { dataplane, watchers: Mutex::default() }
     }
 
-    /// One more watcher. What is denied from now on is sent.
+    /// Adds a watcher, which receives the packets that are denied from now on.
     pub(crate) fn watch(self: &Arc<Self>) -> Result<Receiver<Event>, String> {
         let mut watchers = self.watchers();
         if watchers.group.is_none() {
@@ -79,12 +79,12 @@ impl Denials {
         Ok(receive)
     }
 
-    /// The nflog group that denied packets are logged to, while somebody watches.
+    /// The nflog group that denied packets are logged to; none while nobody watches.
     pub(crate) fn group(&self) -> Option<u16> {
         self.watchers().group
     }
 
-    /// Nobody is told any more, because the agent ends.
+    /// Removes all watchers, because the agent ends.
     pub(crate) fn end(&self) {
         let mut watchers = self.watchers();
         watchers.all.clear();
@@ -132,7 +132,7 @@ impl Denials {
             }
             let mut watchers = self.watchers();
             for event in events {
-                // One who reads too slowly misses events; one who is gone is forgotten.
+                // A watcher that reads too slowly misses events; one that is gone is removed.
                 watchers.all.retain(|one| !matches!(one.try_send(event.clone()), Err(TrySendError::Disconnected(_))));
             }
             if watchers.group.is_none() {
@@ -140,7 +140,7 @@ impl Denials {
             }
             if watchers.all.is_empty() {
                 watchers.group = None;
-                // Before the next watcher, who turns it on again.
+                // Before the next watcher comes, which turns it on again.
                 return self.log_no_more();
             }
         }
@@ -177,7 +177,7 @@ impl Denials {
     }
 }
 
-/// Listens to the first group that is free.
+/// Listens to the first group that no other program uses.
 fn open() -> Result<(u16, Listener), String> {
     let mut refused: Option<RequestError> = None;
     for group in GROUPS {
@@ -190,7 +190,7 @@ fn open() -> Result<(u16, Listener), String> {
     Err(refused.map(|error| chain(&error)).unwrap_or_default())
 }
 
-/// The name of an interface; empty for none, and its number once it is gone.
+/// The name of an interface; empty for index 0, and its index if it does not exist any more.
 fn interface(index: u32) -> String {
     if index == 0 {
         return String::new();
@@ -200,7 +200,7 @@ fn interface(index: u32) -> String {
     name.unwrap_or_else(|_| index.to_string())
 }
 
-/// A protocol by its name, where `explain` knows it.
+/// The name of a protocol, or its number if `explain` does not know the name.
 fn protocol(number: u8) -> String {
     let name = match number {
         1 => "icmp",
@@ -214,7 +214,7 @@ fn protocol(number: u8) -> String {
     name.to_owned()
 }
 
-/// The command that explains a packet's denial; none for a fragment, about which `explain` cannot be asked.
+/// The command that explains a packet's denial; none for a non-first fragment, which `explain` cannot be asked about.
 fn explain(packet: &Packet, in_interface: &str, out_interface: &str, state: Option<&str>) -> Option<String> {
     if packet.is_non_first_fragment {
         return None;

@@ -1,8 +1,8 @@
-//! The thread of the dataplane: one change after the other, tried again until it is in force.
+//! The thread of the dataplane: it applies one change after the other, and tries again until it is in force.
 //!
-//! It holds at most one change. While the dataplane works, or a change waits for its next try, the engine only collects; when the
-//! dataplane is idle it gets everything that came meanwhile as one change. A change that fails stays requested: later ones are
-//! added, and all of them are tried together, so a later change can correct an earlier one.
+//! It holds at most one change. While the dataplane works, or a change waits for its next attempt, the engine only collects; when
+//! the dataplane is idle, it gets everything that was received meanwhile as one change. A change that fails stays requested:
+//! later changes are added, and all of them are tried together, so a later change can correct an earlier one.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,14 +20,14 @@ use crate::status::Mark;
 use crate::status_cell::StatusCell;
 use crate::supervisor;
 
-/// After so long without a change what the last ones needed is given back.
+/// After this time without a change, free memory is returned to the system.
 const REST: Duration = Duration::from_millis(500);
 
-/// What the thread is asked to do.
+/// A request to the thread.
 pub(crate) enum ApplyRequest {
-    /// Apply this change; the mark says what is in force then.
+    /// Apply this change, after which the kernel is at this mark.
     Change(Box<Delta>, Mark),
-    /// Remove everything of ours, and end. If that fails go on as before.
+    /// Remove everything that tortie has in the kernel, and end. If that fails, continue as before.
     Remove(SyncSender<Result<(), String>>),
     /// End, and leave everything as it is.
     Stop,
@@ -41,15 +41,16 @@ pub(crate) fn lock(dataplane: &SharedDataplane) -> MutexGuard<'_, Box<dyn NodeDa
     dataplane.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Changes that could not be put in force yet.
+/// Changes that could not be applied yet.
 struct Pending {
-    /// The whole; or why that is not known.
+    /// The desired state with these changes; or why it cannot be computed.
     wanted: Result<State, String>,
     backoff: Backoff,
     next: Instant,
 }
 
-/// Applies changes until it is asked to stop. `idle` is called when the next change may come, and `rest` a while after the last.
+/// Applies changes until it is asked to stop. `idle` is called when the next change may be sent, and `rest` a while after the
+/// last one.
 pub(crate) fn run(
     dataplane: &SharedDataplane,
     requests: &Receiver<ApplyRequest>,
@@ -84,7 +85,7 @@ pub(crate) fn run(
                 match &removed {
                     Ok(()) => supervisor::stopping(),
                     Err(reason) => {
-                        log::error!(target: event::UNINSTALL_FAILED, "the tables of tortie could not be removed: they stay in force, and the agent continues: {reason}")
+                        log::error!(target: event::UNINSTALL_FAILED, "the table of tortie could not be removed: it stays in force, and the agent continues: {reason}")
                     }
                 }
                 // Nobody waits any more if this cannot be sent.
@@ -105,7 +106,7 @@ pub(crate) fn run(
     }
 }
 
-/// Tries a change, with all that are pending.
+/// Tries to apply a change together with all that are pending.
 fn change(
     dataplane: &SharedDataplane,
     status: &StatusCell,
@@ -175,7 +176,7 @@ fn attempt(
         if brings_host_endpoints(delta) {
             before_host_endpoints(dataplane);
         }
-        // What is wanted is only worked out when the change cannot be made.
+        // The desired state is only computed if the change cannot be applied.
         return dataplane.apply(delta).inspect_err(|_| {
             let backoff = Backoff::default();
             let wanted = Ok(dataplane.state().clone()).and_then(|state| after(state, delta));
@@ -196,11 +197,13 @@ fn attempt(
     })
 }
 
-/// A state after a change. One that does not fit is a mistake of ours: nothing more is put into the kernel then.
+/// The state after a change. A change that does not fit is a bug in tortie; then nothing more is programmed.
 fn after(mut state: State, delta: &Delta) -> Result<State, String> {
     match state.apply(delta) {
         Ok(()) => Ok(state),
-        Err(broken) => Err(format!("a change does not fit what is there, start the agent anew: {broken}")),
+        Err(broken) => Err(format!(
+            "a change does not fit the state in the kernel, which is a bug in tortie; restart the agent: {broken}"
+        )),
     }
 }
 

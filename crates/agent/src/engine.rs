@@ -1,5 +1,5 @@
-//! The thread of the engine: it receives changes of the store, of interfaces and of settings, and sends the dataplane the changes of
-//! the desired state that follow.
+//! The thread of the engine: it receives changes of the store, of interfaces and of settings, and sends the dataplane the changes
+//! of the desired state that follow.
 //!
 //! ```text
 //!   store ─┐                                             ┌─> dataplane
@@ -41,26 +41,26 @@ use crate::{links, unsupported_features};
 
 /// What the engine receives.
 pub(crate) enum Input {
-    /// A message of the store.
+    /// A message from the store.
     Store(Message),
-    /// What became of interfaces; first, of all of them.
+    /// Changes of interfaces; the first message has all of them.
     Links(links::Changes),
     /// Answer when everything that was sent before this has been processed.
     Barrier(SyncSender<()>),
     /// The dataplane can take the next change.
     DataplaneIdle,
-    /// Environment and file were read again.
+    /// The settings of this machine, which were read again.
     Local(Box<Local>),
-    /// No more changes. The dataplane is told to stop too.
+    /// Stop, and stop the dataplane too.
     Stop,
-    /// Take everything of ours out of the kernel and stop. If that fails everything goes on as before.
+    /// Remove everything that tortie has in the kernel, and stop. If that fails, continue as before.
     Remove(SyncSender<Result<(), String>>),
 }
 
-/// Most inputs that are taken in before a flush.
+/// How many inputs are processed at most before a flush.
 const BATCH: usize = 10_000;
 
-/// What rules may ask for that nothing here can answer yet, and what becomes of such rules.
+/// Fields of rules that this node cannot evaluate, and how such rules are enforced.
 const UNANSWERED: [(&str, &str); 2] = [
     ("services in rules", "the store has no services, so these rules match nothing"),
     ("http in rules", "requests are not looked at, the rest of these rules decides"),
@@ -69,17 +69,17 @@ const UNANSWERED: [(&str, &str); 2] = [
 /// The first of [`UNANSWERED`], as long as there are no endpoints of services: only the Kubernetes API has some.
 const SERVICES: usize = 0;
 
-/// Which of [`UNANSWERED`] a rule asks for.
+/// Which of [`UNANSWERED`] a rule uses.
 fn unanswered(rule: &Rule) -> [bool; UNANSWERED.len()] {
     [rule.source.service.is_some() || rule.destination.service.is_some(), rule.http]
 }
 
-/// The addresses of an interface; none of one that does not exist.
+/// The addresses of an interface; empty if it does not exist.
 fn addresses(link: &Option<Link>) -> &[IpAddr] {
     link.as_ref().map_or(&[], |link| &link.addresses)
 }
 
-/// The engine of this node, with what it needs beside `calc`: settings, interfaces, and what is reported of objects.
+/// The engine of this node: `calc`, and the settings, interfaces and reports about objects that the agent adds.
 pub(crate) struct NodeEngine {
     node: String,
     engine: Engine,
@@ -88,22 +88,22 @@ pub(crate) struct NodeEngine {
     configurations: BTreeMap<String, Object>,
     pools: BTreeMap<String, Pool>,
     labels: Option<Labels>,
-    /// The settings that the engine has.
+    /// The settings that `calc` has.
     settings: Option<Settings>,
-    /// What the settings follow from has changed.
+    /// Whether a source of the settings has changed.
     settings_changed: bool,
     in_sync: bool,
     linked: bool,
-    /// Something was received that was not flushed.
+    /// Whether something was received that was not flushed.
     dirty: bool,
-    /// Policies with rules that ask for what nothing here can answer.
+    /// The policies with rules that use one of [`UNANSWERED`].
     unanswered: [BTreeSet<String>; UNANSWERED.len()],
     /// Endpoints of this node that ask for limits of bandwidth, and for classes of service.
     unsupported_qos: [BTreeSet<String>; 2],
     other_nodes: OtherNodes,
     placements: PlacementLog,
     placement_writer: PlacementWriter,
-    /// Up to where the store's history was received with the last flush.
+    /// The position in the store's history up to which changes were part of the last flush.
     flushed: Position,
     /// Hashes of the keys of existing objects, for counting.
     known: HashSet<u64>,
@@ -111,7 +111,7 @@ pub(crate) struct NodeEngine {
 }
 
 impl NodeEngine {
-    /// The engine of a node of which nothing is known yet.
+    /// Creates the engine of a node, before anything is received.
     pub(crate) fn new(node: &str, local: Local, status: Arc<StatusCell>, placement_writer: PlacementWriter) -> Self {
         status.update(|record| record.local = local.clone());
         let mut engine = Engine::new(node);
@@ -148,7 +148,7 @@ impl NodeEngine {
         apply_settings: impl Fn(&AgentSettings),
     ) {
         let mut is_idle = true;
-        // What this machine says holds from the start: probes are answered also while the store cannot be reached.
+        // The settings of this machine apply from the start, so that probes are answered while the store cannot be reached.
         let mut in_force = config::resolve(&self.local, Settings::default(), &[]).agent;
         apply_settings(&in_force);
         while let Ok(first) = inputs.recv() {
@@ -162,7 +162,7 @@ impl NodeEngine {
                         return drop(requests.send(ApplyRequest::Stop));
                     }
                     Input::Remove(answer) => {
-                        // Changes go on behind it: if that fails the tables stay, and the agent with them.
+                        // If that fails, the table and the agent continue, with later changes.
                         if requests.send(ApplyRequest::Remove(answer)).is_err() {
                             return;
                         }
@@ -200,7 +200,7 @@ impl NodeEngine {
                     let to = mark.position.clone();
                     self.placement_writer.write(Step { lines, generation: mark.generation, from, to });
                 }
-                // Most of what other nodes do changes nothing here, and wakes nobody.
+                // Most changes of other nodes change nothing here, and wake no thread.
                 if delta.is_empty() && self.status.mark_unchanged(&mark) {
                     continue;
                 }
@@ -248,7 +248,7 @@ impl NodeEngine {
         }
     }
 
-    /// Something was received: the requested generation grows, and a flush is due.
+    /// Increments the requested generation, because something was received; a flush is due.
     fn mark_received(&mut self, position: Option<&Position>) {
         self.dirty = true;
         let in_sync = self.in_sync;
@@ -308,7 +308,7 @@ impl NodeEngine {
                 self.settings_changed |= self.configurations.remove(&key.name).is_some();
             }
             Content::Item(item) => self.put(key, *item),
-            // Whoever asks for a deletion that is only staged changes nothing of what is enforced.
+            // A staged deletion changes nothing in force.
             Content::StagedDeletion(_) | Content::Gone => self.put(key, Item::Nothing),
         }
     }
@@ -329,7 +329,7 @@ impl NodeEngine {
         self.note_placement(&key, &item);
         self.look_for_unanswered(&key, &item);
         match item {
-            // The built-in profile is always there.
+            // The built-in profile always exists.
             Item::Nothing if key == Key::cluster(Kind::Profile, Profile::default_allow().name) => {
                 self.engine.update(Update::Put(Item::Profile(Profile::default_allow())));
             }
@@ -342,7 +342,7 @@ impl NodeEngine {
         }
     }
 
-    /// Notes which interface an endpoint of this node asks for.
+    /// Records which interface an endpoint of this node names.
     fn note_placement(&mut self, key: &Key, item: &Item) {
         let id = match key.kind {
             Kind::HostEndpoint => EndpointId::Host(key.name.clone()),
@@ -376,7 +376,7 @@ impl NodeEngine {
         }
     }
 
-    /// Says which endpoints of this node ask for quality of service that nothing here makes.
+    /// Records which endpoints of this node ask for quality of service that tortie does not implement.
     fn note_unsupported_qos(&mut self, id: &EndpointId, asked: UnsupportedQos) {
         let all = [(unsupported_features::BANDWIDTH, asked.bandwidth), (unsupported_features::DSCP, asked.dscp)];
         for ((what, asks), endpoints) in all.into_iter().zip(&mut self.unsupported_qos) {
@@ -393,7 +393,7 @@ impl NodeEngine {
         }
     }
 
-    /// Says which host endpoints of other nodes are most likely meant for this one.
+    /// Records which host endpoints of other nodes are most likely meant for this one.
     fn note_other_nodes(&self) {
         const WHAT: &str = "host endpoints of another node";
         let note = self.other_nodes.note(&self.node);
@@ -403,7 +403,7 @@ impl NodeEngine {
         });
     }
 
-    /// Says which policies ask for what nothing here can answer.
+    /// Records which policies use one of [`UNANSWERED`].
     fn look_for_unanswered(&mut self, key: &Key, item: &Item) {
         let rules = match item {
             Item::Policy(policy) => [&policy.ingress[..], &policy.egress[..]],
@@ -441,7 +441,7 @@ impl NodeEngine {
         }
     }
 
-    /// Says which sets of named ports are given too many.
+    /// Reports the sets of named ports that have too many members.
     fn report_too_large(&self) {
         const PROBLEM: &str = "named ports";
         let sets = self.engine.too_large();

@@ -1,4 +1,4 @@
-//! What an agent sends to those who watch it, one line of JSON an event.
+//! The events that an agent sends to clients that watch it, each a line of JSON.
 
 use std::net::IpAddr;
 
@@ -6,52 +6,52 @@ use serde::{Deserialize, Serialize};
 
 use crate::status::Status;
 
-/// Something that happened.
+/// An event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Event {
     /// A packet was denied.
     Denied(Box<Denial>),
-    /// Packets were denied of which nothing more is known: there were too many.
+    /// Packets were denied that are not shown, because there were too many.
     NotShown {
-        /// How many; none if that is not known.
+        /// Their number; none if it is not known.
         packets: Option<u64>,
     },
-    /// The status, which changed.
+    /// The status changed; this is the new one.
     Status(Box<Status>),
-    /// Nothing; the agent still runs.
+    /// The agent still runs; nothing happened.
     Alive,
 }
 
-/// A packet that was denied, in the names of the store.
+/// A denied packet, with the names of endpoint, policy and rule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Denial {
-    /// When, as UTC.
+    /// The time, in UTC.
     pub time: String,
     /// The endpoint whose policy denied it; none where no endpoint governs the interface.
     pub endpoint: Option<String>,
     /// `ingress`: towards the endpoint, or `egress`: from it.
     pub direction: Option<String>,
-    /// The tier of the policy, or whose end denied.
+    /// The tier of the policy, or the tier whose end denied it.
     pub tier: Option<String>,
     /// The policy or profile: `gnp web`.
     pub policy: Option<String>,
     /// The number of its rule, from 1.
     pub rule: Option<u32>,
-    /// What denied, in words.
+    /// What denied it, in words.
     pub by: String,
-    /// The interface by which it came in; none for the host's own packets.
+    /// The interface on which it arrived; none for the host's own packets.
     pub in_interface: Option<String>,
-    /// The interface by which it was to leave; none where that was not decided yet, or for packets to the host.
+    /// The interface on which it would leave; none where that was not decided yet, or for packets to the host.
     pub out_interface: Option<String>,
     /// The protocol: `tcp`, `udp`, `icmp`, or its number.
     pub protocol: String,
-    /// Where it came from.
+    /// The source address.
     pub source: IpAddr,
     /// Its source port, if it has one that could be read.
     pub source_port: Option<u16>,
-    /// Where it was to go.
+    /// The destination address.
     pub destination: IpAddr,
     /// Its destination port.
     pub destination_port: Option<u16>,
@@ -59,9 +59,9 @@ pub struct Denial {
     pub icmp_type: Option<u8>,
     /// Its code.
     pub icmp_code: Option<u8>,
-    /// Whether it is a fragment that is not the first; such a packet has no ports.
+    /// Whether it is a non-first fragment, which has no ports.
     #[serde(rename = "laterFragment")]
     pub is_non_first_fragment: bool,
-    /// The command that explains the denial; none where no question fits.
+    /// The command that explains the denial; none if `explain` cannot be asked about such a packet.
     pub explain: Option<String>,
 }

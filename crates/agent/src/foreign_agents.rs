@@ -1,9 +1,9 @@
-//! Policy agents of other makes on this host, recognized by their tables and chains in nf_tables. They are never changed.
+//! Policy agents of other projects on this host, recognized by their tables and chains in nf_tables, which are never changed.
 
 use tortie_nft::dump;
 use tortie_nft::{RequestError, Socket};
 
-/// Beginnings of the names of others' chains, and who they are.
+/// Prefixes of the names of such chains, and the programs that make them.
 const CHAINS: &[(&str, &str)] = &[
     ("cali-", "Calico"),
     ("cali:", "Calico"),
@@ -11,10 +11,10 @@ const CHAINS: &[(&str, &str)] = &[
     ("KUBE-NWPLCY", "kube-router"),
     ("ANTREA-", "Antrea"),
 ];
-/// Others' tables.
+/// Names of such tables, and the programs that make them.
 const TABLES: &[(&str, &str)] = &[("calico", "Calico")];
 
-/// What another agent has in the kernel, in words; none if nobody else is seen.
+/// The table or chain of another policy agent, in words; none if no such table or chain was found.
 pub(crate) fn find() -> Result<Option<String>, RequestError> {
     let mut socket = Socket::open()?;
     for id in &dump::table_ids(&mut socket)? {

@@ -1,7 +1,8 @@
-//! The thread that watches our table for damage by other programs, and repairs it. It runs beside the path of changes.
+//! The thread that watches tortie's table for changes by other programs, and restores it. Changes from the store do not wait for
+//! it.
 //!
-//! Watching has a budget of processor time. Commits of others that concern us cost little; should somebody make more of
-//! them than the budget pays for, they wait, and the path of changes never does. Repairing is not part of the budget.
+//! Watching has a budget of processor time. If other programs commit more changes than the budget allows,
+//! checking them is delayed; changes from the store never are. Repairs are not counted.
 
 use std::time::{Duration, Instant};
 
@@ -15,19 +16,19 @@ use crate::status_cell::StatusCell;
 use crate::stop_flag::StopFlag;
 use crate::supervisor;
 
-/// How long to wait for commits of others before looking whether the agent ends.
+/// How long to wait for commits of other programs before checking whether the agent ends.
 const PAUSE: Duration = Duration::from_millis(500);
-/// The part of a core that watching may take.
+/// The share of a core that watching may use.
 const SHARE: f64 = 0.05;
 /// Processor seconds that may be spent at once.
 const BURST: f64 = 2.0;
-/// The longest pause: a table that somebody deleted must not stay away for longer, even if watching then takes more than
-/// its part.
+/// The longest pause: a deleted table must be restored within this time, even if watching then uses more than
+/// its share.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// Processor time that may be spent.
+/// The processor time that may be used.
 struct Budget {
-    /// Seconds; less than none if too much was spent.
+    /// In seconds; negative if too much was used.
     left: f64,
 }
 
@@ -36,7 +37,7 @@ impl Budget {
         Self { left: BURST }
     }
 
-    /// Some processor time was spent while some time passed. How long to pause.
+    /// Subtracts the processor time `spent`, and adds the share of the time `passed`. Returns how long to pause.
     fn spend(&mut self, spent: Duration, passed: Duration) -> Duration {
         let left = (self.left + passed.as_secs_f64() * SHARE).min(BURST) - spent.as_secs_f64();
         self.left = left.max(-LONGEST.as_secs_f64() * SHARE);

@@ -1,4 +1,4 @@
-//! Liveness and readiness.
+//! The probes `/liveness` and `/readiness`.
 
 use crate::http::Answer;
 use crate::links;
@@ -21,7 +21,7 @@ pub(crate) fn answer(path: &str, status: &StatusCell) -> Answer {
     }
 }
 
-/// Whether the kernel has what the store held when it was last read, and a line that says so.
+/// Whether the kernel has the content of the store as it was last read, and a line that says so.
 pub(crate) fn readiness(status: &StatusCell, record: &StatusRecord) -> (bool, String) {
     if let Some(failure) = status.supervisor.failure() {
         return (false, format!("not ready: {failure}"));

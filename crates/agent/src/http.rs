@@ -1,7 +1,7 @@
-//! A small HTTP server for probes and scrapes: one GET, one answer, one connection.
+//! A small HTTP server for probes and metrics: each connection is one GET and its answer.
 //!
 //! Each connection has a thread of its own and one deadline for the whole exchange, and there are at most [`CLIENTS`] at
-//! a time: the oldest one is cut off for a new one. So a client that trickles bytes, or many of them, keep no probe from
+//! a time: a new one closes the oldest. So clients that send slowly, or never finish, cannot prevent a probe from getting
 //! its answer. An address with [`Tls`](crate::config::Tls) is served over TLS only.
 
 use std::collections::VecDeque;
@@ -21,39 +21,39 @@ use crate::backoff::Backoff;
 use crate::config::{Served, Tls};
 use crate::supervisor::{self, Lifetime};
 
-/// How long a whole exchange may take.
+/// The deadline of a whole exchange.
 const DEADLINE: Duration = Duration::from_secs(2);
-/// The longest question, in bytes.
+/// The longest request, in bytes.
 const LONGEST: usize = 8 * 1024;
-/// Most connections at a time.
+/// How many connections are open at most.
 const CLIENTS: usize = 32;
 
 /// An answer.
 pub struct Answer {
-    /// The code of HTTP.
+    /// The status code.
     pub code: u16,
-    /// What the body is: its `Content-Type`.
+    /// The `Content-Type` of the body.
     pub kind: &'static str,
     /// The body.
     pub body: String,
 }
 
 impl Answer {
-    /// A text.
+    /// A plain text.
     pub fn text(code: u16, body: impl Into<String>) -> Self {
         Self { code, kind: "text/plain; charset=utf-8", body: body.into() }
     }
 }
 
-/// A server that runs, or waits until it can have its address; dropping it ends it.
+/// A server that runs, or waits until it can bind its address; dropping it ends it.
 pub struct Server {
     _end: OwnedFd,
 }
 
 impl Server {
-    /// Serves until it is dropped. An address that cannot be had is tried again until it can; `report` is told when it cannot for
-    /// another reason than before, and when it can.
-    /// `before` serves until then, so that a server that moves answers at one of its addresses all the time. `answer`
+    /// Serves until it is dropped. An address that cannot be bound is tried again until it can; `report` is called when that
+    /// fails for another reason than before, and when it succeeds.
+    /// `before` serves until then, so that a server that moves answers at one of its addresses at any time. `answer`
     /// gets the path.
     pub fn start(
         place: Served,
@@ -143,7 +143,7 @@ fn tls_config(place: &Served) -> io::Result<Option<Arc<ServerConfig>>> {
     place.tls.as_ref().map(tls::config).transpose().map_err(io::Error::other)
 }
 
-/// Answers connections until `ended` can be read; those that wait then are still answered.
+/// Answers connections until `ended` can be read; those that wait at that time are still answered.
 fn accept(
     listener: &TcpListener,
     ended: &OwnedFd,
@@ -156,7 +156,7 @@ fn accept(
             if clients.len() == CLIENTS
                 && let Some(oldest) = clients.pop_front()
             {
-                // It may have ended long ago, which is no trouble of ours.
+                // It may have ended already, which is no error.
                 drop(oldest.shutdown(Shutdown::Both));
             }
             clients.extend(stream.try_clone());
@@ -166,7 +166,7 @@ fn accept(
                 // The clone that is kept must not hold the connection open.
                 drop(stream.shutdown(Shutdown::Both));
             };
-            // A client that cannot be served is told so by the end of its connection.
+            // If a client cannot be served, its connection is closed.
             drop(supervisor::start("client", Lifetime::UntilDone, work));
         }
         if ready[1] {
@@ -175,7 +175,7 @@ fn accept(
     }
 }
 
-/// Which of the descriptors can be read; none of them when the time is over.
+/// Waits until a descriptor can be read or the time is over. Returns which ones can be read.
 fn wait(fds: &[&dyn std::os::fd::AsFd], most: Option<Duration>) -> io::Result<Vec<bool>> {
     let mut polled: Vec<PollFd<'_>> =
         fds.iter().map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)).collect();
@@ -191,7 +191,7 @@ fn listen(place: &Served) -> io::Result<TcpListener> {
     // An IPv6 address may be written with or without brackets.
     let host = place.host.trim_start_matches('[').trim_end_matches(']');
     let addresses: Vec<_> = (host, place.port).to_socket_addrs()?.collect();
-    // `localhost` may stand for ::1 first, on machines without IPv6 too.
+    // `localhost` may resolve to ::1 first, on machines without IPv6 too.
     let sorted = addresses.iter().filter(|one| one.is_ipv4()).chain(addresses.iter().filter(|one| one.is_ipv6()));
     let mut last = io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address"));
     for address in sorted {
@@ -203,7 +203,7 @@ fn listen(place: &Served) -> io::Result<TcpListener> {
     Err(last)
 }
 
-/// Two of our sockets may have one port, so that a server can move from one address of it to all of them.
+/// Binds with `SO_REUSEADDR` and `SO_REUSEPORT`, so that a server can move from one address of a port to all of them.
 fn listen_at(address: &SocketAddr) -> io::Result<TcpListener> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -234,7 +234,7 @@ fn serve(stream: &mut (impl Read + Write), answer: &impl Fn(&str) -> Answer) -> 
     stream.flush()
 }
 
-/// The path of a GET; none if it is none.
+/// The path of a GET request; none for any other request.
 fn question(stream: &mut impl Read) -> io::Result<Option<String>> {
     let mut buffer = Vec::new();
     let mut piece = [0; 1024];

@@ -1,4 +1,4 @@
-//! What exists of the table of tortie in the kernel, for whoever asks where no agent runs. It lists what was found, not what
+//! The table of tortie as it exists in the kernel, for commands when no agent runs. It lists what was found, not what
 //! happens to packets: `tortie verify` checks that.
 
 use std::collections::BTreeSet;
@@ -14,19 +14,19 @@ use crate::local_facts::LocalFactsError;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KernelTable {
-    /// Its name, as `nft` writes it.
+    /// The name, as `nft` writes it.
     pub name: String,
-    /// Whether it is out of action: no packet meets its chains.
+    /// Whether it is dormant: no packet passes its chains.
     pub dormant: bool,
-    /// Whether some process owns it.
+    /// Whether a process owns it.
     pub owned: bool,
-    /// The chains that packets enter by.
+    /// The base chains.
     pub base_chains: Vec<BaseChain>,
     /// How many rules it has, those of other chains included.
     pub rules: usize,
-    /// The interfaces that its maps name, each with the endpoint where that is noted: `hep/web1-eth0 on eth0`.
+    /// The interfaces in its maps, each with the endpoint in the comment of the element: `hep/web1-eth0 on eth0`.
     pub interfaces: Vec<String>,
-    /// What could not be read of it.
+    /// What could not be read, in words.
     pub unread: Vec<String>,
 }
 
@@ -38,25 +38,25 @@ pub struct BaseChain {
     pub name: String,
     /// Its hook: `input`.
     pub hook: String,
-    /// Its place at the hook.
+    /// Its priority at the hook.
     pub priority: i32,
     /// How many rules it has.
     pub rules: usize,
 }
 
-/// Whether the kernel has the table of an agent, of one that runs or of one that ended. Nothing in it is looked at.
+/// Whether the kernel has the table of an agent that runs or that ended. Its content is not read.
 pub fn table_exists() -> Result<bool, LocalFactsError> {
     Ok(dump::table_ids(&mut Socket::open()?).map_err(LocalFactsError::Read)?.contains(&own()))
 }
 
-/// What exists of it; none when it does not exist.
+/// The table in the kernel; none if it does not exist.
 pub fn kernel_table() -> Result<Option<KernelTable>, LocalFactsError> {
     let inventory = inventory::read(&mut Socket::open()?, &own()).map_err(LocalFactsError::Read)?;
     let unread = inventory.foreign.iter().map(ToString::to_string).collect();
     Ok(inventory.table.map(|table| KernelTable::of(&table, unread)))
 }
 
-/// Which table it is.
+/// The family and name of the table.
 pub(crate) fn own() -> TableId {
     TableId::inet(Options::default().table)
 }
@@ -85,7 +85,7 @@ impl KernelTable {
     }
 }
 
-/// The interface of an element, and the endpoint where that is noted.
+/// The interface of an element, with the endpoint in its comment if there is one.
 fn interface(element: &Element) -> Option<String> {
     let Key::One(name) = &element.key else { return None };
     let name = String::from_utf8_lossy(name);

@@ -1,7 +1,7 @@
 //! How far the agent is behind the store: what was received, which step each thread works on, and for how long something has
-//! been waiting to be in the kernel.
+//! been waiting to be programmed.
 //!
-//! A thread publishes a step before it does it, so one that takes long is seen while it runs.
+//! A thread publishes a step before it begins, so a step that takes long is visible while it runs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,36 +12,36 @@ use tortie_store::Position;
 use crate::status::{LagStatus, Mark};
 use crate::status_cell::StatusCell;
 
-/// Reading and checking what the store said.
-pub(crate) const READ: &str = "reading what the store said";
-/// Working out what changes on this node.
-pub(crate) const CALCULATE: &str = "working out what changes on this node";
+/// Reading and checking events of the store.
+pub(crate) const READ: &str = "reading events of the store";
+/// Computing what changes on this node.
+pub(crate) const CALCULATE: &str = "computing what changes on this node";
 /// Changing the kernel.
 pub(crate) const PROGRAM: &str = "changing the kernel";
 
-/// What is known of it.
+/// The lag as it is known now.
 #[derive(Default)]
 pub(crate) struct Lag {
-    /// How far the store is known to have come, whether that was read or not.
+    /// The latest position of the store that is known, whether its changes were read or not.
     pub(crate) received: Position,
-    /// The steps that run, and since when.
+    /// The steps that run, each with its start.
     steps: BTreeMap<&'static str, Instant>,
-    /// The first generation that is not in the kernel, and since when it is wanted.
+    /// The first generation that is not in the kernel, and since when it is requested.
     waiting: Option<(u64, Instant)>,
 }
 
 impl Lag {
-    /// A step begins.
+    /// Records that a step begins.
     pub(crate) fn begin(&mut self, step: &'static str) {
         self.steps.entry(step).or_insert_with(Instant::now);
     }
 
-    /// A step has ended.
+    /// Records that a step has ended.
     pub(crate) fn end(&mut self, step: &'static str) {
         self.steps.remove(step);
     }
 
-    /// The marks may have moved.
+    /// Records the requested and the programmed mark.
     pub(crate) fn note(&mut self, wanted: &Mark, in_kernel: &Mark) {
         if self.waiting.is_some_and(|(generation, _)| in_kernel.generation >= generation) {
             self.waiting = None;
@@ -51,7 +51,7 @@ impl Lag {
         }
     }
 
-    /// What is under way, if anything is.
+    /// The lag for `status`; none if nothing waits.
     pub(crate) fn status(&self) -> Option<LagStatus> {
         let longest = self.steps.iter().min_by_key(|(_, since)| **since);
         let waiting = self.waiting.map(|(_, since)| since);
@@ -65,7 +65,7 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A step that ends with this.
+/// A step, which ends when this is dropped.
 pub(crate) struct StepGuard(Arc<StatusCell>, &'static str);
 
 impl StepGuard {

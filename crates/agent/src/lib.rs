@@ -9,21 +9,21 @@
 //!                          └──> local socket, service manager, /liveness, /readiness, /metrics
 //! ```
 //!
-//! A thread for the store, one for the interfaces, one that decides (`engine`), one for the dataplane (`enforce`), one for
-//! the `network` of workloads, one that watches for damage of our table by others and repairs it (`guard`);
-//! while somebody watches denied packets, one that reads them (`denials`). Channels are bounded;
+//! There is a thread for the store, one for the interfaces, one that decides (`engine`), one for the dataplane (`enforce`), one for
+//! the `network` of workloads, one that restores the table after changes by other programs (`guard`);
+//! and, while somebody watches denied packets, one that reads them (`denials`). Channels are bounded;
 //! the engine flushes only when the dataplane is idle, so a slow kernel makes changes larger and never a queue longer. There are
 //! no timers in this path.
 //!
-//! What is promised:
+//! Promises:
 //!
-//! - **Nothing opens.** Until the store and the interfaces are known as a whole, what an earlier agent left stays in force;
+//! - **Nothing is allowed by accident.** Until the store and the interfaces are known completely, what an earlier agent left stays in force;
 //!   then the table is replaced at once. Losing the store, the agent or both changes nothing in the kernel.
-//! - **A machine that boots without its store is protected** by what the store held last (the snapshot `cache`), and says "stale since".
-//! - **Nothing is passed over in silence.** What cannot be read, has no effect or was refused stands in [`status`].
-//! - **No thread is missed.** One that panics, ends or hangs makes the agent neither live nor ready, and then ends the process
+//! - **A machine that boots without its store is protected** by the last known content of the store (the snapshot `cache`), and `status` says "stale since".
+//! - **Nothing is ignored silently.** What cannot be read, has no effect or was refused is in [`status`].
+//! - **No thread fails unnoticed.** One that panics, ends or hangs makes the agent neither live nor ready, and then ends the process
 //!   (`supervisor`), which the service manager starts again.
-//! - **One agent a network namespace** (`lock`), and none beside an agent of another make unless that is asked for (`foreign_agents`).
+//! - **One agent in each network namespace** (`lock`), and none beside an agent of another project unless that is asked for (`foreign_agents`).
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod agent;
@@ -84,7 +84,7 @@ pub use logger::{LogFormat, log_failure};
 pub use node_name::NodeNameSource;
 pub use uninstall::{UninstallError, Uninstalled, uninstall};
 
-/// Where an agent keeps what outlives it, unless something else is said.
+/// The default directory of the agent's copy of the store and other state.
 pub const DEFAULT_STATE: &str = "/var/lib/tortie";
 /// The file that Calico's agent reads its settings from.
 pub const FELIX_CONFIG: &str = "/etc/calico/felix.cfg";

@@ -1,7 +1,7 @@
 //! The thread of the interfaces: it reports every interface first, then changes. A watcher that fails is replaced by a new one,
 //! and the agent is not ready until then. What changed in between is reported like any other change.
 //!
-//! An event costs what it changes, however many interfaces there are.
+//! The cost of an event depends on what it changes, not on the number of interfaces.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -14,21 +14,21 @@ use crate::logger::event;
 use crate::status_cell::StatusCell;
 use crate::supervisor;
 
-/// What the problem is named in the status.
+/// The name of the problem in the status.
 pub(crate) const PROBLEM: &str = "interfaces";
 
 /// An interface as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct InterfaceState {
     pub(crate) addresses: Vec<IpAddr>,
-    /// It can carry packets.
+    /// Whether it can carry packets.
     pub(crate) running: bool,
 }
 
-/// What became of the interfaces of some names; none of one that does not exist any more.
+/// The new state of some interfaces, by name; none if an interface does not exist any more.
 pub(crate) type Changes = Vec<(String, Option<InterfaceState>)>;
 
-/// What was told of interfaces, by name. Of two with one name the newest counts.
+/// What was reported of interfaces, by name. If two have one name, the newest counts.
 #[derive(Default)]
 struct Names {
     indexes: BTreeMap<String, BTreeSet<u32>>,
@@ -36,7 +36,7 @@ struct Names {
 }
 
 impl Names {
-    /// What is to be told after these changes led to these interfaces.
+    /// What must be reported after these changes, which led to `interfaces`.
     fn changes(&mut self, changes: &[Change], interfaces: &Interfaces) -> Changes {
         let mut touched = BTreeSet::new();
         for change in changes {
@@ -57,7 +57,7 @@ impl Names {
         touched.into_iter().filter_map(|name| self.report(name, interfaces)).collect()
     }
 
-    /// What is to be told when these are the interfaces, whatever was told before.
+    /// What must be reported if these are the interfaces, whatever was reported before.
     fn all(&mut self, interfaces: &Interfaces) -> Changes {
         self.indexes.clear();
         for one in interfaces.values() {
@@ -85,7 +85,7 @@ impl Names {
 pub(crate) fn run(mut watcher: Watcher, status: &StatusCell, report: impl Fn(Changes) -> bool) {
     let mut names = Names::default();
     let mut backoff = Backoff::default();
-    // Also when there are none: they are known then.
+    // Even if there are none: they are known then.
     let working = supervisor::working();
     if !report(names.all(watcher.interfaces())) {
         return;
@@ -113,7 +113,7 @@ pub(crate) fn run(mut watcher: Watcher, status: &StatusCell, report: impl Fn(Cha
     }
 }
 
-/// A new watcher in the place of one that failed.
+/// Replaces a watcher that failed.
 fn again(mut reason: String, status: &StatusCell, backoff: &mut Backoff) -> Watcher {
     loop {
         log::error!(target: event::INTERFACES_LOST, "the interfaces cannot be watched, trying again: {reason}");

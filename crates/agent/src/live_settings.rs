@@ -1,5 +1,5 @@
 //! Applies the agent's own settings ([`AgentSettings`]) while it runs: the servers of probes and metrics, the log level, the mark
-//! bits, the network. Settings that decide packets take another way: `policy::Settings`, in the deltas of `calc`.
+//! bits, the network. Settings that verdicts depend on are not here: `policy::Settings`, in the deltas of `calc`.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use crate::network::NetworkQueue;
 use crate::status_cell::StatusCell;
 use crate::{health, metrics};
 
-/// What runs, with the settings that were applied last.
+/// The servers that run, and the settings that were applied last.
 pub(crate) struct LiveSettings {
     node: String,
     status: Arc<StatusCell>,
@@ -28,7 +28,7 @@ struct Running {
     mask: u32,
 }
 
-/// A server, and where it was asked to serve.
+/// A server, and the address that the settings ask for.
 #[derive(Default)]
 struct Slot {
     place: Option<Served>,
@@ -36,7 +36,7 @@ struct Slot {
 }
 
 impl LiveSettings {
-    /// Nothing runs yet; the dataplane was opened with these mark bits.
+    /// Begins without servers; the dataplane was opened with these mark bits.
     pub(crate) fn new(
         node: &str,
         mask: u32,
@@ -99,7 +99,7 @@ impl LiveSettings {
     }
 }
 
-/// Records what could not be applied, and logs a new problem.
+/// Records a setting that could not be applied, and logs a new problem.
 fn report(status: &StatusCell, what: &'static str, result: Result<(), String>) {
     if let Some(reason) = status.set_problem(what, result.err().as_deref()) {
         log::error!(target: event::SERVICE_FAILED, "{what}: {reason}");

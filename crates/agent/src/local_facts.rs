@@ -1,5 +1,5 @@
-//! What decisions about packets depend on beside the store: the node's name, interfaces, routes and local settings. And whether
-//! the kernel decides the same: `tortie verify`.
+//! What verdicts depend on beside the store: the node's name, interfaces, routes and local settings. Also compares them with
+//! the kernel, for `tortie verify`.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -23,7 +23,7 @@ use crate::kernel_table;
 use crate::logger::event;
 use crate::node_name::NodeNameSource;
 
-/// A node as its agent sees it.
+/// What an agent knows of its node beside the store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LocalFacts {
@@ -31,12 +31,12 @@ pub struct LocalFacts {
     pub node: String,
     /// Its interfaces and their addresses.
     pub interfaces: Vec<(String, Vec<IpAddr>)>,
-    /// What this machine says of the settings.
+    /// The settings of this machine.
     pub local: Local,
-    /// Its routes, and which of its interfaces are ports of others; none when they could not be read.
+    /// Its routes, and which of its interfaces are ports of bridges or bonds; none if they could not be read.
     #[serde(default)]
     pub machine: Option<Machine>,
-    /// The nflog group that denied packets are logged to, while somebody watches.
+    /// The nflog group that denied packets are logged to; none while nobody watches.
     #[serde(default)]
     pub denied_group: Option<u16>,
 }
@@ -44,9 +44,9 @@ pub struct LocalFacts {
 /// The tables of other programs.
 #[derive(Debug, Default)]
 pub struct ForeignTables {
-    /// Those that were read, of the families `inet`, `ip`, `ip6`, `netdev` and `bridge`.
+    /// The tables that were read, of the families `inet`, `ip`, `ip6`, `netdev` and `bridge`.
     pub tables: Vec<ForeignTable>,
-    /// Those that could not be read, and why.
+    /// The tables that could not be read, and why.
     pub unread: Vec<(String, String)>,
     /// Tables of the kernel's older packet filter, of which only the names are known: `iptables nat`.
     pub legacy: Vec<String>,
@@ -57,31 +57,31 @@ pub struct ForeignTables {
 /// Why the local facts, or the kernel, cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalFactsError {
-    /// The settings of this machine.
+    /// The settings of this machine are invalid.
     #[error("the settings of this machine cannot be used")]
     Local(#[from] LocalError),
-    /// The interfaces.
+    /// The interfaces cannot be listed.
     #[error("cannot list the interfaces")]
     Interfaces(#[source] RequestError),
     /// The kernel cannot be asked.
     #[error("cannot ask the kernel for its tables (that needs CAP_NET_ADMIN)")]
     Socket(#[from] std::io::Error),
-    /// The kernel does not answer.
-    #[error("cannot read our table from the kernel")]
+    /// The table of tortie cannot be read.
+    #[error("cannot read the table of tortie from the kernel")]
     Read(#[source] RequestError),
-    /// The kernel does not tell what tables there are.
+    /// The tables of the kernel cannot be listed.
     #[error("cannot list the tables of the kernel (that needs CAP_NET_ADMIN)")]
     ReadOthers(#[source] RequestError),
-    /// The mark mask.
+    /// The mark mask has too few bits.
     #[error("the setting of the mark mask cannot be used")]
     Mask(#[from] TooFewBits),
-    /// What the kernel has is not understood.
+    /// The content of the table is not understood.
     #[error(transparent)]
     Verify(#[from] VerifyError),
 }
 
 impl LocalFacts {
-    /// Of this machine, when no agent answers that could say; and where the name of its node is from. `state` is the directory of
+    /// The local facts of this machine, read without an agent; and where the name of its node is from. `state` is the directory of
     /// the agent's copy of the store.
     pub fn without_agent(sources: &Sources, state: &Path) -> Result<(Self, NodeNameSource), LocalFactsError> {
         let local = Local::read(sources)?;
@@ -92,15 +92,15 @@ impl LocalFacts {
 
     pub(crate) fn new(node: String, links: &[Link], local: Local) -> Self {
         let interfaces = links.iter().map(|link| (link.name.clone(), link.addresses.clone())).collect();
-        // Without them questions about packets are answered for every interface.
+        // Without routes, questions about packets are answered for every interface.
         let machine = tortie_hostnet::machine()
             .inspect_err(|error| log::debug!(target: event::ROUTES_UNREADABLE, "cannot read the routes: {error}"))
             .ok();
         Self { node, interfaces, local, machine, denied_group: None }
     }
 
-    /// Judges the probe packets of every endpoint here by what is in force and by the table in the kernel, and compares
-    /// that table with what is in force. At most `most` differences of each sort are kept.
+    /// Judges the probe packets of every endpoint of this node by what is in force and by the table in the kernel, and compares
+    /// that table with what is in force. At most `most` differences of each kind are kept.
     pub fn verify(&self, mut in_force: InForce, most: usize) -> Result<Report, LocalFactsError> {
         let agent = self.apply_settings(&mut in_force);
         let bits = Bits::from_mask(agent.mark_mask)?;
@@ -111,7 +111,7 @@ impl LocalFacts {
         Ok(verify(&in_force.snapshot, &self.host(), &options, &inventory, most)?)
     }
 
-    /// The tables of other programs on the hooks of packets, read when somebody asks and never changed.
+    /// Reads the tables of other programs with chains at hooks of packets. They are never changed.
     pub fn foreign_tables() -> Result<ForeignTables, LocalFactsError> {
         let mut socket = Socket::open()?;
         let own = kernel_table::own();
@@ -143,7 +143,7 @@ impl LocalFacts {
         Host { node: self.node.clone(), links }
     }
 
-    /// Every setting that has an effect here, and who says its value.
+    /// Every setting that has an effect here, with its value and source.
     pub fn effective_settings(&self, in_force: &InForce) -> Effective {
         let snapshot = &in_force.snapshot;
         let base = Settings::of_pools(snapshot.pools.values());
@@ -152,14 +152,14 @@ impl LocalFacts {
         effective
     }
 
-    /// The FelixConfigurations that are for this node, weakest first.
+    /// The FelixConfigurations for this node, lowest precedence first.
     fn configurations<'a>(&self, in_force: &'a InForce) -> Vec<&'a Object> {
         let configurations: Vec<&Object> = in_force.configurations.values().collect();
         let labels = in_force.snapshot.nodes.get(&self.node).map(|node| &node.labels);
         configurations_of(&self.node, labels, &configurations)
     }
 
-    /// Puts the settings that are in force here into what the store says: this machine's own are stronger. Gives the
+    /// Replaces the settings of the store by those in force here, in which this machine's settings come first. Returns the
     /// agent's own settings.
     pub fn apply_settings(&self, in_force: &mut InForce) -> AgentSettings {
         let base = Settings::of_pools(in_force.snapshot.pools.values());

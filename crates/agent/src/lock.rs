@@ -12,26 +12,26 @@ use tortie_store::locked_file;
 
 use crate::{private_directory, socket};
 
-/// Where the lock is, if we may write there: one place for all agents, wherever their sockets are.
+/// The directory of the lock, if this process may write there: one directory for all agents, wherever their sockets are.
 const SHARED: &str = "/run";
-/// What the name of a lock begins and ends with; the number of its network namespace stands between.
+/// The name of a lock begins and ends with these; the number of its network namespace is between them.
 const PREFIX: &str = "tortie-agent-";
 const SUFFIX: &str = ".lock";
 
-/// Held for as long as this lives.
+/// The lock, held until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Lock {
     path: PathBuf,
     _file: File,
 }
 
-/// Why the lock cannot be had.
+/// Why the lock cannot be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// An agent runs.
     #[error("an agent enforces this network namespace already: process {0}")]
     Held(String),
-    /// It cannot be asked for.
+    /// The file of the lock cannot be opened or locked.
     #[error("cannot take the lock of this network namespace, {}", path.display())]
     Io {
         /// The lock's file.
@@ -43,8 +43,8 @@ pub enum LockError {
 }
 
 impl Lock {
-    /// Takes the lock of this network namespace. `run` is where the file is when the shared place is not ours to write
-    /// to, as in a user namespace.
+    /// Takes the lock of this network namespace. Its file is in `run` if this process may not write to [`SHARED`],
+    /// as in a user namespace.
     pub(crate) fn take(run: &Path) -> Result<Self, LockError> {
         let name =
             name().map_err(|source| LockError::Io { path: PathBuf::from("/proc/thread-self/ns/net"), source })?;
@@ -76,14 +76,14 @@ impl Lock {
         }
     }
 
-    /// Removes the files of agents that were killed, in network namespaces that may not exist any more: nobody else does.
+    /// Removes the files of agents that were killed; nobody else does, and their network namespaces may not exist any more.
     fn remove_abandoned(&self) {
         let Some(entries) = self.path.parent().and_then(|folder| std::fs::read_dir(folder).ok()) else { return };
         for entry in entries.flatten() {
             let is_lock =
                 entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
             if is_lock && entry.path() != self.path {
-                // What cannot be removed is in nobody's way.
+                // A file that cannot be removed does no harm.
                 drop(locked_file::remove_abandoned(&entry.path()));
             }
         }
@@ -92,12 +92,12 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // While it is held, so that nobody else's goes.
+        // While the lock is held, so that the file of another agent is never removed.
         drop(std::fs::remove_file(&self.path));
     }
 }
 
-/// The file of this network namespace.
+/// The name of the file for this network namespace.
 fn name() -> io::Result<String> {
     Ok(format!("{PREFIX}{}{SUFFIX}", std::fs::metadata("/proc/thread-self/ns/net")?.ino()))
 }

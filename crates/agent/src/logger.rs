@@ -1,8 +1,8 @@
-//! The log, on standard error: lines for people with the time, lines for the journal with its mark of severity, or a JSON object a
+//! The log, on standard error: lines with the time for people, lines with the severity for the journal, or a JSON object on each
 //! line.
 //!
 //! Each line is of one of the events in [`event`], which is the target of its `log` call. [docs/log.md](../../../docs/log.md) lists
-//! them; a test holds it and the calls together.
+//! them; a test compares it with the calls.
 
 use std::io::Write;
 
@@ -18,11 +18,11 @@ pub enum LogFormat {
     /// For people, and for the journal where it reads standard error.
     #[default]
     Text,
-    /// An object a line: `time`, `level`, `event`, `message`, and what the event has beside.
+    /// A JSON object on each line: `time`, `level`, `event`, `message`, and further fields of some events.
     Json,
 }
 
-/// Defines the events of a process, and a list of them.
+/// Defines the events of a process as constants, and `ALL`, the list of them.
 #[macro_export]
 macro_rules! events {
     ($($name:ident = $text:literal,)*) => {
@@ -89,7 +89,7 @@ pub(crate) mod event {
     }
 }
 
-/// Where a line goes.
+/// The form of the lines.
 #[derive(Clone, Copy)]
 enum Form {
     Terminal,
@@ -112,7 +112,7 @@ impl Log for Logger {
             return;
         }
         let text = line(self.form, self.events, record, jiff::Timestamp::now());
-        // There is nobody to tell that the log is gone.
+        // If the log cannot be written, there is no other place to report that.
         drop(std::io::stderr().lock().write_all(text.as_bytes()));
     }
 
@@ -145,7 +145,7 @@ fn line(form: Form, events: &[&str], record: &Record<'_>, now: jiff::Timestamp) 
     }
 }
 
-/// Takes over the fields of a line that some events have beside the message. One without a value is left out.
+/// Adds the fields that some events have beside the message. Fields without a value are left out.
 struct JsonFields<'a>(&'a mut Map<String, Value>);
 
 impl<'kvs> VisitSource<'kvs> for JsonFields<'_> {
@@ -158,20 +158,20 @@ impl<'kvs> VisitSource<'kvs> for JsonFields<'_> {
     }
 }
 
-/// Logs why the agent does not run, in the form of its log. For an agent that has not begun to log too.
+/// Logs why the agent does not run, in this format. It also works before [`start`].
 pub fn log_failure(format: LogFormat, reason: &str) {
     start(format, event::ALL);
     log::error!(target: event::AGENT_FAILED, "{reason}");
 }
 
-/// Begins to log. These are the events that the program has.
+/// Begins to log. `events` are the names of all events of the program.
 pub fn start(format: LogFormat, events: &'static [&'static str]) {
     let form = match format {
         LogFormat::Json => Form::Json,
         LogFormat::Text if std::env::var_os("JOURNAL_STREAM").is_some() => Form::Journal,
         LogFormat::Text => Form::Terminal,
     };
-    // A second agent in one process, as in tests, logs with the first one's.
+    // A second agent in one process, as in tests, uses the logger of the first one.
     drop(log::set_boxed_logger(Box::new(Logger { form, events })));
     log::set_max_level(LevelFilter::Info);
 }

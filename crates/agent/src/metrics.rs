@@ -1,4 +1,4 @@
-//! Metrics for Prometheus. Where one means what Calico's agent means by it, it has Calico's name. `docs/metrics.md` lists all.
+//! Metrics for Prometheus. A metric with the same meaning as one of Calico's agent has its name. `docs/metrics.md` lists all.
 
 use std::time::Duration;
 
@@ -20,11 +20,11 @@ use crate::rule_counts::{Count, RuleCounts, RuleName};
 use crate::status::{RuleCount, StoreState};
 use crate::status_cell::{StatusCell, StatusRecord};
 
-/// What is measured while the agent runs, beside its status.
+/// The measurements that are not part of the status.
 pub(crate) struct Measures {
     /// How long each change took to apply, in seconds.
     pub(crate) apply_time: Histogram,
-    /// How many objects each change is about.
+    /// How many objects each change contains.
     pub(crate) batch_size: Histogram,
     /// How many changes of objects were received from the store.
     pub(crate) updates: Counter,
@@ -79,41 +79,45 @@ fn registry(node: &str, status: &StatusCell, dataplane: &SharedDataplane) -> Reg
         ("felix_cluster_num_tiers", "Tiers in the store", kind(&[Kind::Tier])),
         ("felix_resync_state", "The store: 1 not read, 2 lost or stale, 3 in sync", resync),
         ("felix_resyncs_started", "How often the store was listed", signed(record.resyncs)),
-        ("felix_int_dataplane_failures", "Changes that could not be made at once", signed(record.failures)),
+        ("felix_int_dataplane_failures", "Changes that could not be applied at once", signed(record.failures)),
         ("felix_ipsets_total", "Sets in force", enforced.sets),
         (
             "tortie_ready",
             "Whether the kernel has what the store says",
             i64::from(health::readiness(status, &record).0 && record.off.is_none()),
         ),
-        ("tortie_generation_wanted", "What is to be enforced", signed(record.wanted.generation)),
-        ("tortie_generation_in_kernel", "What is enforced", signed(record.in_kernel.generation)),
-        ("tortie_store_revision", "The store's revision that is enforced", signed(record.in_kernel.position.highest())),
+        ("tortie_generation_wanted", "The requested generation", signed(record.wanted.generation)),
+        ("tortie_generation_in_kernel", "The generation in the kernel", signed(record.in_kernel.generation)),
+        (
+            "tortie_store_revision",
+            "The revision of the store that is in the kernel",
+            signed(record.in_kernel.position.highest()),
+        ),
         ("tortie_off", "Whether enforcement is switched off", i64::from(record.off.is_some())),
         (
             "tortie_store_replaced",
-            "Whether another store stands in the place of the one in force, and is not obeyed",
+            "Whether the store was replaced by another one, which is not followed",
             i64::from(record.store == StoreState::Replaced),
         ),
         (
             "tortie_store_missing",
-            "Whether the store does not exist or is empty, so that the kernel keeps what it had",
+            "Whether the store does not exist or is empty, so that nothing in the kernel changes",
             i64::from(record.store == StoreState::Missing),
         ),
         (
             "tortie_node_name_changed",
-            "Whether this machine is called by another name than the node that is enforced",
+            "Whether this machine has another name than the node that is enforced",
             i64::from(record.called.is_some()),
         ),
         ("tortie_unreadable_objects", "Objects that could not be read", count(record.unreadable.len())),
         ("tortie_refused_objects", "Objects that the kernel refused", refused),
-        ("tortie_network_failures", "What could not be done to the network of workloads", count(record.network.len())),
+        ("tortie_network_failures", "Problems with the network of workloads", count(record.network.len())),
     ];
     for (name, help, value) in numbers {
         registry.register(name, help, ConstGauge::new(value));
     }
     let counters = [
-        ("tortie_repairs", "How often others' changes were undone", record.repairs),
+        ("tortie_repairs", "How often the table was restored after a change by another program", record.repairs),
         ("tortie_changes_applied", "Changes that were applied", record.applied),
     ];
     for (name, help, value) in counters {
@@ -133,7 +137,7 @@ fn registry(node: &str, status: &StatusCell, dataplane: &SharedDataplane) -> Reg
     registry.register("felix_int_dataplane_apply_time_seconds", time, apply_time.clone());
     registry.register(
         "felix_int_dataplane_msg_batch_size",
-        "How many objects each change is about",
+        "How many objects each change contains",
         batch_size.clone(),
     );
     registry.register("tortie_store_updates", "Changes of objects that were received from the store", updates.clone());
@@ -144,7 +148,7 @@ fn registry(node: &str, status: &StatusCell, dataplane: &SharedDataplane) -> Reg
     registry
 }
 
-/// How old what is in force may be, in seconds; 0 while every change of the store is received.
+/// For how long the store has not been followed, in seconds; 0 while every change of the store is received.
 fn stale(record: &StatusRecord) -> f64 {
     if record.store == StoreState::InSync {
         return 0.0;
@@ -155,9 +159,9 @@ fn stale(record: &StatusRecord) -> f64 {
 
 type Labels = Vec<(String, String)>;
 
-/// Packets and bytes of each rule. Without an answer of the kernel there are none.
+/// Packets and bytes of each rule; empty if the kernel does not answer.
 impl Measures {
-    /// What each rule of each policy has counted, read from the kernel now.
+    /// The packets and bytes of each rule of each policy, read from the kernel now.
     pub(crate) fn rules(&self) -> Result<Vec<RuleCount>, String> {
         let counts = self.rules.read().map_err(|error| chain(&error))?;
         let one = |(name, count): (RuleName, Count)| RuleCount {

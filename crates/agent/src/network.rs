@@ -1,5 +1,5 @@
-//! The thread of the host's network: routes, neighbours and settings of workloads' interfaces, and the files that say
-//! which workloads are up.
+//! The thread of the host's network: it makes routes, neighbour entries and settings for workloads' interfaces, and the files
+//! that say which workloads are up.
 //!
 //! It gets a change only when the dataplane has applied it, so nothing leads to a workload whose policy is not in force. While it
 //! works, changes are merged in its queue, which has one entry for each interface: a slow kernel does not make it grow.
@@ -42,11 +42,11 @@ pub(crate) struct NetworkQueue {
 struct QueuedChanges {
     settings: Option<NetworkSettings>,
     host: Option<Box<Host>>,
-    /// What became of workloads' interfaces.
+    /// The new state of workloads' interfaces; none if a workload is gone.
     endpoints: BTreeMap<String, Option<Endpoint>>,
     /// Interfaces that are not in `endpoints` have no workload.
     whole: bool,
-    /// What is in force with all this.
+    /// The mark that the kernel is at with these changes.
     mark: Option<Mark>,
 }
 
@@ -57,12 +57,12 @@ impl NetworkQueue {
         Ok(Self { queued: Mutex::default(), wake })
     }
 
-    /// The settings have changed.
+    /// Queues new settings.
     pub(crate) fn configure(&self, settings: NetworkSettings) {
         self.push(|queued| queued.settings = Some(settings));
     }
 
-    /// A change is in force.
+    /// Queues a change that is in force now.
     pub(crate) fn changed(&self, delta: Option<&Delta>, mark: &Mark) {
         self.push(|queued| {
             queued.mark = Some(mark.clone());
@@ -76,7 +76,7 @@ impl NetworkQueue {
         });
     }
 
-    /// A whole state is in force.
+    /// Queues a complete state that is in force now.
     pub(crate) fn replaced(&self, state: &State, mark: &Mark) {
         self.push(|queued| {
             queued.mark = Some(mark.clone());
@@ -99,7 +99,7 @@ impl NetworkQueue {
     }
 
     fn queued(&self) -> MutexGuard<'_, QueuedChanges> {
-        // Every change is made in one step, so what a panic left is whole.
+        // Every change is made in one step, so the queue is consistent even after a panic.
         self.queued.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -109,7 +109,7 @@ impl NetworkQueue {
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let mut fds = vec![PollFd::new(&self.wake, PollFlags::IN)];
         fds.extend(network.map(|network| PollFd::from_borrowed_fd(network.as_fd(), PollFlags::IN)));
-        // Interrupted, or not: what there is to do is looked for either way.
+        // Even if it was interrupted, the caller looks for work.
         let _ = poll(&mut fds, timeout.as_ref());
     }
 }
@@ -121,7 +121,7 @@ fn workload((place, endpoint): (&Place, Option<&Endpoint>)) -> Option<(String, O
     }
 }
 
-/// Looks after the network, from the first change that is in force on. Until then all stays as it is.
+/// Keeps the network up to date, beginning with the first change that is in force. Until then nothing is changed.
 pub(crate) fn run(mut network: Network, network_queue: &NetworkQueue, status: &StatusCell) {
     let mut files = Files::default();
     let mut begun = false;
@@ -176,7 +176,7 @@ pub(crate) fn run(mut network: Network, network_queue: &NetworkQueue, status: &S
 fn take(network: &mut Network, files: &mut Files, queued: &mut QueuedChanges) {
     if let Some(settings) = queued.settings.take() {
         let now = network.model().config();
-        // What verdicts depend on too comes with the host.
+        // Settings that verdicts also depend on are part of the delta.
         let (prefixes, floating_ips, ipv6) = (now.prefixes.clone(), now.floating_ips, now.ipv6);
         network.configure(Config { prefixes, floating_ips, ipv6, ..settings.network });
         files.move_to(settings.status_files);
@@ -198,7 +198,7 @@ fn take(network: &mut Network, files: &mut Files, queued: &mut QueuedChanges) {
     network.apply(&delta);
 }
 
-/// Tells which settings of the host were changed.
+/// Reports which settings of the host were changed.
 fn note_settings(status: &StatusCell, network: &Network) {
     let all: Vec<String> =
         network.changed_settings().map(|one| format!("{} = {} (was {})", one.name(), one.now, one.was)).collect();

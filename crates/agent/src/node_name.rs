@@ -1,13 +1,13 @@
-//! Which node an agent enforces: the one that this machine is called, unless an earlier agent enforced another here.
+//! The node that an agent enforces: the one with this machine's name, unless an earlier agent enforced another here.
 //!
 //! Endpoints belong to a node by its name. An agent that starts under another name (the host name or `FelixHostname` changed)
-//! would remove the rules of the endpoints of the node before. So the snapshot cache remembers the name:
+//! would remove the rules of the previous node's endpoints. So the snapshot cache records the name:
 //!
-//! | The remembered name is | Our table is in the kernel, or the cache has endpoints of that node | The agent |
+//! | The recorded name is | tortie's table is in the kernel, or the cache has endpoints of that node | The agent |
 //! |---|---|---|
-//! | unknown, or the same | | enforces this name and remembers it |
-//! | another | no | enforces this name and remembers it: nothing can open |
-//! | another | yes | does not ask the store: what the cache holds for the node before stays in force |
+//! | unknown, or the same | | enforces this name and records it |
+//! | another | no | enforces this name and records it: no policy is lost |
+//! | another | yes | does not ask the store: what the cache has for the previous node stays in force |
 //!
 //! `tortie agent --accept-node` lets the new name take over.
 
@@ -24,12 +24,12 @@ use crate::logger::event;
 pub(crate) struct NodeName {
     /// Its name.
     pub(crate) enforced: String,
-    /// What this machine is called now, where that is another name which was not accepted.
+    /// The current name of this machine, if it is another one that was not accepted.
     pub(crate) called: Option<String>,
 }
 
 impl NodeName {
-    /// Decides it for a machine that is `called` so. `has_table` says whether our table is in the kernel.
+    /// Chooses the node for a machine whose current name is `called`. `has_table`: whether the kernel has tortie's table.
     pub(crate) fn choose(called: String, copy: Option<&Snapshot>, has_table: bool, accepted: bool) -> Self {
         let remembered = copy.and_then(|copy| copy.node.clone()).filter(|node| *node != called && !accepted);
         let Some(before) = remembered else { return Self { enforced: called, called: None } };
@@ -40,7 +40,7 @@ impl NodeName {
         Self { enforced: called, called: None }
     }
 
-    /// What is wrong and what to do, where another name was not accepted.
+    /// What is wrong and what to do, if another name was not accepted.
     pub(crate) fn problem(&self) -> Option<String> {
         let Self { enforced, called } = self;
         let called = called.as_ref()?;
@@ -52,25 +52,25 @@ impl NodeName {
     }
 }
 
-/// Where the name of this machine's node is from, for a command that no agent answers.
+/// Where the name of this machine's node is from, for a command without an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeNameSource {
-    /// From the last agent's copy of the store. `called` is what this machine is called now, if that is another name.
+    /// It is from the last agent's copy of the store.
     Copy {
-        /// What this machine is called now, if that is another name.
+        /// The current name of this machine, if it is another one.
         called: Option<String>,
     },
-    /// From a setting, which stands there.
+    /// It is from the setting of this source.
     Setting(String),
-    /// It is the host's own name. `copy` says why the last agent's copy of the store does not tell.
+    /// It is the host's own name.
     Host {
-        /// Why the last agent's copy of the store does not tell.
+        /// Why it is not from the last agent's copy of the store.
         copy: String,
     },
 }
 
 impl NodeNameSource {
-    /// Whether the name is certainly the one that an agent enforces when it is started here.
+    /// Whether an agent that is started here certainly enforces this name.
     pub fn is_certain(&self) -> bool {
         *self == Self::Copy { called: None }
     }
@@ -80,7 +80,7 @@ impl NodeNameSource {
         let path = state.join(CACHE_FILE);
         let copy = Snapshot::open(&path);
         let before = copy.as_ref().and_then(|copy| copy.node.clone());
-        // Where the kernel cannot be asked, our table may be there.
+        // If the kernel cannot be asked, it may have the table.
         let has_table = table_exists().unwrap_or(true);
         let NodeName { enforced, called } = NodeName::choose(local.node(), copy.as_ref(), has_table, false);
         let source = match (local.node_origin(), before) {
@@ -90,7 +90,7 @@ impl NodeNameSource {
                 Self::Host { copy: format!("nothing is in force of {before}, the node of the last agent here") }
             }
             (None, None) if path.exists() => {
-                Self::Host { copy: format!("{} cannot be read, or does not tell it", path.display()) }
+                Self::Host { copy: format!("{} cannot be read, or does not contain it", path.display()) }
             }
             (None, None) => Self::Host { copy: format!("no agent left a copy of the store in {}", state.display()) },
         };
@@ -104,9 +104,9 @@ impl fmt::Display for NodeNameSource {
             Self::Copy { called: None } => f.write_str("the name of the last agent here"),
             Self::Copy { called: Some(called) } => write!(
                 f,
-                "the name of the last agent here; this machine is called {called} now, which an agent takes over with `tortie agent --accept-node`"
+                "the name of the last agent here; this machine is called {called} now, and an agent takes over that name with `tortie agent --accept-node`"
             ),
-            Self::Setting(origin) => write!(f, "which FelixHostname in {origin} says"),
+            Self::Setting(origin) => write!(f, "from FelixHostname in {origin}"),
             Self::Host { copy } => write!(
                 f,
                 "the name of this host: {copy}, and FelixHostname is not set for this command; an agent for which it is set has another node"

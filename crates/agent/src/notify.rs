@@ -1,4 +1,4 @@
-//! What the service manager is told (sd_notify(3)): that the start is done, a line of status, and that the agent is alive.
+//! Messages to the service manager (sd_notify(3)): that the start is done, a line of status, and that the agent is alive.
 //!
 //! The start is done once the kernel has what the store or its copy on disk says. So a unit that is ordered before
 //! `network-pre.target` has policy in place before an interface comes up. An agent that has neither store nor copy
@@ -14,7 +14,7 @@ use crate::status::StoreState;
 use crate::status_cell::{StatusCell, StatusRecord};
 use crate::stop_flag::StopFlag;
 
-/// Between two messages without a watchdog: so long may a line of status be out of date by time alone.
+/// The time between two messages without a watchdog. The times in the line of status may be outdated by as much.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// Whether a service manager listens.
@@ -22,7 +22,7 @@ pub(crate) fn is_asked_for() -> bool {
     std::env::var_os("NOTIFY_SOCKET").is_some()
 }
 
-/// Tells the service manager until the agent ends.
+/// Sends messages to the service manager until the agent ends.
 pub(crate) fn run(status: &StatusCell, stop: &StopFlag) {
     let watchdog = sd_notify::watchdog_enabled();
     // systemd advises half the time that it allows.
@@ -59,11 +59,11 @@ pub(crate) fn run(status: &StatusCell, stop: &StopFlag) {
 
 /// Tells the service manager that the agent ends.
 pub(crate) fn stopping() {
-    // Nobody is left who could do something about a failure.
+    // A failure has no consequence any more.
     drop(sd_notify::notify(&[NotifyState::Stopping]));
 }
 
-/// Whether the kernel has what is to be in force, or there is nothing that could be.
+/// Whether the kernel has what must be in force, or there is nothing to enforce.
 fn is_started(record: &StatusRecord) -> bool {
     let has_nothing =
         matches!(record.store, StoreState::Waiting | StoreState::Missing) && !record.store_reason.is_empty();

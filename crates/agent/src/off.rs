@@ -1,12 +1,12 @@
-//! Enforcement that is switched off by hand: `tortie off`, a file, or an argument of the kernel.
+//! Switching enforcement off by hand: with `tortie off`, a file, or an argument of the kernel.
 //!
 //! ```text
 //!   /etc/tortie/off, RUN/off ──┐
 //!   kernel argument tortie.off ┴─> Places::read ──> Switch::look (the agent: every 250 ms, and when a client asks) ──> dataplane
 //! ```
 //!
-//! The files are the only memory, so whatever ends in between (the command, the agent, the machine), the next agent does what
-//! they say. A file whose time has passed says nothing.
+//! Only the files record it, so whatever ends in between (the command, the agent, the machine), the next agent does what
+//! they say. A file whose time has passed is ignored.
 
 use std::fs;
 use std::io::{self, Write};
@@ -33,22 +33,22 @@ pub const DEFAULT_FILE: &str = "/etc/tortie/off";
 const KERNEL_ARGUMENTS: &str = "/proc/cmdline";
 /// The argument that keeps enforcement off.
 const ARGUMENT: &str = "tortie.off";
-/// In the run directory: off, where the file cannot be written.
+/// The file in the run directory that switches enforcement off if [`DEFAULT_FILE`] cannot be written.
 const OFF: &str = "off";
-/// In the run directory: on in spite of the kernel's argument.
+/// The file in the run directory that switches enforcement on despite the kernel's argument.
 const ON: &str = "on";
-/// How often the files are looked at.
+/// How often the files are read.
 const LOOK: Duration = Duration::from_millis(250);
 /// The name of the problem in the status.
 const PROBLEM: &str = "switching enforcement off or on";
 
-/// That enforcement is off.
+/// Since when, by whom and until when enforcement is off.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Off {
     /// Since when, as UTC.
     pub since: String,
-    /// By whom, or by which file.
+    /// Who switched it off, or which file.
     pub by: String,
     /// Until when, as UTC; none: until `tortie on`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,7 +56,7 @@ pub struct Off {
 }
 
 impl Off {
-    /// From now on by somebody, for a time or for good. None for a time that cannot be told.
+    /// Off from now on, for a time or until `tortie on`. None if the end is out of range.
     pub fn by(who: String, time: Option<Duration>) -> Option<Self> {
         let now = Timestamp::now();
         let until = match time {
@@ -79,7 +79,7 @@ impl std::fmt::Display for Off {
     }
 }
 
-/// Where it is said that enforcement is off.
+/// The files, and the kernel argument, that switch enforcement off.
 #[derive(Clone, Debug)]
 pub struct Places {
     file: PathBuf,
@@ -88,7 +88,7 @@ pub struct Places {
 }
 
 impl Places {
-    /// The places of this machine; `run` is the agent's run directory.
+    /// The default places; `run` is the agent's run directory.
     pub fn new(run: PathBuf) -> Self {
         let from = |variable: &str, default: &str| {
             std::env::var_os(variable).filter(|value| !value.is_empty()).map_or_else(|| default.into(), PathBuf::from)
@@ -100,7 +100,7 @@ impl Places {
         }
     }
 
-    /// Whether enforcement is to be off now, and what is known of that.
+    /// Reads whether enforcement must be off now; none if it must be on.
     pub fn read(&self) -> Option<Off> {
         let now = Timestamp::now();
         let by_file = self.files().into_iter().filter_map(|path| read_file(&path)).find(|off| !off.is_over(now));
@@ -114,14 +114,14 @@ impl Places {
         })
     }
 
-    /// Notes that enforcement is to be off. Returns the file; where the first one cannot be written it is one that does not
-    /// outlive the machine, and the reason.
+    /// Writes that enforcement must be off. Returns the file. If the first file cannot be written, it is one that does not
+    /// survive a reboot, and the reason is returned too.
     pub fn write(&self, off: &Off) -> io::Result<(PathBuf, Option<io::Error>)> {
         let content = serde_json::to_string(off)? + "\n";
         let [file, short] = self.files();
         let made = file.parent().map_or(Ok(()), fs::create_dir_all);
         let first = made.and_then(|()| replace(&file, &content));
-        // The one that is read first says what holds.
+        // The file that is read first counts.
         let Err(why) = first else {
             remove(&short).map_err(|error| of_file(&short, &error))?;
             return Ok((file, None));
@@ -132,10 +132,10 @@ impl Places {
         Ok((short, Some(of_file(&file, &why))))
     }
 
-    /// Notes that enforcement is to be on. A file that cannot be removed is an error where it says that enforcement is off now.
+    /// Writes that enforcement must be on. A file that cannot be removed is an error if it says that enforcement is off now.
     pub fn clear(&self) -> io::Result<()> {
         let is_over = |path: &Path| read_file(path).is_none_or(|off| off.is_over(Timestamp::now()));
-        // What can be removed is, whatever becomes of the other.
+        // Each file is removed, even if removing the other fails.
         let results = self.files().map(|file| match remove(&file) {
             Err(error) if !is_over(&file) => Err(of_file(&file, &error)),
             _ => Ok(()),
@@ -160,7 +160,7 @@ impl Places {
     }
 }
 
-/// What a file says. One without words of ours is as good: it was made by hand.
+/// Reads a file. A file without tortie's content, which somebody made by hand, switches enforcement off too.
 fn read_file(path: &Path) -> Option<Off> {
     let made = fs::symlink_metadata(path).ok()?;
     let said = fs::read_to_string(path).ok().and_then(|text| serde_json::from_str::<Off>(&text).ok());
@@ -174,7 +174,7 @@ fn read_file(path: &Path) -> Option<Off> {
     })
 }
 
-/// Writes a file as a whole, or not at all.
+/// Replaces a file atomically.
 fn replace(path: &Path, content: &str) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}", std::process::id()));
@@ -188,7 +188,7 @@ fn replace(path: &Path, content: &str) -> io::Result<()> {
     written.inspect_err(|_| drop(fs::remove_file(&new)))
 }
 
-/// Removes a file, if there is one. The error of removing says nothing of that: on a read-only mount, and below a directory
+/// Removes a file, if it exists. The error of removing does not say whether it does: on a read-only mount, and below a directory
 /// that may not be written, a kernel may refuse before it looks whether there is a file.
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
@@ -197,23 +197,23 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether it was seen that there is no such file, also because something above it is no directory.
+/// Whether the file certainly does not exist, also because a parent is not a directory.
 fn is_absent(path: &Path) -> bool {
     fs::symlink_metadata(path)
         .is_err_and(|error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory))
 }
 
-/// The error with the file it is about.
+/// Adds the path of the file to an error.
 fn of_file(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// Brings the dataplane to what the places say.
+/// Switches the dataplane off and on as the places say.
 pub(crate) struct Switch {
     places: Places,
     dataplane: SharedDataplane,
     status: Arc<StatusCell>,
-    /// One look at a time.
+    /// Held during [`Switch::look`], so that only one runs at a time.
     turn: Mutex<()>,
 }
 
@@ -222,7 +222,7 @@ impl Switch {
         Self { places, dataplane, status, turn: Mutex::new(()) }
     }
 
-    /// Looks at the places, and does what they say. What is in force then.
+    /// Reads the places, and switches the dataplane. Returns what is in force then.
     pub(crate) fn look(&self) -> Result<Option<Off>, String> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = self.places.read();
@@ -243,12 +243,12 @@ impl Switch {
         Ok(wanted)
     }
 
-    /// Looks again and again until the agent ends.
+    /// Reads the places repeatedly until the agent ends.
     pub(crate) fn run(&self, stop: &StopFlag) {
         while !stop.is_set() {
             {
                 let _working = supervisor::working();
-                // It has been logged, and stands in the status.
+                // The error was logged, and is in the status.
                 drop(self.look());
             }
             stop.wait(LOOK);
@@ -259,20 +259,20 @@ impl Switch {
 /// Why verdicts are still in the kernel.
 #[derive(Debug, thiserror::Error)]
 pub enum OffError {
-    /// An agent runs, and does not answer.
+    /// An agent runs and does not answer.
     #[error(
-        "the verdicts are still in the kernel: an agent runs and does not answer, process {0}; end it (`kill -9 {0}`) and say `tortie off` again"
+        "the verdicts are still in the kernel: an agent runs and does not answer, process {0}; end it (`kill -9 {0}`) and run `tortie off` again"
     )]
     Hangs(String),
     /// Whether an agent runs is not known.
     #[error("the verdicts are still in the kernel: whether an agent runs is not known")]
     Lock(#[source] LockError),
-    /// The kernel did not do it.
+    /// The kernel refused it.
     #[error("the verdicts are still in the kernel")]
     Kernel(#[source] ApplyError),
 }
 
-/// Takes the verdicts that an agent left out of the kernel, where none runs. Whether there was a table of ours.
+/// Removes the verdicts that an agent left in the kernel, if no agent runs. Returns whether the kernel had tortie's table.
 pub fn take_out_without_agent(run: &Path) -> Result<bool, OffError> {
     // Held to the end, so that no agent starts meanwhile.
     let _lock = match Lock::take(run) {

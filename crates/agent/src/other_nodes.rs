@@ -1,14 +1,14 @@
-//! Host endpoints of other nodes that most likely are meant for this one: their node's name is this one's but for its domain or
-//! case, or one of their `expectedIPs` is an address of this machine.
+//! Host endpoints of other nodes that are most likely meant for this one: their node's name differs from this one's only in
+//! domain or case, or one of their `expectedIPs` is an address of this machine.
 //!
-//! They are enforced nowhere here, so `status` says so.
+//! They are not enforced on this node, so `status` reports them.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use tortie_policy::{HostEndpoint, Item};
 
-/// Most endpoints that are named.
+/// How many endpoints are named at most.
 const NAMED: usize = 10;
 
 /// The host endpoints of other nodes, as far as they may be meant for this one.
@@ -26,7 +26,8 @@ struct Endpoint {
 }
 
 impl OtherNodes {
-    /// A host endpoint with this name was written, or it was deleted or is of another kind. Returns whether the note may have changed.
+    /// A host endpoint with this name was written, or it was deleted or is of another kind. Returns whether the note may have
+    /// changed.
     pub(crate) fn put(&mut self, own: &str, name: &str, item: &Item) -> bool {
         let new = match item {
             Item::HostEndpoint(one) if one.node != own => Endpoint::of(own, one),
@@ -82,7 +83,7 @@ impl OtherNodes {
         }
         let all = all.join(", ");
         (!all.is_empty())
-            .then(|| format!("{all}; this node is {own}: which one is meant? Nothing of them is enforced here"))
+            .then(|| format!("{all}; this node is {own}: they are not enforced here. If one is meant for this node, set its `spec.node` to {own}"))
     }
 
     fn own_address(&self, one: &Endpoint) -> Option<IpAddr> {
@@ -91,7 +92,7 @@ impl OtherNodes {
 }
 
 impl Endpoint {
-    /// None if neither its node's name nor an address could show that it is meant for this node.
+    /// Reads an endpoint; none if neither its node's name nor its addresses can show that it is meant for this node.
     fn of(own: &str, one: &HostEndpoint) -> Option<Self> {
         let first_label = |node: &str| node.split('.').next().unwrap_or_default().to_ascii_lowercase();
         let has_similar_name = first_label(&one.node) == first_label(own);
@@ -104,7 +105,7 @@ impl Endpoint {
     }
 }
 
-/// Whether only one machine can have an address: every machine has loopback and link-local ones.
+/// Whether only one machine can have an address: every machine has loopback and link-local addresses.
 fn is_of_one_machine(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local() && !v4.is_unspecified(),

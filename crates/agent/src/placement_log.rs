@@ -1,5 +1,5 @@
-//! The log of placements: which interface each endpoint of this node governs, or that it governs none and why, and what becomes
-//! of packets that none of its policies settles. Each change is logged once, when it is handed to the dataplane.
+//! The log of placements: which interface each endpoint of this node governs, or that it governs none and why, and what happens
+//! to packets that none of its policies allows or denies. Each change is logged once, when it is sent to the dataplane.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -10,13 +10,13 @@ use tortie_policy::{Action, EndpointId};
 use crate::status_builder;
 use crate::status_cell::Placement;
 
-/// Most lines of one step.
+/// How many lines are logged for one step at most.
 const LINES: usize = 20;
 
-/// Most policies that are named as added or as removed in a line.
+/// How many policies a line names as added or as removed at most.
 const POLICIES: usize = 5;
 
-/// What becomes of packets of one direction that no policy of the endpoint settles.
+/// What happens to packets of one direction that no policy of the endpoint allows or denies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DefaultAction {
     Deny,
@@ -25,7 +25,7 @@ enum DefaultAction {
 }
 
 impl DefaultAction {
-    /// `decides` has, of each list with a rule that matches every packet, what that does.
+    /// `decides` has the action of each list's rule that matches every packet.
     fn of(program: &Program, decides: &HashMap<RulesId, Action>) -> Self {
         for tier in &program.tiers {
             let mut policies = tier.policies.iter();
@@ -58,30 +58,30 @@ impl fmt::Display for DefaultAction {
     }
 }
 
-/// What an endpoint's policies ask of packets in one direction: their list, and what becomes of packets that none settles.
+/// The program of an endpoint in one direction, and what happens to packets that none of its policies allows or denies.
 type Asked = (Option<ProgramId>, DefaultAction);
 
-/// What became of an endpoint before a step: its places, and what is asked for ingress and egress.
+/// The state of an endpoint before a step: its places, and its programs for ingress and egress.
 type Before = (BTreeSet<Place>, Option<[Asked; 2]>);
 
-/// Where an endpoint is, and its programs for ingress and egress.
+/// The places of an endpoint, and its programs for ingress and egress.
 #[derive(Clone, Debug, PartialEq)]
 struct Placed {
     id: EndpointId,
     programs: [ProgramId; 2],
 }
 
-/// What was logged last.
+/// The state that was logged last.
 #[derive(Default)]
 pub(crate) struct PlacementLog {
     programs: HashMap<ProgramId, Program>,
-    /// Of each list with a rule that matches every packet what that does.
+    /// For each list with a rule that matches every packet, the action of that rule.
     decides: HashMap<RulesId, Action>,
     at: BTreeMap<Place, Placed>,
     places: BTreeMap<EndpointId, BTreeSet<Place>>,
     /// Endpoints that the store changed since the last step.
     changed: BTreeSet<EndpointId>,
-    /// What begins the names of workloads' interfaces.
+    /// The prefixes of workloads' interfaces.
     prefixes: Vec<String>,
     started: bool,
 }
@@ -92,7 +92,7 @@ impl PlacementLog {
         self.changed.insert(id);
     }
 
-    /// What a change of the dataplane does to placements and defaults, a line each, but not more than a person reads. `locals`
+    /// The lines for a change of the dataplane, one for each change of a placement or default, but at most [`LINES`]. `locals`
     /// are the endpoints that the store has.
     pub(crate) fn step(&mut self, delta: &Delta, locals: &BTreeMap<EndpointId, Placement>) -> Vec<String> {
         let mut lines = self.changes(delta, locals);
@@ -157,7 +157,7 @@ impl PlacementLog {
         let first = !std::mem::replace(&mut self.started, true);
         let (mut lines, mut workloads, mut lists) = (Vec::new(), 0, HashMap::new());
         for (id, before) in before {
-            // A machine may have thousands of them, and each is as it was asked for.
+            // A machine may have thousands of them, and each governs the interface that it names.
             if first && matches!(id, EndpointId::Workload(_)) && self.places.contains_key(&id) {
                 workloads += 1;
                 continue;
@@ -175,10 +175,10 @@ impl PlacementLog {
         lines
     }
 
-    /// Where an endpoint is now, and what is asked there.
+    /// The current state of an endpoint.
     fn now(&self, id: &EndpointId) -> Before {
         let places = self.places.get(id).cloned().unwrap_or_default();
-        // A program that is not known denies; the dataplane refuses such a change.
+        // An unknown program denies; the dataplane refuses such a change.
         let asked = |id| {
             let program = self.programs.get(&id);
             (program.map(|_| id), program.map_or(DefaultAction::Deny, |one| DefaultAction::of(one, &self.decides)))

@@ -1,5 +1,5 @@
 //! The thread that writes the log of placements: each line with the generation and revision of the change and, where the store
-//! keeps it, who wrote that. Asking the store for it takes time, which the engine does not have.
+//! records it, who wrote the change. Asking the store takes time, so the engine does not do it.
 
 use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -11,32 +11,32 @@ use crate::cache::CachedStore;
 use crate::logger::event;
 use crate::supervisor;
 
-/// Steps that may wait. More are written without an author.
+/// How many steps may wait. Further steps are written without an author.
 const WAITING: usize = 64;
 
-/// What one change did to placements.
+/// The changes of placements by one delta.
 pub(crate) struct Step {
-    /// A line each.
+    /// One line for each change.
     pub(crate) lines: Vec<String>,
-    /// The generation that asks for it.
+    /// The requested generation.
     pub(crate) generation: u64,
-    /// Up to where the store's history was received before, and with it.
+    /// The position of the store before the change, and after it.
     pub(crate) from: Position,
     pub(crate) to: Position,
 }
 
-/// Hands steps to the thread.
+/// Sends steps to the thread.
 #[derive(Clone)]
 pub(crate) struct PlacementWriter(SyncSender<Step>);
 
 impl PlacementWriter {
-    /// One, and what [`run`] takes.
+    /// Returns a writer, and the receiver for [`run`].
     pub(crate) fn new() -> (Self, Receiver<Step>) {
         let (sender, receiver) = sync_channel(WAITING);
         (Self(sender), receiver)
     }
 
-    /// Has a step written, at once and without an author if the thread does not keep up or is gone.
+    /// Sends a step to the thread, or writes it at once without an author if the thread does not keep up or has ended.
     pub(crate) fn write(&self, step: Step) {
         if let Err(TrySendError::Full(step) | TrySendError::Disconnected(step)) = self.0.try_send(step) {
             write(&step, &Written::default());
@@ -44,7 +44,7 @@ impl PlacementWriter {
     }
 }
 
-/// Writes steps until the engine is gone.
+/// Writes steps until the engine ends.
 pub(crate) fn run(steps: &Receiver<Step>, store: &CachedStore) {
     while let Ok(step) = steps.recv() {
         let _working = supervisor::working();
@@ -52,7 +52,7 @@ pub(crate) fn run(steps: &Receiver<Step>, store: &CachedStore) {
     }
 }
 
-/// The entries of the store that a step may follow from. What an agent finds when it starts has too many.
+/// The entries of the store's history that may have caused a step. None for the first step of an agent, which would have too many.
 fn entries(store: &CachedStore, step: &Step) -> Vec<HistoryEntry> {
     let (Some(from), Some(to)) = (step.from.number(), step.to.number()) else { return Vec::new() };
     if from == 0 || from == to {
@@ -63,11 +63,11 @@ fn entries(store: &CachedStore, step: &Step) -> Vec<HistoryEntry> {
     found.flatten().unwrap_or_default()
 }
 
-/// Who wrote what a step follows from.
+/// Who wrote the changes that caused a step.
 #[derive(Debug, Default, PartialEq)]
 struct Written {
     author: String,
-    /// The command, where there was one.
+    /// The command, if there was one.
     command: String,
 }
 

@@ -1,4 +1,4 @@
-//! Directories that only root enters: the agent's state, and its socket.
+//! Directories that only root may enter: those of the agent's state and of its socket.
 
 use crate::logger::event;
 use std::fs::{self, DirBuilder, Permissions};
@@ -6,8 +6,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
-/// Makes a directory with mode 0700. One that exists and lets others in is tightened where it is ours alone, which is the
-/// default one; another is only named in the log, since other programs may use it.
+/// Makes a directory with mode 0700. An existing default directory, which only tortie uses, gets this mode if it has another.
+/// If others may write to another directory, the log says so; its mode stays, since other programs may use it.
 pub(crate) fn make(path: &Path, default: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let found = fs::metadata(path)?;

@@ -23,15 +23,15 @@ use crate::status_builder;
 use crate::status_cell::{StatusCell, StatusRecord};
 use crate::transfer;
 
-/// How long a position is waited for before the store is asked whether anything changed up to it.
+/// How long to wait for a position before asking the store whether anything changed up to it.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
 const LONGEST_LOOK: Duration = Duration::from_secs(2);
-/// How long a store that is accepted may take to be read, and then to be enforced.
+/// How long reading an accepted store may take, and then enforcing it.
 const LONGEST_ACCEPT: Duration = Duration::from_secs(30);
-/// The shortest and the longest time between two events of a watched status.
+/// The shortest time between two events of a watched status.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest that a client may wait.
+/// The longest time that a client may wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 /// Answers requests on the local socket.
@@ -46,12 +46,12 @@ pub(crate) struct RequestHandler {
     pub(crate) inputs: SyncSender<Input>,
     /// Switches enforcement off and on.
     pub(crate) switch: Arc<Switch>,
-    /// Those who watch denied packets.
+    /// The watchers of denied packets.
     pub(crate) denials: Arc<Denials>,
 }
 
 impl RequestHandler {
-    /// Answers, which may take as long as was asked for.
+    /// Answers a request. Takes as long as the request allows.
     pub(crate) fn answer(&self, request: Request) -> Answer {
         match request {
             Request::InForce { store, position } => self.in_force(&store, position.as_ref()),
@@ -64,7 +64,7 @@ impl RequestHandler {
     fn simple(&self, request: Request) -> Reply {
         match request {
             Request::InForce { .. } | Request::WatchDenied | Request::WatchStatus => {
-                Reply::Failed { reason: "more than a line answers this".to_owned() }
+                Reply::Failed { reason: "the answer to this request has more than one line".to_owned() }
             }
             Request::Status => {
                 let left_out = self.store.left_out();
@@ -128,7 +128,7 @@ impl RequestHandler {
         }
     }
 
-    /// What is answered to whoever waits for the kernel while enforcement is off.
+    /// The answer to a client that waits for the kernel while enforcement is off.
     fn not_waited(&self, off: &Off) -> Reply {
         let record = self.status.read();
         let unreadable = record.unreadable.iter().map(|(key, one)| format!("{key}: {one}")).collect();
@@ -156,7 +156,7 @@ impl RequestHandler {
             loop {
                 let changes = cell.read().changes;
                 let mut status = status_builder::status(&node, &cell, &dataplane, store.left_out());
-                // What is under way changes all the time.
+                // The lag changes all the time.
                 (status.lag, status.received) = (None, Position::default());
                 let event = if status == last { Event::Alive } else { Event::Status(Box::new(status.clone())) };
                 send_event(to, &event)?;
@@ -168,7 +168,7 @@ impl RequestHandler {
         Answer { reply: Reply::Watching, rest: Some(Box::new(rest)) }
     }
 
-    /// Lets the store that is there now take over, and waits until it has.
+    /// Lets the current store take over, and waits until it is in force.
     fn accept(&self, store: &str) -> Reply {
         let (own, resyncs) = {
             let record = self.status.read();
@@ -188,12 +188,15 @@ impl RequestHandler {
         }
         let wanted = self.status.read().wanted.clone();
         if !self.status.wait(LONGEST_ACCEPT, |record| record.in_kernel.generation >= wanted.generation) {
-            return Reply::Failed { reason: "the store was accepted, and is not in the kernel yet".to_owned() };
+            return Reply::Failed {
+                reason: "the store was accepted, but is not in the kernel yet; `tortie status --wait` waits for it"
+                    .to_owned(),
+            };
         }
         Reply::Accepted { position: wanted.position }
     }
 
-    /// Lets the name that this machine has now take over. The agent starts anew for that, once this is answered.
+    /// Lets the current name of this machine take over. The agent restarts for that, after the answer.
     fn accept_node(&self) -> Reply {
         let Some(called) = self.status.read().called.clone() else {
             return Reply::NodeAccepted { node: self.node.clone(), restarts: false };
@@ -216,8 +219,8 @@ impl RequestHandler {
         LocalFacts { denied_group: self.denials.group(), ..facts }
     }
 
-    /// What is in force. A client that has read the store as it was received here needs only the last valid versions; any
-    /// other is given the copy of the store.
+    /// What is in force. A client that has read the store at the same position needs only the last valid versions; any
+    /// other client gets the copy of the store.
     fn in_force(&self, store: &str, read_at: Option<&Position>) -> Answer {
         let local_facts = self.local_facts();
         let same = read_at.is_some_and(|position| self.received(position));
@@ -271,7 +274,7 @@ impl RequestHandler {
         }
     }
 
-    /// Waits a moment until everything that the store had at this position was received, and nothing later. Whether it was.
+    /// Waits a moment until the store was received up to this position, and not further. Returns whether it was.
     fn received(&self, position: &Position) -> bool {
         let in_sync = |record: &StatusRecord| record.store == StoreState::InSync;
         let reached = |record: &StatusRecord| !in_sync(record) || record.wanted.position.has_reached(position);
@@ -290,13 +293,13 @@ impl RequestHandler {
         in_sync && (at == *position || quiet())
     }
 
-    /// Waits until everything that the store had at this position is in the kernel. Whether it is.
+    /// Waits until the store up to this position is in the kernel. Returns whether it is.
     fn wait(&self, position: &Position, deadline: Instant) -> bool {
         let mut look = FIRST_LOOK;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let there = |mark: &Mark| mark.position.has_reached(position);
-            // A store that took another's place may count from less.
+            // The revisions of a store that replaced another one may be lower.
             let one_history = |record: &StatusRecord| {
                 !matches!(record.store, StoreState::Replaced | StoreState::NotAsked)
                     && !record.wanted.position.is_behind(&record.in_kernel.position)
@@ -307,7 +310,7 @@ impl RequestHandler {
             if self.status.wait(left.min(look), all) {
                 return true;
             }
-            // It may be that no object changed up to that position.
+            // Perhaps no object changed up to that position.
             let (settled, at) = {
                 let record = self.status.read();
                 let all = record.in_kernel == record.wanted && record.network_at == record.wanted;
@@ -330,7 +333,7 @@ fn send_event(to: &mut dyn Write, event: &Event) -> io::Result<()> {
     to.flush()
 }
 
-/// An answer with objects behind it.
+/// An answer that is followed by objects.
 fn with_objects(state: AgentState, last_valid: Vec<Stored>, copy: Option<SnapshotReader>) -> Answer {
     let rest = move |to: &mut dyn Write| {
         last_valid.iter().try_for_each(|stored| transfer::send(to, stored))?;

@@ -1,8 +1,8 @@
 //! Packets and bytes of each rule of each policy, read from the kernel when metrics are scraped.
 //!
-//! The kernel counts lines of its table, and begins anew where a line is written anew; one rule may be several lines. What a line
-//! has counted since the scrape before is added to its rule, so the numbers of a rule never decrease while the rule exists. What
-//! was counted between the last scrape and the moment at which a line was written anew is lost.
+//! The kernel counts for each line of the table, beginning at zero when a line is replaced; one rule may be several lines. What a
+//! line has counted since the last scrape is added to its rule, so the numbers of a rule never decrease while the rule exists.
+//! What was counted between the last scrape and the replacement of a line is lost.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -20,11 +20,11 @@ pub(crate) struct RuleName {
     pub(crate) direction: String,
     /// Its number in the policy, from 1.
     pub(crate) number: String,
-    /// What it does.
+    /// Its action.
     pub(crate) action: String,
 }
 
-/// What was counted.
+/// Packets and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Count {
     pub(crate) packets: u64,
@@ -39,13 +39,13 @@ pub(crate) struct RuleCounts {
 
 #[derive(Default)]
 struct State {
-    /// What each line of the kernel had counted at the last scrape, by its handle.
+    /// The counts of each line at the last scrape, by its handle.
     lines: BTreeMap<u64, Count>,
     totals: BTreeMap<RuleName, Count>,
 }
 
 impl RuleCounts {
-    /// Reads the kernel, and gives the counts of every rule that it has.
+    /// Reads the counters from the kernel. Returns the counts of every rule that it has.
     pub(crate) fn read(&self) -> Result<BTreeMap<RuleName, Count>, RequestError> {
         self.read_from(|| dump::rules(&mut Socket::open().map_err(RequestError::Io)?, &kernel_table::own(), None))
     }
@@ -54,7 +54,7 @@ impl RuleCounts {
         &self,
         kernel: impl FnOnce() -> Result<Vec<Rule>, RequestError>,
     ) -> Result<BTreeMap<RuleName, Count>, RequestError> {
-        // Locked before the kernel is read: a reading that is taken in after a later one would be counted twice.
+        // Locked before the kernel is read: if an older reading were added after a newer one, packets would be counted twice.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let rules = kernel()?;
         let lines = rules.iter().filter_map(|rule| {
@@ -86,7 +86,7 @@ impl State {
 }
 
 impl RuleName {
-    /// None of a comment that is another, or was cut because a name is very long.
+    /// Reads a comment; none if it is not the comment of a rule, or was truncated because a name is very long.
     fn read(comment: &str) -> Option<Self> {
         let (number, rest) = comment.strip_prefix("rule ")?.split_once(" of ")?;
         let (list, action) = rest.rsplit_once(": ")?;

@@ -1,4 +1,4 @@
-//! What other programs that run for long share with the agent: its log, the server of its probes, and the flag that ends threads.
+//! What other daemons share with the agent: its log, its HTTP server, and the flag that ends threads.
 
 pub use crate::config::Served;
 pub use crate::http::{Answer, Server};

@@ -1,4 +1,4 @@
-//! The local socket: one line of JSON asks, one line answers. [`ask`] is the other end.
+//! The local socket: a request is one line of JSON, and so is the answer. [`ask`] is the client.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
@@ -22,56 +22,56 @@ use crate::status::{Mark, RuleCount, Status, StoreStatus};
 use crate::supervisor::{self, Lifetime};
 use crate::transfer;
 
-/// Where an agent serves its socket unless something else is said.
+/// The default directory of the agent's socket.
 pub const DEFAULT_RUN: &str = "/run/tortie";
-/// The longest question.
+/// The longest request, in bytes.
 const LONGEST: u64 = 64 * 1024;
-/// How long a client that says nothing is waited for.
+/// How long a client may be silent before its connection is closed.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long an agent that sends events may be silent.
 const SILENCE: Duration = Duration::from_secs(15);
 
-/// What can be asked.
+/// A request to the agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Request {
-    /// Everything.
+    /// The status.
     Status,
     /// What verdicts depend on beside the store.
     #[serde(rename = "ground")]
     LocalFacts,
-    /// Which store the agent obeys.
+    /// Which store the agent follows.
     Store,
-    /// What is in force here.
+    /// What is in force on this node.
     InForce {
         /// The store that is meant.
         store: String,
-        /// The position at which the client has read it; none if it cannot.
+        /// The position at which the client has read it; none if it could not read it.
         #[serde(rename = "revision")]
         position: Option<Position>,
     },
     /// Wait until the kernel has everything that the store had at a position.
     Wait {
-        /// The position.
+        /// The position to wait for.
         #[serde(rename = "revision")]
         position: Position,
-        /// The store of which it is one.
+        /// The store that the position belongs to.
         store: String,
         /// For at most this long.
         timeout_ms: u64,
     },
-    /// Obey the store that stands in the place of the one in force.
+    /// Follow the store that replaced the one in force.
     AcceptStore {
         /// The store that is meant.
         store: String,
     },
-    /// Enforce the node that this machine is called now.
+    /// Enforce the node with the current name of this machine.
     AcceptNode,
-    /// What each rule has counted.
+    /// The packets and bytes of each rule.
     RuleCounts,
-    /// Look whether enforcement is to be on or off, and do that before anything is answered.
+    /// Read whether enforcement must be on or off, and switch it before answering.
     Switch,
-    /// Take everything of ours out of the kernel, and end.
+    /// Remove everything that tortie has in the kernel, and end.
     Uninstall,
     /// Send an event for each denied packet, until the client goes away.
     WatchDenied,
@@ -79,32 +79,32 @@ pub enum Request {
     WatchStatus,
 }
 
-/// What is answered.
+/// An answer of the agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Reply {
-    /// Everything.
+    /// The status.
     Status(Box<Status>),
     /// What verdicts depend on beside the store.
     #[serde(rename = "ground")]
     LocalFacts(Box<LocalFacts>),
-    /// The store that the agent obeys.
+    /// The store that the agent follows.
     Store(Box<StoreStatus>),
-    /// What is in force here. Behind the line come objects: the last valid versions, then all others if they were asked for.
+    /// What is in force. Objects follow the line: the last valid versions, then the copy of the store if it was asked for.
     InForce(Box<AgentState>),
-    /// What is in the kernel now, and whether that is what was waited for.
+    /// What is in the kernel now.
     Waited {
-        /// Whether it is.
+        /// Whether the kernel has what the client waited for.
         done: bool,
-        /// What is in the kernel.
+        /// The mark that the kernel is at.
         in_kernel: Mark,
-        /// Why not, as far as that is known.
+        /// Why it does not, if the reason is known.
         reason: Option<String>,
         /// The objects that cannot be read, each with what is in force instead.
         #[serde(default)]
         unreadable: Vec<String>,
     },
-    /// The store is obeyed, and the kernel has what it says.
+    /// The store is followed, and its content is in the kernel.
     Accepted {
         /// The store's position.
         #[serde(rename = "revision")]
@@ -114,26 +114,26 @@ pub enum Reply {
     NodeAccepted {
         /// Its name.
         node: String,
-        /// Whether the agent starts anew for that.
+        /// Whether the agent restarts for that.
         restarts: bool,
     },
-    /// What each rule has counted.
+    /// The packets and bytes of each rule.
     RuleCounts {
         /// The rules.
         rules: Vec<RuleCount>,
     },
-    /// The kernel has what is said of on and off.
+    /// Enforcement was switched as the files say.
     Switched {
-        /// Enforcement is off.
+        /// Since when it is off; none if it is on.
         off: Option<Off>,
-        /// Whether anything of the store was put into the kernel yet.
+        /// Whether the agent has programmed anything yet.
         programmed: bool,
     },
-    /// Behind the line come events.
+    /// Events follow the line.
     Watching,
-    /// It is done.
+    /// The request is done.
     Done,
-    /// It could not be done.
+    /// The request failed.
     Failed {
         /// Why.
         reason: String,
@@ -141,16 +141,16 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// What is said of an answer to another question: one of another release does not know the question.
+    /// The message for an answer that does not fit the request: an agent of another release may not know the request.
     pub fn unexpected(&self) -> String {
         match self {
             Reply::Failed { reason } => reason.clone(),
-            _ => "it answered another question; is it of another release?".to_owned(),
+            _ => "its answer does not fit the request: it may be of another release, then restart it".to_owned(),
         }
     }
 }
 
-/// How the agent stands with the store, told to whoever asks what is in force.
+/// The agent's view of the store, sent to clients that ask what is in force.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentState {
@@ -159,21 +159,21 @@ pub struct AgentState {
     pub local_facts: LocalFacts,
     /// The store that the agent follows.
     pub store: StoreStatus,
-    /// What was received of it.
+    /// The mark of what was received.
     pub wanted: Mark,
-    /// What is in the kernel.
+    /// The mark that the kernel is at.
     pub in_kernel: Mark,
-    /// Which objects follow.
+    /// Which objects follow the answer.
     pub objects: Objects,
 }
 
-/// What the objects are that follow an answer.
+/// The kind of objects that follow an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Objects {
-    /// Only last valid versions: the agent has the store as the client has read it.
+    /// Only last valid versions: agent and client have read the store at the same position.
     Same,
-    /// The agent's copy of the store, which is of this position.
+    /// The agent's copy of the store, at this position.
     Copy(Position),
     /// None: the agent follows another store.
     OtherStore,
@@ -181,13 +181,13 @@ pub enum Objects {
     Missing(String),
 }
 
-/// An answer, and what is written behind its line.
+/// An answer, and what is written after its line.
 pub(crate) struct Answer {
     pub(crate) reply: Reply,
     pub(crate) rest: Option<ReplyBody>,
 }
 
-/// Writes what comes behind the line of an answer.
+/// Writes what follows the line of an answer.
 pub(crate) type ReplyBody = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()>>;
 
 impl From<Reply> for Answer {
@@ -199,16 +199,16 @@ impl From<Reply> for Answer {
 /// Why an agent cannot be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    /// Nobody serves there.
+    /// No agent listens on the socket.
     #[error("no agent answers at {}; `tortie agent` starts one (TORTIE_RUN names another directory than {DEFAULT_RUN})", .0.display())]
     Nobody(PathBuf),
-    /// We may not.
+    /// This process may not open the socket.
     #[error("the agent's socket {} is for root only", .0.display())]
     Forbidden(PathBuf),
-    /// Somebody serves there, and says nothing.
+    /// The agent does not answer in time.
     #[error("the agent at {} does not answer", .0.display())]
     Silent(PathBuf),
-    /// Something failed on the way.
+    /// Reading or writing failed.
     #[error("cannot ask the agent at {}", .path.display())]
     Io {
         /// The socket.
@@ -219,7 +219,7 @@ pub enum AskError {
     },
 }
 
-/// The socket in a directory.
+/// The path of the socket in a run directory.
 pub fn path(run: &Path) -> PathBuf {
     run.join("agent.sock")
 }
@@ -229,18 +229,18 @@ pub fn ask(run: &Path, request: &Request, deadline: Instant) -> Result<Reply, As
     exchange(run, request, deadline, |mut from| receive(&mut from))
 }
 
-/// What an agent says of what is in force, with the objects that follow: last valid versions, and its copy of the store.
+/// An agent's answer to [`Request::InForce`], with the objects that follow it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InForceAnswer {
-    /// How the agent stands with the store.
+    /// The agent's view of the store.
     pub state: AgentState,
     /// The last valid versions of the objects that cannot be read.
     pub last_valid: Vec<Stored>,
-    /// The copy of the store, when that was sent.
+    /// The copy of the store, if it was sent.
     pub copy: Vec<Stored>,
 }
 
-/// Asks an agent what is in force, for a client that has read this store at this position.
+/// Asks an agent what is in force. `store` and `position` say what the client has read.
 pub fn ask_in_force(
     run: &Path,
     store: &str,
@@ -264,7 +264,7 @@ pub struct Events {
     from: BufReader<DeadlineStream>,
 }
 
-/// Asks an agent for events. It must agree before the deadline.
+/// Asks an agent for events. Its first answer must arrive before the deadline.
 pub fn watch(run: &Path, request: &Request, deadline: Instant) -> Result<Events, AskError> {
     exchange(run, request, deadline, |mut from| match receive(&mut from)? {
         Reply::Watching => Ok(Events { from }),
@@ -310,7 +310,7 @@ fn exchange<T>(
     };
     talk().map_err(|source| match source.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Silent(path.clone()),
-        // It ended just now.
+        // The agent ended during the exchange.
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => AskError::Nobody(path.clone()),
         _ => AskError::Io { path: path.clone(), source },
     })
@@ -332,7 +332,7 @@ impl DeadlineStream {
     }
 }
 
-/// The time up to a deadline.
+/// The time until a deadline.
 fn left(deadline: Instant) -> io::Result<Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left.max(Duration::from_millis(1))) }
@@ -356,14 +356,14 @@ impl Write for DeadlineStream {
     }
 }
 
-/// The listening socket, and its file as long as this lives.
+/// The listening socket. Its file is removed when this is dropped.
 pub(crate) struct Server {
     listener: UnixListener,
     path: PathBuf,
 }
 
 impl Server {
-    /// Makes the socket. Whoever served there before is gone, or this fails.
+    /// Makes the socket. An old file is replaced; fails if another agent still listens on it.
     pub(crate) fn bind(run: &Path) -> io::Result<Self> {
         private_directory::make(run, Path::new(DEFAULT_RUN))?;
         let path = path(run);
@@ -380,7 +380,7 @@ impl Server {
         Ok(Self { listener, path })
     }
 
-    /// Answers for as long as the process lives. `sent` is told of each answer that is on its way.
+    /// Answers until the process ends. `sent` is called for each answer that was sent.
     pub(crate) fn serve(
         &self,
         answer: impl Fn(Request) -> Answer + Clone + Send + 'static,
@@ -388,18 +388,18 @@ impl Server {
     ) {
         for stream in self.listener.incoming() {
             let Ok(stream) = stream else {
-                // Out of descriptors, most likely: they come back.
+                // Most likely there are no free file descriptors at the moment.
                 std::thread::sleep(Duration::from_millis(100));
                 continue;
             };
             let (answer, sent) = (answer.clone(), sent.clone());
             let talk = move || drop(serve_client(&stream, answer, sent));
-            // A client that cannot be served is told so by the end of its connection.
+            // If a client cannot be served, its connection is closed.
             drop(supervisor::start("client", Lifetime::UntilDone, talk));
         }
     }
 
-    /// The socket's file.
+    /// The path of the socket.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

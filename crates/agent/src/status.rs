@@ -1,133 +1,134 @@
-//! What an agent says of itself: the answer on the local socket, and what `tortie status -o json` prints.
+//! The status of an agent: its answer on the local socket, and what `tortie status -o json` prints.
 
 use serde::{Deserialize, Serialize};
 use tortie_store::Position;
 
 use crate::off::Off;
 
-/// All of it.
+/// The status of an agent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Status {
     /// The node that is enforced.
     pub node: String,
-    /// What this machine is called now, where that is not the node that is enforced: nothing changes until that name is
+    /// The current name of this machine, if it is not the node that is enforced: nothing changes until that name is
     /// accepted.
     pub called: Option<String>,
-    /// Enforcement is switched off: no policy is enforced, whatever stands below.
+    /// Since when enforcement is off; none if it is on. While it is off, no policy is enforced, whatever the other fields say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub off: Option<Off>,
     /// The agent's process.
     pub pid: u32,
-    /// Its version.
+    /// The agent's version.
     pub version: String,
-    /// Whether the kernel has what the store held when it was last read.
+    /// Whether the kernel has the content of the store as it was last read.
     pub ready: bool,
-    /// The store, and how it stands with it.
+    /// The store and its state.
     pub store: StoreStatus,
-    /// Up to where the store's history was received, whether that was read or not.
+    /// The latest position of the store that is known, whether its changes were read or not.
     pub received: Position,
-    /// What is under way; none when nothing is.
+    /// Changes on their way to the kernel; none if there are none.
     pub lag: Option<LagStatus>,
-    /// What is to be enforced.
+    /// The requested generation.
     pub wanted: Mark,
-    /// What is enforced.
+    /// The programmed generation.
     pub in_kernel: Mark,
     /// What the agent found in the kernel when it started; empty once it has programmed something itself.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub adopted: String,
-    /// What enforces.
+    /// The dataplane.
     pub dataplane: DataplaneStatus,
     /// The endpoints of this node.
     pub endpoints: Vec<EndpointStatus>,
-    /// The interfaces of this node, and who governs them.
+    /// The interfaces of this node, and the endpoints that govern them.
     pub interfaces: Vec<InterfaceStatus>,
     /// Objects that could not be read.
     pub troubles: Vec<TroubleStatus>,
-    /// What is to be known of the settings: wrong, unknown, without effect.
+    /// Remarks on settings: invalid, unknown, without effect.
     pub settings: Vec<SettingNote>,
-    /// What else went wrong and still is.
+    /// Other problems that are not solved yet.
     pub problems: Vec<String>,
     /// Settings of this machine that the agent has changed: `net.ipv4.ip_forward = 1 (was 0)`.
     pub host_settings: Vec<String>,
-    /// What is most likely not meant, and keeps nothing from being in force.
+    /// Remarks on what is most likely not intended; they do not affect what is in force.
     pub notes: Vec<String>,
 }
 
-/// A point in what was received, and up to where the store's history was received then.
+/// A generation, and the position of the store that it includes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Mark {
-    /// Grows with everything that is received.
+    /// Incremented with everything that is received.
     pub generation: u64,
-    /// In the store's history.
+    /// The position in the store's history.
     #[serde(rename = "revision")]
     pub position: Position,
 }
 
-/// What is on its way from the store to the kernel.
+/// Changes on their way from the store to the kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LagStatus {
-    /// For how long the oldest part of it has been.
+    /// For how long the oldest of them has been on its way.
     pub milliseconds: u64,
-    /// The step that runs; empty while it waits for its next try.
+    /// The step that runs; empty while they wait for the next attempt.
     pub step: String,
 }
 
-/// The store.
+/// The store that the agent follows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StoreStatus {
-    /// What it is: `embedded store /var/lib/tortie/tortie.db`.
+    /// Its description: `embedded store /var/lib/tortie/tortie.db`.
     pub name: String,
-    /// How it stands.
+    /// Its state.
     pub state: StoreState,
-    /// Since when, as UTC.
+    /// Since when it is in this state, in UTC.
     pub since: String,
     /// Why it is not in sync.
     pub reason: String,
-    /// Whether the agent puts back what nobody confirms in time.
+    /// Whether the agent undoes changes that nobody confirms in time.
     pub puts_back: bool,
 }
 
-/// How it stands with the store.
+/// The state of the store, as the agent sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StoreState {
-    /// It was not read completely yet. The kernel keeps what it has.
+    /// It was not read completely yet. Nothing in the kernel is changed.
     #[default]
     Waiting,
     /// Every change is received.
     InSync,
-    /// It cannot be reached any more. What it held last is enforced.
+    /// It cannot be reached any more. Its last known content is enforced.
     Lost,
-    /// Another store, or another history, stands in its place. What was in force stays so until that store is accepted.
+    /// It was replaced by another store, or has another history. What was in force stays in force until that store is accepted.
     Replaced,
-    /// It is not asked, because this machine is called by another name than before. What it held last is enforced; `since` is
-    /// of that.
+    /// It is not asked, because this machine has another name than before. Its last known content is enforced; `since` is the time
+    /// of that content.
     NotAsked,
-    /// It does not exist, or nothing was ever written to it, and nothing was read before. The kernel keeps what it has.
+    /// It does not exist, or nothing was ever written to it, and nothing was read before. Nothing in the kernel is changed.
     Missing,
-    /// It could not be reached since the start. What it held when an earlier agent read it is enforced; `since` is of that.
+    /// It could not be reached since the start. The content that an earlier agent read is enforced; `since` is the time of that
+    /// content.
     Stale,
 }
 
-/// What enforces.
+/// The dataplane.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DataplaneStatus {
-    /// What it is.
+    /// Its description.
     pub name: String,
     /// Why the last change is not in force; it is tried again.
     pub failing: Option<String>,
-    /// How often a change could not be made.
+    /// How often a change could not be applied.
     pub failures: u64,
-    /// How often what someone else had changed was put back.
+    /// How often the table was restored after a change by another program.
     pub repairs: u64,
     /// Objects that the kernel refused (quarantined), with its reason. A deny-by-default replacement is in force for each.
     pub refused: Vec<(String, String)>,
-    /// It did not answer in time, so endpoints are not listed.
+    /// Whether it did not answer in time, so that endpoints are not listed.
     pub busy: bool,
 }
 
@@ -135,13 +136,13 @@ pub struct DataplaneStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EndpointStatus {
-    /// What names it: `hep/web1-eth0`.
+    /// The argument that names it: `hep/web1-eth0`.
     pub name: String,
-    /// Where it is enforced; `*` is every interface without an endpoint of its own.
+    /// The interfaces where it is enforced; `*` is every interface without an endpoint of its own.
     pub interfaces: Vec<String>,
-    /// Why it is enforced nowhere, or what is missing.
+    /// Why it is not enforced, or what is missing.
     pub note: String,
-    /// What it asks, stage by stage.
+    /// Its policies at each stage.
     pub stages: Vec<StageStatus>,
 }
 
@@ -155,7 +156,7 @@ pub struct StageStatus {
     pub direction: String,
     /// The policies in force, in order: `tier/gnp name`.
     pub policies: Vec<String>,
-    /// What becomes of what none of them settles.
+    /// What happens to packets that none of them allows or denies.
     pub then: String,
 }
 
@@ -169,11 +170,11 @@ pub struct InterfaceStatus {
     pub addresses: Vec<String>,
     /// The endpoint that governs it.
     pub endpoint: Option<String>,
-    /// Whether it is a workload's and has no endpoint: everything is denied.
+    /// Whether it has the prefix of workloads' interfaces and no endpoint: everything is denied.
     pub closed: bool,
 }
 
-/// What a rule of a policy or profile has counted since the agent started, or since the rule was made.
+/// The packets and bytes of a rule of a policy or profile, since the agent started or the rule was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RuleCount {
@@ -183,9 +184,9 @@ pub struct RuleCount {
     pub direction: String,
     /// Its number in the policy, from 1.
     pub rule: String,
-    /// What it does.
+    /// Its action.
     pub action: String,
-    /// Packets that it matched.
+    /// The packets that it matched.
     pub packets: u64,
     /// Their bytes.
     pub bytes: u64,
@@ -195,7 +196,7 @@ pub struct RuleCount {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TroubleStatus {
-    /// What names it.
+    /// The argument that names it.
     pub object: String,
     /// What could not be read.
     pub reasons: Vec<String>,
@@ -203,14 +204,14 @@ pub struct TroubleStatus {
     pub in_force: String,
 }
 
-/// Something to know of a setting.
+/// A remark on a setting.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SettingNote {
-    /// Where it is said.
+    /// The source of the setting.
     pub source: String,
     /// Its name there.
     pub name: String,
-    /// What is to be known.
+    /// The remark.
     pub note: String,
 }

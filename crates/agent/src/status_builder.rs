@@ -1,4 +1,4 @@
-//! Builds the status that `tortie status` shows, when somebody asks.
+//! Builds the status that `tortie status` shows, when a client asks.
 
 use std::collections::BTreeMap;
 use std::sync::TryLockError;
@@ -13,13 +13,13 @@ use crate::status::{DataplaneStatus, EndpointStatus, InterfaceStatus, StageStatu
 use crate::status_cell::{Placement, StatusCell, StatusRecord};
 use crate::unsupported_features;
 
-/// How long the dataplane may be busy before the answer goes without it.
+/// How long to wait for a busy dataplane before answering without it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What is in force of a FelixConfiguration of which a setting cannot be used.
+/// What is in force of a FelixConfiguration with an unusable setting.
 pub(crate) const OTHER_SETTINGS: &str = "its other settings count";
 
-/// All of it. `left_out` is what the store could not take over of objects that it converts.
+/// Builds the status. `left_out` lists what the store could not convert.
 pub(crate) fn status(node: &str, status: &StatusCell, dataplane: &SharedDataplane, left_out: Vec<String>) -> Status {
     let mut reading = DataplaneReading { busy: true, ..DataplaneReading::default() };
     let deadline = Instant::now() + PATIENCE;
@@ -38,7 +38,7 @@ pub(crate) fn status(node: &str, status: &StatusCell, dataplane: &SharedDataplan
             Err(TryLockError::WouldBlock) => drop(status.wait(Duration::from_millis(20), |_| false)),
         }
     }
-    // Without them no endpoint is listed as one on the port of a bridge or bond.
+    // Without the ports, no endpoint is listed as one on the port of a bridge or bond.
     let ports = tortie_hostnet::ports().unwrap_or_default();
     let failure = status.supervisor.failure();
     let record = status.read();
@@ -70,7 +70,7 @@ pub(crate) fn status(node: &str, status: &StatusCell, dataplane: &SharedDataplan
             busy: reading.busy,
         },
         endpoints: all_endpoints(&record, &reading.endpoints, &ports, &reading.prefixes),
-        // What an earlier agent left may govern them.
+        // Endpoints of an earlier agent may govern them.
         interfaces: if record.programmed { interfaces(&record, &governors, &reading.prefixes) } else { Vec::new() },
         troubles: record
             .unreadable
@@ -105,10 +105,10 @@ pub(crate) fn status(node: &str, status: &StatusCell, dataplane: &SharedDataplan
     }
 }
 
-/// How many lines about left out parts of objects are shown.
+/// How many lines about fields that could not be converted are shown.
 const LEFT_OUT: usize = 100;
 
-/// What the store could not take over of objects that it converts, as notes.
+/// The notes about what the store could not convert.
 fn left_out(lines: Vec<String>) -> Vec<String> {
     let more = lines.len().saturating_sub(LEFT_OUT);
     let mut notes: Vec<String> = lines.into_iter().take(LEFT_OUT).map(|line| format!("left out: {line}")).collect();
@@ -127,7 +127,7 @@ struct DataplaneReading {
     prefixes: Vec<String>,
 }
 
-/// An endpoint as it is enforced.
+/// An endpoint in force.
 struct Enforced {
     id: EndpointId,
     stages: Vec<StageStatus>,
@@ -184,8 +184,8 @@ pub(crate) fn policies(program: &Program) -> Vec<String> {
     program.tiers.iter().flat_map(of).collect()
 }
 
-/// What becomes of packets that match no rule with a condition. One without a condition decides before the end of its tier
-/// does, or leads past it.
+/// What happens to packets that match no rule with a condition. A rule without a condition decides before the end of its tier
+/// does, or skips it.
 fn then(state: &State, stage: &str, program: &Program) -> String {
     for tier in &program.tiers {
         let first = tier.policies.iter().find_map(|policy| {
@@ -206,7 +206,7 @@ fn then(state: &State, stage: &str, program: &Program) -> String {
     match &program.then {
         ProgramEnd::Pass if matches!(stage, "untracked" | "preDNAT") => {
             let name = if stage == "untracked" { "untracked" } else { "pre-DNAT" };
-            format!("packets that no {name} policy matches go on")
+            format!("packets that no {name} policy matches go on to the next stage")
         }
         ProgramEnd::Pass => "allowed".to_owned(),
         ProgramEnd::Deny => "denied".to_owned(),
@@ -220,7 +220,7 @@ fn then(state: &State, stage: &str, program: &Program) -> String {
     }
 }
 
-/// The endpoints that the store has for this node, enforced or not, and any other that is enforced still.
+/// The endpoints that the store has for this node, enforced or not, and others that are still enforced.
 fn all_endpoints(
     record: &StatusRecord,
     enforced: &[(Place, Enforced)],
@@ -243,7 +243,7 @@ fn all_endpoints(
                 format!("{name} is a port of {} {}: its packets are judged there, not here", port.kind, port.master);
         }
         if !record.locals.contains_key(&one.id) {
-            status.note = "not in the store any more".to_owned();
+            status.note = "it is not in the store any more".to_owned();
         }
     }
     let governor = |place: Place| enforced.iter().find(|(at, _)| *at == place).map(|(_, one)| one.id.to_string());
@@ -258,8 +258,8 @@ fn all_endpoints(
     all.into_values().collect()
 }
 
-/// Why an endpoint that sits there governs no interface. `governor` says which endpoint governs a place, and `prefixes` are
-/// what begins the names of workloads' interfaces.
+/// Why an endpoint with this placement governs no interface. `governor` returns the endpoint that governs a place; `prefixes` are
+/// those of workloads' interfaces.
 pub(crate) fn why_not_in_force(
     placement: &Placement,
     governor: &dyn Fn(Place) -> Option<String>,
@@ -271,7 +271,7 @@ pub(crate) fn why_not_in_force(
             "no interface has one of its expectedIPs, or endpoints whose names sort first govern those that do"
                 .to_owned()
         }
-        Placement::Host(Interface::Unknown) => "the node has no interface of the host".to_owned(),
+        Placement::Host(Interface::Unknown) => "the node has no such interface of the host".to_owned(),
         Placement::Host(Interface::All) => match governor(Place::AnyHost) {
             Some(governor) => format!("{governor}, whose name sorts first, is for all interfaces too"),
             None => "another endpoint for all interfaces comes before it".to_owned(),
@@ -302,7 +302,7 @@ pub(crate) fn place_name(place: &Place) -> String {
     }
 }
 
-/// What begins the names of workloads' interfaces, as the kernel has it.
+/// The prefixes of workloads' interfaces, as they are in force.
 fn prefixes(state: &State) -> Vec<String> {
     state.host.as_ref().map(|host| host.settings.interface_prefixes.clone()).unwrap_or_default()
 }

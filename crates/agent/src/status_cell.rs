@@ -23,43 +23,43 @@ use crate::supervisor::Supervisor;
 pub(crate) struct StatusCell {
     record: Mutex<StatusRecord>,
     changed: Condvar,
-    /// How the threads are.
+    /// The supervisor of the threads.
     pub(crate) supervisor: Arc<Supervisor>,
-    /// What is measured while the agent runs.
+    /// Measurements for metrics.
     pub(crate) measures: Measures,
 }
 
 /// The status at one moment.
 #[derive(Default)]
 pub(crate) struct StatusRecord {
-    /// How often anything of this was changed.
+    /// How often this record was changed.
     pub(crate) changes: u64,
-    /// What this machine is called, where that is not the node that is enforced.
+    /// The current name of this machine, if it is not the node that is enforced.
     pub(crate) called: Option<String>,
-    /// Enforcement is switched off.
+    /// Since when enforcement is off; none if it is on.
     pub(crate) off: Option<Off>,
     pub(crate) store_name: String,
     pub(crate) store: StoreState,
-    /// Since when the store is so, as UTC.
+    /// Since when the store is in this state, in UTC.
     pub(crate) store_since: String,
     pub(crate) store_reason: String,
-    /// Neither the store nor a copy of it could be read, so there is nothing to enforce.
+    /// Whether neither the store nor a copy of it could be read, so that there is nothing to enforce.
     pub(crate) has_no_copy: bool,
-    /// How often everything was read anew.
+    /// How often the store was listed.
     pub(crate) resyncs: u64,
     /// How far the agent is behind the store.
     pub(crate) lag: Lag,
     pub(crate) wanted: Mark,
     pub(crate) in_kernel: Mark,
-    /// Whether anything of ours was put into the kernel yet.
+    /// Whether the agent has programmed anything yet.
     pub(crate) programmed: bool,
-    /// What was found in the kernel at the start, in words.
+    /// What the agent found in the kernel when it started, in words.
     pub(crate) adopted: String,
-    /// What the network of workloads follows.
+    /// The mark that the network of workloads is at.
     pub(crate) network_at: Mark,
-    /// What could not be done to it.
+    /// The problems with the network of workloads.
     pub(crate) network: Vec<String>,
-    /// Settings of the host that were changed for it.
+    /// Settings of the host that were changed for workloads.
     pub(crate) host_settings: Vec<String>,
     pub(crate) failing: Option<String>,
     pub(crate) failures: u64,
@@ -72,30 +72,30 @@ pub(crate) struct StatusRecord {
     /// The settings of FelixConfigurations, also of other nodes, that cannot be used, with the reasons.
     pub(crate) unreadable_settings: BTreeMap<Key, Vec<String>>,
     pub(crate) problems: BTreeMap<&'static str, String>,
-    /// What is most likely not meant, and keeps nothing from being in force.
+    /// Remarks on what is most likely not intended; they do not affect what is in force.
     pub(crate) notes: BTreeMap<&'static str, String>,
     /// The interfaces, by name.
     pub(crate) links: BTreeMap<String, Link>,
-    /// What this machine says of the settings.
+    /// The settings of this machine.
     pub(crate) local: Local,
     /// The interfaces that can carry packets.
     pub(crate) up: BTreeSet<String>,
-    /// The endpoints of this node that the store has, with the interfaces that they ask for.
+    /// The endpoints of this node in the store, with the interfaces that they name.
     pub(crate) locals: BTreeMap<EndpointId, Placement>,
-    /// Whether what waits for a confirmation in the store was read, and can be put back.
+    /// Whether the changes that wait for a confirmation were read from the store, and can be undone.
     pub(crate) puts_back: bool,
-    /// When a command asked which store is obeyed: it may write what waits for a confirmation.
+    /// When a command last asked which store the agent follows: it may write a change that waits for a confirmation.
     pub(crate) store_asked: Option<Instant>,
     /// How many objects of each kind the store has.
     pub(crate) counts: BTreeMap<Kind, usize>,
 }
 
-/// Which interface an endpoint asks for.
+/// The interface that an endpoint names.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Placement {
     /// A host endpoint.
     Host(Interface),
-    /// A workload's interface.
+    /// A workload endpoint.
     Workload {
         /// Its name.
         interface: String,
@@ -114,11 +114,11 @@ impl Placement {
 impl StatusCell {
     /// The current status, for as long as the guard lives.
     pub(crate) fn read(&self) -> MutexGuard<'_, StatusRecord> {
-        // Every change is made in one step, so what a panic left is whole.
+        // Every change is made in one step, so the record is consistent even after a panic.
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the status, and wakes those who wait.
+    /// Changes the status, and wakes waiting threads.
     pub(crate) fn update<T>(&self, change: impl FnOnce(&mut StatusRecord) -> T) -> T {
         let result = {
             let mut record = self.read();
@@ -132,7 +132,7 @@ impl StatusCell {
         result
     }
 
-    /// Notes a problem, or with none that it is over. Returns the problem if it was not noted before.
+    /// Records a problem, or its end. Returns the problem if it is new.
     pub(crate) fn set_problem<'a>(&self, what: &'static str, problem: Option<&'a str>) -> Option<&'a str> {
         if self.read().problems.get(what).map(String::as_str) == problem {
             return None;
@@ -144,8 +144,8 @@ impl StatusCell {
         problem
     }
 
-    /// Nothing that was received up to this mark changes the kernel: it counts as in the kernel, unless something before it is not
-    /// there yet. Returns whether it counts.
+    /// Records that nothing received up to this mark changes the kernel: the mark counts as programmed, unless an earlier one is
+    /// not programmed yet. Returns whether it counts.
     pub(crate) fn mark_unchanged(&self, mark: &Mark) -> bool {
         self.update(|record| {
             let counts = record.is_in_kernel() && record.network_at == record.in_kernel;
@@ -156,7 +156,7 @@ impl StatusCell {
         })
     }
 
-    /// Waits until the status fits, for at most this long. Returns whether it does.
+    /// Waits until `fits` holds, for at most this long. Returns whether it does.
     pub(crate) fn wait(&self, most: Duration, fits: impl Fn(&StatusRecord) -> bool) -> bool {
         let record = self.read();
         let (record, _) = self
@@ -168,18 +168,18 @@ impl StatusCell {
 }
 
 impl StatusRecord {
-    /// Whether the kernel has what the store held when it was last read, for the interfaces that exist, and for the node
-    /// that this machine is.
+    /// Whether the kernel has the content of the store as it was last read, for the existing interfaces and for the node
+    /// with this machine's name.
     pub(crate) fn is_ready(&self) -> bool {
         self.is_in_kernel() && self.called.is_none()
     }
 
-    /// Whether the kernel has what is to be in force.
+    /// Whether the kernel is at the requested generation.
     pub(crate) fn is_in_kernel(&self) -> bool {
         self.programmed && self.failing.is_none() && !self.problems.contains_key(links::PROBLEM)
     }
 
-    /// How it stands with the store.
+    /// The state of the store.
     pub(crate) fn store_status(&self) -> StoreStatus {
         StoreStatus {
             name: self.store_name.clone(),
@@ -190,7 +190,7 @@ impl StatusRecord {
         }
     }
 
-    /// Notes how it stands with the store; the time only when that is new.
+    /// Records the state of the store; the time only if the state is new.
     pub(crate) fn set_store(&mut self, state: StoreState, since: String, reason: String) {
         if self.store != state {
             self.store_since = since;

@@ -11,7 +11,7 @@ pub struct StopFlag {
 }
 
 impl StopFlag {
-    /// Sets it, and wakes those who wait.
+    /// Sets it, and wakes waiting threads.
     pub fn set(&self) {
         *self.set.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.changed.notify_all();

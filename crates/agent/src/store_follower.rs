@@ -13,16 +13,16 @@ use crate::engine::Input;
 use crate::stop_flag::StopFlag;
 use crate::supervisor;
 
-/// How long one wait lasts, so that the end of the agent is noticed.
+/// How long to wait for a change before checking whether the agent ends.
 const WAIT: Duration = Duration::from_secs(2);
 
-/// The longest pause between two looks for a store that does not exist: its first policy should not wait for a long backoff.
+/// The longest pause between two attempts to open a store that does not exist: its first policy should not wait for a long backoff.
 const MISSING: Duration = Duration::from_millis(500);
 
-/// More changes than this are a piece of a listing.
-const PIECE: usize = 100;
+/// A message with more changes than this is a page of a listing.
+const PAGE: usize = 100;
 
-/// Hands on changes until the agent ends, or the engine does.
+/// Sends changes to the engine until the agent or the engine ends.
 pub(crate) fn run(
     store: &CachedStore,
     selection: Selection,
@@ -32,10 +32,10 @@ pub(crate) fn run(
 ) {
     let mut taken: Option<Receiver<()>> = None;
     let mut deliver = |message: Message| {
-        if !matches!(&message, Message::Changes(changes, _) if changes.len() > PIECE) {
+        if !matches!(&message, Message::Changes(changes, _) if changes.len() > PAGE) {
             return engine.send(Input::Store(message)).is_ok();
         }
-        // Pieces are large: one waits while the one before it is taken in, and no more.
+        // Pages are large: at most one waits while the previous one is processed.
         if let Some(before) = taken.take() {
             let _ = before.recv();
         }

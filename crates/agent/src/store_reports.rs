@@ -1,7 +1,7 @@
-//! Writes to a store that keeps such values (etcd) that this agent is alive, and whether its endpoints are up. Other programs read
-//! that: Calico's OpenStack driver takes a host whose agent does not report for dead.
+//! Reports to a store that keeps such values (etcd) that this agent is alive, and whether its endpoints are up. Other programs read
+//! them: Calico's OpenStack driver considers a host dead if its agent does not report.
 //!
-//! Nothing in tortie reads it. A write that fails is tried again, and `status` shows the problem.
+//! Nothing in tortie reads the reports. A write that fails is tried again, and `status` shows the problem.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -157,7 +157,7 @@ impl Reported {
     }
 }
 
-/// How each endpoint of this node is, by the path of its status.
+/// The status of each endpoint of this node, by its path in the store.
 fn statuses(node: &str, region: &str, record: &StatusRecord, state: &State) -> BTreeMap<String, &'static str> {
     let mut places: BTreeMap<&EndpointId, BTreeSet<&Place>> = BTreeMap::new();
     for (place, endpoint) in &state.endpoints {
@@ -169,7 +169,7 @@ fn statuses(node: &str, region: &str, record: &StatusRecord, state: &State) -> B
         match id {
             EndpointId::Host(name) => Some((status_reports::host_status(node, name), host(places, record))),
             EndpointId::Workload(id) => {
-                // One whose name is not of four parts has no path.
+                // An endpoint whose name does not have four parts has no path.
                 let [_, orchestrator, workload, endpoint] = workload::parts(&id.name)?;
                 let workload = format!("{}/{workload}", id.namespace);
                 let path = status_reports::workload_status(region, node, &orchestrator, &workload, &endpoint);
@@ -181,7 +181,7 @@ fn statuses(node: &str, region: &str, record: &StatusRecord, state: &State) -> B
     record.locals.keys().filter_map(one).collect()
 }
 
-/// A host endpoint is up if all its interfaces are, and wrong if it has none; `*` is no interface.
+/// The status of a host endpoint: up if all its interfaces are, an error if it has none; `*` is not an interface.
 fn host(places: &BTreeSet<&Place>, record: &StatusRecord) -> &'static str {
     let there = |name: &String| record.links.contains_key(name);
     let mut found = places.iter().filter_map(|place| match place {

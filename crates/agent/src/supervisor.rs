@@ -1,6 +1,6 @@
-//! Every thread of the agent is started here. One that panics, that ends although it must not, or that works on one thing for
-//! longer than [`HUNG`] makes the agent neither live nor ready, and a moment later ends the process, which whoever supervises the
-//! agent starts again. Policy stays in the kernel meanwhile.
+//! Starts every thread of the agent. A thread that panics, that ends although it must not, or that works on one item for
+//! longer than [`HUNG`] makes the agent neither live nor ready, and a moment later ends the process, which the service manager
+//! starts again. Policy stays in the kernel meanwhile.
 //!
 //! ```text
 //!   start(name, ..) ──> thread ── working() ──> busy since ──┐
@@ -8,12 +8,12 @@
 //!                                                                     └──> watch(): ends the process
 //! ```
 //!
-//! A thread reports what it works on by [`working`]; while it waits for its next work it cannot hang. Threads that answer clients
+//! A thread reports its work with [`working`]; while it waits for work, it does not count as hanging. Threads that answer clients
 //! and probes report nothing, and neither does the one that writes the copy of the store: policy does not depend on the disk, so
-//! a disk that hangs must not end the agent. Whoever waits for an answer of the disk is [`waiting`].
+//! a disk that hangs must not end the agent. A thread that waits for an answer of the disk calls [`waiting`].
 //!
-//! A thread knows the supervisor of the thread that started it, so what is started by a thread is supervised as that is. Tests
-//! whose thread has no supervisor start plain threads.
+//! A thread inherits the supervisor of the thread that started it. Tests
+//! whose thread has no supervisor start unsupervised threads.
 
 use crate::logger::event;
 use std::any::Any;
@@ -26,16 +26,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// A thread that works on one thing for longer than this hangs.
+/// A thread that works on one item for longer than this counts as hanging.
 const HUNG: Duration = Duration::from_secs(90);
-/// How long probes, and whoever asks for the status, are told of a failure before the process ends.
+/// How long probes and `status` report a failure before the process ends.
 const GRACE: Duration = Duration::from_secs(2);
 /// How often hanging threads are looked for.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long the end of the process may take.
 const END: Duration = Duration::from_secs(5);
 
-/// What may end, and when.
+/// How long a thread must run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lifetime {
     /// Until the agent ends.
@@ -44,7 +44,7 @@ pub(crate) enum Lifetime {
     UntilDone,
 }
 
-/// The threads, and whether all of them are well.
+/// Knows the threads, and whether one has failed.
 pub(crate) struct Supervisor {
     state: Mutex<State>,
     changed: Condvar,
@@ -60,15 +60,15 @@ impl Default for Supervisor {
 
 #[derive(Default)]
 struct State {
-    /// What each thread that works has been working on since when.
+    /// The name of each thread that works, and when it began its current item.
     working: BTreeMap<u64, (String, Instant)>,
     /// The first thread that panicked or ended.
     failure: Option<String>,
-    /// The agent ends, so threads may.
+    /// Whether the agent ends, so that its threads may.
     stopping: bool,
 }
 
-/// What a thread knows of itself.
+/// The supervisor of a thread, and its name and number there.
 #[derive(Clone)]
 struct CurrentThread {
     supervisor: Arc<Supervisor>,
@@ -85,7 +85,7 @@ fn here() -> Option<CurrentThread> {
 }
 
 impl Supervisor {
-    /// One by which a thread hangs that works on one thing for longer than this.
+    /// A supervisor with another limit than [`HUNG`].
     #[cfg(test)]
     pub(crate) fn with_limit(hung: Duration) -> Self {
         Self { hung, ..Self::default() }
@@ -97,20 +97,20 @@ impl Supervisor {
         HERE.set(Some(CurrentThread { supervisor: self.clone(), id, name: "main".to_owned() }));
     }
 
-    /// What is wrong with the threads; none while all of them are well.
+    /// The failure of a thread; none while there is none.
     pub(crate) fn failure(&self) -> Option<String> {
         let state = self.state();
         let hung = || {
             let (name, since) = state.working.values().find(|(_, since)| since.elapsed() > self.hung)?;
             Some(format!(
-                "the thread {name} has been working on one thing for {} s: it hangs",
+                "the thread {name} has been working on one item for {} s: it hangs",
                 since.elapsed().as_secs()
             ))
         };
         state.failure.clone().or_else(hung)
     }
 
-    /// The agent ends, so its threads may.
+    /// Records that the agent ends, so that its threads may.
     pub(crate) fn stopping(&self) {
         self.state().stopping = true;
         self.changed.notify_all();
@@ -138,7 +138,7 @@ impl Supervisor {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Every change is made in one step, so what a panic left is whole.
+        // Every change is made in one step, so the state is consistent even after a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -165,13 +165,13 @@ pub(crate) fn start(name: &str, runs: Lifetime, work: impl FnOnce() + Send + 'st
     let here = CurrentThread { supervisor, id, name: name.to_owned() };
     builder.spawn(move || {
         HERE.set(Some(here.clone()));
-        // Nothing of the work is used after a panic: the process ends.
+        // Nothing that the work touched is used after a panic: the process ends.
         let result = catch_unwind(AssertUnwindSafe(work));
         here.supervisor.ended(&here, runs, result);
     })
 }
 
-/// This thread works on one thing as long as the answer lives.
+/// Reports that this thread works on one item until the guard is dropped.
 pub(crate) fn working() -> WorkGuard {
     let here = here();
     if let Some(here) = &here {
@@ -180,7 +180,7 @@ pub(crate) fn working() -> WorkGuard {
     WorkGuard(here)
 }
 
-/// One thing that a thread works on.
+/// An item that a thread works on.
 pub(crate) struct WorkGuard(Option<CurrentThread>);
 
 impl Drop for WorkGuard {
@@ -191,7 +191,7 @@ impl Drop for WorkGuard {
     }
 }
 
-/// What this thread works on goes on, and takes long because there is much of it.
+/// Reports that this thread's item made progress: it is large, and the thread does not hang.
 pub(crate) fn made_progress() {
     if let Some(here) = here()
         && let Some((_, since)) = here.supervisor.state().working.get_mut(&here.id)
@@ -200,7 +200,7 @@ pub(crate) fn made_progress() {
     }
 }
 
-/// What this thread works on waits for something as long as the answer lives.
+/// Reports that this thread waits, until the guard is dropped; meanwhile it does not count as hanging.
 pub(crate) fn waiting() -> Waiting {
     let here = here().filter(|here| here.supervisor.state().working.remove(&here.id).is_some());
     Waiting(here)
@@ -217,14 +217,14 @@ impl Drop for Waiting {
     }
 }
 
-/// This thread, and all others, may end now: the agent does.
+/// Records for the supervisor of this thread that the agent ends, so that its threads may.
 pub(crate) fn stopping() {
     if let Some(here) = here() {
         here.supervisor.stopping();
     }
 }
 
-/// Ends the process, also when what is done at an exit hangs.
+/// Ends the process, even if an exit handler hangs.
 pub(crate) fn end_process(_: &str) {
     let abort = || {
         std::thread::sleep(END);
@@ -307,7 +307,7 @@ mod tests {
             let _ = held.recv();
         });
         let said = end.recv_timeout(SOON).unwrap();
-        assert!(said.starts_with("the thread dataplane has been working on one thing for"), "{said}");
+        assert!(said.starts_with("the thread dataplane has been working on one item for"), "{said}");
         drop((go, release));
         idle.unwrap().join().unwrap();
         hanging.unwrap().join().unwrap();

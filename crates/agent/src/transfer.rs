@@ -1,4 +1,4 @@
-//! Stored objects over the local socket, after the line of a reply: byte for byte, one object at a time.
+//! The binary format of stored objects on the local socket, after the line of an answer, one object at a time.
 //!
 //! ```text
 //!   object   key, revision, 0 and its JSON or 1 and why it cannot be read; each a length (u32, big-endian) and bytes
@@ -10,7 +10,7 @@ use std::io::{self, Read, Write};
 use tortie_api::Key;
 use tortie_store::{Stored, Value};
 
-/// The longest key or value; none in any store comes near.
+/// The longest key or value, in bytes. No store has one that is nearly as long.
 const LONGEST: u32 = 256 << 20;
 
 /// Writes one object.
@@ -30,7 +30,7 @@ pub(crate) fn send(to: &mut dyn Write, stored: &Stored) -> io::Result<()> {
     }
 }
 
-/// Says that all objects were written.
+/// Writes the end mark, after all objects.
 pub(crate) fn end(to: &mut dyn Write) -> io::Result<()> {
     bytes(to, &[])
 }
@@ -59,7 +59,7 @@ fn text(bytes: Vec<u8>) -> io::Result<String> {
 }
 
 fn invalid() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "the agent sent what is no object")
+    io::Error::new(io::ErrorKind::InvalidData, "the agent sent an invalid object; it may be of another release")
 }
 
 fn bytes(to: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! Taking everything of ours out of the kernel, and restoring the host's settings, with or without a running agent.
+//! Removes everything that tortie has in the kernel, and restores the host's settings, with or without a running agent.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,10 @@ use tortie_hostnet::Changed;
 use crate::lock::{Lock, LockError};
 use crate::socket::{self, AskError, Reply, Request};
 
-/// Where the host's settings are remembered, in the directory of the agent's state.
+/// The file with the host's original settings, in the directory of the agent's state.
 pub(crate) const SETTINGS: &str = "host-settings.json";
 
-/// How long a running agent may take to say anything at all.
+/// How long a running agent may take to answer a request for its status.
 const LIFE_SIGN: Duration = Duration::from_secs(5);
 /// How long it may take to remove its tables.
 const REMOVAL: Duration = Duration::from_secs(30);
@@ -23,20 +23,20 @@ const ENDING: Duration = Duration::from_secs(10);
 /// What an uninstall did.
 #[derive(Debug)]
 pub struct Uninstalled {
-    /// There were tables, and they are gone.
+    /// Whether the table existed. It was removed.
     pub tables: bool,
     /// The host's settings that were restored.
     pub settings: Vec<Changed>,
 }
 
-/// Why something of ours is still there.
+/// Why an uninstall is incomplete.
 #[derive(Debug, thiserror::Error)]
 pub enum UninstallError {
-    /// The kernel did not do it.
-    #[error("cannot remove our tables")]
+    /// The kernel refused it.
+    #[error("cannot remove the table of tortie")]
     Kernel(#[source] ApplyError),
-    /// The running agent did not.
-    #[error("the running agent could not remove its tables: {0}")]
+    /// The running agent could not remove its table.
+    #[error("the running agent could not remove its table: {0}")]
     Agent(String),
     /// The running agent does not answer.
     #[error(
@@ -45,22 +45,22 @@ pub enum UninstallError {
     Hangs {
         /// The agent's process.
         process: String,
-        /// What became of the question.
+        /// Why it was not reached.
         #[source]
         source: AskError,
     },
-    /// The running agent removed its tables, and runs on.
+    /// The running agent removed its table, but did not end.
     #[error(
-        "the tables are removed, but the agent runs on, process {0}, so the host's settings were not restored; end it (`kill -9 {0}`) and uninstall again"
+        "the table is removed, but the agent still runs, process {0}, so the host's settings were not restored; end it (`kill -9 {0}`) and uninstall again"
     )]
     RunsOn(String),
     /// Whether an agent runs is not known.
     #[error("whether an agent runs is not known, so nothing more was done")]
     Lock(#[source] LockError),
     /// The settings could not be restored.
-    #[error("the tables are removed, but the host's settings could not be restored as {} says", path.display())]
+    #[error("the table is removed, but the host's settings could not be restored as {} says", path.display())]
     Settings {
-        /// Where they are remembered.
+        /// The file with the original settings.
         path: PathBuf,
         /// Why not.
         #[source]
@@ -68,7 +68,7 @@ pub enum UninstallError {
     },
 }
 
-/// Removes everything. An agent that runs here removes its tables and ends; one that does not answer is named, and
+/// Removes everything. A running agent removes its table and ends. If it does not answer, the error names it, and
 /// nothing is removed.
 pub fn uninstall(run: &Path, state: &Path) -> Result<Uninstalled, UninstallError> {
     // Held to the end, so that no agent starts meanwhile.
@@ -91,13 +91,13 @@ pub fn uninstall(run: &Path, state: &Path) -> Result<Uninstalled, UninstallError
     Ok(Uninstalled { tables, settings })
 }
 
-/// Has a running agent remove its tables. One that hangs does not even tell its status.
+/// Asks a running agent to remove its table. Its status is asked first, to find out whether it hangs.
 fn ask(run: &Path) -> Result<Reply, AskError> {
     socket::ask(run, &Request::Status, Instant::now() + LIFE_SIGN)?;
     socket::ask(run, &Request::Uninstall, Instant::now() + REMOVAL)
 }
 
-/// The lock, once the agent that was asked has ended.
+/// Takes the lock, once the agent that was asked has ended.
 fn take_lock(run: &Path, until: Instant) -> Result<Lock, UninstallError> {
     loop {
         match Lock::take(run) {

@@ -1,4 +1,5 @@
-//! What the store asks for and the agent does not do: tunnels between nodes, BGP, and limits of bandwidth. `status` notes it.
+//! Features that objects in the store ask for and the agent does not have: tunnels between nodes, BGP, and limits of bandwidth.
+//! `status` notes them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,10 +11,10 @@ pub(crate) const BANDWIDTH: &str = "bandwidth limits";
 /// The name of the note about classes of service.
 pub(crate) const DSCP: &str = "classes of service (DSCP)";
 
-/// Most endpoints that are named.
+/// How many endpoints are named at most.
 const NAMED: usize = 5;
 
-/// The workload endpoints of this node that ask for something that is not done; none if none does.
+/// The note about workload endpoints of this node that ask for an unsupported feature; none if there are none.
 pub(crate) fn asked_by(endpoints: &BTreeSet<String>) -> Option<String> {
     let named: Vec<&str> = endpoints.iter().take(NAMED).map(String::as_str).collect();
     let more = endpoints.len().saturating_sub(NAMED);
@@ -24,7 +25,7 @@ pub(crate) fn asked_by(endpoints: &BTreeSet<String>) -> Option<String> {
 /// The name of the note about tunnels.
 pub(crate) const TUNNELS: &str = "tunnels";
 
-/// The tunnels that pools and settings ask for; none if they ask for none.
+/// The note about tunnels that pools and settings ask for; none if they ask for none.
 pub(crate) fn tunnels<'a>(pools: impl Iterator<Item = &'a Pool> + Clone, settings: &Settings) -> Option<String> {
     let named = |what: &str, asks: fn(&Pool) -> bool| {
         let names: Vec<&str> = pools.clone().filter(|pool| asks(pool)).map(|pool| pool.name.as_str()).collect();
@@ -38,7 +39,7 @@ pub(crate) fn tunnels<'a>(pools: impl Iterator<Item = &'a Pool> + Clone, setting
         .then(|| format!("{} asked for; tortie makes no tunnels and encrypts nothing between nodes", asked.join(", ")))
 }
 
-/// The objects about BGP in the store; none if there are none.
+/// The note about objects for BGP in the store; none if there are none.
 pub(crate) fn bgp(counts: &BTreeMap<Kind, usize>) -> Option<String> {
     let kinds = [Kind::BGPConfiguration, Kind::BGPFilter, Kind::BGPPeer];
     let found = kinds.iter().filter_map(|kind| counts.get(kind).filter(|count| **count > 0).map(|count| (kind, count)));

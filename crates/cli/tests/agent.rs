@@ -277,7 +277,10 @@ fn a_signal_makes_it_read_its_file_again_and_settings_apply_live() {
         until("metrics have moved", || get(9192, "/metrics").is_some());
         assert!(get(9099, "/liveness").is_some() && world.reaches(81));
         let status = world.said(&["status"]);
-        assert!(status.contains("bpfEnabled (FelixConfiguration default): set, and without effect here"), "{status}");
+        assert!(
+            status.contains("bpfEnabled (FelixConfiguration default): it is set, and has no effect here"),
+            "{status}"
+        );
     });
 }
 

@@ -23,10 +23,10 @@ use crate::stop_flag::StopFlag;
 use crate::supervisor;
 use crate::utc;
 
-/// The pause between two looks at the copy of a store that is not asked.
+/// How long the watch of a snapshot waits while the store must not be asked.
 const NOT_ASKED: Duration = Duration::from_secs(3600);
 
-/// Opens the store, with what its files and certificates say now.
+/// Opens the store with its current configuration and certificates.
 pub type Opener = Box<dyn Fn() -> Result<Arc<dyn Store>, StoreError> + Send + Sync>;
 
 /// A store that is recorded on disk, and is replaced by its snapshot while it has not answered since the start.
@@ -35,24 +35,24 @@ pub(crate) struct CachedStore {
     opened: Mutex<Option<Arc<dyn Store>>>,
     disk: Option<CacheWriter>,
     copy: Mutex<Option<Snapshot>>,
-    /// The store that is obeyed, as far as it was seen.
+    /// The identity of the store that the agent follows, as far as it was read.
     seen: Arc<Mutex<Identity>>,
-    /// Why the last try did not obey what it found: another store, or none.
+    /// Why the last attempt did not follow the store that it found: it is another store, or does not exist.
     refused: Mutex<Option<StoreState>>,
-    /// Another store may take over.
+    /// Whether another store may take over.
     accepted: AtomicBool,
-    /// Why the store is not asked at all, whatever it holds.
+    /// Why the store is never asked.
     not_asked: OnceLock<String>,
-    /// Between tries while the copy stands in.
+    /// Pauses between attempts while the copy replaces the store.
     backoff: Mutex<Backoff>,
     status: Arc<StatusCell>,
     stop: Arc<StopFlag>,
-    /// The files are to be read again.
+    /// The configuration and certificates must be read again.
     reopen: Arc<AtomicBool>,
 }
 
 impl CachedStore {
-    /// A store that this opens. `name` is what it is, as far as that is known without opening it.
+    /// A store that `opener` opens. `name` describes it, as far as that is known before it is open.
     pub(crate) fn new(
         opener: Opener,
         name: &str,
@@ -64,7 +64,7 @@ impl CachedStore {
         if let Some(other) = copy.as_ref().filter(|copy| copy.store != name) {
             log::warn!(target: event::CACHE_FAILED, "the snapshot cache is of {}, so it does not replace {name}", other.store);
         }
-        // The copy of a store in which nothing ever was says nothing.
+        // A copy of a store to which nothing was ever written has no policy.
         let copy = copy.filter(|copy| copy.store == name && copy.identity != Identity::default());
         status.update(|record| record.store_name = name.to_owned());
         let seen = copy.as_ref().map(|copy| copy.identity.clone()).unwrap_or_default();
@@ -84,23 +84,23 @@ impl CachedStore {
         }
     }
 
-    /// Asks for the files to be read again.
+    /// Opens the store anew with the next listing, so that its configuration and certificates are read again.
     pub(crate) fn reopen(&self) {
         self.reopen.store(true, Ordering::SeqCst);
     }
 
-    /// Lets another store, or another history, take over with the next listing; or no longer.
+    /// Sets whether another store, or another history, may take over with the next listing.
     pub(crate) fn accept(&self, may: bool) {
         self.accepted.store(may, Ordering::SeqCst);
     }
 
-    /// Never asks the store: its copy stands in for as long as this lives.
+    /// Never asks the store: its copy replaces it for the lifetime of this value.
     pub(crate) fn do_not_ask(&self, reason: String) {
         // A second reason would change nothing.
         drop(self.not_asked.set(reason));
     }
 
-    /// Whether the last try found no store, or one that nothing was ever written to.
+    /// Whether the last attempt found no store, or one to which nothing was ever written.
     pub(crate) fn is_missing(&self) -> bool {
         *self.refused() == Some(StoreState::Missing)
     }
@@ -130,11 +130,11 @@ impl CachedStore {
         Ok(opened.insert(store).clone())
     }
 
-    /// Refuses a store that is not the one that is obeyed, unless it was accepted.
+    /// Refuses a store that is not the one that the agent follows, unless it was accepted.
     fn check(&self, store: &dyn Store, now: &Identity) -> Result<(), StoreError> {
         let differs = lock(&self.seen).differs(now);
         let Some(why) = differs.map_or_else(|| self.other_history(store), |why| Ok(Some(why)))? else { return Ok(()) };
-        // One without any history does not exist (yet): a disk that is not mounted, say. That cannot be accepted.
+        // A store without any history does not exist (yet): its disk may not be mounted. It cannot be accepted.
         if *now == Identity::default() {
             return Err(StoreError::Failed(format!(
                 "{}; it was at {} before",
@@ -153,7 +153,7 @@ impl CachedStore {
         )))
     }
 
-    /// What the store says otherwise of the revisions that were seen; none if nothing was seen yet, or nothing can be compared.
+    /// How the store's history differs from the revisions that were read; none if nothing was read yet, or nothing can be compared.
     fn other_history(&self, store: &dyn Store) -> Result<Option<String>, StoreError> {
         let is_comparable = || lock(&self.seen).position.number().is_some_and(|at| at > 0);
         let Some(disk) = self.disk.as_ref().filter(|_| is_comparable()) else { return Ok(None) };
@@ -162,8 +162,8 @@ impl CachedStore {
         history::difference(store, &seen)
     }
 
-    /// What the store has, piece by piece. One that says that it is not ready is taken for away; and so is one that is not
-    /// the store that was obeyed: a disk that is not mounted must not open the machine.
+    /// Lists the store page by page. A store that says that it is not ready counts as unreachable; so does one that is not
+    /// the store that was followed: a disk that is not mounted must not remove the policy of this machine.
     fn real(&self, selection: &Selection, page: &mut dyn FnMut(Vec<Stored>)) -> Result<Position, StoreError> {
         let store = self.store()?;
         let not_ready = || {
@@ -174,7 +174,7 @@ impl CachedStore {
             ))
         };
         *self.refused() = None;
-        // Asked before everything is fetched, and looked at again in what was.
+        // Checked before everything is fetched, and again in what was fetched.
         let information = store.list(&Selection::kind(Kind::ClusterInformation))?;
         if information.items.iter().any(is_locked) {
             return Err(not_ready());
@@ -193,7 +193,7 @@ impl CachedStore {
                 }
                 page(items);
             }
-            // A store is read for as long as it takes.
+            // Reading a large store may take long.
             supervisor::made_progress();
         })?;
         if locked {
@@ -202,7 +202,7 @@ impl CachedStore {
         if position.is_behind(&now.position) {
             return Err(StoreError::Failed(format!("{} was replaced while it was read", store.describe())));
         }
-        // Nobody has written to it: what it will say is not known, and that is not "no policy".
+        // Nobody has written to it. Its policy is unknown, which is not the same as no policy.
         if is_empty && selection.kind.is_none() && *lock(&self.seen) == Identity::default() {
             *self.refused() = Some(StoreState::Missing);
             return Err(StoreError::Failed(absence(store.as_ref())));
@@ -222,7 +222,7 @@ impl CachedStore {
         self.copy.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The snapshot is not needed any more.
+    /// Drops the snapshot, which is not needed any more.
     fn drop_copy(&self) {
         *self.copy.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -368,7 +368,7 @@ fn lock(seen: &Mutex<Identity>) -> MutexGuard<'_, Identity> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// That a store is empty, and why.
+/// Why a store counts as missing, in words.
 fn absence(store: &dyn Store) -> String {
     match store.exists() {
         true => format!("{} is empty: nothing was ever written to it", store.describe()),
@@ -376,7 +376,7 @@ fn absence(store: &dyn Store) -> String {
     }
 }
 
-/// Whether an object says that the store is not ready: that it is being migrated, and what is in it may be half of it.
+/// Whether an object says that the store is not ready: it is being migrated, and its content may be incomplete.
 fn is_locked(stored: &Stored) -> bool {
     let ready = |stored: &Stored| {
         let object = decode::stored(&stored.key, &stored.value).ok()?;
@@ -391,17 +391,17 @@ struct RecordingWatch {
     disk: Option<CacheWriter>,
     seen: Arc<Mutex<Identity>>,
     status: Arc<StatusCell>,
-    /// An event was handed over and is being processed.
+    /// The last event was handed over and is being processed.
     reading: bool,
     reopen: Arc<AtomicBool>,
     from: Position,
-    /// The store has said that it is not ready, or lost its GUID: it is asked anew from then on.
+    /// The store said that it is not ready, or lost its GUID: it must be listed again.
     ended: bool,
 }
 
 impl RecordingWatch {
-    /// Records a change; none if it says that the store is not ready, or takes its GUID away. Whoever empties a store begins with
-    /// that in etcd, whose transactions tell deletions in the order of the keys.
+    /// Records a change. Returns none if it says that the store is not ready, or removes its GUID: deleting everything in etcd
+    /// begins with that object, because a transaction reports deletions in the order of the keys.
     fn note(&mut self, event: Event) -> Option<Event> {
         self.ended = match &event {
             Event::Put(stored) => is_locked(stored),
@@ -435,7 +435,7 @@ impl Drop for RecordingWatch {
 
 impl Watch for RecordingWatch {
     fn next(&mut self, wait: Duration) -> Result<Option<Event>, StoreError> {
-        // Whoever asks for the next change has handed on those before.
+        // The caller has processed the previous events before it asks for the next one.
         if std::mem::take(&mut self.reading) {
             self.status.update(|record| record.lag.end(lag::READ));
         }
@@ -464,7 +464,7 @@ impl Watch for RecordingWatch {
     }
 }
 
-/// The watch of a snapshot: nothing changes, and from time to time the store is tried again, which a compacted watch asks for.
+/// The watch of a snapshot: nothing changes. From time to time it reports that it was compacted, so that the store is tried again.
 struct SnapshotWatch {
     pause: Duration,
     stop: Arc<StopFlag>,

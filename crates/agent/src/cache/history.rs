@@ -1,11 +1,11 @@
-//! Whether the log of a store goes on from what was seen: a backup that was put back and then written past the last revision
-//! that was seen has the same GUID and no earlier end, but another history.
+//! Whether the log of a store continues the history that was read. A backup that was restored and then written past the last
+//! revision that was read has the same GUID and no earlier end, but another history.
 //!
-//! The log after a revision, replayed up to the last one seen, must give what the copy holds. Where the log was compacted past
-//! the last revision seen, there is nothing to replay: then every object of the store that is not newer must be in the copy as
-//! it is. A change that was undone, and whose object does not exist any more, cannot be noticed so.
+//! The log after a revision, replayed up to the last one read, must result in the content of the copy. If the log was compacted
+//! past the last revision read, there is nothing to replay: then every object of the store that is not newer must be in the copy
+//! unchanged. A change that was undone, and whose object does not exist any more, is not noticed in this way.
 //!
-//! A store that does not give its log at once (etcd), or that has no one log (each kind its own), is not compared.
+//! A store that does not return its log at once (etcd), or that has a log for each kind, is not compared.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::file::{CacheError, SnapshotReader};
 /// How many revisions of the log are replayed, at most.
 const WINDOW: u64 = 1_000;
 
-/// What differs between a store and the copy of what was seen of it, in words; none if nothing is known to.
+/// How a store differs from its copy, in words; none if no difference was found.
 pub(super) fn difference(store: &dyn Store, seen: &SnapshotReader) -> Result<Option<String>, StoreError> {
     let upto = seen.position.as_ref().and_then(Position::number);
     let (Some(upto), Some(kinds)) = (upto, seen.kinds()) else { return Ok(None) };
@@ -35,7 +35,7 @@ pub(super) fn difference(store: &dyn Store, seen: &SnapshotReader) -> Result<Opt
         Log::From(from, changed) => {
             let changed: BTreeMap<_, _> = changed.into_iter().filter(|(key, _)| is_copied(key)).collect();
             let not_copied = changed.iter().find(|(key, version)| copy.get(key) != version.as_ref());
-            // What the copy has of that part of the log must be in it.
+            // The copy must agree with that part of the log.
             let not_logged = || {
                 copy.iter().find(|(key, version)| {
                     version.0 > from && changed.get(key).is_none_or(|known| known.as_ref() != Some(version))
@@ -60,13 +60,13 @@ pub(super) fn difference(store: &dyn Store, seen: &SnapshotReader) -> Result<Opt
     Ok(found.map(|key| format!("has another history: up to revision {upto}, {key} is not what was seen")))
 }
 
-/// What the log says of the last revisions up to one.
+/// The log of the last revisions up to a given one.
 enum Log {
-    /// The objects that were changed after a revision, as they then were; none of those that were removed.
+    /// The objects that were changed after this revision, each with its content then; none if it was removed.
     From(u64, BTreeMap<Key, Option<Fingerprint>>),
-    /// It was compacted past that revision.
+    /// The log was compacted past that revision.
     Compacted,
-    /// The store does not give it at once.
+    /// The store does not return it at once.
     NotGiven,
 }
 
@@ -86,7 +86,7 @@ fn log(store: &dyn Store, upto: u64) -> Result<Log, StoreError> {
     }
 }
 
-/// The objects that were changed after a revision up to another; none if the log does not come so far at once.
+/// The objects that were changed after revision `from` up to `upto`; none if the log does not reach that far at once.
 fn replay(store: &dyn Store, from: u64, upto: u64) -> Result<Option<BTreeMap<Key, Option<Fingerprint>>>, StoreError> {
     let mut watch = store.watch(&Selection::default(), &from.into())?;
     let (mut changed, mut reached) = (BTreeMap::new(), from);

@@ -1,5 +1,5 @@
-//! Which store it is whose policy is in force, and how far its history was seen: a store that is put in its place must not be
-//! obeyed in silence.
+//! The identity of the store whose policy is in force, and how far its history was read. A store that replaces it must not be
+//! followed silently.
 //!
 //! | Seen before | Now | |
 //! |---|---|---|
@@ -12,19 +12,19 @@ use serde_json::Value;
 use tortie_api::{Key, Kind, decode};
 use tortie_store::{Event, Listing, Position, Stored};
 
-/// What tells a store and its history from another.
+/// What distinguishes a store and its history from others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) guid: Option<String>,
     pub(crate) position: Position,
 }
 
-/// The object with a store's GUID, in which it also says whether it is ready.
+/// The object with a store's GUID. It also says whether the store is ready.
 pub(crate) fn key() -> Key {
     Key::cluster(Kind::ClusterInformation, "default")
 }
 
-/// The GUID in an object; none if it is not the one that has it.
+/// The GUID in an object; none if the object is not the one at [`key`].
 pub(crate) fn guid(stored: &Stored) -> Option<String> {
     if stored.key != key() {
         return None;
@@ -35,12 +35,12 @@ pub(crate) fn guid(stored: &Stored) -> Option<String> {
 }
 
 impl Identity {
-    /// That of a store whose ClusterInformations are these.
+    /// The identity of a store, from a listing of its ClusterInformations.
     pub(crate) fn of(listing: &Listing) -> Self {
         Self { guid: listing.items.iter().find_map(guid), position: listing.position.clone() }
     }
 
-    /// The same store changes, and is at this position then.
+    /// Records an event of the same store, after which it is at this position.
     pub(crate) fn record_event(&mut self, event: &Event, position: &Position) {
         self.position.advance(position);
         match event {
@@ -50,7 +50,7 @@ impl Identity {
         }
     }
 
-    /// Why a store is not the one that was seen, or not the history of it; none if nothing speaks against that.
+    /// Why `now` is another store, or another history of the store that was read; none if no difference is known.
     pub(crate) fn differs(&self, now: &Self) -> Option<String> {
         match (&self.guid, &now.guid) {
             (Some(seen), Some(guid)) if seen != guid => {

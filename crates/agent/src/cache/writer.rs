@@ -1,6 +1,6 @@
 //! The thread that writes the snapshot cache, and the handle that other threads have on it.
 //!
-//! Changes are gathered and written ten times a second at most: a transaction each would cost more than they do.
+//! Changes are gathered and written ten times a second at most: one transaction for each would cost more than the writing itself.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -24,20 +24,20 @@ use super::file::{CacheError, CacheFile, Snapshot, SnapshotReader};
 const BYTES: usize = 32 << 20;
 /// How many pages of a listing may wait to be written.
 const PAGES: usize = 2;
-/// How long an answer from the disk is waited for.
+/// How long to wait for an answer from the disk.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How much shorter it is waited for after an answer did not come, until one does.
+/// After a time-out, the wait is divided by this until an answer arrives in time.
 const LESS_PATIENT: u32 = 20;
 /// How long changes are gathered before they are written.
 const GATHER: Duration = Duration::from_millis(100);
 
 enum Job {
-    /// A store of this name is listed, or one kind of it; until its end pages come, among other jobs.
+    /// The listing of a store, or of one of its kinds, begins. Its pages follow, among other jobs.
     Listing(String, Option<Kind>),
     Page(Vec<Stored>),
-    /// The listing is whole, at this position; none if it was given up.
+    /// The listing is complete, at this position; none if it was given up.
     Listed(Option<Position>),
-    /// Changes wait to be written.
+    /// Changes are waiting to be written.
     Changes,
     LastValid(Stored, SyncSender<Option<Version>>),
     /// The policy of this node is in force from now on.
@@ -50,7 +50,7 @@ enum Job {
 #[derive(Clone)]
 pub(crate) struct CacheWriter {
     path: PathBuf,
-    /// Has no limit, since whoever sends must not wait: pages and questions are few, and changes wait elsewhere.
+    /// Unbounded, so that senders never wait: pages and questions are few, and changes wait in [`Shared`].
     jobs: Sender<Job>,
     patience: Duration,
     shared: Arc<Shared>,
@@ -59,26 +59,26 @@ pub(crate) struct CacheWriter {
 #[derive(Default)]
 struct Shared {
     changes: Mutex<Changes>,
-    /// Something could not be noted, so the copy is not whole.
+    /// Something could not be recorded, so the copy is incomplete.
     torn: AtomicBool,
     /// How many pages wait to be written.
     pages: AtomicUsize,
-    /// An answer did not come in time, and none has since.
+    /// The last answer did not arrive in time.
     late: AtomicBool,
 }
 
-/// What waits to be written.
+/// Changes that wait to be written.
 #[derive(Default)]
 struct Changes {
     events: Vec<Event>,
-    /// The position of the last one.
+    /// The position after the last change.
     position: Position,
     bytes: usize,
 }
 
 impl Shared {
     fn changes(&self) -> MutexGuard<'_, Changes> {
-        // A change is added in one step, so what a panic left is whole.
+        // A change is added in one step, so the list is consistent even after a panic.
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -87,12 +87,12 @@ impl Shared {
 pub(crate) struct ListingWriter<'a> {
     disk: &'a CacheWriter,
     whole: Option<Position>,
-    /// How long the disk may still hold the listing up.
+    /// How much longer the listing may wait for the disk.
     patience: Cell<Duration>,
 }
 
 impl ListingWriter<'_> {
-    /// Records some objects. Waits for a slow disk, so that what waits to be written stays small; but not for long.
+    /// Records some objects. Waits for a slow disk, so that few pages are in memory at once; but not for long.
     pub(crate) fn page(&self, items: &[Stored]) {
         let (shared, start) = (&self.disk.shared, Instant::now());
         while shared.pages.load(Ordering::SeqCst) >= PAGES && start.elapsed() < self.patience.get() {
@@ -109,7 +109,7 @@ impl ListingWriter<'_> {
         }
     }
 
-    /// That was all, at this position.
+    /// Completes the listing, at this position.
     pub(crate) fn whole(mut self, position: Position) {
         self.whole = Some(position);
     }
@@ -117,7 +117,7 @@ impl ListingWriter<'_> {
 
 impl Drop for ListingWriter<'_> {
     fn drop(&mut self) {
-        // Whoever wrote has said why nobody takes this.
+        // If the thread has ended, it has reported why.
         let _ = self.disk.jobs.send(Job::Listed(self.whole.take()));
     }
 }
@@ -134,27 +134,27 @@ impl CacheWriter {
         let work = move || {
             let mut file = CacheFile::open(&path);
             if let Err(error) = work(&mut file, &todo, &shared) {
-                // A copy that misses a change must not be used by the next agent.
+                // The next agent must not use a copy that lacks a change.
                 file.give_up();
                 failed(describe(&error));
             }
             drop(lock);
-            // Nobody takes anything any more, so nobody may wait for that.
+            // The thread ends, so nobody may wait for it any more.
             *shared.changes() = Changes::default();
             shared.pages.store(0, Ordering::SeqCst);
         };
-        // It reports nothing that it works on: a disk that hangs is a problem, and no reason to end.
+        // It is not supervised for hangs: a disk that hangs must not end the agent.
         supervisor::start("disk", Lifetime::UntilDone, work).map_err(|error| error.to_string())?;
         Ok(disk)
     }
 
-    /// Notes everything that a store has, or everything of one kind, page by page. One listing at a time.
+    /// Begins to record a listing of a store, or of one kind, page by page. There is at most one listing at a time.
     pub(crate) fn listing(&self, store: String, of: Option<Kind>) -> ListingWriter<'_> {
         let _ = self.jobs.send(Job::Listing(store, of));
         ListingWriter { disk: self, whole: None, patience: Cell::new(self.patience) }
     }
 
-    /// Notes one change, after which the store is at this position.
+    /// Records one change, after which the store is at this position.
     pub(crate) fn event(&self, event: &Event, position: Position) {
         let mut changes = self.shared.changes();
         if changes.bytes > BYTES {
@@ -171,18 +171,18 @@ impl CacheWriter {
         }
     }
 
-    /// What the store held last, if that is known.
+    /// The snapshot on disk, if there is one.
     pub(crate) fn copy(&self) -> Option<Snapshot> {
         Snapshot::open(&self.path)
     }
 
-    /// What the cache holds now, with every change that was recorded before this call.
+    /// A reader of the current content, with every change that was recorded before this call.
     pub(crate) fn moment(&self) -> Result<SnapshotReader, CacheError> {
         self.settle();
         SnapshotReader::of(&self.path)
     }
 
-    /// Remembers the node whose policy is in force. Whether that was written.
+    /// Records the node whose policy is in force. Returns whether it was written.
     pub(crate) fn set_node(&self, node: &str) -> bool {
         self.ask(|answer| Job::Node(node.to_owned(), answer)).is_some()
     }
@@ -193,7 +193,7 @@ impl CacheWriter {
     }
 
     fn ask<T>(&self, job: impl FnOnce(SyncSender<T>) -> Job) -> Option<T> {
-        // Waiting for a slow disk is no hang, however many questions there are.
+        // Waiting for a slow disk is not a hang, however many questions wait.
         let _waiting = supervisor::waiting();
         let (answer, answered) = sync_channel(1);
         self.jobs.send(job(answer)).ok()?;
@@ -205,15 +205,15 @@ impl CacheWriter {
     }
 }
 
-/// The last valid versions, out of the copy if there is one.
+/// The last valid versions of objects, from the copy if there is one.
 pub(crate) struct CachedLastValid {
     disk: Option<CacheWriter>,
-    /// Without a copy those of settings, which are few: losing them could change every verdict.
+    /// Without a copy, the versions of settings are kept in memory: they are few, and losing them could change every verdict.
     settings: RefCell<BTreeMap<Key, Version>>,
 }
 
 impl CachedLastValid {
-    /// Those in this copy.
+    /// Last valid versions from this copy.
     pub(crate) fn new(disk: Option<CacheWriter>) -> Self {
         Self { disk, settings: RefCell::default() }
     }
@@ -239,7 +239,7 @@ impl LastValid for CachedLastValid {
     }
 }
 
-/// Two agents never share a cache: its directory is locked for as long as one runs.
+/// Locks the directory of a cache, so that two agents never share it.
 fn lock(path: &Path) -> io::Result<File> {
     let directory = File::open(path.parent().unwrap_or(Path::new("/")))?;
     let patience = Instant::now() + Duration::from_millis(500);
@@ -247,7 +247,7 @@ fn lock(path: &Path) -> io::Result<File> {
         match directory.try_lock() {
             Ok(()) => return Ok(directory),
             Err(std::fs::TryLockError::Error(error)) => return Err(error),
-            // One that ends may still hold it for a moment.
+            // An agent that is ending may still hold it for a moment.
             Err(std::fs::TryLockError::WouldBlock) if Instant::now() < patience => {
                 std::thread::sleep(Duration::from_millis(10));
             }
@@ -257,7 +257,7 @@ fn lock(path: &Path) -> io::Result<File> {
 }
 
 fn work(file: &mut CacheFile, todo: &Receiver<Job>, shared: &Shared) -> Result<(), CacheError> {
-    // When changes that wait are to be written.
+    // When the waiting changes must be written.
     let mut due: Option<Instant> = None;
     loop {
         let job = match due {
@@ -292,7 +292,7 @@ fn work(file: &mut CacheFile, todo: &Receiver<Job>, shared: &Shared) -> Result<(
     }
 }
 
-/// Whoever asked may have given up.
+/// Sends an answer. The receiver may have given up.
 fn send<T>(answer: &SyncSender<T>, what: T) {
     let _ = answer.send(what);
 }

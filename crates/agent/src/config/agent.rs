@@ -1,4 +1,4 @@
-//! The settings that concern the agent itself rather than verdicts.
+//! The settings of the agent itself, which verdicts do not depend on.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -10,46 +10,47 @@ use tortie_hostnet::Config;
 
 use crate::status::SettingNote;
 
-/// What the agent itself does.
+/// The settings of the agent itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentSettings {
-    /// Where liveness and readiness are served, if they are.
+    /// Where liveness and readiness are served; none if they are not served.
     pub health: Option<Served>,
-    /// Where metrics are served, if they are.
+    /// Where metrics are served; none if they are not served.
     pub metrics: Option<Served>,
-    /// What is logged.
+    /// The log level.
     pub log: log::LevelFilter,
-    /// The bits of packet marks that are ours.
+    /// The bits of packet marks that tortie uses.
     pub mark_mask: u32,
-    /// What becomes of the network of workloads.
+    /// How the network of workloads is set up.
     pub network: NetworkSettings,
-    /// What is told back to the store.
+    /// What the agent reports to the store.
     pub reporting: Reporting,
 }
 
-/// What is told back to the store, where it keeps such things.
+/// What the agent reports to a store that keeps reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reporting {
-    /// How often the agent says that it lives, and how long that stands; none for never.
+    /// How often the agent reports that it is alive, and how long each report is valid; none for never.
     pub alive: Option<(Duration, Duration)>,
-    /// How endpoints are, if that is told; and how long a change of it may wait.
+    /// How long a change of an endpoint's status may wait before it is reported; none if status is not reported.
     pub endpoints: Option<Duration>,
     /// The region of this node; it need not have one.
     pub region: String,
 }
 
-/// What becomes of the network of workloads.
+/// How the network of workloads is set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkSettings {
-    /// Routes, neighbours and forwarding. What verdicts depend on too (prefixes, floating IPs, IPv6) counts elsewhere.
+    /// Routes, neighbours and forwarding. Settings that verdicts depend on too (prefixes, floating IPs, IPv6) are in
+    /// `policy::Settings`.
     pub network: Config,
-    /// Below which folder files say which workloads are up, if they do.
+    /// The folder of the files that say which workloads are up; none if they are not written.
     pub status_files: Option<PathBuf>,
     /// How often everything is compared with the kernel, whose events are followed all the time; none for never.
     pub refresh: Option<Duration>,
 }
 
-/// Where something is served.
+/// The address that a server listens on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {
     /// A name or an address.
@@ -101,14 +102,14 @@ impl ClientAuth {
 
 /// The bits that Calico uses by default.
 const MARK_MASK: u32 = 0xffff_0000;
-/// The status of endpoints is not looked at more often.
+/// The status of endpoints is not read more often than this.
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// Where Calico's CNI plugin looks for files that say which workloads are up.
 const STATUS_FILES: &str = "/var/run/calico";
 
 impl AgentSettings {
-    /// Out of specs, the strongest last.
+    /// Reads the settings from specs, the one with the highest precedence last.
     pub(super) fn from_specs(specs: &[&Value], notes: &mut Vec<SettingNote>) -> Self {
         let find = |field: &str| specs.iter().rev().find_map(|spec| spec.get(field).filter(|value| !value.is_null()));
         let is = |field: &str, default: bool| find(field).and_then(Value::as_bool).unwrap_or(default);
@@ -122,7 +123,7 @@ impl AgentSettings {
             Some(value) => match value.as_u64().and_then(|number| u32::try_from(number).ok()) {
                 Some(number) if number <= most => number,
                 _ => {
-                    let note = format!("{value} is not a number from 0 to {most}; the default holds");
+                    let note = format!("{value} is not a number from 0 to {most}; the default is used");
                     notes.push(SettingNote { source: "in force".to_owned(), name: field.to_owned(), note });
                     default
                 }
@@ -134,7 +135,7 @@ impl AgentSettings {
         let metric_v6 = number("ipv6NormalRoutePriority", default.metric_v6, u32::MAX);
         let sources = ["deviceRouteSourceAddress", "deviceRouteSourceAddressIPv6"];
         let sources = sources.iter().filter_map(|field| text(field, "").parse::<IpAddr>().ok()).collect();
-        // Said to be nothing, it is nothing.
+        // An empty value means that there is none.
         let folder = find("endpointStatusPathPrefix").and_then(Value::as_str).unwrap_or(STATUS_FILES);
         let network = NetworkSettings {
             network: Config {
@@ -158,7 +159,7 @@ impl AgentSettings {
         let mut interval = |field: &str, default: u64| match find(field) {
             None => Duration::from_secs(default),
             Some(value) => seconds(value).unwrap_or_else(|| {
-                let note = format!("{value} is not a time such as 90s; the default holds");
+                let note = format!("{value} is not a time such as 90s; the default is used");
                 notes.push(SettingNote { source: "in force".to_owned(), name: field.to_owned(), note });
                 Duration::from_secs(default)
             }),
@@ -193,7 +194,7 @@ impl AgentSettings {
                 port: health_port,
                 tls: None,
             }),
-            // Calico listens on all addresses here; we do so only when told to.
+            // Calico listens on all addresses by default; tortie only if a setting says so.
             metrics: flag("prometheusMetricsEnabled").then(|| Served {
                 host: text("prometheusMetricsHost", "localhost"),
                 port: metrics_port,
@@ -206,7 +207,7 @@ impl AgentSettings {
     }
 }
 
-/// A time as the store says it (`1m30s`) or as the environment does (`90`).
+/// A time as the store writes it (`1m30s`) or as the environment does (`90`).
 fn seconds(value: &Value) -> Option<Duration> {
     if let Some(number) = value.as_f64() {
         return Duration::try_from_secs_f64(number).ok();

@@ -64,7 +64,7 @@ pub(super) const EFFECTIVE: &[&str] = &[
     "workloadSourceSpoofing",
 ];
 
-/// Values without which Calico's agent would not start when they are wrong.
+/// Settings with which Calico's agent does not start if their value is invalid.
 const FATAL: &[&str] = &[
     "chainInsertMode",
     "defaultEndpointToHostAction",
@@ -84,12 +84,12 @@ const FATAL: &[&str] = &[
     "nftablesMarkMask",
 ];
 
-/// Whether a setting does something here.
+/// Whether a setting has an effect here.
 pub(super) fn has(field: &str) -> bool {
     EFFECTIVE.binary_search(&field).is_ok()
 }
 
-/// Whether a wrong value keeps the agent from starting.
+/// Whether an invalid value keeps the agent from starting.
 pub(super) fn is_fatal(field: &str) -> bool {
     FATAL.binary_search(&field).is_ok()
 }

@@ -1,7 +1,7 @@
 //! Every setting that has an effect here, with its value and where the value comes from: what `tortie config` prints.
 //!
-//! Values are written as a FelixConfiguration would have them. A FelixConfiguration with exactly these values, and nothing else
-//! said anywhere, leads to the same settings; a test holds the two together.
+//! Values are written as in a FelixConfiguration. A FelixConfiguration with exactly these values, and no other
+//! source of settings, leads to the same settings; a test compares the two.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -19,11 +19,11 @@ use crate::status::SettingNote;
 pub struct Effective {
     /// Every setting that has an effect here, by its name.
     pub settings: Vec<EffectiveSetting>,
-    /// What was set and has no effect, has no meaning, or does not exist.
+    /// Settings that have no effect, have an invalid value, or do not exist.
     pub notes: Vec<SettingNote>,
 }
 
-/// A setting, and who says its value.
+/// A setting, its value and where the value comes from.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EffectiveSetting {
@@ -35,25 +35,25 @@ pub struct EffectiveSetting {
     pub source: String,
 }
 
-/// Who uses a setting, which decides how a value without meaning is treated.
+/// Who uses a setting, which decides how an invalid value is treated.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum SettingUse {
-    /// Verdicts: the next weaker value holds.
+    /// Verdicts: the value with the next lower precedence is used.
     Verdicts,
-    /// Verdicts, and it opens something: the default holds, which does not.
+    /// Verdicts, and it allows something: the default is used, which does not.
     Opening,
-    /// The agent itself: the next weaker value holds, and the default where it is out of range.
+    /// The agent itself: the value with the next lower precedence is used, and the default for one that is out of range.
     Agent,
 }
 
 use SettingUse::{Agent, Opening, Verdicts};
 
-/// The ports that stay open by default, as the environment would say them.
+/// The default inbound failsafe ports, in the syntax of the environment.
 const INBOUND: &str = "tcp:22,udp:68,tcp:179,tcp:2379,tcp:2380,tcp:5473,tcp:6443,tcp:6666,tcp:6667";
 /// The same, outbound.
 const OUTBOUND: &str = "udp:53,udp:67,tcp:179,tcp:2379,tcp:2380,tcp:5473,tcp:6443,tcp:6666,tcp:6667";
 
-/// The settings that have an effect on a node, each with its default as the environment would say it; nothing if it has none.
+/// The settings that have an effect on a node, each with its default in the syntax of the environment; empty if it has none.
 /// `nodeSelector` is not among them: it chooses configurations.
 const SETTINGS: &[(&str, SettingUse, &str)] = &[
     ("allowIPIPPacketsFromWorkloads", Opening, "false"),
@@ -116,11 +116,11 @@ const SETTINGS: &[(&str, SettingUse, &str)] = &[
     ("workloadSourceSpoofing", Opening, "Disabled"),
 ];
 
-/// Settings that follow another one where nobody says them.
+/// Settings whose default is the value of another setting.
 const FOLLOWS: &[(&str, &str)] =
     &[("nftablesFilterDenyAction", "iptablesFilterDenyAction"), ("nftablesMarkMask", "iptablesMarkMask")];
 
-/// The settings in force: `base` is what holds before anything is said; `configurations` are those of this node, weakest first.
+/// The settings in force: `base` are the defaults; `configurations` are those of this node, lowest precedence first.
 pub fn effective(local: &Local, base: &Settings, configurations: &[&Object]) -> Effective {
     let Resolved { notes, .. } = resolve(local, base.clone(), configurations);
     let shape = Shape::of::<FelixConfigurationSpec>();
@@ -140,7 +140,7 @@ pub fn effective(local: &Local, base: &Settings, configurations: &[&Object]) -> 
     Effective { settings: all.collect(), notes: notes.clone() }
 }
 
-/// What is said of settings, and of which it is known that it has no meaning.
+/// All sources of settings, and the values that are known to be invalid.
 struct SettingSources<'a> {
     local: &'a Local,
     base: &'a Settings,
@@ -150,7 +150,7 @@ struct SettingSources<'a> {
 }
 
 impl SettingSources<'_> {
-    /// The strongest value with a meaning, and who says it; none where the default holds.
+    /// The valid value with the highest precedence, and its source; none if the default is used.
     fn strongest(&self, name: &str, used: SettingUse) -> Option<(Value, String)> {
         if self.local.masked.contains(name) {
             return None;
@@ -160,7 +160,7 @@ impl SettingSources<'_> {
         match used {
             Agent => {
                 said.find(|(_, source)| !is_noted(source)).filter(|_| !is_noted("in force")).filter(|(value, _)| {
-                    // Said to be nothing, it is nothing.
+                    // An empty value means that there is none.
                     value.as_str() != Some("") || name == "endpointStatusPathPrefix"
                 })
             }
@@ -170,7 +170,7 @@ impl SettingSources<'_> {
         .filter(|(value, _)| used == Agent || !value.is_null())
     }
 
-    /// Every value that is said, the strongest first, and who says it.
+    /// Every value of a setting with its source, highest precedence first.
     fn said(&self, name: &str) -> impl Iterator<Item = (Value, String)> {
         let own = self.local.spec.get(name).map(|value| (value.clone(), self.local.origin(name)));
         let is_decided = own.is_some();

@@ -3,13 +3,13 @@
 //! | In the file | What it means |
 //! |---|---|
 //! | `# text`, `; text` | a comment, also behind a value: `FelixHostname = h1 # here` is `h1` |
-//! | `[name]` | a section; of a name that stands in several sections the value of the last section counts |
+//! | `[name]` | a section; if a name is in several sections, the value of the last section counts |
 //! | `Name = value`, `Name: value` | a setting; the later one of a section counts |
 //! | `'value'`, `"value"` | the value between the quotes |
 //! | `` `value` ``, `"""value"""` | the same; may hold `#`, `;` and go over several lines |
 //! | `value \` | the value goes on in the next line |
 //!
-//! A line that is none of these makes the whole file invalid, as it does there.
+//! Any other line makes the whole file invalid, as in Calico's agent.
 
 /// A file that cannot be read as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,7 +21,7 @@ pub struct FelixCfgError {
     pub reason: String,
 }
 
-/// The names and values of the file, section by section; where a name stands twice, the last one counts.
+/// The names and values of the file, section by section; if a name occurs twice, the last one counts.
 pub fn felix_cfg(text: &str) -> Result<Vec<(String, String)>, FelixCfgError> {
     let mut lines = Lines { rest: text.strip_prefix('\u{feff}').unwrap_or(text), number: 0 };
     let mut sections: Vec<(String, Vec<(String, String)>)> = vec![("DEFAULT".to_owned(), Vec::new())];
@@ -42,7 +42,7 @@ pub fn felix_cfg(text: &str) -> Result<Vec<(String, String)>, FelixCfgError> {
             });
             continue;
         }
-        let (name, rest) = split_name(line).ok_or_else(|| wrong("this is no setting: write Name = value"))?;
+        let (name, rest) = split_name(line).ok_or_else(|| wrong("this is not a setting: write Name = value"))?;
         let value = value(rest, &mut lines).map_err(|reason| wrong(&reason))?;
         sections[current].1.push((name.to_owned(), value));
     }
@@ -52,7 +52,7 @@ pub fn felix_cfg(text: &str) -> Result<Vec<(String, String)>, FelixCfgError> {
 /// The lines of the file, each with its line break.
 struct Lines<'a> {
     rest: &'a str,
-    /// Of the line that was given last, from 1.
+    /// The number of the last line that was returned, from 1.
     number: usize,
 }
 
@@ -71,7 +71,7 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-/// The name of a setting, and what stands behind the `=` or `:`.
+/// The name of a setting, and the text after the `=` or `:`.
 fn split_name(line: &str) -> Option<(&str, &str)> {
     for quote in ["\"\"\"", "\"", "`"] {
         if let Some(quoted) = line.strip_prefix(quote) {
@@ -82,7 +82,7 @@ fn split_name(line: &str) -> Option<(&str, &str)> {
     line.split_once(['=', ':']).filter(|(name, _)| !name.is_empty()).map(|(name, value)| (name.trim(), value))
 }
 
-/// The value that begins behind the `=`, which may go on in the lines that follow.
+/// The value that begins after the `=`. It may continue in the lines that follow.
 fn value(text: &str, lines: &mut Lines<'_>) -> Result<String, String> {
     let text = text.trim_start();
     for quote in ["\"\"\"", "`"] {
@@ -104,7 +104,7 @@ fn value(text: &str, lines: &mut Lines<'_>) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Everything up to the closing quote, also over several lines.
+/// The text up to the closing quote, also over several lines.
 fn verbatim(first: &str, quote: &str, lines: &mut Lines<'_>) -> Result<String, String> {
     let mut value = String::new();
     let mut part = first;
@@ -118,7 +118,7 @@ fn verbatim(first: &str, quote: &str, lines: &mut Lines<'_>) -> Result<String, S
     }
 }
 
-/// What ended in a backslash, with the lines that follow for as long as they end in one.
+/// A line that ended in a backslash, joined with the lines that follow as long as they end in one too.
 fn continued(first: &str, lines: &mut Lines<'_>) -> String {
     let mut value = first.to_owned();
     while let Some(next) = lines.next().map(str::trim).filter(|next| !next.is_empty()) {

@@ -1,4 +1,4 @@
-//! The settings that this machine has of its own: from the environment and from `felix.cfg`.
+//! The settings of this machine: from the environment and from `felix.cfg`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -41,11 +41,11 @@ pub struct Sources {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Local {
-    /// The values that have a meaning, as a FelixConfiguration would say them.
+    /// The valid values, as in the spec of a FelixConfiguration.
     pub(super) spec: Map<String, Value>,
-    /// Fields whose value has no meaning: the built-in default holds, whatever the store says.
+    /// Fields with an invalid value: the built-in default is used, whatever the store says.
     pub(super) masked: BTreeSet<String>,
-    /// Where the values of `spec` were found; agents of earlier releases do not say it.
+    /// The source of each value of `spec`; agents of earlier releases do not send it.
     #[serde(default)]
     origins: BTreeMap<String, String>,
     /// Remarks on settings, for `tortie config` and `status`.
@@ -60,7 +60,7 @@ pub struct Local {
 /// Why the agent cannot start with the settings of this machine.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
-    /// The file is there and cannot be read.
+    /// The file exists and cannot be read.
     #[error("cannot read {path}")]
     File {
         /// The file.
@@ -69,7 +69,7 @@ pub enum LocalError {
         #[source]
         source: std::io::Error,
     },
-    /// The file has a line without a meaning.
+    /// The file has an invalid line.
     #[error("cannot read {path}")]
     Syntax {
         /// The file.
@@ -78,12 +78,12 @@ pub enum LocalError {
         #[source]
         source: FelixCfgError,
     },
-    /// A value without which it would not be safe to go on.
+    /// A value is invalid, and starting with its default would not be safe.
     #[error("{name} in {origin}: {reason}")]
     Value {
-        /// Where it is said.
+        /// The source of the setting.
         origin: String,
-        /// Its name.
+        /// The name of the setting.
         name: String,
         /// What is wrong.
         reason: String,
@@ -118,13 +118,13 @@ impl Local {
         Ok(local)
     }
 
-    /// The node's name: that of the settings, else the host's own name in lower case, as in Calico's agent.
+    /// The node's name: from the settings, otherwise the host's own name in lower case, as in Calico's agent.
     pub fn node(&self) -> String {
         let own = || rustix::system::uname().nodename().to_string_lossy().trim().to_lowercase();
         self.hostname.clone().unwrap_or_else(own)
     }
 
-    /// Where the setting was found that gives the node's name; none if the host's own name is taken.
+    /// The source of the setting with the node's name; none if the host's own name is used.
     pub(crate) fn node_origin(&self) -> Option<String> {
         self.hostname.as_ref().map(|_| self.origin("felixHostname"))
     }
@@ -159,7 +159,7 @@ impl Local {
             return Ok(());
         };
         if !effect::has(&field.name) {
-            self.note(origin.clone(), name, "set, and without effect here".to_owned());
+            self.note(origin.clone(), name, "it is set, and has no effect here".to_owned());
         }
         match value::read(field, text) {
             Ok(value) => {
@@ -173,7 +173,7 @@ impl Local {
             Err(reason) => {
                 self.spec.remove(&field.name);
                 self.masked.insert(field.name.clone());
-                self.note(origin, name, format!("{reason}; the default holds"));
+                self.note(origin, name, format!("{reason}; the default is used"));
             }
         }
         Ok(())

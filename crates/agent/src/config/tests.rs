@@ -66,7 +66,7 @@ fn an_invalid_local_value_leaves_the_default_as_in_calico() {
     assert_eq!(
         notes,
         [
-            ("VXLANPort", "\"many\" is not a whole number; the default holds"),
+            ("VXLANPort", "\"many\" is not a whole number; the default is used"),
             ("Frobnicate", "there is no such setting")
         ]
     );

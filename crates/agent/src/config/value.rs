@@ -1,10 +1,10 @@
-//! One setting's text, from the environment or the file, as the value that a FelixConfiguration would have.
+//! Converts the text of a setting, from the environment or the file, to the value that a FelixConfiguration would have.
 
 use serde_json::{Value, json};
 use tortie_api::shape::{Field, Form};
 use tortie_net::{Protocol, parse_cidr};
 
-/// Reads a text that is not empty.
+/// Converts a text that is not empty.
 pub(super) fn read(field: &Field, text: &str) -> Result<Value, String> {
     if text.eq_ignore_ascii_case("none") {
         return zero(field);
@@ -12,7 +12,7 @@ pub(super) fn read(field: &Field, text: &str) -> Result<Value, String> {
     match field.name.as_str() {
         "failsafeInboundHostPorts" | "failsafeOutboundHostPorts" => {
             let ports: Result<Vec<Value>, String> = items(text)
-                .map(|item| failsafe(item).ok_or_else(|| format!("{item:?} is not a port to keep open")))
+                .map(|item| failsafe(item).ok_or_else(|| format!("{item:?} is not a failsafe port such as tcp:22")))
                 .collect();
             return ports.map(Value::Array);
         }
@@ -27,10 +27,10 @@ pub(super) fn read(field: &Field, text: &str) -> Result<Value, String> {
                     && prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
             };
             if items(text).next().is_none() {
-                return Err(format!("{text:?} names no prefix"));
+                return Err(format!("{text:?} contains no prefix"));
             }
             if let Some(prefix) = items(text).find(|prefix| !fits(prefix)) {
-                return Err(format!("{prefix:?} cannot begin an interface's name"));
+                return Err(format!("{prefix:?} cannot begin the name of an interface"));
             }
         }
         _ => {}
@@ -60,14 +60,18 @@ pub(super) fn read(field: &Field, text: &str) -> Result<Value, String> {
                 Some(pattern) => regex_lite::Regex::new(pattern).map_or(true, |regex| regex.is_match(text)),
                 None => words.is_empty(),
             };
-            if fits { Ok(json!(text)) } else { Err(format!("{text:?} is not one of the values it may have")) }
+            match (fits, words.is_empty()) {
+                (true, _) => Ok(json!(text)),
+                (false, true) => Err(format!("{text:?} does not have the form of such a value")),
+                (false, false) => Err(format!("{text:?} is not one of {}", words.join(", "))),
+            }
         }
-        // Nothing of another form has an effect yet.
+        // No setting of another form has an effect yet.
         _ => Ok(json!(text)),
     }
 }
 
-/// What `none` stands for.
+/// The value that `none` means.
 fn zero(field: &Field) -> Result<Value, String> {
     const NEVER: &[&str] = &["interfacePrefix", "defaultEndpointToHostAction", "iptablesMarkMask", "nftablesMarkMask"];
     if NEVER.contains(&field.name.as_str()) {

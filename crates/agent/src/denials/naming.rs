@@ -1,14 +1,14 @@
 //! Finds the endpoint, direction, policy and rule that denied a packet, from the log prefix, the hook and the interfaces.
 //!
-//! A list of rules is shared by all that ask it, so its chain does not say whose turn it was. The hook and the direction
-//! leave at most two endpoints; they are asked in the kernel's order, and the first whose program at that stage names the
-//! policy is meant.
+//! Endpoints share lists of rules, so the chain does not say which endpoint was being evaluated. The hook and the direction
+//! leave at most two candidates; of these, in the kernel's order, the first one whose program at that stage contains the
+//! policy denied the packet.
 
 use tortie_dataplane::{Endpoint, Owner, Place, Program, ProgramId, RulesId, State};
 use tortie_nft::Hook;
 use tortie_policy::Direction;
 
-/// What is known of one denial.
+/// The names for one denied packet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Named {
     pub(crate) endpoint: Option<String>,
@@ -18,11 +18,11 @@ pub(crate) struct Named {
     pub(crate) policy: Option<String>,
     /// The number of its rule.
     pub(crate) rule: Option<u32>,
-    /// What denies, in words.
+    /// What denied it, in words.
     pub(crate) by: String,
 }
 
-/// Where a packet was when it was denied.
+/// The hook and interfaces at which a packet was denied.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DenialPoint<'a> {
     pub(crate) hook: Option<Hook>,
@@ -31,7 +31,7 @@ pub(crate) struct DenialPoint<'a> {
     pub(crate) out_name: &'a str,
 }
 
-/// An endpoint's turn: where it is, in which direction, and the program that it has there.
+/// An endpoint whose program may have denied the packet: its place, the direction, and the stage.
 struct EndpointHook<'a> {
     place: Place,
     direction: Direction,
@@ -39,7 +39,7 @@ struct EndpointHook<'a> {
     interface: &'a str,
 }
 
-/// The names of a denial. `tag` is the first part of the chain's name, `comment` that of the line, perhaps cut.
+/// Names a denial. `tag` is the first part of the chain's name, `comment` that of the line, which may be truncated.
 pub(crate) fn name(tag: &str, comment: &str, at: DenialPoint<'_>, state: &State) -> Named {
     let rule = rule_of(comment, state);
     let hooks = candidate_hooks(tag, at);
@@ -75,7 +75,7 @@ pub(crate) fn name(tag: &str, comment: &str, at: DenialPoint<'_>, state: &State)
     }
 }
 
-/// The list that a comment names, with the number of the rule; none of a comment that names no list.
+/// The list of rules and the number of the rule in a comment; none if the comment names no list.
 fn rule_of(comment: &str, state: &State) -> Option<(Option<u32>, RulesId)> {
     let (number, list) = match comment.strip_prefix("refused: ") {
         Some(list) => (None, list),
@@ -89,7 +89,7 @@ fn rule_of(comment: &str, state: &State) -> Option<(Option<u32>, RulesId)> {
     if let Some(id) = found.next() {
         return Some((number, id.clone()));
     }
-    // It was cut: good enough where only one begins so.
+    // It was truncated: it identifies a list if only one begins with it.
     let mut cut = state.rules.keys().filter(|id| format!("{id}: Deny").starts_with(list));
     cut.next().filter(|_| cut.next().is_none()).map(|id| (number, id.clone()))
 }
@@ -101,7 +101,7 @@ fn owner(id: &RulesId) -> String {
     }
 }
 
-/// Whose turn it may have been, in the kernel's order.
+/// The endpoints that may have denied the packet, in the kernel's order.
 fn candidate_hooks<'a>(tag: &str, at: DenialPoint<'a>) -> Vec<EndpointHook<'a>> {
     use Direction::{Egress, Ingress};
     let host = |interface: &'a str, direction, program| EndpointHook {
@@ -152,7 +152,7 @@ fn candidate_hooks<'a>(tag: &str, at: DenialPoint<'a>) -> Vec<EndpointHook<'a>> 
     }
 }
 
-/// The endpoint that governs the place of a turn.
+/// The endpoint that governs this place.
 fn endpoint<'a>(hook: &EndpointHook<'_>, state: &'a State) -> Option<&'a Endpoint> {
     let any = matches!(hook.place, Place::Host(_)) && !hook.interface.is_empty();
     state.endpoints.get(&hook.place).or_else(|| any.then(|| state.endpoints.get(&Place::AnyHost)).flatten())
@@ -162,7 +162,7 @@ fn program<'a>(hook: &EndpointHook<'_>, state: &'a State) -> Option<&'a Program>
     state.programs.get(&(hook.program)(endpoint(hook, state)?)?)
 }
 
-/// Whether a list is asked in a turn.
+/// Whether the endpoint's program contains a list of rules.
 fn uses_list(hook: &EndpointHook<'_>, id: &RulesId, state: &State) -> bool {
     program(hook, state).is_some_and(|program| program.rules().any(|rules| rules == *id))
 }

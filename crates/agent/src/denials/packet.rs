@@ -1,8 +1,8 @@
-//! Reads what a watcher is shown of a denied packet (addresses, protocol, ports) from its first bytes.
+//! Reads the addresses, protocol and ports of a denied packet from its first bytes.
 
 use std::net::IpAddr;
 
-/// The most extension headers that are passed over.
+/// How many extension headers are skipped at most.
 const HEADERS: usize = 8;
 const TCP: u8 = 6;
 const ICMP: u8 = 1;
@@ -15,18 +15,18 @@ const PORTED: [u8; 5] = [TCP, 17, 33, 132, 136];
 pub(crate) struct Packet {
     pub(crate) source: IpAddr,
     pub(crate) destination: IpAddr,
-    /// The protocol, behind IPv6's extension headers.
+    /// The protocol, after IPv6's extension headers.
     pub(crate) protocol: u8,
     /// The source and the destination port.
     pub(crate) ports: Option<(u16, u16)>,
     /// The type and the code of ICMP or ICMPv6.
     pub(crate) icmp: Option<(u8, u8)>,
-    /// It is a fragment that is not the first, so it has no ports.
+    /// Whether it is a non-first fragment, which has no ports.
     pub(crate) is_non_first_fragment: bool,
 }
 
 impl Packet {
-    /// None of bytes that are no IP packet.
+    /// Reads a packet; none if the bytes are not an IP packet.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let (mut packet, rest) = match bytes.first()? >> 4 {
             4 => ipv4(bytes)?,
@@ -75,9 +75,9 @@ fn ipv6(bytes: &[u8]) -> Option<(Packet, &[u8])> {
     let mut rest = bytes.get(40..).unwrap_or_default();
     for _ in 0..HEADERS {
         let length = match packet.protocol {
-            // Hop-by-hop options, routing, destination options: in units of eight bytes behind the first.
+            // Hop-by-hop options, routing, destination options: in units of eight bytes after the first.
             0 | 43 | 60 => rest.get(1).map(|units| (usize::from(*units) + 1) * 8),
-            // Authentication: in units of four behind the first two.
+            // Authentication: in units of four after the first two.
             51 => rest.get(1).map(|units| (usize::from(*units) + 2) * 4),
             44 => {
                 packet.is_non_first_fragment = number(rest, 2).is_some_and(|offset| offset & 0xfff8 != 0);

@@ -10,34 +10,34 @@ use tortie_hostnet::status::StatusFiles;
 /// The pause after a file could not be written.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// What the files are to be.
+/// The files that must exist.
 #[derive(Default)]
 pub(super) struct Files {
     prefix: Option<PathBuf>,
     files: Option<StatusFiles>,
-    /// Name and text of each workload's file, by interface.
+    /// The name and text of each workload's file, by interface.
     wanted: BTreeMap<String, (String, String)>,
     problems: Vec<String>,
     /// When to try again.
     again: Option<Instant>,
-    /// What is wanted may have changed, or which workloads are up.
+    /// Whether the wanted files, or which workloads are up, may have changed.
     pub(super) is_outdated: bool,
 }
 
 impl Files {
-    /// They are written below this folder from now on, or not at all. Those of the old place go.
+    /// Sets the folder, or none to write no files. The files in the old folder are removed.
     pub(super) fn move_to(&mut self, prefix: Option<PathBuf>) {
         if self.prefix == prefix {
             return;
         }
         if let Some(mut files) = self.files.take() {
-            // What stays behind there misleads nobody: whoever reads them follows the setting.
+            // Files that cannot be removed do no harm: programs that read them follow the setting.
             drop(files.update(&BTreeMap::new()));
         }
         (self.prefix, self.is_outdated) = (prefix, true);
     }
 
-    /// What is to be said of the workload of an interface.
+    /// Sets the file of the workload of an interface; none removes it.
     pub(super) fn set_file(&mut self, interface: &str, file: Option<(String, String)>) {
         self.is_outdated = true;
         match file {
@@ -46,28 +46,28 @@ impl Files {
         }
     }
 
-    /// Nothing is said of other interfaces.
+    /// Removes the files of all other interfaces.
     pub(super) fn keep_only(&mut self, interfaces: &BTreeSet<&str>) {
         self.is_outdated = true;
         self.wanted.retain(|interface, _| interfaces.contains(interface.as_str()));
     }
 
-    /// Others may have changed them: they are looked at before they are next brought up to date.
+    /// Reads the files again before the next update: other programs may have changed them.
     pub(super) fn recheck(&mut self) {
         (self.files, self.is_outdated) = (None, true);
     }
 
-    /// What could not be done.
+    /// What failed in the last update.
     pub(super) fn problems(&self) -> &[String] {
         &self.problems
     }
 
-    /// When to bring them up to date again at the latest.
+    /// The latest time of the next update.
     pub(super) fn next_update(&self) -> Option<Instant> {
         self.again
     }
 
-    /// Brings them up to date, should there be reason to: a file for every workload that is up.
+    /// Updates the files if they may be outdated: there is one for every workload that is up.
     pub(super) fn update(&mut self, is_up: impl Fn(&str) -> bool) {
         let due = self.again.is_some_and(|again| again <= Instant::now());
         if !(mem::take(&mut self.is_outdated) || due) {

@@ -231,7 +231,7 @@ fn endpoints_that_govern_no_interface_are_reported_when_they_are_written_and_aft
             "not in force: hep/second, whose name sorts first, governs eth0",
             "port is a port of bridge docker0: its packets are judged there, not here",
             "no interface has one of its expectedIPs",
-            "hep/far is on web1.example.com; this node is web1: which one is meant?",
+            "hep/far is on web1.example.com; this node is web1: they are not enforced here. If one is meant for this node, set its `spec.node` to web1",
         ] {
             assert!(status.contains(reason), "{reason}: {status}");
         }
