@@ -1,6 +1,7 @@
 //! `status`: what is enforced on this machine, and what is not.
 
 mod foreign;
+mod route_chains;
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -62,9 +63,17 @@ pub(crate) fn run(args: &StatusArgs, session: &mut Session) -> anyhow::Result<Ex
         }
         Err(error) => return Err(error),
     };
+    let route_chains = route_chains::lines();
     match args.output {
-        Format::Json => session.terminal.line(serde_json::to_string_pretty(&status)?),
-        Format::Text => session.terminal.print(&text(&status)),
+        Format::Json => {
+            let mut report = serde_json::to_value(&status)?;
+            report["routeChains"] = serde_json::json!(route_chains);
+            session.terminal.line(serde_json::to_string_pretty(&report)?);
+        }
+        Format::Text => {
+            session.terminal.print(&text(&status));
+            route_chains.iter().for_each(|line| session.terminal.line(line));
+        }
     }
     Ok(if done && is_in_force(&status) { Exit::Done } else { Exit::Failed })
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::world::{on_an_older_machine, on_each_machine, until};
+use crate::world::{on_a_machine, on_an_older_machine, on_each_machine, until};
 use crate::{ENDPOINT, allow};
 
 /// Commands for `nft`; whether it took them.
@@ -89,5 +89,24 @@ fn changes_are_made_while_others_commit_without_pause() {
         });
         assert_eq!(world.status()["dataplane"]["repairs"], 0, "{}", agent.log());
         world.call(&["verify"]);
+    });
+}
+
+#[test]
+fn status_names_chains_of_others_that_can_change_the_route_of_a_packet_after_it_was_judged() {
+    on_a_machine(|world| {
+        let _agent = world.agent();
+        world.apply(ENDPOINT);
+        nft("add table ip theirs; add chain ip theirs empty { type route hook output priority mangle; }");
+        nft(
+            "add table inet more; add chain inet more filter { type filter hook output priority 0; }; add rule inet more filter counter",
+        );
+        assert_eq!(world.status()["routeChains"], serde_json::json!([]));
+        nft(
+            "add chain ip theirs out { type route hook output priority mangle; }; add rule ip theirs out meta mark set 7",
+        );
+        let said = world.call(&["status"]);
+        assert!(said.contains("table ip theirs has chain out of type route: "), "{said}");
+        assert_eq!(said.matches("of type route").count(), 1, "{said}");
     });
 }
