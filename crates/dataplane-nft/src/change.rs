@@ -1,9 +1,11 @@
-//! What a step changes in the kernel: the objects of before and after it, and the script from one to the other.
+//! What a step changes in the kernel: the objects of before and after it, and the transactions from one to the other.
+
+mod transaction;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use tortie_dataplane::{Delta, Place, ProgramId, RulesId, SetId};
-use tortie_nft::{BaseChain, Element, MapData, Set};
+use tortie_nft::{BaseChain, Element, Set};
 
 use crate::batch::Script;
 use crate::denied_log;
@@ -15,6 +17,8 @@ use crate::skeleton::{self, Plan};
 use crate::source::{CurrentState, PreviousState, Source};
 use crate::stage::{Stage, Variant};
 use crate::uses::{self, Uses};
+
+pub(crate) use transaction::Transaction;
 
 /// Objects of before and after.
 #[derive(Debug, Default)]
@@ -298,40 +302,5 @@ impl Change {
     /// The chains that stay and get other rules: the kernel's handles of their rules are needed.
     pub(crate) fn altered(&self) -> impl Iterator<Item = &str> {
         self.before.keys().filter(|name| self.after.contains_key(*name)).map(String::as_str)
-    }
-
-    /// Writes the change. Nothing is used before it is there or taken away while it is used.
-    pub(crate) fn write(&self, script: &mut Script, handles: &HashMap<String, Vec<u64>>) {
-        let is_map = |set: &Set| set.data == MapData::Verdict;
-        for form in &self.sets_made {
-            script.batch.add_set(&script.table.clone(), &form.set);
-            script.add_elements(&form.set, &form.elements);
-        }
-        for (set, gone, come) in self.elements.values().filter(|(set, ..)| !is_map(set)) {
-            script.delete_elements(set, gone);
-            script.add_elements(set, come);
-        }
-        let new = || self.after.iter().filter(|(name, _)| !self.before.contains_key(*name));
-        new().filter(|(_, form)| form.base.is_none()).for_each(|(name, form)| script.add_chain(name, form));
-        for (name, form) in new().filter(|(_, form)| form.base.is_none()) {
-            script.append(name, &form.lines);
-        }
-        for (name, form) in &self.after {
-            if let Some(before) = self.before.get(name) {
-                script.alter(name, before, form, handles.get(name).map_or(&[], Vec::as_slice));
-            }
-        }
-        for (set, gone, come) in self.elements.values().filter(|(set, ..)| is_map(set)) {
-            script.delete_elements(set, gone);
-            script.add_elements(set, come);
-        }
-        for (name, form) in new().filter(|(_, form)| form.base.is_some()) {
-            script.add_chain(name, form);
-            script.append(name, &form.lines);
-        }
-        let gone = || self.before.keys().filter(|name| !self.after.contains_key(*name));
-        gone().for_each(|name| script.flush_chain(name));
-        gone().for_each(|name| script.delete_chain(name));
-        self.sets_gone.iter().for_each(|name| script.delete_set(name));
     }
 }

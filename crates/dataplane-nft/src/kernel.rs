@@ -63,15 +63,25 @@ pub struct Kernel {
     refusals: usize,
     /// The kernel is to decide about no packet.
     off: bool,
+    /// The kernel has some of the transactions of a change: the next one replaces everything.
+    partly: bool,
 }
 
-/// The size of a transaction.
+/// The size of a change's transactions together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TransactionSize {
     /// Messages: a rule is one, and so are the elements of a set that change together.
     pub messages: usize,
     /// Bytes of all of them.
     pub bytes: usize,
+}
+
+impl std::ops::Add for TransactionSize {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { messages: self.messages + other.messages, bytes: self.bytes + other.bytes }
+    }
 }
 
 /// What the kernel had when the dataplane was opened.
@@ -94,7 +104,7 @@ pub enum Refused {
     Endpoint(Place),
 }
 
-/// Why a change is not in the kernel. Nothing of it is.
+/// Why a change is not in the kernel. Nothing of it is, but for what could not be undone: that is replaced with the next change.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// The change does not fit the state. The state is of no use any more; only [`Kernel::replace`] helps.
@@ -157,6 +167,7 @@ impl Kernel {
             sent: TransactionSize::default(),
             refusals: 0,
             off: false,
+            partly: false,
         })
     }
 
@@ -210,6 +221,7 @@ impl Kernel {
             }
             match result {
                 Ok(()) => {
+                    self.partly = false;
                     self.uses = Uses::of(&ruleset);
                     self.plan = Some(Plan::new(&self.state, &self.index));
                     return Ok(());

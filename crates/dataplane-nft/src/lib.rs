@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   State ──render──> Ruleset                  the whole table, as values
-//!   Delta ──change──> Script ──> kernel        one transaction of what a step changes
+//!   Delta ──change──> Script ──> kernel        what a step changes, in one transaction or up to three
 //!   kernel ──read_back──> Ruleset              to compare
 //! ```
 //!

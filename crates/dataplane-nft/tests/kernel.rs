@@ -802,3 +802,94 @@ fn the_first_ipv6_member_brings_the_sets_for_ipv6_and_they_stay() {
         assert!(!lists_v6());
     });
 }
+
+/// The kernel's count of transactions.
+fn generation() -> u32 {
+    Socket::open().unwrap().generation().unwrap()
+}
+
+const WEB: &str = "GlobalNetworkPolicy web {selector: app == 'web', types: [Ingress], ingress: [{action: Allow, source: {selector: trust == 'yes'}}]}";
+const DATABASE: &str =
+    "NetworkPolicy a/db {selector: app == 'db', types: [Ingress], ingress: [{action: Deny, protocol: UDP}]}";
+const TRUSTED: &str = "GlobalNetworkSet s trust=yes {nets: [10.0.0.1/32]}";
+
+fn workload(number: u8, app: &str) -> String {
+    format!(
+        "WorkloadEndpoint a/w{number} app={app} {{node: n1, orchestrator: k8s, pod: p{number}, endpoint: eth0, interfaceName: cali{number}, ipNetworks: [10.0.0.{number}/32]}}"
+    )
+}
+
+#[test]
+fn a_change_is_one_transaction_unless_a_packet_in_flight_could_follow_an_element_to_a_new_chain_or_miss_one() {
+    in_namespace(|| {
+        let mut node = Node::open(&[HOST, WEB, DATABASE, TRUSTED, &workload(1, "web"), &workload(2, "db")]);
+        let count = |node: &mut Node, line: &str| {
+            let before = generation();
+            node.put(line);
+            generation() - before
+        };
+        assert_eq!(count(&mut node, &TRUSTED.replace("10.0.0.1/32", "10.0.0.7/32, 10.0.0.9/32")), 1, "members");
+        assert_eq!(count(&mut node, &DATABASE.replace("UDP", "TCP")), 1, "a rule");
+        assert_eq!(count(&mut node, &TRUSTED.replace("10.0.0.1/32", "10.0.0.0/24")), 1, "a set of another kind");
+        assert_eq!(count(&mut node, &workload(3, "db")), 1, "a workload with a program that is there");
+        assert_eq!(count(&mut node, &workload(2, "web")), 1, "a workload gets a program that is there");
+        assert_eq!(count(&mut node, &workload(1, "none")), 2, "a workload gets a new program");
+        let policy = "NetworkPolicy a/more {selector: app == 'web', types: [Ingress], ingress: [{action: Allow, protocol: TCP}]}";
+        assert_eq!(count(&mut node, policy), 2, "a policy that comes to endpoints");
+        let before = generation();
+        node.delete("HostEndpoint", "h");
+        assert_eq!(generation() - before, 1, "a host endpoint goes");
+        node.put(HOST);
+        node.followed.step(&Step::Delete(json!({"kind": "HostEndpoint", "namespace": "", "name": "h"})));
+        assert_eq!(
+            count(&mut node, "HostEndpoint all role=web {node: n1, interfaceName: '*'}"),
+            2,
+            "another takes its place"
+        );
+    });
+}
+
+#[test]
+#[cfg(feature = "faults")]
+fn what_was_made_for_a_transaction_that_is_refused_is_gone_afterwards() {
+    use tortie_testkit::faults::{REFUSED_AT_COMMIT, with};
+    in_namespace(|| {
+        with(REFUSED_AT_COMMIT, || {
+            for open in [Kernel::open, Kernel::open_unowned] {
+                let mut node = Node::new(open(Options::default()).unwrap(), &[HOST, DATABASE, &workload(1, "db")]);
+                let (sets, before) = (shared(&mut node), generation());
+                node.put("NetworkPolicy a/log {selector: app == 'db', types: [Ingress], ingress: [{action: Log}, {action: Allow, source: {nets: [10.1.0.0/16, 10.3.0.0/16, 10.5.0.0/16, 10.7.0.0/16, 10.9.0.0/16]}}]}");
+                assert!(generation() - before > 3);
+                assert_eq!(node.kernel.refused().len(), 1);
+                assert_eq!(node.kernel.differences(3).unwrap(), [] as [String; 0]);
+                assert!(matches!(node.kernel.refused().keys().next(), Some(Refused::Rules(_))));
+                assert_eq!(shared(&mut node), sets);
+                assert!(node.kernel.is_intact().unwrap());
+                node.kernel.remove().unwrap();
+            }
+        });
+    });
+}
+
+#[test]
+fn a_change_in_several_transactions_is_whole_although_others_damage_what_each_of_them_needs() {
+    in_namespace(|| {
+        let unowned = || Kernel::open_unowned(Options::default()).unwrap();
+        let mut node = Node::new(unowned(), &[HOST, WEB, DATABASE, TRUSTED, &workload(1, "web")]);
+        // The transaction after the one that makes the chains is refused.
+        run("nft", &["delete", "element", "inet", "tortie", "workload-in", "{ \"cali1\" }"]);
+        node.put(&workload(1, "db"));
+        assert!(node.kernel.is_intact().unwrap());
+        // The last one is refused, and what is in force by then is the change.
+        run("nft", &["delete", "element", "inet", "tortie", "host-in", "{ \"eth0\" }"]);
+        node.followed.step(&Step::Delete(json!({"kind": "HostEndpoint", "namespace": "", "name": "h"})));
+        node.put("HostEndpoint all role=web {node: n1, interfaceName: '*'}");
+        assert!(node.kernel.is_intact().unwrap());
+        // An agent that ended between two of them has left chains and sets that nothing leads to.
+        run("nft", &["add", "chain", "inet", "tortie", "left"]);
+        run("nft", &["add", "set", "inet", "tortie", "left", "{ type mark; }"]);
+        let mut next = unowned();
+        next.replace(node.followed.state.clone()).unwrap();
+        assert_eq!(next.differences(3).unwrap(), [] as [String; 0]);
+    });
+}

@@ -58,6 +58,9 @@ pub const WATCHING: &[&str] = &[
     "mended-without-policy",
 ];
 
+/// Faults of the transactions of a change, which show only to packets in flight.
+pub const IN_FLIGHT: &[&str] = &["chains-made-with-what-leads-there", "elements-removed-with-what-replaces-them"];
+
 /// Faults that show only where objects are damaged.
 pub const DAMAGED: &[&str] = &["unreadable-labels-are-none", "unreadable-allow-matches", "unsure-pass-passes"];
 

@@ -57,7 +57,7 @@ impl Kernel {
         Ok(if found.is_empty() { named } else { found })
     }
 
-    /// Searches among the objects that the kernel named, then among those of the change, then among all.
+    /// Searches among the objects that the kernel named, then among those of the change, then among all; among endpoints last.
     fn search(
         &mut self,
         delta: Option<&Delta>,
@@ -70,8 +70,14 @@ impl Kernel {
         let all = self.candidates();
         let changed = all.iter().filter(|one| delta.is_some_and(|delta| is_of(one, delta))).cloned().collect();
         for candidates in [named, changed, all] {
-            if !candidates.is_empty() && self.is_taken(&candidates.iter().cloned().collect())? {
-                return self.halve(candidates, reason);
+            // Without an endpoint what only it asks is not checked: that would take it for guilty.
+            let (endpoints, others): (Vec<_>, Vec<_>) =
+                candidates.into_iter().partition(|one| matches!(one, Refused::Endpoint(_)));
+            let both = if endpoints.is_empty() { Vec::new() } else { [others.clone(), endpoints].concat() };
+            for candidates in [others, both] {
+                if !candidates.is_empty() && self.is_taken(&candidates.iter().cloned().collect())? {
+                    return self.halve(candidates, reason);
+                }
             }
         }
         Ok(Vec::new())

@@ -37,7 +37,7 @@ impl Kernel {
 
     /// None if that is not enough.
     fn mend_parts(&mut self, damage: &Damage) -> Option<()> {
-        if damage.whole || self.table.owner || self.off {
+        if damage.whole || self.table.owner || self.off || self.partly {
             return None;
         }
         let sets: BTreeSet<&str> = damage.sets.iter().chain(damage.elements.keys()).map(String::as_str).collect();
@@ -70,10 +70,9 @@ impl Kernel {
         if !is_on("mended-without-policy") {
             rebased.write(&mut script);
         }
-        change.write(&mut script, &found.handles);
         let names: HashSet<String> = damage.chains.iter().chain(&damage.sets).cloned().collect();
         self.programmed.lock().begin(names);
-        let result = self.commit(&script);
+        let result = self.commit_change(&change, &found.handles, script);
         self.programmed.lock().refused();
         result.ok()
     }

@@ -1,4 +1,9 @@
-//! A step: from one state to the next, in one transaction. The state follows only if the kernel does.
+//! A step: from one state to the next, in one transaction or a few ([`change`](crate::change)). The state follows only if the
+//! kernel does.
+//!
+//! The first of several transactions changes nothing for packets, and is undone if the next one fails. What is done in part
+//! nevertheless is replaced as a whole, at once or, if that fails, with the next change. An agent that ends between two
+//! transactions leaves what the next agent replaces.
 
 use std::collections::HashMap;
 
@@ -8,7 +13,7 @@ use tortie_nft::{CommitError, RequestError, Rule, dump};
 use super::quarantine::Quarantine;
 use super::{ApplyError, Kernel, Refused, TransactionSize};
 use crate::batch::Script;
-use crate::change::{Change, Step};
+use crate::change::{Change, Step, Transaction};
 use crate::index::{Index, StepChanges};
 use crate::sets::Families;
 use crate::skeleton::Plan;
@@ -20,7 +25,8 @@ impl Dataplane for Kernel {
 
     fn apply(&mut self, delta: &Delta) -> Result<(), ApplyError> {
         let mut delta = delta.clone();
-        if self.plan.is_none() || (self.off && !delta.is_empty()) || self.changes_everything(&delta) {
+        let is_step = self.plan.is_some() && !self.partly && (!self.off || delta.is_empty());
+        if !is_step || self.changes_everything(&delta) {
             return self.apply_whole(delta);
         }
         if delta.is_empty() {
@@ -40,7 +46,7 @@ impl Dataplane for Kernel {
                     }
                 }
                 // What is too long for one batch is put in place as a whole, in pieces.
-                Err(Failure::Commit(CommitError::TooLong { .. })) => return self.apply_whole(delta),
+                Err(Failure::Partly | Failure::Commit(CommitError::TooLong { .. })) => return self.apply_whole(delta),
                 Err(failure) => {
                     self.quarantine = standing;
                     return Err(match failure {
@@ -48,7 +54,7 @@ impl Dataplane for Kernel {
                         Failure::Commit(error) => error.into(),
                         Failure::Torn(broken) => broken.into(),
                         Failure::Other(error) => error,
-                        Failure::Refused(..) | Failure::Damaged => unreachable!("handled above"),
+                        Failure::Refused(..) | Failure::Damaged | Failure::Partly => unreachable!("handled above"),
                     });
                 }
             }
@@ -179,7 +185,7 @@ impl Kernel {
 
     /// Sends a change of chains alone. Whether the kernel has it.
     pub(super) fn send_chains(&mut self, change: &Change) -> bool {
-        let is_sent = self.send(change).is_ok();
+        let is_sent = !self.partly && self.send(change).is_ok();
         if is_sent {
             self.uses.follow(change.uses());
         }
@@ -196,31 +202,89 @@ impl Kernel {
             let rules = dump::rules(&mut self.socket, &self.table.id, Some(chain)).map_err(Failure::Request)?;
             handles.insert(chain.to_owned(), rules.iter().filter_map(|rule: &Rule| rule.handle).collect::<Vec<u64>>());
         }
-        let mut script = Script::new(&self.table.id);
-        change.write(&mut script, &handles);
         if self.table.owner {
             self.programmed.lock().begin_all();
         } else {
             let names = change.names();
             self.programmed.lock().begin(names);
         }
-        let result = self.commit(&script);
+        let result = self.commit_change(change, &handles, Script::new(&self.table.id));
         match &result {
             Ok(()) => self.programmed.lock().changed(change),
             Err(_) => self.programmed.lock().refused(),
         }
-        result.map_err(Failure::Commit)
+        result
+    }
+
+    /// Makes the transactions of a change. `main` may have something in it already.
+    pub(super) fn commit_change(
+        &mut self,
+        change: &Change,
+        handles: &HashMap<String, Vec<u64>>,
+        mut main: Script,
+    ) -> Result<(), Failure> {
+        let transactions = change.transactions();
+        transactions.main.write(&mut main, handles);
+        let mut sent = TransactionSize::default();
+        if let Some(ahead) = &transactions.ahead {
+            self.commit_part(ahead, handles).map_err(Failure::Commit)?;
+            sent = self.sent;
+        }
+        let result = self.commit(&main);
+        sent = sent + self.sent;
+        if let Err(error) = result {
+            if let Some(ahead) = &transactions.ahead {
+                self.partly |= self.commit_part(&ahead.undo(), handles).is_err();
+            }
+            return Err(if self.partly { Failure::Partly } else { Failure::Commit(error) });
+        }
+        if let Some(behind) = &transactions.behind {
+            self.partly |= self.commit_part(behind, handles).is_err();
+            sent = sent + self.sent;
+        }
+        self.sent = sent;
+        if self.partly { Err(Failure::Partly) } else { Ok(()) }
+    }
+
+    fn commit_part(&mut self, part: &Transaction<'_>, handles: &HashMap<String, Vec<u64>>) -> Result<(), CommitError> {
+        let mut script = Script::new(&self.table.id);
+        part.write(&mut script, handles);
+        self.commit(&script)
+    }
+}
+
+#[cfg(test)]
+impl Kernel {
+    /// Follows a change that is not sent. None if everything would be replaced for it.
+    pub(crate) fn follow(&mut self, delta: &Delta) -> Option<Change> {
+        if self.plan.is_none() || self.changes_everything(delta) {
+            self.state.apply(delta).unwrap();
+            self.index = Index::with(&self.state, self.index.families);
+            self.uses = crate::uses::Uses::of(&self.ruleset());
+            self.plan = Some(Plan::new(&self.state, &self.index));
+            return None;
+        }
+        let undo = undo(&self.state, delta);
+        let before_host = self.state.host.clone();
+        let changed_by_step = self.index.step(&self.state, delta);
+        self.state.apply(delta).unwrap();
+        let (change, plan) = self.draw(delta, &undo, &changed_by_step, before_host.as_ref(), &Quarantine::default());
+        self.uses.follow(change.uses());
+        self.plan = plan.or(self.plan.take());
+        Some(change)
     }
 }
 
 /// Why a try failed.
-enum Failure {
+pub(super) enum Failure {
     /// These objects are refused.
     Refused(Vec<(Refused, String)>),
     Request(RequestError),
     Commit(CommitError),
     /// Others changed the table.
     Damaged,
+    /// Some of its transactions are in the kernel.
+    Partly,
     /// Finding what was refused failed.
     Other(ApplyError),
     /// The state is of no use any more.
