@@ -14,7 +14,7 @@ use tortie_netlink::{Buffers, Protocol, RequestError, Socket};
 use crate::sockets::{Connection, Transport};
 use crate::sysctl;
 
-pub use list::{Tracked, tracked};
+pub use list::{Tracked, TrackedList, tracked};
 
 /// `NFNL_SUBSYS_CTNETLINK` in a message type's upper byte.
 const SUBSYSTEM: u16 = 1 << 8;

@@ -63,7 +63,7 @@ pub(crate) fn run(args: &InitArgs, session: &mut Session) -> anyhow::Result<Exit
     };
     connections()?.into_iter().for_each(|one| in_use.take(one));
     match tracked(MOST) {
-        Ok(all) => all.into_iter().for_each(|one| {
+        Ok(all) => all.connections.into_iter().for_each(|one| {
             let transport = [Transport::Tcp, Transport::Udp].into_iter().find(|it| it.number() == one.protocol);
             if let Some(transport) = transport {
                 in_use.take_tracked(transport, one.from, one.to);

@@ -8,13 +8,15 @@ use tortie_agent::LocalFacts;
 use tortie_eval::protocol_name;
 use tortie_explain::text::decided_by;
 use tortie_explain::{Dnat, EndSpec, Question, Topology, TrafficSpec, trace};
-use tortie_hostnet::{Tracked, tracked};
+use tortie_hostnet::{Tracked, TrackedList, tracked};
 use tortie_net::Protocol;
+
+use crate::report::counted;
 
 /// More connections than this are not judged.
 const MOST: usize = 2_000;
 
-/// TrafficSpec this machine has open, as far as somebody may know it.
+/// The connections this machine has open, as far as somebody may know it.
 #[derive(Default)]
 pub(crate) struct Open {
     connections: Vec<Tracked>,
@@ -45,23 +47,28 @@ impl fmt::Display for LostConnections {
 }
 
 impl Open {
-    /// TrafficSpec the kernel tracks. Only where the agent of this machine tells of its interfaces, without which nothing can be judged.
+    /// Those the kernel tracks. Only where the agent of this machine tells of its interfaces, without which nothing can be judged.
     pub(crate) fn of_this_machine(local_facts: Option<&LocalFacts>) -> Self {
         if local_facts.is_none() {
             return Self::default();
         }
-        match tracked(MOST + 1) {
-            Ok(mut connections) => {
-                let is_all = connections.len() <= MOST;
-                connections.truncate(MOST);
-                let note = format!("only {MOST} of the connections of this machine were judged");
-                Self { connections, note: (!is_all).then_some(note) }
+        let list = match tracked(MOST + 1) {
+            Ok(list) => list,
+            Err(error) => {
+                let note = Some(format!("the open connections of this machine were not looked at: {error}"));
+                return Self { connections: Vec::new(), note };
             }
-            Err(error) => Self {
-                connections: Vec::new(),
-                note: Some(format!("the open connections of this machine were not looked at: {error}")),
-            },
-        }
+        };
+        let TrackedList { mut connections, undirected } = list;
+        let is_all = connections.len() + undirected <= MOST;
+        connections.truncate(MOST);
+        let more = (!is_all).then(|| format!("only {MOST} of the connections of this machine were judged"));
+        let unknown = (undirected > 0).then(|| {
+            let count = counted(undirected, "open connection");
+            format!("{count} of this machine could not be judged: which end began them is not known")
+        });
+        let notes: Vec<String> = more.into_iter().chain(unknown).collect();
+        Self { connections, note: (!notes.is_empty()).then(|| notes.join("; ")) }
     }
 
     /// Those that are allowed as new ones before the change, and denied after it.

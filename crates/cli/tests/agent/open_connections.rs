@@ -1,9 +1,9 @@
 //! Connections that were open before the first host endpoint.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 
-use super::world::{World, deadline, on_a_machine};
+use super::world::{World, deadline, on_a_machine, run};
 use super::{ENDPOINT, allow};
 
 /// A connection between the neighbour and this machine, begun by the neighbour.
@@ -74,5 +74,51 @@ fn diff_names_the_open_connections_that_could_not_be_opened_again() {
         assert!(first.is_open() && !world.reaches(2001));
         // What is denied already is lost by no change.
         assert!(!diff(2003).contains("opened again"));
+    });
+}
+
+#[test]
+fn a_connection_that_was_tracked_from_an_answer_is_named_by_who_began_it_and_an_ended_one_is_not() {
+    on_a_machine(|world| {
+        let mut old = Open::new(world, 2001);
+        let asked = UdpSocket::bind("192.0.2.11:2053").unwrap();
+        let asker = world.outside(|| {
+            let socket = UdpSocket::bind("192.0.2.99:40001").unwrap();
+            socket.send_to(b"?", "192.0.2.11:2053").unwrap();
+            socket
+        });
+        // Another program's table makes the kernel track, and the first packets that it tracks are answers.
+        run(
+            "nft",
+            &[
+                "add table inet theirs; add chain inet theirs c { type filter hook input priority 0; }; add rule inet theirs c ct state new accept",
+            ],
+        );
+        old.here.write_all(b"x").unwrap();
+        old.there.read_exact(&mut [0]).unwrap();
+        asked.send_to(b"!", "192.0.2.99:40001").unwrap();
+        asker.recv(&mut [0]).unwrap();
+        drop(Open::new(world, 2001));
+        let entries = std::fs::read_to_string("/proc/thread-self/net/nf_conntrack").unwrap();
+        assert!(entries.contains("src=192.0.2.11 dst=192.0.2.99 sport=2001"), "{entries}");
+        assert!(entries.contains("src=192.0.2.11 dst=192.0.2.99 sport=2053"), "{entries}");
+        let _agent = world.agent();
+        let policy = "{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: web},";
+        let both =
+            "spec: {selector: all(), types: [Ingress, Egress], ingress: [{action: Allow}], egress: [{action: Allow}]}";
+        world.apply(&format!("{ENDPOINT}---\n{policy} {both}}}\n"));
+        let diff = |egress: &str, ingress: &str| {
+            let spec = format!(
+                "spec: {{selector: all(), types: [Ingress, Egress], ingress: [{ingress}], egress: [{egress}]}}"
+            );
+            let file = world.file("change.yaml", &format!("{policy} {spec}}}\n"));
+            let output = world.tortie().args(["diff", "-f", file.to_str().unwrap()]).output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let said = diff("", "{action: Allow}");
+        assert!(!said.contains("opened again"), "nothing here began a connection: {said}");
+        let said = diff("{action: Allow}", "");
+        assert!(said.contains("tcp 192.0.2.99 -> 192.0.2.11:2001: DENIED"), "{said}");
+        assert!(said.contains("udp 192.0.2.99 -> 192.0.2.11:2053: DENIED"), "{said}");
     });
 }

@@ -40,14 +40,14 @@ fn reading_all_connections_and_asking_for_each_address_delete_the_same_connectio
                 }
                 connect("::1", "::1");
                 assert_eq!(there().len(), 4);
-                let listed = tracked(usize::MAX).unwrap();
+                let listed = tracked(usize::MAX).unwrap().connections;
                 let mut ends: Vec<String> =
                     listed.iter().map(|one| format!("{} {} {}", one.protocol, one.from.ip(), one.to)).collect();
                 ends.sort();
                 let three = ["127.0.0.2 127.0.0.3:9", "127.0.0.4 127.0.0.2:9", "127.0.0.4 127.0.0.3:9", "::1 [::1]:9"];
                 assert_eq!(ends, three.map(|ends| format!("17 {ends}")));
                 assert!(listed.iter().all(|one| one.answers == one.to));
-                assert_eq!(tracked(2).unwrap().len(), 2);
+                assert_eq!(tracked(2).unwrap().connections.len(), 2);
                 let mut conntrack = Conntrack { few, ..Conntrack::open().unwrap() };
                 conntrack.forget(&BTreeSet::from(["127.0.0.9".parse().unwrap(), "::2".parse().unwrap()])).unwrap();
                 assert_eq!(there().len(), 4);
