@@ -20,5 +20,6 @@ pub(crate) fn author(persona: Persona, message: &str, confirm_within: Option<Dur
         command: command.chars().take(MOST_CHARACTERS).collect(),
         message: message.to_owned(),
         confirm_within,
+        takes_back: None,
     }
 }

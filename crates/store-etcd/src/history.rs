@@ -2,18 +2,20 @@
 //!
 //! It is kept under keys of its own ([`record`]), in the transaction of the change ([`recorder`]), for as long as [`trim`] says, and
 //! needs no revision of etcd that may have been compacted. A [`HistoryEntry`] is what one call wrote: one transaction, or as many as
-//! etcd's bounds ask for; what waits for a confirmation is one.
+//! etcd's bounds ask for. Where it waits for a confirmation each of them waits; they are confirmed together, and put back one by
+//! one, the last one first.
 
 mod put_back;
 mod record;
 mod recorder;
 mod trim;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tortie_store::history::{History, LoggedChange, Pending, PutBack};
+use tortie_api::Key;
+use tortie_store::history::{History, LoggedChange, Pending, PutBack, by_object};
 use tortie_store::{Author, HistoryEntry, StoreError};
 
 use crate::call_error::CallError;
@@ -27,7 +29,7 @@ use crate::wire::{
 use crate::write::op;
 pub(crate) use record::Record;
 use record::{ACTS, Head, IMAGES, PENDING, Waits, decoded, id_of, range_of};
-pub(crate) use recorder::{Group, Recorder};
+pub(crate) use recorder::{Group, Recorder, too_large};
 
 /// How often one of many machines asks what waits.
 const POLL: Duration = Duration::from_secs(5);
@@ -58,9 +60,24 @@ fn is_as_found(kv: &KeyValue) -> Compare {
     Compare { result: 0, target: 2, key: kv.key.clone(), union: Some(Target::ModRevision(kv.mod_revision)) }
 }
 
+/// The first revision of each call.
+fn first_revisions(found: &[Found]) -> HashMap<&str, u64> {
+    let mut firsts = HashMap::new();
+    for one in found {
+        let first = firsts.entry(one.head.group.as_str()).or_insert(one.revision);
+        *first = one.revision.min(*first);
+    }
+    firsts
+}
+
 /// The entries of records, one for each call, the newest first.
 fn grouped(found: &[Found], waiting: &BTreeMap<String, Waits>) -> Vec<HistoryEntry> {
-    let expired: BTreeSet<u64> = found.iter().filter_map(|one| one.head.puts_back).collect();
+    let firsts = first_revisions(found);
+    let entry_of = |revision: u64| {
+        let one = found.iter().find(|one| one.revision == revision);
+        one.and_then(|one| firsts.get(one.head.group.as_str()).copied()).unwrap_or(revision)
+    };
+    let expired: BTreeSet<u64> = found.iter().filter_map(|one| one.head.puts_back).map(entry_of).collect();
     let mut entries: BTreeMap<&str, HistoryEntry> = BTreeMap::new();
     for one in found.iter().filter(|one| !one.head.objects.is_empty()) {
         let pending = waiting.get(&one.id).map(|waits| Pending { deadline: waits.deadline, enforced: waits.enforced });
@@ -71,11 +88,16 @@ fn grouped(found: &[Found], waiting: &BTreeMap<String, Waits>) -> Vec<HistoryEnt
             author: one.head.author(),
             pending,
             expired: false,
-            puts_back: one.head.puts_back,
+            puts_back: one.head.puts_back.map(entry_of),
         };
         let entry = entries.entry(&one.head.group).or_insert(of_one);
         entry.first = entry.first.min(one.revision);
         entry.last = entry.last.max(one.revision);
+        if let (Some(all), Some(one)) = (&mut entry.pending, pending) {
+            // It is in the kernel once all of it is.
+            all.enforced = all.enforced.zip(one.enforced).map(|(all, one)| all.max(one));
+        }
+        entry.pending = entry.pending.or(pending);
     }
     let mut entries: Vec<HistoryEntry> = entries.into_values().collect();
     entries.iter_mut().for_each(|entry| entry.expired = expired.contains(&entry.first));
@@ -184,23 +206,23 @@ impl EtcdStore {
     }
 
     async fn end_waiting(&self, entry: &HistoryEntry) -> Result<bool, CallError> {
-        for found in self.records_of(entry).await? {
-            let Some(kv) = self.at(format!("{PENDING}{}", found.id)).await? else { continue };
-            let delete = DeleteRequest { key: kv.key.clone(), ..DeleteRequest::default() };
-            let request = TxnRequest {
-                // Who noted meanwhile that it is enforced does not keep it from being confirmed.
-                compare: vec![Compare { result: 1, target: 0, key: kv.key, union: Some(Target::Version(0)) }],
-                success: vec![op(Request::Delete(delete))],
-                failure: Vec::new(),
-            };
-            let (succeeded, maybe) = self.carried_out(request).await?;
-            if succeeded || !maybe {
-                return Ok(succeeded);
-            }
-            let put_back = self.found(entry.last, u64::MAX).await?;
-            return Ok(!put_back.iter().any(|one| one.head.puts_back == Some(entry.first)));
+        let records = self.records_of(entry).await?;
+        let Some(last) = records.last() else { return Ok(false) };
+        // The last one is put back first: while it waits, all wait. All that waits of the call has ids that begin alike.
+        let prefix = last.id.rsplit_once('-').map_or(last.id.as_str(), |(prefix, _)| prefix);
+        let (key, range_end) = range_of(&format!("{PENDING}{prefix}"));
+        let request = TxnRequest {
+            // Who noted meanwhile that it is enforced does not keep it from being confirmed.
+            compare: vec![record::is_waiting(&last.id)],
+            success: vec![op(Request::Delete(DeleteRequest { key, range_end, prev_kv: false }))],
+            failure: Vec::new(),
+        };
+        let (succeeded, maybe) = self.carried_out(request).await?;
+        if succeeded || !maybe {
+            return Ok(succeeded);
         }
-        Ok(false)
+        let put_back = self.found(entry.last, u64::MAX).await?;
+        Ok(!put_back.iter().any(|one| one.head.puts_back == Some(last.revision)))
     }
 
     async fn note(&self, entry: &HistoryEntry, time: u64) -> Result<(), CallError> {
@@ -220,6 +242,18 @@ impl EtcdStore {
             }
         }
         Ok(())
+    }
+
+    /// The changes of these records.
+    fn changes_of(&self, records: &[Found]) -> Result<Vec<LoggedChange>, StoreError> {
+        self.told(wait_for(async {
+            let mut changes = Vec::new();
+            for found in records {
+                let (_, images) = self.images(found).await?;
+                changes.extend(record::changes(&found.head, images, found.revision));
+            }
+            Ok(changes)
+        }))
     }
 
     fn told<T>(&self, result: Result<T, CallError>) -> Result<T, StoreError> {
@@ -274,20 +308,14 @@ impl History for EtcdStore {
     }
 
     fn changes(&self, entry: &HistoryEntry) -> Result<Vec<LoggedChange>, StoreError> {
-        self.told(wait_for(async {
-            let mut changes = Vec::new();
-            for (at, found) in self.records_of(entry).await?.into_iter().enumerate() {
-                if u32::try_from(at) != Ok(found.head.part) {
-                    return Err(CallError::Fatal(format!(
-                        "a part of what was written with revision {} is no longer kept in its history",
-                        entry.last
-                    )));
-                }
-                let (_, images) = self.images(&found).await?;
-                changes.extend(record::changes(&found.head, images, found.revision));
-            }
-            Ok(changes)
-        }))
+        let records = self.told(wait_for(self.records_of(entry)))?;
+        if records.iter().enumerate().any(|(at, found)| u32::try_from(at) != Ok(found.head.part)) {
+            return self.told(Err(CallError::Fatal(format!(
+                "a part of what was written with revision {} is no longer kept in its history",
+                entry.last
+            ))));
+        }
+        self.changes_of(&records)
     }
 
     fn note_enforced(&self, entry: &HistoryEntry, time: u64) -> Result<(), StoreError> {
@@ -299,8 +327,23 @@ impl History for EtcdStore {
     }
 
     fn put_back(&self, entry: &HistoryEntry) -> Result<Option<PutBack>, StoreError> {
-        // Asked outside of the runtime: it lists.
-        let used = put_back::used_tiers(self)?;
-        self.told(wait_for(put_back::put_back(self, entry, &used)))
+        let records = self.told(wait_for(self.records_of(entry)))?;
+        let created = by_object(self.changes_of(&records)?).into_iter().filter(|change| change.before.is_none());
+        let created: Vec<Key> = created.map(|change| change.key).collect();
+        let call = put_back::PutBackCall::begin();
+        let mut all: Option<PutBack> = None;
+        for found in records.iter().rev() {
+            let part = HistoryEntry { first: found.revision, last: found.revision, ..entry.clone() };
+            // Asked outside of the runtime: it lists.
+            let used = put_back::used_tiers(self)?;
+            if let Some(done) = self.told(wait_for(put_back::put_back(self, &part, &used, &created, &call)))? {
+                let all = all.get_or_insert_default();
+                all.restored.extend(done.restored);
+                all.left.extend(done.left);
+                all.waiting.extend(done.waiting);
+                all.in_use.extend(done.in_use);
+            }
+        }
+        Ok(all)
     }
 }

@@ -9,9 +9,9 @@ use tortie_store::{Stopped, StoreError, Write, WriteError, Written, WrittenToget
 
 use crate::call_error::CallError;
 use crate::connection::Connection;
-use crate::history::Group;
-use crate::wire::{Compare, Target, TxnRequest};
-use crate::write::{CHUNK_BYTES, Change, ChunkSize, MOST, TransactionResult, chunk_of, recreated, written};
+use crate::history::{Group, Record, too_large};
+use crate::wire::{Compare, Request, Target, TxnRequest};
+use crate::write::{Change, ChunkSize, TransactionResult, chunk_of, op, recreated, written};
 
 type Refused = Vec<(usize, WriteError)>;
 
@@ -24,7 +24,7 @@ pub(crate) async fn all(
     failed: impl Fn(&CallError) -> StoreError,
 ) -> Result<WrittenTogether, CallError> {
     let mut whole = WrittenTogether::default();
-    let refused = refused_before(connection, size, writes).await?;
+    let refused = refused_before(connection, size, group, writes).await?;
     if !refused.is_empty() {
         whole.stopped = Some(Stopped::Refused(refused));
         return Ok(whole);
@@ -36,13 +36,6 @@ pub(crate) async fn all(
         let numbered = |refused: Refused| {
             Some(Stopped::Refused(refused.into_iter().map(|(at, reason)| (start + at, reason)).collect()))
         };
-        if group.must_be_kept() && chunk.len() < writes.len() {
-            return Err(CallError::NotWhole(format!(
-                "what is to be put back unless it is confirmed must be one transaction (up to {MOST} objects and {} KiB), and these {} objects are more: nothing was written; make the change in parts, each with --confirm",
-                CHUNK_BYTES >> 10,
-                writes.len()
-            )));
-        }
         match transaction(connection, group, chunk).await {
             Ok(Ok(written)) => whole.made.extend(written),
             Ok(Err(refused)) => whole.stopped = numbered(refused),
@@ -54,8 +47,7 @@ pub(crate) async fn all(
                 let found = found.ok().filter(|refused| !refused.is_empty());
                 whole.stopped = found.map_or_else(|| Some(Stopped::Failed(failed(&error))), numbered);
             }
-            // It is the only one, and was not made.
-            Err(error @ CallError::NotWhole(_)) => return Err(error),
+            Err(error @ CallError::NotWhole(_)) if start == 0 => return Err(error),
             Err(error) => whole.stopped = Some(Stopped::Failed(failed(&error))),
         }
     }
@@ -63,7 +55,12 @@ pub(crate) async fn all(
 }
 
 /// What etcd would not take, if it takes more than one transaction; for one, the transaction itself answers that.
-async fn refused_before(connection: &Connection, size: &ChunkSize, writes: &[Write]) -> Result<Refused, CallError> {
+async fn refused_before(
+    connection: &Connection,
+    size: &ChunkSize,
+    group: &Group<'_>,
+    writes: &[Write],
+) -> Result<Refused, CallError> {
     let mut known = 0;
     while known < writes.len() {
         let rest = &writes[known..];
@@ -71,13 +68,17 @@ async fn refused_before(connection: &Connection, size: &ChunkSize, writes: &[Wri
         if chunk.len() == writes.len() {
             break;
         }
-        match probe(connection, chunk).await {
+        match probe(connection, chunk, group.trial(connection, chunk).await?.as_ref()).await {
             Ok(()) => known += chunk.len(),
             Err(CallError::TooMany | CallError::TooLarge(_)) if chunk.len() > 1 => {
                 size.0.store(chunk.len() / 2, Ordering::Relaxed);
             }
-            Err(CallError::TooMany | CallError::TooLarge(_) | CallError::Denied) => {
-                return refused_alone(connection, writes).await;
+            Err(error @ (CallError::TooMany | CallError::TooLarge(_) | CallError::Denied)) => {
+                let refused = refused_alone(connection, writes).await?;
+                if refused.is_empty() && group.must_be_kept() && !matches!(error, CallError::Denied) {
+                    return Err(group.not_kept(&too_large(&chunk[0])));
+                }
+                return Ok(refused);
             }
             Err(error) => return Err(error),
         }
@@ -89,7 +90,7 @@ async fn refused_before(connection: &Connection, size: &ChunkSize, writes: &[Wri
 async fn refused_alone(connection: &Connection, writes: &[Write]) -> Result<Refused, CallError> {
     let mut refused = Vec::new();
     for (at, write) in writes.iter().enumerate() {
-        let reason = match probe(connection, std::slice::from_ref(write)).await {
+        let reason = match probe(connection, std::slice::from_ref(write), None).await {
             Ok(()) => continue,
             Err(CallError::Denied) => WriteError::Refused("etcd does not let this user write it".to_owned()),
             Err(CallError::TooMany | CallError::TooLarge(_)) => {
@@ -103,11 +104,13 @@ async fn refused_alone(connection: &Connection, writes: &[Write]) -> Result<Refu
 }
 
 /// Asks whether etcd would take these: a transaction whose condition never holds.
-async fn probe(connection: &Connection, writes: &[Write]) -> Result<(), CallError> {
+async fn probe(connection: &Connection, writes: &[Write], record: Option<&Record>) -> Result<(), CallError> {
     let mut txn = TxnRequest::default();
     for change in writes.iter().filter_map(Change::of) {
         change.add_to(&mut txn, None);
     }
+    let puts = record.map(Record::puts).unwrap_or_default();
+    txn.success.extend(puts.into_iter().map(|put| op(Request::Put(put))));
     let Some(first) = txn.compare.first() else { return Ok(()) };
     // No version is less than 0.
     let never = Compare { result: 2, target: 0, key: first.key.clone(), union: Some(Target::Version(0)) };
@@ -139,6 +142,10 @@ async fn transaction(
     }
     let refused: Refused =
         outcomes.into_iter().enumerate().filter_map(|(at, outcome)| Some((at, outcome?.err()?))).collect();
+    if refused.is_empty() && group.is_begun() && group.must_be_kept() {
+        let ended = "what was written of this change before was confirmed, or put back, meanwhile";
+        return Err(CallError::Fatal(ended.to_owned()));
+    }
     match (refused.is_empty(), writes.first()) {
         (true, Some(first)) => Err(recreated(first)),
         _ => Ok(Err(refused)),

@@ -23,10 +23,10 @@ use crate::wire::{Compare, DeleteRequest, PutRequest, RangeRequest, Request, Req
 /// How many writes are made one by one.
 const FEW: usize = 8;
 /// How many bytes a chunk may have; etcd takes requests of 1.5 MiB.
-pub(crate) const CHUNK_BYTES: usize = 512 << 10;
+const CHUNK_BYTES: usize = 512 << 10;
 
 /// How many changes a chunk has at most.
-pub(crate) const MOST: usize = 100;
+const MOST: usize = 100;
 
 /// How many changes this etcd takes in a transaction: 128 unless it is configured otherwise, found out if it is fewer.
 pub(crate) struct ChunkSize(pub(crate) AtomicUsize);
@@ -158,6 +158,7 @@ pub(crate) async fn made(
             for change in changes.iter().flatten() {
                 change.add_to(&mut txn, maybe.then_some(seen));
             }
+            txn.compare.extend(record.and_then(Record::condition));
             txn.success.extend(puts.iter().cloned().map(|put| op(Request::Put(put))));
             async move { Ok((member.txn(txn).await?, maybe)) }
         })

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use support::Cluster;
+use tortie_api::{Key, Kind};
 use tortie_store::conformance::history::{self, author, content, key, names, write, writes};
 use tortie_store::{History, Selection, Store, Write};
 use tortie_store_etcd::{EtcdStore, Settings, User};
@@ -195,20 +196,24 @@ fn a_confirmed_change_stays() {
 }
 
 #[test]
-fn a_change_that_waits_is_one_transaction_or_is_not_written() {
+fn what_takes_another_entry_back_says_so() {
     let (_cluster, store) = one();
-    let many: Vec<Write> = (0..250).map(|n| Write::create(key(&format!("m{n}")), *b"1")).collect();
+    history::what_takes_another_entry_back_says_so(&store);
+}
+
+#[test]
+fn a_change_of_which_a_part_cannot_be_kept_is_not_written_if_it_is_to_wait() {
+    let (_cluster, store) = one();
     store.set_author(author(true));
-    let error = store.write_together(&many).unwrap_err().to_string();
-    assert!(error.contains("(up to 100 objects and 512 KiB), and these 250 objects are more"), "{error}");
-    assert!(!error.contains("cannot be used"), "{error}");
-    assert_eq!(content(&store), "");
     // One object that etcd takes, and that is too large together with its record.
     let large = Write::create(key("large"), vec![b'1'; 1_200_000]);
-    let error = store.write_together(&[large]).unwrap_err().to_string();
-    assert!(error.contains("too large to be kept") && error.contains("nothing was written"), "{error}");
-    assert!(!error.contains("cannot be used"), "{error}");
-    assert_eq!(content(&store), "");
+    let many: Vec<Write> = (0..250).map(|n| Write::create(key(&format!("m{n}")), *b"1")).collect();
+    for writes in [vec![large.clone()], [many, vec![large]].concat()] {
+        let error = store.write_together(&writes).unwrap_err().to_string();
+        assert!(error.contains("hostendpoint/large is too large to be kept"), "{error}");
+        assert!(error.contains("nothing was written") && !error.contains("cannot be used"), "{error}");
+        assert_eq!((content(&store).as_str(), store.pending().unwrap().len()), ("", 0));
+    }
 }
 
 #[test]
@@ -231,8 +236,99 @@ fn a_tier_that_policies_of_others_are_in_is_not_put_back() {
     history::a_tier_that_policies_of_others_are_in_is_not_put_back(&store);
 }
 
+/// Writes that create the policies of a tier, then the tier, and change what is there: several transactions.
+fn large_change(store: &EtcdStore, there: usize) -> Vec<Write> {
+    let policy = |n: usize| {
+        Write::create(Key::cluster(Kind::GlobalNetworkPolicy, format!("p{n}")), *br#"{"spec":{"tier":"extra"}}"#)
+    };
+    let names: Vec<String> = (0..there).map(|n| format!("w{n}")).collect();
+    let objects: Vec<_> =
+        names.iter().enumerate().map(|(n, name)| (name.as_str(), (n % 3 > 0).then_some("2"))).collect();
+    let tier = Write::create(Key::cluster(Kind::Tier, "extra"), *b"{}");
+    (0..120).map(policy).chain([tier]).chain(writes(store, &objects)).collect()
+}
+
+#[test]
+fn a_change_of_several_transactions_is_put_back_whole_and_confirmed_whole() {
+    let (_cluster, store) = one();
+    store.set_author(author(false));
+    let there: Vec<Write> = (0..150).map(|n| Write::create(key(&format!("w{n}")), *b"1")).collect();
+    assert!(store.write_together(&there).unwrap().stopped.is_none());
+    let before = content(&store);
+    let change = |confirm| {
+        let writes = large_change(&store, 150);
+        store.set_author(author(confirm));
+        assert!(store.write_together(&writes).unwrap().stopped.is_none());
+        store.set_author(author(false));
+        let (entry, pending) = store.pending().unwrap().remove(0);
+        assert_eq!((store.pending().unwrap().len(), Some(pending)), (1, entry.pending));
+        assert!(entry.last > entry.first, "it took several transactions");
+        (writes.len(), entry)
+    };
+    let (count, entry) = change(true);
+    store.note_enforced(&entry, 5).unwrap();
+    assert_eq!(store.pending().unwrap()[0].1.enforced, Some(5));
+    let done = store.put_back(&entry).unwrap().unwrap();
+    assert_eq!((done.restored.len(), done.left.len() + done.in_use.len() + done.waiting.len()), (count, 0));
+    assert_eq!(content(&store), before);
+    let entries = store.entries().unwrap();
+    assert_eq!((entries[0].puts_back, entries[1].expired, entries[1].pending), (Some(entry.first), true, None));
+    assert_eq!((store.changes(&entries[0]).unwrap().len(), entries[1].first), (count, entry.first));
+    // Who puts it back ends after the first transaction: then it is too late to confirm, and another goes on.
+    let (count, entry) = change(true);
+    let last = tortie_store::HistoryEntry { first: entry.last, ..entry.clone() };
+    let some = store.put_back(&last).unwrap().unwrap().restored.len();
+    assert!(some > 0 && some < count);
+    assert!(!store.confirm(&entry).unwrap());
+    let waits = store.pending().unwrap().remove(0).0;
+    assert_eq!(store.put_back(&waits).unwrap().unwrap().restored.len(), count - some);
+    assert_eq!(content(&store), before);
+    let (_, entry) = change(true);
+    assert!(store.confirm(&entry).unwrap());
+    assert_eq!((store.pending().unwrap().len(), store.put_back(&entry).unwrap()), (0, None));
+    assert_ne!(content(&store), before);
+}
+
+#[test]
+fn what_is_confirmed_while_it_is_written_gets_no_more_parts_that_wait() {
+    let (cluster, store) = one();
+    let many: Vec<Write> = (0..1_500).map(|n| Write::create(key(&format!("n{n}")), *b"1")).collect();
+    let handle = cluster.settings();
+    let writer = std::thread::spawn(move || {
+        let store = EtcdStore::new(handle);
+        store.set_author(author(true));
+        store.write_together(&many).unwrap()
+    });
+    let entry = loop {
+        match store.pending().unwrap().pop() {
+            Some((entry, _)) => break entry,
+            None => std::thread::yield_now(),
+        }
+    };
+    let is_confirmed = store.confirm(&entry).unwrap();
+    let written = writer.join().unwrap();
+    if is_confirmed && written.made.len() < 1_500 {
+        let Some(tortie_store::Stopped::Failed(error)) = written.stopped else { panic!("{:?}", written.stopped) };
+        assert!(error.to_string().contains("was confirmed, or put back, meanwhile"), "{error}");
+    }
+    assert_eq!(store.pending().unwrap().len(), usize::from(!is_confirmed));
+}
+
+#[test]
+fn in_small_transactions_too_the_last_confirmed_version_remains_in_whatever_order_changes_end() {
+    // Six objects, what they were, who wrote them and the deadline are too many; three are not.
+    let cluster = Cluster::start_with(1, &["--max-txn-ops=8"]);
+    let store = EtcdStore::new(cluster.settings());
+    let names = ["a", "b", "c", "d", "e", "f"];
+    history::in_whatever_order_changes_are_confirmed_or_expire_the_last_confirmed_version_remains(&store, &names, 60);
+}
+
 #[test]
 fn in_whatever_order_changes_are_confirmed_or_expire_the_last_confirmed_version_remains() {
     let (_cluster, store) = one();
-    history::in_whatever_order_changes_are_confirmed_or_expire_the_last_confirmed_version_remains(&store, 90);
+    history::in_whatever_order_changes_are_confirmed_or_expire_the_last_confirmed_version_remains(
+        &store,
+        &["a", "b", "c"],
+        90,
+    );
 }

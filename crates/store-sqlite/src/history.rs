@@ -18,8 +18,12 @@ fn select(sql: &Connection, rest: &str) -> rusqlite::Result<String> {
         }
         false => "0, NULL",
     };
+    let takes_back = match schema::has_take_backs(sql)? {
+        true => "(SELECT first FROM take_backs WHERE take_backs.act = acts.first)",
+        false => "NULL",
+    };
     Ok(format!(
-        "SELECT first, last, time, uid, sudo_user, command, message, deadline, enforced, {ends} FROM acts {rest}"
+        "SELECT first, last, time, uid, sudo_user, command, message, deadline, enforced, {ends}, {takes_back} FROM acts {rest}"
     ))
 }
 
@@ -65,6 +69,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<HistoryEntry> {
             command: row.get(5)?,
             message: row.get(6)?,
             confirm_within: None,
+            takes_back: row.get::<_, Option<i64>>(11)?.map(from_sql),
         },
         pending: deadline.map(|deadline| Pending { deadline: from_sql(deadline), enforced: enforced.map(from_sql) }),
         expired: row.get(9)?,

@@ -61,8 +61,26 @@ pub(crate) fn keep_put_backs(sql: &Connection) -> rusqlite::Result<()> {
 
 /// Whether anything was ever put back.
 pub(crate) fn has_put_backs(sql: &Connection) -> rusqlite::Result<bool> {
-    sql.prepare_cached("SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'put_backs')")?
-        .query_row([], |row| row.get(0))
+    has_table(sql, "put_backs")
+}
+
+/// The acts that took another one back, and the first revision of that one. The first of them makes the table.
+const TAKE_BACKS: &str =
+    "CREATE TABLE IF NOT EXISTS take_backs (act INTEGER PRIMARY KEY, first INTEGER NOT NULL) STRICT";
+
+/// Makes the table of what was taken back, if it is not there.
+pub(crate) fn keep_take_backs(sql: &Connection) -> rusqlite::Result<()> {
+    sql.execute_batch(TAKE_BACKS)
+}
+
+/// Whether anything was ever taken back.
+pub(crate) fn has_take_backs(sql: &Connection) -> rusqlite::Result<bool> {
+    has_table(sql, "take_backs")
+}
+
+fn has_table(sql: &Connection, name: &str) -> rusqlite::Result<bool> {
+    sql.prepare_cached("SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1)")?
+        .query_row([name], |row| row.get(0))
 }
 
 /// The bytes of a store in which nothing is, in WAL mode from the start.

@@ -9,6 +9,7 @@ use tortie_store::{Author, Op, Position, Unsupported, Write, WriteError, Written
 
 use crate::faults::{self, Fault};
 use crate::read::{self, Extent, to_sql};
+use crate::schema;
 
 /// How much of the log is kept before a batch.
 #[derive(Clone, Copy)]
@@ -86,6 +87,12 @@ pub(crate) fn note_entry(sql: &Connection, first: u64, last: u64, author: &Autho
         author.message,
         deadline.map(to_sql)
     ])?;
+    if let Some(taken) = author.takes_back {
+        schema::keep_take_backs(sql)?;
+        sql.prepare_cached("DELETE FROM take_backs WHERE act < (SELECT min(first) FROM acts)")?.execute([])?;
+        sql.prepare_cached("INSERT INTO take_backs (act, first) VALUES (?1, ?2)")?
+            .execute(params![to_sql(first), to_sql(taken)])?;
+    }
     Ok(())
 }
 

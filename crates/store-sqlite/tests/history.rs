@@ -87,6 +87,12 @@ fn the_history_shows_what_expired_and_what_put_it_back() {
 }
 
 #[test]
+fn what_takes_another_entry_back_says_so() {
+    let (_place, store) = store();
+    history::what_takes_another_entry_back_says_so(&store);
+}
+
+#[test]
 fn several_unconfirmed_changes_do_not_affect_each_other() {
     // The later one changes the same object; whichever is put back first, what was confirmed last is the end.
     for first_ends_first in [true, false] {
@@ -110,7 +116,11 @@ fn several_unconfirmed_changes_do_not_affect_each_other() {
 #[test]
 fn in_whatever_order_changes_are_confirmed_or_expire_the_last_confirmed_version_remains() {
     let (_place, store) = store();
-    history::in_whatever_order_changes_are_confirmed_or_expire_the_last_confirmed_version_remains(&store, 150);
+    history::in_whatever_order_changes_are_confirmed_or_expire_the_last_confirmed_version_remains(
+        &store,
+        &["a", "b", "c"],
+        150,
+    );
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub struct Author {
     pub message: String,
     /// The time after which the change is put back unless it is confirmed.
     pub confirm_within: Option<Duration>,
+    /// The first revision of the entry that is taken back (`tortie undo`).
+    pub takes_back: Option<u64>,
 }
 
 /// One entry of the history: what one transaction changed.

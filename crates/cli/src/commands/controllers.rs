@@ -40,7 +40,7 @@ pub(crate) fn run(args: &ControllersArgs, session: &mut Session) -> anyhow::Resu
     let store = opener()?;
     if let Some(history) = store.history() {
         // `undo` knows it by this: who runs it does not matter for what it would write again.
-        history.set_author(Author { command: undo::CONTROLLERS.to_owned(), ..author(session.persona, "", None) });
+        history.set_author(Author { command: undo::last::CONTROLLERS.to_owned(), ..author(session.persona, "", None) });
     }
     tortie_controllers::run(Options {
         store,

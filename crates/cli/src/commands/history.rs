@@ -47,17 +47,22 @@ pub(crate) fn run(args: &HistoryArgs, session: &mut Session) -> anyhow::Result<E
     let mut rows = Vec::new();
     let mut entries = Vec::new();
     let limit = if args.limit == 0 { usize::MAX } else { args.limit };
-    // How many objects of an entry were put back, by its first revision. Putting back is a later entry.
-    let mut put_back: HashMap<u64, usize> = HashMap::new();
+    // By the first revision of the entry. What became of it is in later ones.
+    let mut fates: HashMap<u64, Fate> = HashMap::new();
     for entry in history.entries()? {
         if rows.len() >= limit {
             break;
         }
         let mut changes = by_object(history.changes(&entry)?);
+        let fate = fates.remove(&entry.first).unwrap_or_default();
         if let Some(first) = entry.puts_back {
-            put_back.insert(first, changes.len());
+            fates.entry(first).or_default().put_back = changes.len();
         }
-        let of = (put_back.get(&entry.first).copied().unwrap_or_default(), changes.len());
+        // An `undo` that was taken back itself counts no more.
+        if let Some(first) = entry.author.takes_back.filter(|_| fate.taken_back_by.is_none() && !entry.expired) {
+            fates.entry(first).or_default().taken_back_by = Some(entry.last);
+        }
+        let of = (fate, changes.len());
         if let Some(keys) = &wanted {
             changes.retain(|change| keys.contains(&change.key));
             if changes.is_empty() {
@@ -122,14 +127,23 @@ pub(crate) fn word(change: &LoggedChange) -> &'static str {
     }
 }
 
-fn row(entry: &HistoryEntry, changes: &[LoggedChange], put_back: (usize, usize)) -> Vec<String> {
+/// What became of an entry.
+#[derive(Clone, Copy, Default)]
+struct Fate {
+    /// How many of its objects were put back because it was not confirmed.
+    put_back: usize,
+    /// The revision of the `undo` that took it back.
+    taken_back_by: Option<u64>,
+}
+
+fn row(entry: &HistoryEntry, changes: &[LoggedChange], fate: (Fate, usize)) -> Vec<String> {
     let mut shown: Vec<String> =
         changes.iter().take(SHOWN).map(|change| format!("{} {}", change.key.as_argument(), word(change))).collect();
     if changes.len() > SHOWN {
         shown.push(format!("{} more", changes.len() - SHOWN));
     }
     let mut message = entry.author.message.clone();
-    if let Some(state) = state(entry, put_back) {
+    if let Some(state) = state(entry, fate) {
         message = if message.is_empty() { state } else { format!("{message} {state}") };
     }
     vec![
@@ -143,7 +157,10 @@ fn row(entry: &HistoryEntry, changes: &[LoggedChange], put_back: (usize, usize))
 }
 
 /// What a change waits for, or that it was not confirmed, and how many of its objects were put back.
-fn state(entry: &HistoryEntry, (put_back, all): (usize, usize)) -> Option<String> {
+fn state(entry: &HistoryEntry, (fate, all): (Fate, usize)) -> Option<String> {
+    if let Some(revision) = fate.taken_back_by {
+        return Some(format!("(taken back by revision {revision})"));
+    }
     match &entry.pending {
         Some(pending) if is_overdue(pending) => Some(format!(
             "(overdue: the agent puts it back as soon as it can, {} has passed)",
@@ -151,7 +168,7 @@ fn state(entry: &HistoryEntry, (put_back, all): (usize, usize)) -> Option<String
         )),
         Some(pending) => Some(format!("(put back at {} unless confirmed)", utc::of_milliseconds(pending.deadline))),
         None if !entry.expired => None,
-        None => Some(match put_back {
+        None => Some(match fate.put_back {
             0 => "(not confirmed; no object was put back)".to_owned(),
             some if some < all => format!("(not confirmed; {some} of {all} objects put back)"),
             _ => "(not confirmed, put back)".to_owned(),
@@ -191,6 +208,7 @@ fn as_json(entry: &HistoryEntry, changes: &[LoggedChange]) -> Value {
         "message": entry.author.message,
         "expired": entry.expired,
         "putBackOf": entry.puts_back,
+        "takesBack": entry.author.takes_back,
         "putBackAt": entry.pending.map(|pending| utc::of_milliseconds(pending.deadline)),
         "changes": changes.collect::<Vec<_>>(),
     })

@@ -1,15 +1,18 @@
 //! `undo`: takes back what one command changed, as one batch, if nobody has changed the same objects since.
 
+pub(super) mod last;
+
 use std::sync::Arc;
 
 use clap::Args;
 use tortie_agent::author::who;
 use tortie_api::{Key, Kind};
 use tortie_store::history::{LoggedChange, by_object, tier_of};
-use tortie_store::{History, HistoryEntry, Op, Overlay, Selection, Stopped, Store, Stored, Write};
+use tortie_store::{Author, History, HistoryEntry, Op, Overlay, Selection, Stopped, Store, Stored, Write};
 
 use crate::args::Place;
 use crate::ask::Agent;
+use crate::author::author;
 use crate::commands::history::revisions;
 use crate::confirm::ConfirmArgs;
 use crate::enforcement_warning;
@@ -23,7 +26,7 @@ use crate::store::Link;
 /// Arguments of `undo`.
 #[derive(Args, Debug)]
 pub(crate) struct UndoArgs {
-    /// A revision of what is to be taken back, as `tortie history` shows it; without it, what somebody wrote last
+    /// A revision of what is to be taken back, as `tortie history` shows it; without it, the last change that was not taken back yet
     #[arg(value_name = "REVISION")]
     revision: Option<u64>,
     #[command(flatten)]
@@ -46,33 +49,16 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
     let store = link.existing()?;
     let history = link.history(&*store)?;
     args.guard.set_author(&link, session)?;
-    let entry = find(history.entries()?, args.revision, session)?;
+    let own = author(session.persona, args.guard.message.as_deref().unwrap_or_default(), args.confirm.confirm);
+    let Taking { entry, writes, changed_since } = match args.revision {
+        Some(revision) => named(&*store, history, revision, session)?,
+        None => last::of(&*store, history, &own, session)?,
+    };
     if args.confirm.confirm.is_some() && entry.pending.is_some() {
         anyhow::bail!(
             "revision {} waits for a confirmation itself: undo takes it back for good, so there is nothing to confirm",
             revisions(&entry)
         );
-    }
-    if let Some(of) = entry.puts_back {
-        let what = format!("revision {} put back revision {of}, which was not confirmed", revisions(&entry));
-        if args.revision.is_none() {
-            anyhow::bail!("{what}; to make that change again, name it: `tortie undo {}`", entry.last);
-        }
-        session.terminal.note(format_args!("{what}: taking it back makes that change again"));
-    }
-    let changes = by_object(history.changes(&entry)?);
-    let is_initial = |change: &LoggedChange| change.key.kind == Kind::ClusterInformation && change.before.is_none();
-    if changes.iter().any(is_initial) {
-        anyhow::bail!("revision {} has the initial objects of every store and cannot be taken back", revisions(&entry));
-    }
-    let mut writes = Vec::new();
-    let mut changed_since = Vec::new();
-    for change in &changes {
-        let current = store.get(&change.key)?;
-        match inverse(change, current.as_ref()) {
-            Ok(write) => writes.extend(write),
-            Err(since) => changed_since.push(since + &by_whom(history, current.as_ref())),
-        }
     }
     if !changed_since.is_empty() {
         changed_since.iter().for_each(|since| session.terminal.error(since));
@@ -89,8 +75,9 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
     if !args.dry_run && !guard.allows(session, |trial| drop(trial.store().write_together(&writes))) {
         return Ok(Exit::Refused);
     }
+    args.confirm.set_author(&link, args.guard.message.as_deref(), args.dry_run, session)?;
     if !args.dry_run {
-        args.confirm.set_author(&link, args.guard.message.as_deref(), session)?;
+        history.set_author(Author { takes_back: Some(entry.first), ..own });
         // Taking back a change that waits is putting it back before its time: changes before it that wait too go on with what it found.
         let put_back = entry.pending.map(|_| history.put_back(&entry)).transpose()?.flatten().unwrap_or_default();
         let rest: Vec<Write> = writes.iter().filter(|write| !put_back.restored.contains(&write.key)).cloned().collect();
@@ -125,6 +112,9 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
         let fields = preview.iter().flat_map(|preview| preview.fields(&write.key));
         fields.for_each(|field| session.terminal.line(field));
     }
+    if args.revision.is_none() && !args.dry_run {
+        session.terminal.note(format_args!("took back revision {}: {}", revisions(&entry), entry.author.command));
+    }
     if writes.is_empty() {
         session.terminal.line(format_args!("what revision {} changed is as it was before already", revisions(&entry)));
     }
@@ -141,38 +131,60 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
     Ok(Exit::Done)
 }
 
-/// The command by which the history knows what `tortie controllers` wrote.
-pub(super) const CONTROLLERS: &str = "tortie controllers";
+/// What taking an entry back takes.
+struct Taking {
+    entry: HistoryEntry,
+    writes: Vec<Write>,
+    /// The objects that somebody has changed since, and who.
+    changed_since: Vec<String>,
+}
 
-/// The entry with this revision, or the last one of a person.
-fn find(entries: Vec<HistoryEntry>, revision: Option<u64>, session: &mut Session) -> anyhow::Result<HistoryEntry> {
-    let oldest = entries.last().map(|entry| entry.first);
-    let found = match revision {
-        None => {
-            let passed: Vec<String> =
-                entries.iter().take_while(|entry| entry.author.command == CONTROLLERS).map(revisions).collect();
-            let found = entries.into_iter().nth(passed.len());
-            if !passed.is_empty() {
-                let names = tortie_explain::listed(passed, 5);
-                session.terminal.note(format_args!(
-                    "passed over what `{CONTROLLERS}` wrote since, and would write again: revision {names}"
-                ));
+impl Taking {
+    fn of(store: &dyn Store, history: &dyn History, entry: HistoryEntry) -> anyhow::Result<Self> {
+        let changes = by_object(history.changes(&entry)?);
+        if is_initial(&changes) {
+            anyhow::bail!(
+                "revision {} has the initial objects of every store and cannot be taken back",
+                revisions(&entry)
+            );
+        }
+        let mut taking = Self { entry, writes: Vec::new(), changed_since: Vec::new() };
+        for change in &changes {
+            let current = store.get(&change.key)?;
+            match inverse(change, current.as_ref()) {
+                Ok(write) => taking.writes.extend(write),
+                Err(since) => taking.changed_since.push(since + &by_whom(history, current.as_ref())),
             }
-            found
         }
-        // In a store of many machines what others wrote may lie between the transactions of one call.
-        Some(revision) => {
-            let ends = entries.iter().position(|entry| entry.first == revision || entry.last == revision);
-            let within = || entries.iter().position(|entry| (entry.first..=entry.last).contains(&revision));
-            ends.or_else(within).and_then(|at| entries.into_iter().nth(at))
-        }
+        Ok(taking)
+    }
+}
+
+/// Whether these are the changes by which a store begins.
+fn is_initial(changes: &[LoggedChange]) -> bool {
+    changes.iter().any(|change| change.key.kind == Kind::ClusterInformation && change.before.is_none())
+}
+
+/// The entry with this revision.
+fn named(store: &dyn Store, history: &dyn History, revision: u64, session: &mut Session) -> anyhow::Result<Taking> {
+    let entries = history.entries()?;
+    // In a store of many machines what others wrote may lie between the transactions of one call.
+    let ends = entries.iter().position(|entry| entry.first == revision || entry.last == revision);
+    let within = || entries.iter().position(|entry| (entry.first..=entry.last).contains(&revision));
+    let oldest = entries.last().map(|entry| entry.first);
+    let Some(entry) = ends.or_else(within).and_then(|at| entries.into_iter().nth(at)) else {
+        anyhow::bail!(match oldest {
+            Some(oldest) => format!("the history has no revision {revision}; it begins at {oldest} (`tortie history`)"),
+            None => "there is nothing to undo: the history is empty".to_owned(),
+        });
     };
-    found.ok_or_else(|| match (revision, oldest) {
-        (Some(revision), Some(oldest)) => {
-            anyhow::anyhow!("the history has no revision {revision}; it begins at {oldest} (`tortie history`)")
-        }
-        _ => anyhow::anyhow!("there is nothing to take back: the history is empty"),
-    })
+    if let (Some(of), None) = (entry.puts_back, entry.author.takes_back) {
+        session.terminal.note(format_args!(
+            "revision {} put back revision {of}, which was not confirmed: taking it back makes that change again",
+            revisions(&entry)
+        ));
+    }
+    Taking::of(store, history, entry)
 }
 
 /// Who changed an object last, as far as a history that does not have everything tells.

@@ -1,6 +1,7 @@
 //! `history` and `undo` on etcd: what tortie wrote, and nothing that others did.
 
-use super::world::{on_a_machine, run, until};
+use super::confirm::with_each_store;
+use super::world::{World, on_a_machine, run, until};
 use super::{ENDPOINT, allow};
 
 const KEY: &str = "/calico/resources/v3/projectcalico.org/globalnetworkpolicies/web";
@@ -30,7 +31,7 @@ fn what_tortie_wrote_to_etcd_is_told_and_taken_back_and_what_others_wrote_is_lef
         let plain =
             |text: &str| text.lines().filter(|line| !line.contains("resourceVersion")).collect::<Vec<_>>().join("\n");
         assert_eq!(plain(&world.call(&["get", "gnp", "-o", "yaml"])), plain(&before));
-        world.call(&["undo"]);
+        world.call(&["undo", &last_revision(world)]);
         assert!(world.call(&["get", "gnp", "-o", "yaml"]).contains("81"));
         // Another program changes it: that stays, and who did it is said as far as it is known.
         let value = world.etcdctl(&["get", KEY, "--print-value-only"]);
@@ -46,6 +47,66 @@ fn what_tortie_wrote_to_etcd_is_told_and_taken_back_and_what_others_wrote_is_lef
         assert!(said.contains("of root on") && said.contains("tortie apply"), "{said}");
         let said = world.fails(&["diff", "--from", &revision]);
         assert!(said.contains("has only what tortie wrote"), "{said}");
+    });
+}
+
+/// The last revision of the history.
+pub fn last_revision(world: &World) -> String {
+    let history: serde_json::Value = serde_json::from_str(&world.call(&["history", "-o", "json"])).unwrap();
+    history[0]["lastRevision"].to_string()
+}
+
+#[test]
+fn one_undo_after_another_goes_further_back_until_nothing_is_left() {
+    with_each_store(|world| {
+        let file = |text: &str| world.file("manifests.yaml", text).to_str().unwrap().to_owned();
+        let ports = || world.said(&["get", "gnp", "web", "-o", "jsonpath={.spec.ingress[0].destination.ports[0]}"]);
+        for port in [80, 81, 82] {
+            world.call(&["apply", "-f", &file(&allow(port))]);
+        }
+        world.call(&["undo"]);
+        assert_eq!(ports().trim(), "81");
+        world.call(&["undo"]);
+        assert_eq!(ports().trim(), "80");
+        // The change is made again by taking back what took it back.
+        world.call(&["undo", &last_revision(world)]);
+        assert_eq!(ports().trim(), "81");
+        let history = world.call(&["history"]);
+        assert_eq!(history.matches("(taken back by revision").count(), 2, "{history}");
+        // A change that changed nothing in the end is passed over.
+        world.call(&["label", "gnp", "web", "a=b"]);
+        world.call(&["label", "gnp", "web", "a", "--remove"]);
+        world.call(&["undo"]);
+        world.call(&["undo"]);
+        assert_eq!(ports().trim(), "81");
+        world.call(&["undo"]);
+        assert_eq!(ports().trim(), "80");
+        world.call(&["undo"]);
+        assert_eq!(ports().trim(), "");
+        for dry_run in [&["undo"][..], &["undo", "--dry-run"]] {
+            let said = world.fails(dry_run);
+            assert!(said.contains("there is nothing to undo"), "{said}");
+        }
+    });
+}
+
+#[test]
+fn undo_passes_over_what_others_wrote_to_a_store_of_many_machines() {
+    on_a_machine(|world| {
+        world.start_etcd();
+        let file = |text: &str| world.file("manifests.yaml", text).to_str().unwrap().to_owned();
+        let sudo = |user: &str, arguments: &[&str]| {
+            let output = world.tortie().env("SUDO_USER", user).args(arguments).output().unwrap();
+            String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
+        };
+        sudo("alice", &["apply", "-f", &file(&allow(80))]);
+        sudo("bob", &["apply", "-f", &file(ENDPOINT)]);
+        let said = sudo("alice", &["undo"]);
+        assert!(said.contains("passed over what others wrote since: revision") && said.contains("(bob)"), "{said}");
+        assert!(said.contains("globalnetworkpolicy/web deleted"), "{said}");
+        let said = sudo("alice", &["undo"]);
+        assert!(said.contains("there is nothing to undo") && said.contains("`tortie undo REVISION`"), "{said}");
+        assert!(sudo("bob", &["undo"]).contains("hostendpoint/web1-eth0 deleted"));
     });
 }
 

@@ -1,20 +1,20 @@
-//! Puts back what nobody confirmed in time: the objects, the end of waiting and the record of all that in one transaction, which
-//! is made only if everything that it follows from is as it was read.
+//! Puts back one transaction that nobody confirmed in time: the objects, the end of waiting and the record of all that in one
+//! transaction, which is made only if everything that it follows from is as it was read.
 //!
 //! An object is put back if nobody has changed it since. Etcd's revision of the object tells that, whoever wrote it; what was
 //! put back in between does not count. That an object was made and deleted again by another program is not noticed.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tortie_api::{Key, Kind};
 use tortie_store::history::{LoggedChange, PutBack, by_object, tier_of};
-use tortie_store::{HistoryEntry, Op, Selection, Store, StoreError, Stored, Write};
+use tortie_store::{Author, HistoryEntry, Op, Selection, Store, StoreError, Stored, Write};
 
-use super::record::{ACTS, Image, PENDING, Record, changes, encoded};
+use super::record::{ACTS, Call, Image, PENDING, Record, changes, encoded, is_waiting};
 use super::recorder::{now, ranges};
 use super::{Found, is_as_found};
 use crate::call_error::CallError;
-use crate::connection::random;
 use crate::path;
 use crate::store::EtcdStore;
 use crate::wire::{Compare, DeleteRequest, KeyValue, PutRequest, Request, Target, TxnRequest};
@@ -50,11 +50,35 @@ impl Known {
     }
 }
 
-/// Puts it back. None when it does not wait any more.
+/// The transactions by which one entry is put back.
+pub(super) struct PutBackCall {
+    call: Call,
+    tried: Cell<u32>,
+    /// How many were made.
+    parts: Cell<u32>,
+}
+
+impl PutBackCall {
+    pub(super) fn begin() -> Self {
+        Self { call: Call::at(now()), tried: Cell::new(0), parts: Cell::new(0) }
+    }
+
+    fn record(&self, author: &Author, entry: &HistoryEntry) -> Record {
+        let mut record = Record::of(author, &self.call, self.tried.replace(self.tried.get() + 1), &[], &[]);
+        record.head.part = self.parts.get();
+        record.head.puts_back = Some(entry.first);
+        record.deadline = None;
+        record
+    }
+}
+
+/// Puts one transaction of an entry back. None when it does not wait any more. `created` are the objects that the whole entry made.
 pub(super) async fn put_back(
     store: &EtcdStore,
     entry: &HistoryEntry,
     used: &BTreeMap<String, Vec<Key>>,
+    created: &[Key],
+    call: &PutBackCall,
 ) -> Result<Option<PutBack>, CallError> {
     for _ in 0..TRIES {
         let Some(waits) = waiting(store, entry).await? else { return Ok(None) };
@@ -73,12 +97,13 @@ pub(super) async fn put_back(
         all.sort_by_key(|change| change.key.kind == Kind::Tier && change.before.is_none());
         let paths: Vec<String> = all.iter().filter_map(|change| path::of(&change.key)).collect();
         let current = ranges(store.connection(), paths.iter()).await?;
-        let is_waiting = |one: &Known| pending.contains_key(&one.found.id);
-        let plan = plan(entry, all, current, &mut known, is_waiting, used);
-        let (request, done) = plan.transaction(store, entry, &waits);
+        let waits_too = |one: &Known| pending.contains_key(&one.found.id);
+        let plan = plan(entry, all, current, &mut known, waits_too, (used, created));
+        let (request, done) = plan.transaction(call.record(&store.recorder.author(), entry), &waits);
         let (succeeded, maybe) = store.carried_out(request).await?;
         // What was carried out by a try whose answer was lost does not wait any more.
         if succeeded || maybe && waiting(store, entry).await?.is_none() {
+            call.parts.set(call.parts.get() + 1);
             return Ok(Some(done));
         }
     }
@@ -108,17 +133,15 @@ fn plan(
     all: Vec<LoggedChange>,
     current: Vec<Option<Stored>>,
     known: &mut [Known],
-    is_waiting: impl Fn(&Known) -> bool,
-    used: &BTreeMap<String, Vec<Key>>,
+    waits_too: impl Fn(&Known) -> bool,
+    (used, created): (&BTreeMap<String, Vec<Key>>, &[Key]),
 ) -> Plan {
     let mut plan = Plan { writes: Vec::new(), unchanged: Vec::new(), handed: Vec::new(), done: PutBack::default() };
     let mut told: Vec<usize> = Vec::new();
-    let going: Vec<Key> =
-        all.iter().filter(|change| change.before.is_none()).map(|change| change.key.clone()).collect();
     for (change, current) in all.into_iter().zip(current) {
         if !is_ours(entry, &change, current.as_ref(), known) {
             match next(entry, &change.key, known)
-                .filter(|at| is_waiting(&known[*at]) && follows(entry, &change.key, *at, known))
+                .filter(|at| waits_too(&known[*at]) && follows(entry, &change.key, *at, known))
             {
                 Some(at) => {
                     let own = known.iter().find(|one| one.found.revision == entry.first);
@@ -135,7 +158,7 @@ fn plan(
             continue;
         }
         let op = change.taking_back(current.as_ref());
-        let policy = used.get(&change.key.name).and_then(|policies| policies.iter().find(|one| !going.contains(one)));
+        let policy = used.get(&change.key.name).and_then(|policies| policies.iter().find(|one| !created.contains(one)));
         if change.key.kind == Kind::Tier
             && matches!(op, Some(Op::Delete(_)))
             && let Some(policy) = policy
@@ -211,11 +234,7 @@ fn follows(entry: &HistoryEntry, key: &Key, at: usize, known: &[Known]) -> bool 
 
 impl Plan {
     /// The transaction, and what is done by it.
-    fn transaction(self, store: &EtcdStore, entry: &HistoryEntry, waits: &KeyValue) -> (TxnRequest, PutBack) {
-        let author = store.recorder.author();
-        let mut record = Record::of(&author, &format!("{:016x}", random()), now(), &[], &[]);
-        record.head.puts_back = Some(entry.first);
-        record.deadline = None;
+    fn transaction(self, mut record: Record, waits: &KeyValue) -> (TxnRequest, PutBack) {
         let delete = DeleteRequest { key: waits.key.clone(), ..DeleteRequest::default() };
         let mut request = TxnRequest {
             compare: vec![is_as_found(waits)],
@@ -240,8 +259,7 @@ impl Plan {
         }
         for (kv, id, value) in self.handed {
             // It must wait still, and be as it was read.
-            let key = format!("{PENDING}{id}").into();
-            request.compare.push(Compare { result: 1, target: 0, key, union: Some(Target::Version(0)) });
+            request.compare.push(is_waiting(&id));
             request.compare.push(is_as_found(&kv));
             let put = PutRequest { key: kv.key, value: value.into(), ..PutRequest::default() };
             request.success.push(op(Request::Put(put)));

@@ -19,7 +19,7 @@ use tortie_store::history::LoggedChange;
 use tortie_store::{Author, Op, Stored, Write};
 
 use crate::connection::random;
-use crate::wire::PutRequest;
+use crate::wire::{Compare, PutRequest, Target};
 
 /// What all keys of the history begin with.
 pub(crate) const ROOT: &str = "/tortie/history/v1/";
@@ -44,6 +44,8 @@ pub(super) struct Head {
     pub(super) message: String,
     /// The first revision of the entry that this one put back.
     pub(super) puts_back: Option<u64>,
+    /// The first revision of the entry that this one took back.
+    pub(super) takes_back: Option<u64>,
     /// The objects, in the order of the images: kind, namespace, name.
     pub(super) objects: Vec<(String, String, String)>,
 }
@@ -56,13 +58,14 @@ impl Default for Head {
 
 impl Head {
     pub(super) fn new(author: &Author, group: String, time: u64) -> Self {
-        let Author { uid, sudo_user, host, command, message, confirm_within: _ } = author.clone();
-        Self { group, part: 0, time, uid, sudo_user, host, command, message, puts_back: None, objects: Vec::new() }
+        let Author { uid, sudo_user, host, command, message, confirm_within: _, takes_back } = author.clone();
+        let (puts_back, objects) = (None, Vec::new());
+        Self { group, part: 0, time, uid, sudo_user, host, command, message, puts_back, takes_back, objects }
     }
 
     pub(super) fn author(&self) -> Author {
-        let Self { uid, sudo_user, host, command, message, .. } = self.clone();
-        Author { uid, sudo_user, host, command, message, confirm_within: None }
+        let Self { uid, sudo_user, host, command, message, takes_back, .. } = self.clone();
+        Author { uid, sudo_user, host, command, message, confirm_within: None, takes_back }
     }
 
     /// The keys of its objects; none for one of a kind that this release does not know.
@@ -129,10 +132,32 @@ pub(super) fn decoded(value: &[u8]) -> Option<Vec<Image>> {
     rest.is_empty().then_some(images)
 }
 
+/// The transactions of one call: their ids have a beginning in common, and are in the order of the transactions.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    /// When it began, in milliseconds since 1970.
+    pub(super) time: u64,
+    /// What no other call is named.
+    pub(super) name: String,
+}
+
+impl Call {
+    pub(super) fn at(time: u64) -> Self {
+        Self { time, name: format!("{:016x}", random()) }
+    }
+
+    /// The id of one of its transactions. Numbers grow, and need not be without gaps.
+    fn id(&self, number: u32) -> String {
+        format!("{:013}-{}-{number:06}", self.time, self.name)
+    }
+}
+
 /// A transaction to be kept.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(super) id: String,
+    /// The id of another transaction of the call that must wait for a confirmation still.
+    pub(super) follows: Option<String>,
     pub(super) head: Head,
     pub(super) images: Vec<Image>,
     /// When it is put back unless it is confirmed, in milliseconds since 1970.
@@ -149,12 +174,13 @@ pub(super) struct Waits {
 
 impl Record {
     /// One of writes, with the objects that they change as they are before.
-    pub(super) fn of(author: &Author, group: &str, time: u64, writes: &[Write], before: &[Option<Stored>]) -> Self {
+    pub(super) fn of(author: &Author, call: &Call, number: u32, writes: &[Write], before: &[Option<Stored>]) -> Self {
         let mut record = Self {
-            id: format!("{time:013}-{:016x}", random()),
-            head: Head::new(author, group.to_owned(), time),
+            id: call.id(number),
+            follows: None,
+            head: Head::new(author, call.name.clone(), call.time),
             images: Vec::new(),
-            deadline: author.confirm_within.map(|within| time.saturating_add(millis(within))),
+            deadline: author.confirm_within.map(|within| call.time.saturating_add(millis(within))),
         };
         for (write, before) in writes.iter().zip(before) {
             let after = match &write.op {
@@ -177,6 +203,11 @@ impl Record {
         });
     }
 
+    /// The condition under which it may be made, if it has one.
+    pub(crate) fn condition(&self) -> Option<Compare> {
+        self.follows.as_deref().map(is_waiting)
+    }
+
     /// The puts that keep it.
     pub(crate) fn puts(&self) -> Vec<PutRequest> {
         let put =
@@ -191,6 +222,11 @@ impl Record {
         }
         puts
     }
+}
+
+/// Holds while the record with this id waits for a confirmation.
+pub(super) fn is_waiting(id: &str) -> Compare {
+    Compare { result: 1, target: 0, key: format!("{PENDING}{id}").into(), union: Some(Target::Version(0)) }
 }
 
 pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
@@ -243,9 +279,10 @@ mod tests {
 
     #[test]
     fn keys_are_ordered_by_time_and_lie_outside_of_calico_s() {
-        let record = |time| Record::of(&Author::default(), "g", time, &[], &[]);
-        let [early, late] = [999, 1_000_000].map(|time| record(time).puts());
-        assert!(early[0].key < late[0].key);
+        let call = Call { time: 1_000_000, name: "g".to_owned() };
+        let record = |call: &Call, number| Record::of(&Author::default(), call, number, &[], &[]).puts();
+        let [early, late, later] = [record(&Call::at(999), 7), record(&call, 9), record(&call, 10)];
+        assert!(early[0].key < late[0].key && late[0].key < later[0].key);
         assert!(early.iter().all(|put| put.key.starts_with(b"/tortie/history/v1/")));
         assert_eq!(early.len(), 2, "nothing waits without a deadline");
     }

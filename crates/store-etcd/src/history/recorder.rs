@@ -7,10 +7,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use tortie_store::{Author, Op, Stored, Write, WriteError};
 
-use super::record::{Record, millis};
+use super::record::{Call, Record, millis};
 use super::trim;
 use crate::call_error::CallError;
-use crate::connection::{Connection, random};
+use crate::connection::Connection;
 use crate::page::stored;
 use crate::path;
 use crate::wire::{RangeRequest, Request, RequestOp, Response, TxnRequest};
@@ -35,9 +35,13 @@ pub(crate) struct Recorder {
 pub(crate) struct Group<'a> {
     recorder: &'a Recorder,
     author: Option<Author>,
-    name: String,
-    /// How many transactions were made.
+    call: Call,
+    /// How many transactions were tried.
+    tried: AtomicU32,
+    /// How many were made.
     parts: AtomicU32,
+    /// The id of the first one.
+    first: Mutex<Option<String>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -62,8 +66,10 @@ impl Recorder {
         Group {
             recorder: self,
             author: lock(&self.author).clone(),
-            name: format!("{:016x}", random()),
+            call: Call::at(now()),
+            tried: AtomicU32::new(0),
             parts: AtomicU32::new(0),
+            first: Mutex::new(None),
         }
     }
 }
@@ -74,9 +80,29 @@ pub(super) fn now() -> u64 {
 }
 
 impl Group<'_> {
-    /// Whether what is written waits for a confirmation: then it is one transaction, with its record, or nothing.
+    /// Whether what is written waits for a confirmation: then each transaction is made with its record, or not at all.
     pub(crate) fn must_be_kept(&self) -> bool {
         self.author.as_ref().is_some_and(|author| author.confirm_within.is_some())
+    }
+
+    /// What must be made with these writes, to ask etcd whether it takes that; nothing where nothing must be kept.
+    pub(crate) async fn trial(&self, connection: &Connection, writes: &[Write]) -> Result<Option<Record>, CallError> {
+        let Some(author) = self.author.as_ref().filter(|_| self.must_be_kept()) else { return Ok(None) };
+        let borrowed: Vec<&Write> = writes.iter().collect();
+        let before = self.before(connection, &borrowed).await?;
+        let number = self.tried.fetch_add(1, Ordering::Relaxed);
+        Ok(Some(Record::of(author, &self.call, number, writes, &before)))
+    }
+
+    /// That what must be kept cannot be.
+    pub(crate) fn not_kept(&self, why: &str) -> CallError {
+        let nothing = if self.is_begun() { "the rest was not written" } else { "nothing was written" };
+        CallError::NotWhole(format!("what is to be put back unless it is confirmed must be kept, and {why}: {nothing}"))
+    }
+
+    /// Whether a transaction was made.
+    pub(crate) fn is_begun(&self) -> bool {
+        lock(&self.first).is_some()
     }
 
     /// As [`made`], with a record of it where somebody has said who writes. What etcd refuses because of the record is
@@ -97,17 +123,21 @@ impl Group<'_> {
                 Err(error) => return Err(error),
             };
             let pinned: Vec<Write> = writes.iter().zip(&before).map(|(write, before)| pin(write, before)).collect();
-            let mut record = Record::of(author, &self.name, now(), &pinned, &before);
+            let number = self.tried.fetch_add(1, Ordering::Relaxed);
+            let mut record = Record::of(author, &self.call, number, &pinned, &before);
             record.head.part = self.parts.load(Ordering::Relaxed);
+            // What was confirmed, or put back, while the rest was written gets no more parts.
+            record.follows = lock(&self.first).clone().filter(|_| self.must_be_kept());
             let borrowed: Vec<&Write> = pinned.iter().collect();
             match made(connection, &borrowed, maybe_done, Some(&record)).await {
                 Ok(TransactionResult::Nothing(outcomes)) if tries < TRIES && moved(writes, &outcomes) => {}
                 Err(CallError::Denied) => break "etcd does not let this user write below /tortie/history/".to_owned(),
                 Err(CallError::TooLarge(_) | CallError::TooMany) if writes.len() == 1 => {
-                    break format!("{} is too large to be kept with what it was before", writes[0].key.as_argument());
+                    break too_large(writes[0]);
                 }
                 Ok(done) => {
                     if matches!(done, TransactionResult::All(_)) {
+                        lock(&self.first).get_or_insert(record.id);
                         self.recorder.records.fetch_add(1, Ordering::Relaxed);
                         self.parts.fetch_add(1, Ordering::Relaxed);
                     }
@@ -117,9 +147,7 @@ impl Group<'_> {
             }
         };
         if self.must_be_kept() {
-            return Err(CallError::NotWhole(format!(
-                "what is to be put back unless it is confirmed must be kept, and {why}: nothing was written"
-            )));
+            return Err(self.not_kept(&why));
         }
         let done = made(connection, writes, maybe_done, None).await?;
         if matches!(done, TransactionResult::All(_)) {
@@ -146,6 +174,11 @@ impl Group<'_> {
         let mut found = ranges(connection, paths.iter().flatten()).await?.into_iter();
         Ok(paths.iter().map(|path| path.as_ref().and_then(|_| found.next().flatten())).collect())
     }
+}
+
+/// Why a write has no record.
+pub(crate) fn too_large(write: &Write) -> String {
+    format!("{} is too large to be kept with what it was before", write.key.as_argument())
 }
 
 /// Several objects by their paths, all as they are at one moment.

@@ -99,6 +99,24 @@ pub fn an_unconfirmed_change_is_put_back_byte_for_byte(store: &dyn Store) {
     assert_eq!((entries[0].puts_back, entries[1].expired, entries[1].pending), (Some(entry.first), true, None));
 }
 
+/// An entry says which one it takes back, also where that one waited and is put back.
+pub fn what_takes_another_entry_back_says_so(store: &dyn Store) {
+    let history = history(store);
+    let one = write(store, &[("a", Some("1"))], false);
+    let two = write(store, &[("a", Some("2"))], true);
+    let taking = |entry: &HistoryEntry| Author { takes_back: Some(entry.first), ..author(false) };
+    history.set_author(taking(&two));
+    drop(history.put_back(&two).expect("an answer"));
+    history.set_author(taking(&one));
+    store.write_together(&writes(store, &[("a", None)])).expect("the store answers a write");
+    history.set_author(author(false));
+    write(store, &[("b", Some("1"))], false);
+    let entries = history.entries().expect("the history is read");
+    let taken: Vec<_> = entries.iter().map(|entry| (entry.author.takes_back, entry.puts_back)).collect();
+    let first = |entry: &HistoryEntry| Some(entry.first);
+    assert_eq!(taken, [(None, None), (first(&one), None), (first(&two), first(&two)), (None, None), (None, None)]);
+}
+
 /// What is confirmed is not put back.
 pub fn a_confirmed_change_stays(store: &dyn Store) {
     let history = history(store);
@@ -131,13 +149,13 @@ pub fn a_tier_that_policies_of_others_are_in_is_not_put_back(store: &dyn Store) 
     assert!(!exists());
 }
 
-/// Random changes that wait, confirmed or put back in random order, for so many seeds.
+/// Random changes of these objects that wait, confirmed or put back in random order, for so many seeds.
 pub fn in_whatever_order_changes_are_confirmed_or_expire_the_last_confirmed_version_remains(
     store: &dyn Store,
+    names: &[&str],
     seeds: u64,
 ) {
     let history = history(store);
-    let names = ["a", "b", "c"];
     let value = |name: &str| {
         let stored = store.get(&key(name)).expect("the store answers a get");
         stored.map(|one| String::from_utf8_lossy(&one.value).into_owned())
