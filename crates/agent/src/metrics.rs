@@ -117,6 +117,7 @@ fn registry(node: &str, status: &StatusCell, dataplane: &SharedDataplane) -> Reg
         registry.register(name, help, ConstGauge::new(value));
     }
     let counters = [
+        ("tortie_changes_put_back", "How many changes were put back because nobody confirmed them", record.put_back),
         ("tortie_repairs", "How often the table was restored after a change by another program", record.repairs),
         ("tortie_changes_applied", "Changes that were applied", record.applied),
     ];

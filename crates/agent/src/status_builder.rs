@@ -212,6 +212,19 @@ fn then(state: &State, stage: &str, program: &Program) -> String {
         ProgramEnd::Deny => "denied".to_owned(),
         ProgramEnd::Profiles(profiles) if profiles.is_empty() => "denied, no profile allows it".to_owned(),
         ProgramEnd::Profiles(profiles) => {
+            let decided = profiles.iter().find_map(|profile| {
+                let id = RulesId { owner: Owner::Profile(profile.name.clone()), direction: program.direction };
+                Some((profile, last_asked(state.rules.get(&id)?)?))
+            });
+            match decided {
+                Some((profile, rule)) if rule.action == Action::Allow => {
+                    return format!("allowed by profile {} rule {}", profile.name, rule.number);
+                }
+                Some((profile, rule)) if rule.action == Action::Deny => {
+                    return format!("denied by profile {} rule {}", profile.name, rule.number);
+                }
+                _ => {}
+            }
             let name = |profile: &tortie_dataplane::Profile| {
                 format!("{}{}", profile.name, if profile.missing { " (missing)" } else { "" })
             };
@@ -373,5 +386,18 @@ mod tests {
         assert_eq!(default_of(&[&passes, &allows, &logs]), "allowed by gnp c.p rule 2");
         assert_eq!(default_of(&[&passes]), "denied");
         assert_eq!(default_of(&[]), "denied");
+        let profile = |name: &str, action| {
+            let id = RulesId { owner: Owner::Profile(name.into()), direction: Direction::Ingress };
+            let udp = Rule { protocol: Some(tortie_net::Protocol::UDP), ..rule(1, Action::Deny) };
+            (id, vec![udp, rule(2, action)])
+        };
+        state.rules.extend([profile("open", Action::Allow), profile("logs", Action::Log)]);
+        let by_profiles = |names: &[&str]| {
+            let profile = |name: &&str| tortie_dataplane::Profile { name: (**name).into(), missing: false };
+            let then = ProgramEnd::Profiles(names.iter().map(profile).collect());
+            self::then(&state, "normal", &Program { direction: Direction::Ingress, tiers: Vec::new(), then })
+        };
+        assert_eq!(by_profiles(&["logs", "open"]), "allowed by profile open rule 2");
+        assert_eq!(by_profiles(&["logs"]), "profiles logs, then denied");
     }
 }

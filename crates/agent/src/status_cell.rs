@@ -84,6 +84,8 @@ pub(crate) struct StatusRecord {
     pub(crate) locals: BTreeMap<EndpointId, Placement>,
     /// Whether the changes that wait for a confirmation were read from the store, and can be undone.
     pub(crate) puts_back: bool,
+    /// How many changes were put back because nobody confirmed them.
+    pub(crate) put_back: u64,
     /// When a command last asked which store the agent follows: it may write a change that waits for a confirmation.
     pub(crate) store_asked: Option<Instant>,
     /// How many objects of each kind the store has.

@@ -21,7 +21,7 @@ pub(crate) struct ConfirmArgs {
     /// Put everything back after this time (90s, 10m, 2h; at most 24h) unless `tortie confirm` comes before: the agent does it (not on Kubernetes)
     #[arg(
         long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "2m",
-        value_parser = within, conflicts_with = "dry_run"
+        value_parser = within
     )]
     pub(crate) confirm: Option<Duration>,
 }
@@ -42,10 +42,24 @@ fn within(text: &str) -> Result<Duration, String> {
 }
 
 impl ConfirmArgs {
-    /// Lets what is written from now on wait for a confirmation. An error where nobody would put it back.
-    pub(crate) fn set_author(&self, link: &Link, message: Option<&str>, session: &Session) -> anyhow::Result<()> {
+    /// Lets what is written from now on wait for a confirmation. An error where nobody would put it back. A dry run only looks
+    /// whether that is so.
+    pub(crate) fn set_author(
+        &self,
+        link: &Link,
+        message: Option<&str>,
+        dry_run: bool,
+        session: &mut Session,
+    ) -> anyhow::Result<()> {
         let Some(within) = self.confirm else { return Ok(()) };
         self.check(link)?;
+        if dry_run {
+            let within = duration::text(within);
+            session
+                .terminal
+                .note(format_args!("this would be put back after {within} unless `tortie confirm` comes before"));
+            return Ok(());
+        }
         let store = link.store()?;
         // What every store begins with is not put back.
         Client::new(store.clone()).initialise("", "")?;

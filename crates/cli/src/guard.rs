@@ -90,18 +90,7 @@ impl Guard<'_> {
             return true;
         }
         let losses = found(self.attempted(session, attempt), session);
-        if self.confirm {
-            let (fatal, others): (Vec<Lost>, Vec<Lost>) = losses.into_iter().partition(|loss| loss.is_of_agent);
-            others.iter().for_each(|loss| session.terminal.note(format_args!("this may {loss}")));
-            fatal.iter().for_each(|loss| session.terminal.error(format_args!("would {loss}")));
-            if !fatal.is_empty() {
-                session.terminal.error(
-                    "nothing was written: with --confirm the agent could not put this back if it starts again meanwhile; --allow-lockout writes it all the same",
-                );
-            }
-            return fatal.is_empty();
-        }
-        self.refuse(&losses, "nothing was written", session)
+        self.refuse(losses, "nothing was written", session)
     }
 
     /// The same of a dry run, if it is one: whether the write would be refused.
@@ -115,11 +104,22 @@ impl Guard<'_> {
             losses.iter().for_each(|loss| session.terminal.note(format_args!("would {loss}")));
             return true;
         }
-        self.refuse(&losses, "this would be refused", session)
+        self.refuse(losses, "this would be refused", session)
     }
 
     /// Says what would be lost. Whether nothing is.
-    fn refuse(&self, losses: &[Lost], nothing: &str, session: &mut Session) -> bool {
+    fn refuse(&self, losses: Vec<Lost>, nothing: &str, session: &mut Session) -> bool {
+        if self.confirm {
+            let (fatal, others): (Vec<Lost>, Vec<Lost>) = losses.into_iter().partition(|loss| loss.is_of_agent);
+            others.iter().for_each(|loss| session.terminal.note(format_args!("this may {loss}")));
+            fatal.iter().for_each(|loss| session.terminal.error(format_args!("would {loss}")));
+            if !fatal.is_empty() {
+                session.terminal.error(format_args!(
+                    "{nothing}: with --confirm the agent could not put this back if it starts again meanwhile; --allow-lockout writes it all the same"
+                ));
+            }
+            return fatal.is_empty();
+        }
         losses.iter().for_each(|loss| session.terminal.error(format_args!("would {loss}")));
         if !losses.is_empty() {
             let has_history = || self.link.store().is_ok_and(|store| store.history().is_some());

@@ -83,7 +83,7 @@ impl Terminal {
     /// Tells a person at a terminal what is going on, until something else is printed.
     pub(crate) fn status(&mut self, text: impl Display) {
         if io::stderr().is_terminal() && !self.persona.is_calico() {
-            let _ = write!(io::stderr().lock(), "\r\x1b[K{text}");
+            say(&format!("{CLEAR}{text}"));
             self.status = true;
         }
     }
@@ -91,7 +91,7 @@ impl Terminal {
     /// Takes the status line away.
     fn clear(&mut self) {
         if std::mem::take(&mut self.status) {
-            let _ = write!(io::stderr().lock(), "\r\x1b[K");
+            say(CLEAR);
         }
     }
 
@@ -114,8 +114,7 @@ impl Terminal {
     pub(crate) fn note(&mut self, text: impl Display) {
         self.clear();
         self.flush();
-        // There is nobody left to tell that standard error is gone.
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        say(&format!("{text}\n"));
     }
 
     /// What went wrong, as the persona says it.
@@ -177,6 +176,15 @@ impl Terminal {
         self.error(format_args!("{error:#}"));
         if error.is::<Usage>() && !self.persona.is_calico() { 2 } else { 1 }
     }
+}
+
+/// Takes the line of a terminal away.
+const CLEAR: &str = "\r\x1b[K";
+
+/// Writes to standard error, in one call: what other processes write there at the same time stands before or after it.
+pub(crate) fn say(text: &str) {
+    // There is nobody left to tell that standard error is gone.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// A number of things in words: `1 object`, `2 objects`.

@@ -79,3 +79,28 @@ fn wait(child: &mut Child, mut condition: impl FnMut() -> bool) {
         std::thread::yield_now();
     }
 }
+
+/// Each datagram is what one call of the kernel was given.
+#[test]
+fn each_message_is_written_by_one_call_so_that_messages_of_several_processes_do_not_mix() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store.db");
+    let manifest =
+        "apiVersion: projectcalico.org/v3\nkind: HostEndpoint\nmetadata: {name: a}\nspec: {interfaceName: eth0}\n";
+    std::fs::write(folder.path().join("wrong.yaml"), manifest.replace("spec", "spce")).unwrap();
+    for arguments in [&["apply", "-f", "wrong.yaml"][..], &["get", "hep"], &["no-such-command"], &["label", "hep", "a"]]
+    {
+        let (ours, theirs) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        let theirs = Stdio::from(std::os::fd::OwnedFd::from(theirs));
+        let mut command = tortie(folder.path(), &store, arguments);
+        assert!(!command.stderr(theirs).stdout(Stdio::null()).status().unwrap().success());
+        drop(command);
+        ours.set_nonblocking(true).unwrap();
+        let mut messages = Vec::new();
+        let mut buffer = [0; 65_536];
+        while let Ok(length @ 1..) = ours.recv(&mut buffer) {
+            messages.push(String::from_utf8(buffer[..length].to_vec()).unwrap());
+        }
+        assert!(!messages.is_empty() && messages.iter().all(|one| one.ends_with('\n')), "{arguments:?}: {messages:?}");
+    }
+}

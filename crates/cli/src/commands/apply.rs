@@ -249,7 +249,7 @@ pub(crate) fn run(
     if is_written && !guard.allows(session, attempt) {
         return Ok(Exit::Refused);
     }
-    args.confirm.set_author(&link, args.guard.message.as_deref(), session)?;
+    args.confirm.set_author(&link, args.guard.message.as_deref(), args.dry_run, session)?;
     let mut written = client.write_and_remove(objects, targets, mode, batch_mode, refuse);
     let removed = written.outcomes.split_off(waiting.len());
     let extent = if kept_back { Extent::Nothing } else { written.extent };
@@ -302,7 +302,9 @@ pub(crate) fn run(
         let keys = manifests.items.iter().map(|item| item.object().key());
         placement::warn(&link, &agent, keys, is_told, session);
     }
-    args.confirm.announce(&link, session)?;
+    if !args.dry_run {
+        args.confirm.announce(&link, session)?;
+    }
     // What is unchanged in the store need not be in force either.
     if !args.dry_run && extent != Extent::Nothing && outcomes.iter().any(|outcome| outcome.result.is_ok()) {
         enforcement_warning::warn(&link, &agent, session);

@@ -135,11 +135,12 @@ fn replace(args: &RestoreArgs, objects: &[(Key, Vec<u8>)], link: &Link, session:
                 "--confirm cannot be used with an empty store, to which nothing could be put back: restore without it"
             );
         }
-        args.confirm.set_author(link, args.guard.message.as_deref(), session)?;
+        args.confirm.set_author(link, args.guard.message.as_deref(), false, session)?;
         replace::write(&*store, &writes)?;
     }
     let preview = match &plan {
         Some(plan) => {
+            args.confirm.set_author(link, args.guard.message.as_deref(), true, session)?;
             replace::write(&**plan.client.store(), &writes)?;
             Some(plan.preview()?)
         }

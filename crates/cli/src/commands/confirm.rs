@@ -43,6 +43,9 @@ pub(crate) fn run(args: &ConfirmArgs, session: &mut Session) -> anyhow::Result<E
     if waiting.is_empty() && !elsewhere.is_empty() {
         anyhow::bail!("{}", of_others(&elsewhere));
     }
+    if waiting.is_empty() && args.revision.is_none() {
+        anyhow::bail!("nothing waits for a confirmation{}", last_put_back(&history.entries()?));
+    }
     let (entry, pending) = find(waiting, args.revision)?;
     if is_overdue(&pending) {
         anyhow::bail!(
@@ -78,6 +81,15 @@ fn of_others(elsewhere: &[(HistoryEntry, Pending)]) -> String {
     )
 }
 
+/// What was put back last, for somebody who comes too late.
+fn last_put_back(entries: &[HistoryEntry]) -> String {
+    let back = entries.iter().find(|entry| entry.puts_back.is_some() && entry.author.takes_back.is_none());
+    let of = back.and_then(|back| Some((back, entries.iter().find(|entry| Some(entry.first) == back.puts_back)?)));
+    of.map_or_else(String::new, |(back, entry)| {
+        format!("; revision {} was put back at {}", revisions(entry), utc::of_milliseconds(back.time))
+    })
+}
+
 fn find(waiting: Vec<(HistoryEntry, Pending)>, revision: Option<u64>) -> anyhow::Result<(HistoryEntry, Pending)> {
     let is_meant =
         |entry: &HistoryEntry| revision.is_none_or(|revision| (entry.first..=entry.last).contains(&revision));
@@ -89,10 +101,11 @@ fn find(waiting: Vec<(HistoryEntry, Pending)>, revision: Option<u64>) -> anyhow:
             let all: Vec<String> = meant.iter().map(|(entry, _)| revisions(entry)).collect();
             Err(Usage(format!("several changes wait: name one by a revision ({})", all.join(", "))).into())
         }
-        (None, _) => match revision {
-            Some(revision) => anyhow::bail!("revision {revision} does not wait for a confirmation (`tortie history`)"),
-            None => anyhow::bail!("nothing waits for a confirmation; `tortie history` shows what was put back"),
-        },
+        (None, _) => {
+            let revision =
+                revision.map(|revision| format!("revision {revision}")).unwrap_or_else(|| "nothing".to_owned());
+            anyhow::bail!("{revision} does not wait for a confirmation (`tortie history`)")
+        }
     }
 }
 

@@ -92,7 +92,7 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
     if is_written && !guard.allows(session, attempt) {
         return Ok(Exit::Refused);
     }
-    args.confirm.set_author(&link, args.guard.message.as_deref(), session)?;
+    args.confirm.set_author(&link, args.guard.message.as_deref(), args.dry_run, session)?;
     let deleted = client.remove(targets, args.skip_not_exists, batch_mode);
     let extent = if kept_back { Extent::Nothing } else { deleted.extent };
     let mut outcomes = deleted.outcomes.into_iter();

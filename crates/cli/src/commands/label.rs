@@ -74,7 +74,7 @@ pub(crate) fn run(args: &LabelArgs, session: &mut Session) -> anyhow::Result<Exi
     if !args.dry_run && !guard.allows(session, |trial| drop(trial.label(&key, &changes))) {
         return Ok(Exit::Refused);
     }
-    args.confirm.set_author(&link, args.guard.message.as_deref(), session)?;
+    args.confirm.set_author(&link, args.guard.message.as_deref(), args.dry_run, session)?;
     // Whether a label was there before decides between two of calicoctl's words.
     let before = client.get(&key).map(|found| found.object.metadata.labels);
     match client.label(&key, &changes) {

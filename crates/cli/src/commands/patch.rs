@@ -70,7 +70,7 @@ pub(crate) fn run(args: &PatchArgs, session: &mut Session) -> anyhow::Result<Exi
     if !args.dry_run && !guard.allows(session, |trial| drop(trial.patch(&key, &patch))) {
         return Ok(Exit::Refused);
     }
-    args.confirm.set_author(&link, args.guard.message.as_deref(), session)?;
+    args.confirm.set_author(&link, args.guard.message.as_deref(), args.dry_run, session)?;
     match client.patch(&key, &patch) {
         Ok(_) if calico => {
             session.terminal.line(format_args!("Successfully patched 1 '{}' resource", key.kind));

@@ -264,7 +264,8 @@ fn write_text(status: &Status, out: &mut String) -> std::fmt::Result {
     if dataplane.repairs > 0 {
         writeln!(out, "  changed by others and put back: {} times", dataplane.repairs)?;
     }
-    section(out, "endpoints", &status.endpoints, endpoint)?;
+    let endpoints = if status.off.is_some() { "endpoints, once enforcement is on" } else { "endpoints" };
+    section(out, endpoints, &status.endpoints, endpoint)?;
     section(out, "interfaces", &status.interfaces, |one| {
         let governor = one.endpoint.as_deref().unwrap_or(match one.closed {
             true => "a workload's without an endpoint: everything is denied",

@@ -14,12 +14,14 @@ mod text;
 use std::time::Duration;
 
 use clap::Args;
+use tortie_agent::off::Off;
 use tortie_agent::{FELIX_CONFIG, ForeignTables, LocalFacts};
 use tortie_api::duration;
 use tortie_verify::Report;
 
 use crate::args::Format;
 use crate::ask::{Agent, Waited};
+use crate::enforcement_warning;
 use crate::in_force::{self, Basis, Purpose, Wanted};
 use crate::local_facts;
 use crate::report::Exit;
@@ -51,6 +53,8 @@ pub(crate) struct VerifyArgs {
 
 /// What was found out.
 struct Found {
+    /// Enforcement is off on this machine.
+    off: Option<Off>,
     local_facts: LocalFacts,
     report: Report,
     /// Whether the agent said what is in force.
@@ -129,7 +133,8 @@ fn find_out(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Found> {
             }
             let by_agent = matches!(sources.basis, Basis::Agent);
             let others = LocalFacts::foreign_tables().map_err(|error| format!("{:#}", anyhow::Error::from(error)));
-            return Ok(Found { local_facts, report, by_agent, deviations, others });
+            let off = enforcement_warning::off().filter(|_| !args.from_store);
+            return Ok(Found { off, local_facts, report, by_agent, deviations, others });
         }
     }
 }

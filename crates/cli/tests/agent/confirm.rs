@@ -4,6 +4,7 @@ use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Output, Stdio};
 
+use crate::undo::last_revision;
 use crate::world::{World, on_a_machine, until};
 
 /// Closes the machine: no policy allows anything but the failsafes. And a set, so that half of it would show.
@@ -115,6 +116,16 @@ fn an_unconfirmed_change_is_put_back_and_an_old_session_cannot_confirm_it() {
         assert!(!done && text.contains("the connection of this SSH session began before the change"), "{text}");
         until("it is put back", || world.reaches(81));
         assert!(is_as_before(world, &before), "{}", content(world));
+        // Whoever comes back finds out why, also from the next agent, and nothing is wrong.
+        let is_told = || {
+            let status = world.call(&["status"]);
+            status.contains("was not confirmed: put back at 20") && status.contains("hostendpoint/all")
+        };
+        until("the status says it", is_told);
+        assert!(agent.log().contains("was not confirmed: put back at 20"), "{}", agent.log());
+        agent.kill();
+        let _agent = world.agent();
+        until("the status of the next agent says it", is_told);
         let history = world.call(&["history"]);
         assert!(history.contains("was not confirmed"), "{history}");
         assert!(history.contains("(not confirmed, put back)"), "{history}");
@@ -122,7 +133,10 @@ fn an_unconfirmed_change_is_put_back_and_an_old_session_cannot_confirm_it() {
         assert!(text.contains("to make that change again, name it"), "{text}");
         assert!(is_as_before(world, &before), "{}", content(world));
         let text = world.fails(&["confirm"]);
-        assert!(text.contains("nothing waits"), "{text}");
+        assert!(
+            text.contains("nothing waits for a confirmation; revision") && text.contains("was put back at"),
+            "{text}"
+        );
     });
 }
 
@@ -161,6 +175,46 @@ fn undo_of_one_waiting_change_does_not_keep_another_from_being_put_back() {
         world.call(&["undo"]);
         assert!(content(world).contains("note: a"), "{}", content(world));
         until("the other change is put back", || is_as_before(world, &before));
+    });
+}
+
+#[test]
+fn a_later_change_that_was_confirmed_leaves_nothing_wrong_when_an_earlier_one_expires() {
+    with_each_store(|world| {
+        let agent = world.agent();
+        world.apply(BEFORE);
+        world.call(&["label", "gnp", "other", "note=a", "--confirm=2s"]);
+        world.call(&["label", "gnp", "other", "later=b", "--confirm=60s"]);
+        let confirmed = world.call(&["confirm", &last_revision(world)]);
+        assert!(confirmed.contains("stays"), "{confirmed}");
+        until("the first one has expired", || agent.log().contains("was not confirmed"));
+        // What was written on purpose later stays, and that is told.
+        let is_told = || world.call(&["status"]).contains("others changed or use it: globalnetworkpolicy/other");
+        until("the status says it and succeeds", is_told);
+        assert!(content(world).contains("later: b"), "{}", content(world));
+    });
+}
+
+#[test]
+fn a_dry_run_with_confirm_says_what_would_be_lost_and_succeeds() {
+    on_a_machine(|world| {
+        world.listen(81);
+        let _agent = world.agent();
+        world.apply(BEFORE);
+        let before = content(world);
+        let file = world.file("closes.yaml", CLOSES);
+        let call = |arguments: &[&str]| {
+            let all = [&["apply", "-f", file.to_str().unwrap(), "--dry-run"], arguments].concat();
+            let output = over_ssh(world, &all).output().unwrap();
+            (output.status.code(), said(output).1)
+        };
+        let (code, text) = call(&[]);
+        assert!(code == Some(2) && text.contains("would lock out"), "{text}");
+        let (code, text) = call(&["--confirm"]);
+        assert!(code == Some(0) && text.contains("this may lock out"), "{text}");
+        assert!(text.contains("this would be put back after 2m"), "{text}");
+        assert_eq!(content(world), before);
+        assert!(world.said(&["history"]).lines().all(|line| !line.contains("unless confirmed")));
     });
 }
 

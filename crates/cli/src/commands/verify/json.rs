@@ -11,7 +11,7 @@ use crate::foreign_summary::json_by_table;
 const NOT_LOOKED_AT: [&str; 2] = ["what tables of other programs do with each packet", "use of limits"];
 
 pub(super) fn render(found: &Found) -> Value {
-    let Found { local_facts, report, by_agent, deviations, others } = found;
+    let Found { off, local_facts, report, by_agent, deviations, others } = found;
     let differences: Vec<_> = report
         .differences
         .iter()
@@ -32,6 +32,7 @@ pub(super) fn render(found: &Found) -> Value {
     let compared = &report.compared;
     json!({
         "node": local_facts.node,
+        "off": off,
         "table": report.table,
         "endpoints": report.endpoints,
         "probes": report.probes,

@@ -11,6 +11,12 @@ use crate::session::Session;
 
 pub(super) fn show(found: &Found, session: &mut Session) {
     let Found { local_facts, report, deviations, .. } = found;
+    if let Some(off) = &found.off {
+        session.terminal.line(format_args!("{off}: nothing is enforced on this machine"));
+        if !report.differences.is_empty() {
+            session.terminal.line("so the kernel differs from what is in force once enforcement is on:");
+        }
+    }
     for difference in &report.differences {
         match difference {
             Difference::Table(TableDifference { sentence, .. }) => session.terminal.line(sentence),

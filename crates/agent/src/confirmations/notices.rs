@@ -1,0 +1,138 @@
+//! What was put back because nobody confirmed it, for the status: who finds the machine as it was learns why.
+
+use tortie_api::Key;
+use tortie_store::history::{PutBack, by_object};
+use tortie_store::{History, HistoryEntry, StoreError};
+
+use super::is_here;
+use crate::author::who;
+use crate::utc;
+
+/// For how long the status says it, in milliseconds: a day.
+const SHOWN_FOR: u64 = 24 * 3600 * 1000;
+/// More objects are counted.
+const NAMED: usize = 20;
+
+/// What was put back in the last day.
+#[derive(Default)]
+pub(super) struct Notices {
+    /// The time at which each was put back, in milliseconds since 1970, and the notice.
+    all: Vec<(u64, String)>,
+    /// Whether the history was asked for what earlier agents put back.
+    has_begun: bool,
+}
+
+impl Notices {
+    /// Takes up what earlier agents of this machine put back, once. What cannot be read keeps nothing from being put back.
+    pub(super) fn begin(&mut self, history: &dyn History, now: u64) {
+        if !std::mem::replace(&mut self.has_begun, true) {
+            drop(self.take_up(history, now));
+        }
+    }
+
+    fn take_up(&mut self, history: &dyn History, now: u64) -> Result<(), StoreError> {
+        let entries = history.entries()?;
+        let is_recent = |entry: &&HistoryEntry| entry.time.saturating_add(SHOWN_FOR) > now && is_here(entry);
+        // The user who took back a change that waited knows it.
+        let is_ours = |entry: &&HistoryEntry| entry.puts_back.is_some() && entry.author.takes_back.is_none();
+        for back in entries.iter().filter(is_recent).filter(is_ours).collect::<Vec<_>>().into_iter().rev() {
+            let Some(entry) = entries.iter().find(|entry| Some(entry.first) == back.puts_back) else { continue };
+            let keys = |entry| -> Result<Vec<Key>, StoreError> {
+                Ok(by_object(history.changes(entry)?).into_iter().map(|change| change.key).collect())
+            };
+            let restored = keys(back)?;
+            let left = keys(entry)?.into_iter().filter(|key| !restored.contains(key)).collect();
+            self.add(entry, &PutBack { restored, left, ..PutBack::default() }, back.time);
+        }
+        Ok(())
+    }
+
+    /// Notes one more, and gives its notice.
+    pub(super) fn add(&mut self, entry: &HistoryEntry, done: &PutBack, time: u64) -> String {
+        let notice = notice(entry, done, time);
+        self.all.push((time, notice.clone()));
+        notice
+    }
+
+    /// All that are to be said now.
+    pub(super) fn told(&self, now: u64) -> String {
+        let is_recent = |(time, _): &&(u64, String)| time.saturating_add(SHOWN_FOR) > now;
+        self.all.iter().filter(is_recent).map(|(_, notice)| notice.as_str()).collect::<Vec<_>>().join("; ")
+    }
+}
+
+fn notice(entry: &HistoryEntry, done: &PutBack, time: u64) -> String {
+    let (author, command) = (who(&entry.author), entry.author.command.escape_debug());
+    let mut text = format!("revision {} of {author}, `{command}`, was not confirmed: ", entry.last);
+    text += &match done.restored.is_empty() {
+        true => "no object was put back".to_owned(),
+        false => format!("put back at {}: {}", utc::of_milliseconds(time), names(&done.restored)),
+    };
+    if !done.left.is_empty() {
+        text += &format!("; not put back, since others changed or use it: {}", names(&done.left));
+    }
+    for (tier, policy) in &done.in_use {
+        text += &format!("; {} stays: {} is in it", tier.as_argument(), policy.as_argument());
+    }
+    if !done.waiting.is_empty() {
+        text += &format!("; a later change that waits for a confirmation itself has {}", names(&done.waiting));
+    }
+    text
+}
+
+fn names(keys: &[Key]) -> String {
+    let mut names: Vec<String> = keys.iter().take(NAMED).map(Key::as_argument).collect();
+    if keys.len() > NAMED {
+        names.push(format!("{} more", keys.len() - NAMED));
+    }
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use tortie_api::Kind;
+    use tortie_store::Author;
+
+    use super::*;
+
+    fn entry() -> HistoryEntry {
+        let author = Author { uid: 0, command: "tortie apply -f x".to_owned(), ..Author::default() };
+        HistoryEntry { first: 6, last: 7, time: 0, author, pending: None, expired: true, puts_back: None }
+    }
+
+    #[test]
+    fn what_was_put_back_and_what_was_not_is_named_with_the_reason() {
+        let tier = Key::cluster(Kind::Tier, "extra");
+        let policy = Key::cluster(Kind::GlobalNetworkPolicy, "extra.theirs");
+        let done = PutBack {
+            restored: vec![tier.clone()],
+            in_use: vec![(tier, policy.clone())],
+            left: vec![policy.clone()],
+            waiting: vec![],
+        };
+        assert_eq!(
+            notice(&entry(), &done, 1_000),
+            "revision 7 of root, `tortie apply -f x`, was not confirmed: put back at 1970-01-01T00:00:01Z: tier/extra; \
+             not put back, since others changed or use it: globalnetworkpolicy/extra.theirs; \
+             tier/extra stays: globalnetworkpolicy/extra.theirs is in it"
+        );
+        assert_eq!(
+            notice(&entry(), &PutBack { waiting: vec![policy], ..PutBack::default() }, 1_000),
+            "revision 7 of root, `tortie apply -f x`, was not confirmed: no object was put back; \
+             a later change that waits for a confirmation itself has globalnetworkpolicy/extra.theirs"
+        );
+        let many = PutBack {
+            restored: (0..22).map(|n| Key::cluster(Kind::Tier, format!("t{n}"))).collect(),
+            ..PutBack::default()
+        };
+        assert!(notice(&entry(), &many, 0).ends_with("tier/t19, 2 more"));
+    }
+
+    #[test]
+    fn it_is_told_for_a_day() {
+        let mut notices = Notices::default();
+        let notice = notices.add(&entry(), &PutBack::default(), 1_000);
+        assert_eq!(notices.told(1_000 + SHOWN_FOR - 1), notice);
+        assert_eq!(notices.told(1_000 + SHOWN_FOR), "");
+    }
+}
