@@ -1,17 +1,22 @@
 //! A change before it is made. Every preview plans it here: on what the store has that would be written to, whatever the
 //! agent of this machine has in force, and with the code that writes.
 
+mod kubernetes;
+
 use std::sync::Arc;
 
+use serde_json::Value;
 use tortie_client::Client;
 use tortie_store::memory::MemoryStore;
 use tortie_store::{Listing, Selection};
+use tortie_store_kube::convert::manifest::Reference;
 
 use crate::ask::Agent;
 use crate::in_force::{self, Purpose, Sources, Wanted};
 use crate::preview::{Open, Preview};
 use crate::session::Session;
 use crate::store::Link;
+use kubernetes::KubernetesChanges;
 
 /// A change that goes no further than this.
 pub(crate) struct Plan {
@@ -19,6 +24,8 @@ pub(crate) struct Plan {
     pub(crate) sources: Sources,
     /// Makes the change.
     pub(crate) client: Client,
+    /// What kubectl would change beside it.
+    pub(crate) kubernetes: KubernetesChanges,
 }
 
 impl Plan {
@@ -26,23 +33,51 @@ impl Plan {
     pub(crate) fn begin(link: &Link, wanted: Wanted, agent: &Agent, session: &mut Session) -> anyhow::Result<Self> {
         let sources = in_force::load(link, wanted, agent, session)?;
         let client = Client::plan(link.store()?, sources.listing.clone());
-        Ok(Self { sources, client })
+        Ok(Self { sources, client, kubernetes: KubernetesChanges::default() })
     }
 
     /// On an empty store, without any machine.
     pub(crate) fn offline() -> Self {
-        Self { sources: Sources::default(), client: Client::new(Arc::new(MemoryStore::new())) }
+        let client = Client::new(Arc::new(MemoryStore::new()));
+        Self { sources: Sources::default(), client, kubernetes: KubernetesChanges::default() }
     }
 
     /// What the store would have after the change.
     pub(crate) fn after(&self) -> anyhow::Result<Listing> {
-        Ok(self.client.store().list(&Selection::default())?)
+        let mut listing = self.client.store().list(&Selection::default())?;
+        self.kubernetes.make(&mut listing);
+        Ok(listing)
+    }
+
+    /// Applies manifests of Kubernetes' own kinds; those without a namespace in this one. False when one cannot be applied, which was
+    /// printed.
+    pub(crate) fn apply_kubernetes(
+        &mut self,
+        manifests: &[Value],
+        namespace: Option<&str>,
+        session: &mut Session,
+    ) -> anyhow::Result<bool> {
+        if manifests.is_empty() {
+            return Ok(true);
+        }
+        let listing = self.after()?;
+        Ok(self.kubernetes.apply(manifests, namespace.unwrap_or_default(), &listing, session))
+    }
+
+    /// Deletes objects of Kubernetes' own kinds. False when one does not exist, which was printed.
+    pub(crate) fn delete_kubernetes(&mut self, objects: &[Reference], session: &mut Session) -> anyhow::Result<bool> {
+        if objects.is_empty() {
+            return Ok(true);
+        }
+        let listing = self.after()?;
+        Ok(self.kubernetes.delete(objects, &listing, session))
     }
 
     /// What the change means.
     pub(crate) fn preview(&self) -> anyhow::Result<Preview> {
         let open = Open::of_this_machine(self.sources.local_facts.as_ref());
-        Ok(Preview::of(&self.sources, &self.sources.listing, &self.after()?, open))
+        let preview = Preview::of(&self.sources, &self.sources.listing, &self.after()?, open);
+        Ok(preview.with_names(self.kubernetes.names()))
     }
 }
 

@@ -7,6 +7,8 @@ mod json;
 mod markdown;
 mod text;
 
+use std::collections::BTreeMap;
+
 use tortie_api::{Key, Kind};
 use tortie_client::is_initial_tier;
 use tortie_diff::{DefaultChange, ObjectChange, ObjectWord, Verdicts, defaults, objects, verdicts};
@@ -32,6 +34,8 @@ pub(crate) struct Preview {
     lost: Vec<LostConnections>,
     /// What was not looked at.
     notes: Vec<String>,
+    /// The names of objects that people know under other names than those of the store.
+    names: BTreeMap<Key, String>,
 }
 
 impl Preview {
@@ -68,7 +72,19 @@ impl Preview {
             without_effect,
             lost,
             notes,
+            names: BTreeMap::new(),
         }
+    }
+
+    /// The same, with names that people know some objects by.
+    pub(crate) fn with_names(mut self, names: &BTreeMap<Key, String>) -> Self {
+        self.names.extend(names.iter().map(|(key, name)| (key.clone(), name.clone())));
+        self
+    }
+
+    /// As people name an object: `hostendpoint/web1`, `networkpolicy.networking.k8s.io/shop/db`.
+    pub(crate) fn name(&self, key: &Key) -> String {
+        self.names.get(key).cloned().unwrap_or_else(|| key.as_argument())
     }
 
     /// Whether nothing changes.

@@ -1,7 +1,5 @@
 //! The snapshot by which `explain` and `test` judge packets: what is in force, or what would be after a change.
 
-mod kubernetes;
-
 use std::mem::ManuallyDrop;
 use std::path::Path;
 
@@ -110,7 +108,7 @@ impl SnapshotArgs {
             let in_force = sources.in_force(&sources.listing);
             return Ok(Some((sources, in_force)));
         }
-        let plan = match self.offline {
+        let mut plan = match self.offline {
             true => Plan::offline(),
             false => {
                 let wanted = Wanted { from_store, purpose: Purpose::Apply };
@@ -121,12 +119,10 @@ impl SnapshotArgs {
         if apply::planned(verb, &manifests, &self.place, &plan.client, session)?.is_none() {
             return Ok(None);
         }
-        let mut after = plan.after()?;
-        let namespace = self.place.namespace.as_deref().unwrap_or_default();
-        if !kubernetes::add(&manifests.kubernetes, namespace, &mut after, session) {
+        if !plan.apply_kubernetes(&manifests.kubernetes, self.place.namespace.as_deref(), session)? {
             return Ok(None);
         }
-        let in_force = plan.sources.in_force(&after);
+        let in_force = plan.sources.in_force(&plan.after()?);
         Ok(Some((plan.sources, in_force)))
     }
 }

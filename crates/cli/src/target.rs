@@ -1,6 +1,7 @@
 //! Objects named on the command line: kinds in every spelling, `KIND NAME...` and `KIND/NAME`.
 
 use tortie_api::Kind;
+use tortie_store_kube::convert::manifest::{KubernetesKind, Reference};
 
 use crate::persona::Persona;
 use crate::report::Usage;
@@ -123,6 +124,34 @@ pub(crate) fn parse(words: &[String], persona: Persona) -> anyhow::Result<Vec<Ta
         return Ok(vec![Target { kind: found, typed: first.clone(), namespace: String::new(), name: None }]);
     }
     words.iter().skip(1).map(|name| Target::named(found, first, name, persona)).collect()
+}
+
+/// Takes the objects of Kubernetes' own kinds from what previews are asked about: these, and the words that are left. Those without a
+/// namespace are in the given one.
+pub(crate) fn split_kubernetes(words: &[String], namespace: &str) -> anyhow::Result<(Vec<Reference>, Vec<String>)> {
+    let object = |kind: KubernetesKind, name: &str| {
+        let (own, name) = match name.split_once('/') {
+            Some((own, name)) if kind.has_namespace() => (own, name),
+            _ => (namespace, name),
+        };
+        let own = if own.is_empty() { "default" } else { own };
+        Reference::new(kind, own, name)
+    };
+    if let Some(kind) = words.first().and_then(|word| KubernetesKind::from_word(word)) {
+        if words.len() == 1 {
+            return Err(Usage(format!("{kind} needs the names of objects")).into());
+        }
+        return Ok((words.iter().skip(1).map(|name| object(kind, name)).collect(), Vec::new()));
+    }
+    let (mut found, mut others) = (Vec::new(), Vec::new());
+    for word in words {
+        let meant = word.split_once('/').and_then(|(kind, name)| Some((KubernetesKind::from_word(kind)?, name)));
+        match meant {
+            Some((kind, name)) => found.push(object(kind, name)),
+            None => others.push(word.clone()),
+        }
+    }
+    Ok((found, others))
 }
 
 /// One object: what `patch` and `label` work on.

@@ -343,20 +343,8 @@ fn given_twice(outcomes: &mut [ObjectOutcome], manifests: &Manifests) {
     }
 }
 
-/// Applies the manifests to a plan. What becomes of each object; none when they cannot be used or `apply` would refuse
-/// them, which has been said in the same words.
-pub(crate) fn preview(
-    verb: &str,
-    files: &Files,
-    place: &Place,
-    client: &Client,
-    session: &mut Session,
-) -> anyhow::Result<Option<Vec<(Key, Change)>>> {
-    let Some(manifests) = session.manifests(verb, files)? else { return Ok(None) };
-    planned(verb, &manifests, place, client, session)
-}
-
-/// The same with manifests that are read.
+/// Applies manifests that are read to a plan. What becomes of each object; none when `apply` would refuse them, which has been said
+/// in the same words.
 pub(crate) fn planned(
     verb: &str,
     manifests: &Manifests,

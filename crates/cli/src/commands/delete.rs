@@ -4,6 +4,7 @@ use clap::Args;
 use tortie_api::Key;
 use tortie_client::{BatchMode, Change, Client, Extent, Target as DeleteTarget};
 use tortie_manifest::Problem;
+use tortie_store_kube::convert::manifest::reference;
 
 use crate::args::{Files, Place};
 use crate::ask::Agent;
@@ -16,7 +17,7 @@ use crate::guard::{Guard, GuardArgs};
 use crate::input::Manifests;
 use crate::names;
 use crate::namespace::{self, Wanted};
-use crate::plan::Writer;
+use crate::plan::{Plan, Writer};
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::Link;
@@ -181,21 +182,31 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
     Ok(if failed == 0 { Exit::Done } else { Exit::Failed })
 }
 
-/// Deletes objects in a copy of the store. Whether all could be; what could not has been said.
-pub(crate) fn preview(
+/// Deletes objects in a plan, those of Kubernetes' own kinds too. Whether all could be; what could not has been said.
+pub(crate) fn planned(
     targets: &[String],
     files: &Files,
     place: &Place,
-    client: &Client,
+    plan: &mut Plan,
     session: &mut Session,
 ) -> anyhow::Result<bool> {
-    let requests = match files.filename.is_empty() {
-        true => named(targets, place, session)?,
-        false => match session.manifests("diff", files)? {
-            Some(manifests) => described(&manifests, place),
+    let namespace = place.namespace.as_deref().unwrap_or_default();
+    let (requests, kubernetes) = match files.filename.is_empty() {
+        true => {
+            let (kubernetes, others) = target::split_kubernetes(targets, namespace)?;
+            (named(&others, place, session)?, kubernetes)
+        }
+        false => match session.manifests_of_preview("diff", files)? {
+            Some(manifests) => {
+                let all = manifests.kubernetes.iter();
+                let kubernetes = all.filter_map(|manifest| reference(manifest, namespace)).collect();
+                (described(&manifests, place), kubernetes)
+            }
             None => return Ok(false),
         },
     };
+    let is_whole = plan.delete_kubernetes(&kubernetes, session)?;
+    let client = &plan.client;
     let placed: Vec<DeleteTarget> =
         requests.iter().filter_map(|request| request.target.as_ref().ok().cloned()).collect();
     let mut outcomes = client.remove(placed, false, BatchMode::AllOrNothing).outcomes.into_iter();
@@ -211,7 +222,7 @@ pub(crate) fn preview(
         refused += 1;
         session.terminal.error(text);
     }
-    Ok(refused == 0)
+    Ok(refused == 0 && is_whole)
 }
 
 fn described(manifests: &Manifests, place: &Place) -> Vec<DeleteRequest> {

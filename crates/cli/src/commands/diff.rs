@@ -3,9 +3,11 @@
 //!
 //! Exit status 0: nothing changes, 1: something does, 2: that could not be found out.
 
+use std::collections::BTreeMap;
+
 use clap::{Args, ValueEnum};
 use tortie_api::Key;
-use tortie_client::{Change, Client};
+use tortie_client::Change;
 use tortie_store::Selection;
 use tortie_store::history::content_at;
 
@@ -85,10 +87,10 @@ fn diff(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Exit> {
         }
         DiffFormat::Text => {
             for change in &preview.objects {
-                session.terminal.line(format_args!("{} {}", change.key.as_argument(), change.word));
+                session.terminal.line(format_args!("{} {}", preview.name(&change.key), change.word));
                 preview.fields(&change.key).for_each(|field| session.terminal.line(field));
             }
-            unchanged.iter().for_each(|key| session.terminal.line(format_args!("{} unchanged", key.as_argument())));
+            unchanged.iter().for_each(|key| session.terminal.line(format_args!("{} unchanged", preview.name(key))));
             preview.show(session);
             losses.iter().for_each(|loss| session.terminal.line(format_args!("\nthis would {loss}")));
         }
@@ -126,9 +128,11 @@ fn of_store(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Option<Fou
     let purpose = if args.delete { Purpose::Change } else { Purpose::Apply };
     let wanted = Wanted { from_store: args.from_store, purpose };
     let link = Link::find(session, &args.place)?;
-    let plan = Plan::begin(&link, wanted, &Agent::soon(), session)?;
-    let Some(unchanged) = change(args, &plan.client, session)? else { return Ok(None) };
+    let mut plan = Plan::begin(&link, wanted, &Agent::soon(), session)?;
+    let Some(mut unchanged) = change(args, &mut plan, session)? else { return Ok(None) };
     let preview = plan.preview()?;
+    let is_unchanged = |key: &&Key| preview.objects.iter().all(|change| change.key != **key);
+    unchanged.extend(plan.kubernetes.names().keys().filter(is_unchanged).cloned());
     let losses = guard::losses(&link, &plan.sources, &plan.after()?, session);
     Ok(Some(Found { preview, unchanged, losses }))
 }
@@ -139,16 +143,18 @@ fn offline(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Option<Foun
         return Err(Usage("diff --offline takes two files or folders of manifests: OLD NEW".to_owned()).into());
     };
     let mut sides = Vec::new();
+    let mut names = BTreeMap::new();
     for side in [old, new] {
         let Files { recursive, skip_empty, .. } = args.files;
         let files = Files { filename: vec![side.clone()], recursive, skip_empty };
-        let plan = Plan::offline();
-        if apply::preview("diff", &files, &args.place, &plan.client, session)?.is_none() {
+        let mut plan = Plan::offline();
+        if apply(&files, &args.place, &mut plan, session)?.is_none() {
             return Ok(None);
         }
         sides.push(plan.after()?);
+        names.extend(plan.kubernetes.names().clone());
     }
-    let preview = Preview::of(&Sources::default(), &sides[0], &sides[1], Open::default());
+    let preview = Preview::of(&Sources::default(), &sides[0], &sides[1], Open::default()).with_names(&names);
     Ok(Some(Found { preview, unchanged: Vec::new(), losses: Vec::new() }))
 }
 
@@ -182,14 +188,27 @@ fn between(from: u64, args: &DiffArgs, session: &mut Session) -> anyhow::Result<
 
 /// Makes the change in the plan. The given objects that stay as they are; none when the change would be refused, which has
 /// been said.
-fn change(args: &DiffArgs, client: &Client, session: &mut Session) -> anyhow::Result<Option<Vec<Key>>> {
+fn change(args: &DiffArgs, plan: &mut Plan, session: &mut Session) -> anyhow::Result<Option<Vec<Key>>> {
     if args.delete {
-        let is_done = delete::preview(&args.targets, &args.files, &args.place, client, session)?;
-        return Ok(is_done.then(Vec::new));
+        return Ok(delete::planned(&args.targets, &args.files, &args.place, plan, session)?.then(Vec::new));
     }
-    let outcomes = apply::preview("diff", &args.files, &args.place, client, session)?;
+    let outcomes = apply(&args.files, &args.place, plan, session)?;
     let unchanged = |outcomes: Vec<(Key, Change)>| {
         outcomes.into_iter().filter(|(_, change)| *change == Change::Unchanged).map(|(key, _)| key).collect()
     };
     Ok(outcomes.map(unchanged))
+}
+
+/// Applies manifests to the plan, those of Kubernetes' own kinds too. What becomes of the others; none when the manifests would be
+/// refused, which has been said.
+fn apply(
+    files: &Files,
+    place: &Place,
+    plan: &mut Plan,
+    session: &mut Session,
+) -> anyhow::Result<Option<Vec<(Key, Change)>>> {
+    let Some(manifests) = session.manifests_of_preview("diff", files)? else { return Ok(None) };
+    let outcomes = apply::planned("diff", &manifests, place, &plan.client, session)?;
+    let is_whole = plan.apply_kubernetes(&manifests.kubernetes, place.namespace.as_deref(), session)?;
+    Ok(outcomes.filter(|_| is_whole))
 }

@@ -19,7 +19,7 @@ impl Preview {
         }
         let mut text = format!("### {}\n\n", counted_changes(self.objects.len()));
         for change in self.objects.iter().take(ROWS) {
-            let _ = writeln!(text, "- {} {}", code(&change.key.as_argument()), change.word);
+            let _ = writeln!(text, "- {} {}", code(&self.name(&change.key)), change.word);
             for field in &change.fields {
                 let _ = writeln!(text, "  - {}", code(&field.to_string()));
             }

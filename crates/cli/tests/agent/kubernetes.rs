@@ -222,6 +222,132 @@ fn the_shipped_role_is_sufficient_for_an_agent_and_allows_no_writes() {
     });
 }
 
+/// Manifests of Kubernetes, as people write them: without what the server fills in.
+const SHOP: [&str; 3] = [
+    "
+{apiVersion: v1, kind: Namespace, metadata: {name: data, labels: {team: a}}}
+---
+{apiVersion: v1, kind: ServiceAccount, metadata: {name: reader, namespace: shop, labels: {may: read}}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: shop, labels: {app: web, by: kubectl}}, spec: {nodeName: web1, containers: [{name: c, image: i}]}}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  podSelector: {matchLabels: {by: kubectl}}
+  ingress: [{from: [{ipBlock: {cidr: 192.0.2.0/24}}, {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: data}}}], ports: [{port: 80}]}]
+  egress: [{to: [{ipBlock: {cidr: 192.0.2.99/32}}], ports: [{port: 8080}]}]
+",
+    "
+{apiVersion: v1, kind: Namespace, metadata: {name: data}}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web, namespace: shop}
+spec: {podSelector: {}, policyTypes: [Egress], ingress: [{}], egress: [{}]}
+",
+    "
+{apiVersion: v1, kind: Service, metadata: {name: db, namespace: data}, spec: {ports: [{port: 5432}]}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: db-1, namespace: data, labels: {kubernetes.io/service-name: db}}
+addressType: IPv4
+endpoints: [{addresses: [192.0.2.99]}]
+ports: [{port: 5432}]
+",
+];
+
+/// A policy of Calico's language with a service.
+const TO_DB: &str = "
+apiVersion: projectcalico.org/v3
+kind: NetworkPolicy
+metadata: {name: to-db, namespace: shop}
+spec: {order: 1, selector: app == 'web', types: [Egress], egress: [{action: Allow, destination: {services: {name: db, namespace: data}}}]}
+";
+
+#[test]
+fn a_preview_of_kubernetes_manifests_is_what_holds_once_kubectl_has_applied_or_deleted_them() {
+    on_a_machine(|world| {
+        let server = cluster(world);
+        let policy = world.file("to-db.yaml", TO_DB);
+        world.call(&["apply", "-f", policy.to_str().unwrap()]);
+        let questions = [
+            ["192.0.2.9", "pod/shop/web", "tcp/80"],
+            ["192.0.2.9", "pod/shop/web", "tcp/81"],
+            ["198.51.100.9", "pod/shop/web", "tcp/80"],
+            ["pod/shop/web", "192.0.2.99", "tcp/8080"],
+            ["pod/shop/web", "192.0.2.99", "tcp/5432"],
+            ["pod/shop/web", "192.0.2.98", "tcp/8080"],
+        ];
+        let answers = |options: &[&str]| -> Vec<String> {
+            questions.iter().map(|one| world.said(&[&["explain", "-q"], &one[..], options].concat())).collect()
+        };
+        let mut seen = vec![answers(&[])];
+        for manifests in SHOP {
+            let file = world.file("shop.yaml", manifests);
+            let file = file.to_str().unwrap();
+            let before = server.kubectl(
+                &["get", "pods,networkpolicies,networkpolicies.projectcalico.org,endpointslices", "-A", "-o", "yaml"],
+                "",
+            );
+            let expected = answers(&["-f", file]);
+            assert!(world.fails(&["diff", "-f", file]).contains("k8s.io/"), "{}", world.said(&["diff", "-f", file]));
+            let after = server.kubectl(
+                &["get", "pods,networkpolicies,networkpolicies.projectcalico.org,endpointslices", "-A", "-o", "yaml"],
+                "",
+            );
+            assert_eq!(before, after, "a preview writes nothing");
+            server.kubectl(&["apply", "-f", file], "");
+            // What is stored is what the preview made of the manifests, field by field.
+            let again = world.call(&["diff", "-f", file]);
+            assert!(again.lines().all(|line| line.ends_with(" unchanged")) && !again.is_empty(), "{again}");
+            assert_eq!(answers(&[]), expected);
+            seen.push(expected);
+        }
+        // Each of them made a difference.
+        assert!(seen.windows(2).all(|two| two[0] != two[1]), "{seen:#?}");
+        let allowed = |answers: &[String], at: usize| answers[at].starts_with("ALLOWED");
+        assert!(
+            [0, 3].iter().all(|at| allowed(&seen[1], *at)) && [1, 2, 4, 5].iter().all(|at| !allowed(&seen[1], *at))
+        );
+        // A service of the store: its slices are taken from there.
+        let service =
+            world.file("service.yaml", "{apiVersion: v1, kind: Service, metadata: {name: db, namespace: data}}");
+        let output = world.tortie().args(["diff", "-f", service.to_str().unwrap()]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            said.contains(
+                "service/data/db is taken to have the endpoints that its 1 EndpointSlice in the store says now"
+            ),
+            "{said}"
+        );
+        // Deletions: of the policy, of the slice, and of a namespace with all that is in it.
+        for (words, arguments) in [
+            (
+                ["diff", "--delete", "networkpolicy.networking.k8s.io/shop/web"],
+                ["-n", "shop", "delete", "networkpolicy", "web"],
+            ),
+            (["diff", "--delete", "endpointslice/data/db-1"], ["-n", "data", "delete", "endpointslice", "db-1"]),
+        ] {
+            let said = world.fails(&words);
+            assert!(said.contains(" deleted\n"), "{said}");
+            server.kubectl(&arguments, "");
+            let gone = world.fails(&words);
+            assert!(gone.contains("does not exist"), "{gone}");
+        }
+        let said = world.fails(&["diff", "--delete", "namespace/shop"]);
+        for name in [
+            "namespace/shop deleted",
+            "networkpolicy/shop/to-db deleted",
+            "workloadendpoint/shop/web1-k8s-web-eth0 deleted",
+        ] {
+            assert!(said.contains(name), "{said}");
+        }
+    });
+}
+
 #[test]
 fn everyday_commands_work_with_kubernetes_as_the_store() {
     on_a_machine(|world| {

@@ -4,24 +4,25 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tortie_api::{Kind, Object};
 
+mod reference;
+
+pub use reference::{KubernetesKind, Reference};
+
 use super::{ConversionError, Converted, cluster_policy, endpoint_slice, network_policy, pod, profile};
 
 /// The kinds that previews understand.
-pub const KINDS: &str = "Pod, Namespace, ServiceAccount, NetworkPolicy, ClusterNetworkPolicy and EndpointSlice";
+pub const KINDS: &str =
+    "Pod, Namespace, ServiceAccount, NetworkPolicy, ClusterNetworkPolicy, Service and EndpointSlice";
 
-/// Whether this is a manifest of a kind that can be converted.
+/// Whether this is a manifest of a kind that previews understand.
 pub fn is_kubernetes(manifest: &Value) -> bool {
     kind(manifest).is_some()
 }
 
-/// How messages name the object of a manifest: `Pod shop/web`.
-pub fn name(manifest: &Value, namespace: &str) -> String {
-    let kind = text(&manifest["kind"]);
+/// What a manifest of such a kind names.
+pub fn reference(manifest: &Value, namespace: &str) -> Option<Reference> {
     let name = text(&manifest["metadata"]["name"]);
-    match kind {
-        "Namespace" | "ClusterNetworkPolicy" => format!("{kind} {name}"),
-        _ => format!("{kind} {}/{name}", own_namespace(manifest, namespace)),
-    }
+    Some(Reference::new(kind(manifest)?, own_namespace(manifest, namespace), name))
 }
 
 /// The object that a manifest would be in the store. `namespace` is that of a manifest that names none; `existing` says
@@ -42,12 +43,13 @@ pub fn convert(
         metadata["uid"] = json!(uuid::Uuid::nil().to_string());
     }
     let kind = kind(&manifest).ok_or_else(|| ConversionError(format!("previews understand {KINDS}")))?;
-    if !matches!(kind, Source::Namespace | Source::ClusterNetworkPolicy) {
+    if kind.has_namespace() {
         manifest["metadata"]["namespace"] = json!(own_namespace(&manifest, namespace));
     }
+    defaults(kind, &mut manifest);
     let none = || ConversionError::new("nothing follows from it for packets");
     match kind {
-        Source::Pod => {
+        KubernetesKind::Pod => {
             let mut made: pod::Pod = read(manifest)?;
             let existing = existing(&made.metadata.namespace, &made.metadata.name);
             fill_in(&mut made, existing);
@@ -63,32 +65,50 @@ pub fn convert(
             }
             Ok(converted)
         }
-        Source::Namespace => profile::of_namespace(&read(manifest)?),
-        Source::ServiceAccount => profile::of_service_account(&read(manifest)?),
-        Source::NetworkPolicy => network_policy::network_policy(&read(manifest)?),
-        Source::ClusterNetworkPolicy => cluster_policy::global_network_policy(&read(manifest)?)?.ok_or_else(none),
-        Source::EndpointSlice => endpoint_slice::endpoint_slice(&read(manifest)?),
+        KubernetesKind::Namespace => profile::of_namespace(&read(manifest)?),
+        KubernetesKind::ServiceAccount => profile::of_service_account(&read(manifest)?),
+        KubernetesKind::NetworkPolicy => network_policy::network_policy(&read(manifest)?),
+        KubernetesKind::ClusterNetworkPolicy => {
+            cluster_policy::global_network_policy(&read(manifest)?)?.ok_or_else(none)
+        }
+        KubernetesKind::EndpointSlice => endpoint_slice::endpoint_slice(&read(manifest)?),
+        KubernetesKind::Service => Err(none()),
     }
 }
 
-#[derive(Clone, Copy)]
-enum Source {
-    Pod,
-    Namespace,
-    ServiceAccount,
-    NetworkPolicy,
-    ClusterNetworkPolicy,
-    EndpointSlice,
+/// What the API server fills in where a manifest is silent.
+fn defaults(kind: KubernetesKind, manifest: &mut Value) {
+    match kind {
+        KubernetesKind::Namespace => {
+            let name = manifest["metadata"]["name"].clone();
+            if let Value::Null = manifest["metadata"]["labels"] {
+                manifest["metadata"]["labels"] = json!({});
+            }
+            if let Value::Object(labels) = &mut manifest["metadata"]["labels"] {
+                labels.insert("kubernetes.io/metadata.name".to_owned(), name);
+            }
+        }
+        KubernetesKind::NetworkPolicy => {
+            let spec = &mut manifest["spec"];
+            let is_empty = |value: &Value| value.as_array().is_none_or(Vec::is_empty);
+            if spec.is_object() && is_empty(&spec["policyTypes"]) {
+                let egress = (!is_empty(&spec["egress"])).then_some("Egress");
+                spec["policyTypes"] = ["Ingress"].into_iter().chain(egress).collect();
+            }
+        }
+        _ => {}
+    }
 }
 
-fn kind(manifest: &Value) -> Option<Source> {
+fn kind(manifest: &Value) -> Option<KubernetesKind> {
     match (text(&manifest["apiVersion"]), text(&manifest["kind"])) {
-        ("v1", "Pod") => Some(Source::Pod),
-        ("v1", "Namespace") => Some(Source::Namespace),
-        ("v1", "ServiceAccount") => Some(Source::ServiceAccount),
-        ("networking.k8s.io/v1", "NetworkPolicy") => Some(Source::NetworkPolicy),
-        ("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy") => Some(Source::ClusterNetworkPolicy),
-        ("discovery.k8s.io/v1", "EndpointSlice") => Some(Source::EndpointSlice),
+        ("v1", "Pod") => Some(KubernetesKind::Pod),
+        ("v1", "Namespace") => Some(KubernetesKind::Namespace),
+        ("v1", "ServiceAccount") => Some(KubernetesKind::ServiceAccount),
+        ("networking.k8s.io/v1", "NetworkPolicy") => Some(KubernetesKind::NetworkPolicy),
+        ("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy") => Some(KubernetesKind::ClusterNetworkPolicy),
+        ("discovery.k8s.io/v1", "EndpointSlice") => Some(KubernetesKind::EndpointSlice),
+        ("v1", "Service") => Some(KubernetesKind::Service),
         _ => None,
     }
 }
@@ -112,13 +132,24 @@ fn read<T: for<'de> Deserialize<'de>>(manifest: Value) -> Result<T, ConversionEr
 
 /// What a scheduler and a node write, from the endpoint of the pod that there is.
 fn fill_in(made: &mut pod::Pod, existing: Option<Object>) {
-    let Some(existing) = existing.filter(|object| object.kind == Kind::WorkloadEndpoint) else { return };
+    let Some(existing) = existing.filter(|object| object.kind == Kind::WorkloadEndpoint) else {
+        if made.spec.service_account_name.is_empty() {
+            made.spec.service_account_name = "default".to_owned();
+        }
+        return;
+    };
     let spec = &existing.body["spec"];
     if made.spec.node_name.is_empty() {
         made.spec.node_name = text(&spec["node"]).to_owned();
     }
     if made.spec.service_account_name.is_empty() {
         made.spec.service_account_name = text(&spec["serviceAccountName"]).to_owned();
+    }
+    if let Some(id) = spec["containerID"].as_str() {
+        made.metadata.annotations.entry(pod::CONTAINER_ID.to_owned()).or_insert_with(|| id.to_owned());
+    }
+    for (name, value) in &existing.metadata.annotations {
+        made.metadata.annotations.entry(name.clone()).or_insert_with(|| value.clone());
     }
     if made.status.pod_ip.is_empty() && made.status.pod_ips.is_empty() {
         let nets = spec["ipNetworks"].as_array().into_iter().flatten();
@@ -167,6 +198,39 @@ mod tests {
             Some(existing.clone())
         });
         assert_eq!(again.unwrap().object.body, existing.body);
-        assert!(!is_kubernetes(&json!({ "apiVersion": "v1", "kind": "Service" })));
+        assert!(!is_kubernetes(&json!({ "apiVersion": "v1", "kind": "ConfigMap" })));
+    }
+
+    #[test]
+    fn what_the_server_fills_in_is_filled_in() {
+        let spec = |egress: Value, types: Value| {
+            let manifest = json!({ "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": { "name": "db" },
+                "spec": { "podSelector": {}, "egress": egress, "policyTypes": types } });
+            convert(&manifest, "shop", "cali", none).unwrap().object.body["spec"]["types"].clone()
+        };
+        assert_eq!(spec(json!(null), json!(null)), json!(["Ingress"]));
+        assert_eq!(spec(json!([{}]), json!([])), json!(["Ingress", "Egress"]));
+        assert_eq!(spec(json!([{}]), json!(["Ingress"])), json!(["Ingress"]));
+        let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "shop" } });
+        let labels = convert(&namespace, "", "cali", none).unwrap().object.body["spec"]["labelsToApply"].clone();
+        assert_eq!(labels["pcns.kubernetes.io/metadata.name"], "shop");
+    }
+
+    #[test]
+    fn an_object_is_named_as_kubectl_names_it_and_found_by_the_words_that_kubectl_takes() {
+        let manifest =
+            json!({ "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": { "name": "db" } });
+        let policy = reference(&manifest, "shop").unwrap();
+        assert_eq!(policy.to_string(), "networkpolicy.networking.k8s.io/shop/db");
+        assert_eq!(Reference::of_key(&policy.key().unwrap()), Some(policy));
+        for (word, kind) in [
+            ("NetPol", Some(KubernetesKind::NetworkPolicy)),
+            ("networkpolicies.networking.k8s.io", Some(KubernetesKind::NetworkPolicy)),
+            ("networkpolicy", None),
+            ("svc", Some(KubernetesKind::Service)),
+            ("ns", Some(KubernetesKind::Namespace)),
+        ] {
+            assert_eq!(KubernetesKind::from_word(word), kind, "{word}");
+        }
     }
 }

@@ -1,0 +1,183 @@
+//! Objects of Kubernetes' own kinds in previews: what the store would hold once kubectl has applied or deleted them.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use tortie_api::{Key, Kind, Object, decode, encode};
+use tortie_store::{Listing, Revision, Stored};
+use tortie_store_kube::convert::manifest::{self, KubernetesKind, Reference};
+use tortie_store_kube::convert::{pod, profile};
+
+use crate::report::counted;
+use crate::session::Session;
+
+/// What kubectl would change.
+#[derive(Default)]
+pub(crate) struct KubernetesChanges {
+    /// What becomes of keys of the store; none where the object is deleted.
+    changes: BTreeMap<Key, Option<Stored>>,
+    /// The names under which people know the objects of these keys.
+    names: BTreeMap<Key, String>,
+}
+
+impl KubernetesChanges {
+    /// The names of the objects, by their keys in the store.
+    pub(crate) fn names(&self) -> &BTreeMap<Key, String> {
+        &self.names
+    }
+
+    /// Makes these changes in what a store holds.
+    pub(crate) fn make(&self, listing: &mut Listing) {
+        if self.changes.is_empty() {
+            return;
+        }
+        listing.items.retain(|it| !self.changes.contains_key(&it.key));
+        listing.items.extend(self.changes.values().flatten().cloned());
+        listing.items.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    }
+
+    /// Applies manifests to what a store holds. False when one cannot be applied; the reason was printed.
+    pub(super) fn apply(
+        &mut self,
+        manifests: &[Value],
+        namespace: &str,
+        listing: &Listing,
+        session: &mut Session,
+    ) -> bool {
+        let prefix = std::env::var("FELIX_INTERFACEPREFIX").ok().filter(|prefixes| !prefixes.is_empty());
+        let prefix = prefix.as_deref().and_then(|prefixes| prefixes.split(',').next());
+        let prefix = prefix.unwrap_or(pod::DEFAULT_INTERFACE_PREFIX);
+        let mut is_whole = true;
+        for one in manifests {
+            let Some(name) = manifest::reference(one, namespace).filter(|one| one.kind != KubernetesKind::Service)
+            else {
+                continue;
+            };
+            match manifest::convert(one, namespace, prefix, |namespace, pod| endpoint(listing, namespace, pod)) {
+                Ok(converted) => {
+                    for warning in converted.warnings {
+                        session.terminal.note(format_args!("warning[left-out]: {name}: {warning}"));
+                    }
+                    self.put(&converted.object, name.to_string());
+                    if name.kind == KubernetesKind::Pod {
+                        self.add_default_account(&name.namespace, &converted.object, listing);
+                    }
+                }
+                Err(error) => {
+                    session.terminal.error(format_args!("{name} cannot be previewed: {error}"));
+                    is_whole = false;
+                }
+            }
+        }
+        let references = manifests.iter().filter_map(|one| manifest::reference(one, namespace));
+        for service in references.filter(|one| one.kind == KubernetesKind::Service) {
+            self.note_endpoints(&service, listing, session);
+        }
+        is_whole
+    }
+
+    /// Deletes objects. False when one does not exist; that was printed.
+    pub(super) fn delete(&mut self, references: &[Reference], listing: &Listing, session: &mut Session) -> bool {
+        let mut is_whole = true;
+        for reference in references {
+            let found: Vec<&Stored> = listing.items.iter().filter(|it| is_of(reference, it)).collect();
+            if found.is_empty() && reference.kind != KubernetesKind::Service {
+                session.terminal.error(format_args!("{reference} does not exist"));
+                is_whole = false;
+            }
+            for Stored { key, .. } in found {
+                self.names.insert(
+                    key.clone(),
+                    Reference::of_key(key).map_or_else(
+                        || {
+                            if reference.key().as_ref().is_none_or(|own| own == key) {
+                                reference.to_string()
+                            } else {
+                                key.as_argument()
+                            }
+                        },
+                        |own| own.to_string(),
+                    ),
+                );
+                self.changes.insert(key.clone(), None);
+            }
+        }
+        is_whole
+    }
+
+    fn put(&mut self, object: &Object, name: String) {
+        let key = object.key();
+        let stored = Stored { key: key.clone(), revision: Revision::default(), value: encode::stored(object).into() };
+        self.names.insert(key.clone(), name);
+        self.changes.insert(key, Some(stored));
+    }
+
+    /// The service account `default`, which every namespace has, where a pod uses it and nothing tells of it.
+    fn add_default_account(&mut self, namespace: &str, pod: &Object, listing: &Listing) {
+        let account = Reference::new(KubernetesKind::ServiceAccount, namespace, "default");
+        let Some(key) = account.key() else { return };
+        let is_used = pod.body["spec"]["profiles"].as_array().is_some_and(|all| all.iter().any(|one| *one == key.name));
+        if !is_used || self.changes.contains_key(&key) || listing.items.iter().any(|it| it.key == key) {
+            return;
+        }
+        let written = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": account.name } });
+        if let Ok(converted) = manifest::convert(&written, namespace, "", |_, _| None) {
+            self.put(&converted.object, account.to_string());
+        }
+    }
+
+    /// Says which endpoints a service is taken to have. Its EndpointSlices are written by a controller of Kubernetes.
+    fn note_endpoints(&self, reference: &Reference, listing: &Listing, session: &mut Session) {
+        let is_its = |stored: &&Stored| is_of(reference, stored);
+        if self.changes.values().flatten().any(|stored| is_its(&stored)) {
+            return;
+        }
+        let is_left = |stored: &&Stored| !self.changes.contains_key(&stored.key);
+        match listing.items.iter().filter(is_left).filter(is_its).count() {
+            0 => session.terminal.note(format_args!(
+                "{reference} has no EndpointSlice in the files or the store, so it is taken to have no endpoints; give the EndpointSlices that it will have too"
+            )),
+            count => session.terminal.note(format_args!(
+                "{reference} is taken to have the endpoints that its {} in the store says now",
+                counted(count, "EndpointSlice")
+            )),
+        }
+    }
+}
+
+/// The service of an EndpointSlice.
+fn service(stored: &Stored) -> Option<String> {
+    let object = (stored.key.kind == Kind::KubernetesEndpointSlice).then(|| decode::stored(&stored.key, &stored.value));
+    Some(object?.ok()?.body.get("spec")?["service"].as_str()?.to_owned())
+}
+
+/// The pod of a workload endpoint.
+fn pod_of(stored: &Stored) -> Option<String> {
+    let object = (stored.key.kind == Kind::WorkloadEndpoint).then(|| decode::stored(&stored.key, &stored.value));
+    Some(object?.ok()?.body.get("spec")?["pod"].as_str()?.to_owned())
+}
+
+/// Whether an object of the store exists because of one of Kubernetes', and is deleted with it.
+fn is_of(reference: &Reference, stored: &Stored) -> bool {
+    let Key { kind, namespace, name } = &stored.key;
+    let is_in = *namespace == reference.namespace;
+    match reference.kind {
+        KubernetesKind::Pod => is_in && pod_of(stored).is_some_and(|pod| pod == reference.name),
+        KubernetesKind::Service => is_in && service(stored).is_some_and(|service| service == reference.name),
+        KubernetesKind::Namespace => {
+            let accounts = profile::account_name(&reference.name, "");
+            let is_profile = reference.key().is_some_and(|key| key == stored.key) || name.starts_with(&accounts);
+            *namespace == reference.name || *kind == Kind::Profile && is_profile
+        }
+        _ => reference.key().is_some_and(|key| key == stored.key),
+    }
+}
+
+/// The workload endpoint that exists for a pod.
+fn endpoint(listing: &Listing, namespace: &str, pod: &str) -> Option<Object> {
+    let of_namespace = listing.items.iter().filter(|it| {
+        it.key.kind == Kind::WorkloadEndpoint && it.key.namespace == namespace && it.value.unreadable().is_none()
+    });
+    let mut objects = of_namespace.filter_map(|it| decode::stored(&it.key, &it.value).ok());
+    objects.find(|object| object.body.get("spec").is_some_and(|spec| spec["pod"] == pod))
+}
