@@ -125,7 +125,7 @@ impl From<CommitError> for ApplyError {
     fn from(error: CommitError) -> Self {
         match error.cause() {
             Some(cause) if cause.errno == libc::EPERM => match &cause.object {
-                ObjectRef::Table(table) => Self::Held(table.clone()),
+                ObjectRef::Table(table) | ObjectRef::Chain { table, .. } => Self::Held(table.clone()),
                 _ => Self::Commit(error),
             },
             _ => Self::Commit(error),

@@ -21,7 +21,7 @@ use serde_json::json;
 use tortie_dataplane::Dataplane;
 use tortie_dataplane_nft::{Kernel, Options};
 use tortie_testkit::limit::limit;
-use tortie_testkit::namespace::{in_namespace, run};
+use tortie_testkit::namespace::{in_namespace, run, run_with_input};
 use tortie_testkit::worlds::Step;
 
 /// Keeps the calling thread on one processor, if there are several.
@@ -160,6 +160,57 @@ fn no_denied_packet_in_flight_arrives_while_workloads_are_repointed_removed_and_
             let (sent, count) = (stream.sent.load(Ordering::Relaxed), got_through.len());
             assert!(got_through.is_empty(), "{count} of {sent} denied packets, at the changes {got_through:?}");
             drop(stream);
+            kernel.remove().unwrap();
+        }
+    });
+}
+
+#[test]
+fn no_allowed_packet_in_flight_is_lost_while_everything_is_replaced() {
+    in_namespace(|| {
+        stay_on(0);
+        let a = Peer::new("eth0", &["192.0.2.11/24"], &["192.0.2.9/24"]);
+        let _workload = Peer::new("cali1", &["169.254.1.1/32"], &["10.0.0.1/32"]);
+        run("ip", &["route", "add", "10.0.0.1/32", "dev", "cali1"]);
+        std::fs::write("/proc/sys/net/ipv4/conf/all/forwarding", "1").unwrap();
+        run_with_input(
+            "nft",
+            &["-f", "-"],
+            "table inet look {
+                counter came { }
+                counter went { }
+                chain first { type filter hook forward priority -500; udp dport 9 counter name came; }
+                chain last { type filter hook forward priority 500; udp dport 9 counter name went; }
+            }",
+        );
+        let count = |name: &str| -> u64 {
+            let text = run("nft", &["list", "counter", "inet", "look", name]);
+            let words: Vec<&str> = text.split_whitespace().collect();
+            words[words.iter().position(|word| *word == "packets").unwrap() + 1].parse().unwrap()
+        };
+        for open in [Kernel::open, Kernel::open_unowned] {
+            let (mut kernel, mut followed) = (open(Options::default()).unwrap(), Followed::new());
+            for line in [
+                "GlobalNetworkPolicy one {selector: role == 'one', types: [Ingress], ingress: [{action: Allow}]}",
+                &workload(1, "one"),
+            ] {
+                followed.step(&Step::Put(resource(line)));
+            }
+            let delta = followed.step(&Step::Flush).unwrap();
+            followed.state.apply(&delta).unwrap();
+            kernel.replace(followed.state.clone()).unwrap();
+            let stream = Stream::new(&a, &["10.0.0.1:9"]);
+            for _ in 0..rounds(100) {
+                stream.goes_on();
+                kernel.replace(followed.state.clone()).unwrap();
+            }
+            stream.goes_on();
+            drop(stream);
+            let deadline = Instant::now() + limit(Duration::from_secs(10));
+            while count("came") != count("went") {
+                assert!(Instant::now() < deadline, "{} came, {} went on", count("came"), count("went"));
+            }
+            assert!(count("came") > 0);
             kernel.remove().unwrap();
         }
     });

@@ -502,7 +502,6 @@ fn no_denied_packet_passes_while_everything_is_replaced() {
             let state = node.kernel.state().clone();
             let inbox = UdpSocket::bind("127.0.0.1:7001").unwrap();
             inbox.set_nonblocking(true).unwrap();
-            let (kept, replaced) = (chains(true), chains(false));
             let end = AtomicBool::new(false);
             std::thread::scope(|scope| {
                 scope.spawn(|| {
@@ -518,14 +517,11 @@ fn no_denied_packet_passes_while_everything_is_replaced() {
                 end.store(true, Ordering::Relaxed);
             });
             assert!(inbox.recv(&mut [0; 8]).is_err(), "a denied packet got through");
-            assert_eq!(chains(true), kept, "base chains are kept");
-            assert_ne!(chains(false), replaced, "the others are made anew in the same table");
             // So does the next agent.
             drop(node);
             let mut next = open(Options::default()).unwrap();
             next.adopt().unwrap();
             next.replace(state).unwrap();
-            assert_eq!(chains(true), kept, "base chains are kept by the next agent");
             assert_eq!(next.differences(3).unwrap(), [] as [String; 0]);
             next.remove().unwrap();
         }
@@ -539,17 +535,6 @@ fn has_owned_tables() -> bool {
 
 fn few_ports(n: usize) -> String {
     format!("protocol: TCP, destination: {{ports: [{}, {}]}}", 100 + n, 300 + n)
-}
-
-/// The base chains, or the others, with the handles that the kernel gave them when they were made. A new table counts anew.
-fn chains(base: bool) -> Vec<String> {
-    let mut socket = Socket::open().unwrap();
-    let chains = tortie_nft::dump::chains(&mut socket, &TableId::inet("tortie")).unwrap();
-    let some = chains.into_iter().filter(|chain| chain.base.is_some() == base);
-    let mut all: Vec<_> = some.map(|chain| format!("{} {}", chain.name, chain.handle.unwrap())).collect();
-    assert!(!all.is_empty());
-    all.sort();
-    all
 }
 
 #[test]

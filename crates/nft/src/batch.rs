@@ -88,11 +88,6 @@ impl Batch {
         self.push(DEL_RULE, 0, table, |writer| Rule::encode_place(table, chain, None, writer))
     }
 
-    /// Deletes the rules of all chains of a table.
-    pub fn flush_rules(&mut self, table: &TableId) -> usize {
-        self.push(DEL_RULE, 0, table, |writer| writer.text(1, &table.name))
-    }
-
     /// Appends a rule to its chain.
     pub fn append_rule(&mut self, table: &TableId, rule: &Rule) -> usize {
         self.rule(CREATE | APPEND, table, rule, Place::End)

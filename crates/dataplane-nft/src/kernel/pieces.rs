@@ -57,6 +57,6 @@ impl Kernel {
         let mut script = Script::new(on);
         script.hook(ruleset);
         self.commit(&script)?;
-        gone.map_or(Ok(()), |gone| self.delete_table(gone))
+        gone.map_or(Ok(()), |gone| self.retire_table(gone))
     }
 }

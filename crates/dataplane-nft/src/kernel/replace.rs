@@ -2,14 +2,15 @@
 //!
 //! Where a table exists, one with the same content is in force beside it meanwhile, under the second name. A packet on another
 //! processor looks in maps by the content of that moment while it follows the rules of the moment before: during the change it
-//! may find neither the old elements nor the new rules. In the table beside nothing changes then. What is interrupted is taken
-//! up by the next try. A table that is longer than one send may be is built in [`pieces`](super::pieces).
+//! may find neither the old elements nor the new rules, or be taken for one of an unknown interface. So the table's base chains go
+//! first, in a transaction that leaves its maps as they are, and so do those of the one beside it afterwards. What is
+//! interrupted is taken up by the next try. A table that is longer than one send may be is built in [`pieces`](super::pieces).
 
-use tortie_nft::{BaseChain, Chain, CommitError, MapData, Table, TableId, kept_comment, piecewise};
+use tortie_nft::{CommitError, Table, TableId, dump};
 
 use super::Kernel;
 use crate::batch::Script;
-use crate::form::{ChainForm, Ruleset};
+use crate::form::Ruleset;
 
 /// Our tables that exist.
 #[derive(Clone, Copy, Debug)]
@@ -30,21 +31,19 @@ pub(super) fn second(id: &TableId) -> TableId {
 impl Kernel {
     /// Puts a whole table in place of what exists.
     pub(super) fn replace_table(&mut self, ruleset: &Ruleset, there: OurTables) -> Result<(), CommitError> {
-        let is_covered = there.second_in_force || there.own && self.cover(ruleset, there.second)?;
-        let beside = second(&self.table.id);
-        let result = match self.replace_own(ruleset, OurTables { second: there.second && !is_covered, ..there }) {
-            Err(CommitError::TooLong { .. }) => {
-                let there = OurTables { second: there.second || is_covered, second_in_force: is_covered, ..there };
-                return self.replace_in_pieces(ruleset, there);
-            }
-            other => other,
-        };
-        // What was in force before stays so where nothing has taken its place.
-        if !is_covered || result.is_err() && there.second_in_force {
-            return result;
+        let own = self.table.id.clone();
+        if there.second_in_force || there.own && self.cover(ruleset, there.second)? {
+            return self.replace_covered(ruleset, there);
         }
-        let removed = self.delete_table(&beside);
-        result.and(removed)
+        let mut script = Script::new(&own);
+        if there.second {
+            script.batch.delete_table(&second(&own));
+        }
+        script.replace(&self.table, there.own, ruleset);
+        match self.commit(&script) {
+            Err(CommitError::TooLong { .. }) => self.replace_in_pieces(ruleset, there),
+            other => other,
+        }
     }
 
     /// Puts a table with this content beside the one in force. False if it is too long for one send.
@@ -58,67 +57,44 @@ impl Kernel {
         }
     }
 
-    /// Gives the table its content in one transaction.
-    fn replace_own(&mut self, ruleset: &Ruleset, there: OurTables) -> Result<(), CommitError> {
-        if there.own
-            && let Some(script) = self.replacement_in_place(ruleset, there)
-        {
-            match self.commit(&script) {
-                // Others may have changed it meanwhile.
-                Err(CommitError::Refused(_) | CommitError::TooLong { .. }) => {}
-                other => return other,
+    /// Puts a whole table in place of what exists while the one under the second name is in force.
+    fn replace_covered(&mut self, ruleset: &Ruleset, there: OurTables) -> Result<(), CommitError> {
+        let own = self.table.id.clone();
+        let beside = second(&own);
+        if let Err(error) = self.unhook(&own, there.own) {
+            // Nothing has happened. What was in force alone stays so.
+            if !there.second_in_force {
+                self.retire_table(&beside)?;
+            }
+            return Err(error);
+        }
+        let mut script = Script::new(&own);
+        script.replace(&self.table, there.own, ruleset);
+        match self.commit(&script) {
+            Ok(()) => self.retire_table(&beside),
+            Err(CommitError::TooLong { .. }) => {
+                self.replace_in_pieces(ruleset, OurTables { second: true, second_in_force: true, ..there })
+            }
+            // The one beside it stays in force alone.
+            Err(error) => {
+                self.partly = true;
+                Err(error)
             }
         }
-        let mut script = Script::new(&self.table.id);
-        if there.second {
-            script.batch.delete_table(&second(&self.table.id));
-        }
-        script.replace(&self.table, there.own, ruleset);
+    }
+
+    /// Deletes the base chains of a table of ours, so that no packet asks it any more. Nothing, if there is no such table.
+    fn unhook(&mut self, id: &TableId, is_there: bool) -> Result<(), CommitError> {
+        // Where the chains cannot be listed, they go with the table.
+        let chains = if is_there { dump::chains(&mut self.socket, id).unwrap_or_default() } else { Vec::new() };
+        let mut script = Script::new(id);
+        chains.iter().filter(|chain| chain.base.is_some()).for_each(|chain| script.delete_chain(&chain.name));
         self.commit(&script)
     }
 
-    /// Replaces the content of the table and keeps its base chains. None if that cannot be done.
-    ///
-    /// A packet on another processor is asked by a base chain that comes at the moment of the change before by the one that goes, and
-    /// each looks by itself which content is in force. Between the two it could find neither: the first without its rules still,
-    /// the other without them already. One chain whose rules change has either the ones or the others.
-    fn replacement_in_place(&mut self, ruleset: &Ruleset, there: OurTables) -> Option<Script> {
-        let id = self.table.id.clone();
-        let table = piecewise::table_of(&mut self.socket, &id).ok()???;
-        let is_alike = (table.owner, table.persist, table.dormant) == (self.table.owner, self.table.persist, false);
-        if !is_alike || piecewise::has_other_kinds(&mut self.socket, &id).ok()? {
-            return None;
-        }
-        let mut script = Script::new(&id);
-        if there.second {
-            script.batch.delete_table(&second(&id));
-        }
-        // Who may not change the table is told so of the table.
-        script.batch.add_table(&self.table);
-        script.batch.flush_rules(&id);
-        for (name, set) in piecewise::sets(&mut self.socket, &id).ok()? {
-            let set = set?;
-            if set.anonymous {
-                continue;
-            }
-            // What they lead to cannot be deleted before.
-            if set.data == MapData::Verdict {
-                script.batch.flush_set(&id, &name);
-            }
-            script.delete_set(&name);
-        }
-        for (name, chain) in piecewise::chains(&mut self.socket, &id).ok()? {
-            let chain = chain?;
-            if !ruleset.chains.get(&name).is_some_and(|form| is_kept(&chain, form)) {
-                script.delete_chain(&name);
-            }
-        }
-        script.fill(ruleset);
-        Some(script)
-    }
-
-    /// Deletes a table of ours, which must exist.
-    pub(super) fn delete_table(&mut self, id: &TableId) -> Result<(), CommitError> {
+    /// Deletes a table of ours, which must exist, when no packet asks it any more.
+    pub(super) fn retire_table(&mut self, id: &TableId) -> Result<(), CommitError> {
+        self.unhook(id, true)?;
         let mut script = Script::new(id);
         script.batch.delete_table(id);
         self.commit(&script)
@@ -130,11 +106,4 @@ impl Kernel {
         script.batch.remove_table(id);
         self.commit(&script)
     }
-}
-
-/// Whether a base chain can become another while it exists: only its policy can change.
-fn is_kept(chain: &Chain, form: &ChainForm) -> bool {
-    let (Some(before), Some(after)) = (chain.base, form.base) else { return false };
-    let comment = form.comment.as_deref().map(kept_comment);
-    BaseChain { policy: after.policy, ..before } == after && chain.comment.as_deref() == comment
 }
