@@ -11,7 +11,7 @@ PREFIX ?= /usr/local
 STATIC := RUSTFLAGS="-C target-feature=+crt-static"
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help deps test check lint docs build bench demo mutants soak install package boot vm fuzz
+.PHONY: help deps test check lint docs build bench demo mutants soak install package image boot vm fuzz
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -62,6 +62,9 @@ install: ## install what `make build` made under $(PREFIX)/bin; it may be run as
 
 package: build ## a Debian package and a tarball of the release binary, with checksums, in dist/
 	@scripts/package $(RELEASE)/tortie
+
+image: build ## the container image of packaging/kubernetes/Containerfile as an OCI archive in dist/, its content tested by unpacking
+	@scripts/image $(RELEASE)/tortie
 
 boot: package ## boot a Debian container with the package: policy must be in the kernel before the network (root, debootstrap, systemd-container)
 	@scripts/boot dist/tortie_*.deb
