@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use tortie_classes::{AddressSet, Classes, Conditions, Domain};
-use tortie_eval::{DecidedBy, Outcome, Verdict, decide, judge};
+use tortie_eval::{DecidedBy, Judge, Outcome, Verdict, decide, judge};
 use tortie_policy::Family;
 use tortie_policy::packet::{Conntrack, Packet, PacketPath, Transport};
 use tortie_random::Random;
@@ -114,6 +114,20 @@ fn assert_alike(seed: u64, world: &World, one: &Packet, other: &Packet) {
     }
     let judged = judged.map(|verdict| decisions(&verdict));
     assert_eq!(judged[0], judged[1], "seed {seed}: {one:?} and {other:?} are of one class");
+}
+
+#[test]
+fn packets_judged_among_many_get_the_verdict_that_each_gets_alone() {
+    each_state(100..160, |seed, world, packets| {
+        let many = Judge::new(&world.snapshot);
+        for packet in packets {
+            let alone = judge(&world.snapshot, &world.host, packet);
+            assert_eq!(many.judge(&world.host, packet), alone, "seed {seed}: {packet:?}");
+            let decided = many.decide(&world.host, packet);
+            assert_eq!(decisions(&decided), decisions(&alone), "seed {seed}: without reasons, {packet:?}");
+            assert_eq!((decided.allowed, decided.rejected), (alone.allowed, alone.rejected), "seed {seed}: {packet:?}");
+        }
+    });
 }
 
 #[test]

@@ -7,6 +7,7 @@ use tortie_policy::{
     UNREADABLE_LABELS, WorkloadEndpoint,
 };
 
+use crate::endpoints::Endpoints;
 use crate::members::effective_labels;
 use tortie_policy::packet::Host;
 
@@ -23,58 +24,75 @@ pub enum List {
     Forward,
 }
 
+impl<'a> Endpoints<'a> {
+    /// The host endpoint that names an interface or has its addresses: of several the one whose name sorts first.
+    pub(crate) fn specific_host_endpoint(&self, host: &Host, interface: &str) -> Option<&'a HostEndpoint> {
+        if !is_host_interface(self.snapshot, host, interface) {
+            return None;
+        }
+        let link = host.links.iter().find(|link| link.name == interface);
+        let here = |endpoint: &&HostEndpoint| match &endpoint.interface {
+            Interface::Named(name) => name == interface,
+            Interface::ByAddress => {
+                link.is_some_and(|link| endpoint.addresses.iter().any(|address| link.addresses.contains(address)))
+            }
+            Interface::All | Interface::Unknown => false,
+        };
+        let found = self.hosts_of(&host.node).find(here);
+        if found.is_some() || link.is_some() { self.without_readable_interface(host).or(found) } else { None }
+    }
+
+    /// The host endpoint with an unreadable interface: it comes before all others, on every interface.
+    fn without_readable_interface(&self, host: &Host) -> Option<&'a HostEndpoint> {
+        self.hosts_of(&host.node).find(|endpoint| endpoint.interface == Interface::Unknown)
+    }
+
+    /// The host endpoint for all interfaces of the node: of several the first by name.
+    pub(crate) fn wildcard_host_endpoint(&self, host: &Host) -> Option<&'a HostEndpoint> {
+        let for_all = || self.hosts_of(&host.node).find(|endpoint| endpoint.interface == Interface::All);
+        self.without_readable_interface(host).or_else(for_all)
+    }
+
+    /// The specific one, else the wildcard: nothing of the two is merged.
+    pub(crate) fn host_endpoint(&self, host: &Host, interface: &str) -> Option<&'a HostEndpoint> {
+        self.specific_host_endpoint(host, interface).or_else(|| self.wildcard_host_endpoint(host))
+    }
+
+    /// The workload endpoint of an interface: of several the lowest of orchestrator, workload and endpoint. One that asks
+    /// for spoofed prefixes while that is not allowed counts as absent.
+    pub(crate) fn workload_endpoint(&self, host: &Host, interface: &str) -> Option<&'a WorkloadEndpoint> {
+        let spoofing_allowed = self.snapshot.settings(&host.node).spoofing_allowed;
+        self.workloads_of(&host.node)
+            .filter(|endpoint| endpoint.interface == interface)
+            .filter(|endpoint| spoofing_allowed || endpoint.spoofing.is_empty())
+            .min_by(|a, b| a.precedence.cmp(&b.precedence))
+    }
+}
+
 /// The host endpoint that names an interface or has its addresses: of several the one whose name sorts first.
 pub fn specific_host_endpoint<'a>(snapshot: &'a Snapshot, host: &Host, interface: &str) -> Option<&'a HostEndpoint> {
-    if !is_host_interface(snapshot, host, interface) {
-        return None;
-    }
-    let link = host.links.iter().find(|link| link.name == interface);
-    let here = |endpoint: &&HostEndpoint| match &endpoint.interface {
-        Interface::Named(name) => name == interface,
-        Interface::ByAddress => {
-            link.is_some_and(|link| endpoint.addresses.iter().any(|address| link.addresses.contains(address)))
-        }
-        Interface::All | Interface::Unknown => false,
-    };
-    let found = on_node(snapshot, host).find(here);
-    if found.is_some() || link.is_some() { without_readable_interface(snapshot, host).or(found) } else { None }
-}
-
-fn on_node<'a>(snapshot: &'a Snapshot, host: &Host) -> impl Iterator<Item = &'a HostEndpoint> {
-    snapshot.host_endpoints.values().filter(|endpoint| endpoint.node == host.node)
-}
-
-/// The host endpoint with an unreadable interface: it comes before all others, on every interface.
-fn without_readable_interface<'a>(snapshot: &'a Snapshot, host: &Host) -> Option<&'a HostEndpoint> {
-    on_node(snapshot, host).find(|endpoint| endpoint.interface == Interface::Unknown)
+    Endpoints::unsorted(snapshot).specific_host_endpoint(host, interface)
 }
 
 /// The host endpoint for all interfaces of the node: of several the first by name.
 pub fn wildcard_host_endpoint<'a>(snapshot: &'a Snapshot, host: &Host) -> Option<&'a HostEndpoint> {
-    without_readable_interface(snapshot, host)
-        .or_else(|| on_node(snapshot, host).find(|endpoint| endpoint.interface == Interface::All))
+    Endpoints::unsorted(snapshot).wildcard_host_endpoint(host)
 }
 
 /// The specific one, else the wildcard: nothing of the two is merged.
 pub fn host_endpoint<'a>(snapshot: &'a Snapshot, host: &Host, interface: &str) -> Option<&'a HostEndpoint> {
-    specific_host_endpoint(snapshot, host, interface).or_else(|| wildcard_host_endpoint(snapshot, host))
-}
-
-fn is_host_interface(snapshot: &Snapshot, host: &Host, interface: &str) -> bool {
-    let settings = snapshot.settings(&host.node);
-    !settings.is_workload_interface(interface) && !settings.is_excluded_interface(interface)
+    Endpoints::unsorted(snapshot).host_endpoint(host, interface)
 }
 
 /// The workload endpoint of an interface: of several the lowest of orchestrator, workload and endpoint. One that asks
 /// for spoofed prefixes while that is not allowed counts as absent.
 pub fn workload_endpoint<'a>(snapshot: &'a Snapshot, host: &Host, interface: &str) -> Option<&'a WorkloadEndpoint> {
-    let spoofing_allowed = snapshot.settings(&host.node).spoofing_allowed;
-    snapshot
-        .workload_endpoints
-        .values()
-        .filter(|endpoint| endpoint.node == host.node && endpoint.interface == interface)
-        .filter(|endpoint| spoofing_allowed || endpoint.spoofing.is_empty())
-        .min_by(|a, b| a.precedence.cmp(&b.precedence))
+    Endpoints::unsorted(snapshot).workload_endpoint(host, interface)
+}
+
+fn is_host_interface(snapshot: &Snapshot, host: &Host, interface: &str) -> bool {
+    let settings = snapshot.settings(&host.node);
+    !settings.is_workload_interface(interface) && !settings.is_excluded_interface(interface)
 }
 
 /// One tier as it applies to an endpoint in one list and direction.
@@ -128,55 +146,59 @@ impl Subject {
 
     /// The tiers that apply to this endpoint in a list and direction, in order.
     pub fn tiers<'a>(&self, snapshot: &'a Snapshot, list: List, direction: Direction) -> Vec<TierView<'a>> {
-        if self.unreadable {
-            return vec![TierView {
-                name: Tier::UNREADABLE.to_owned(),
-                order: None,
-                policies: Vec::new(),
-                denies: true,
-                asked_first: true,
-                note: Some("the endpoint cannot be read"),
-            }];
-        }
-        let mut by_tier: BTreeMap<&str, Vec<&Policy>> = BTreeMap::new();
-        for policy in snapshot.policies.values() {
-            if in_list(policy, list) && policy.applies_to(direction) && policy.selector.matches(&self.labels) {
-                by_tier.entry(&policy.tier).or_default().push(policy);
-            }
-        }
-        let mut tiers: Vec<TierView<'a>> = by_tier
-            .into_iter()
-            .map(|(name, mut policies)| {
-                policies.sort_by(|a, b| a.order.cmp(&b.order).then_with(|| a.id.cmp(&b.id)));
-                let (denies, note) = end(snapshot, name, &policies, list);
-                let tier = snapshot.tiers.get(name);
-                let asked_first = name == Tier::UNREADABLE || tier.is_some_and(|tier| tier.asked_first);
-                TierView {
-                    name: name.to_owned(),
-                    order: tier.map(|tier| tier.order),
-                    policies,
-                    denies,
-                    asked_first,
-                    note,
-                }
-            })
-            .collect();
-        // A tier that does not exist comes after all that do; no order comes after every number.
-        tiers.sort_by(|a, b| {
-            let place = |tier: &TierView<'_>| (tier.name != Tier::UNREADABLE, tier.order.is_none(), tier.order);
-            place(a).cmp(&place(b)).then_with(|| a.name.cmp(&b.name))
-        });
-        tiers
+        let selecting = snapshot.policies.values().filter(|policy| policy.selector.matches(&self.labels));
+        tiers_of(snapshot, self, selecting, list, direction)
     }
 
     /// Whether any policy, staged ones not counted, is in a list, in whichever direction.
     pub fn has_policy(&self, snapshot: &Snapshot, list: List, direction: Direction) -> bool {
-        self.unreadable
-            || self
-                .tiers(snapshot, list, direction)
-                .iter()
-                .any(|tier| tier.policies.iter().any(|policy| !policy.staged))
+        self.has_policy_in(&self.tiers(snapshot, list, direction))
     }
+
+    /// The same of tiers that were found before.
+    pub(crate) fn has_policy_in(&self, tiers: &[TierView<'_>]) -> bool {
+        self.unreadable || tiers.iter().any(|tier| tier.policies.iter().any(|policy| !policy.staged))
+    }
+}
+
+/// The tiers of an endpoint in a list and direction, in order, of the policies that select it.
+pub(crate) fn tiers_of<'a>(
+    snapshot: &'a Snapshot,
+    subject: &Subject,
+    selecting: impl Iterator<Item = &'a Policy>,
+    list: List,
+    direction: Direction,
+) -> Vec<TierView<'a>> {
+    if subject.unreadable {
+        return vec![TierView {
+            name: Tier::UNREADABLE.to_owned(),
+            order: None,
+            policies: Vec::new(),
+            denies: true,
+            asked_first: true,
+            note: Some("the endpoint cannot be read"),
+        }];
+    }
+    let mut by_tier: BTreeMap<&str, Vec<&Policy>> = BTreeMap::new();
+    for policy in selecting.filter(|policy| in_list(policy, list) && policy.applies_to(direction)) {
+        by_tier.entry(&policy.tier).or_default().push(policy);
+    }
+    let mut tiers: Vec<TierView<'a>> = by_tier
+        .into_iter()
+        .map(|(name, mut policies)| {
+            policies.sort_by(|a, b| a.order.cmp(&b.order).then_with(|| a.id.cmp(&b.id)));
+            let (denies, note) = end(snapshot, name, &policies, list);
+            let tier = snapshot.tiers.get(name);
+            let asked_first = name == Tier::UNREADABLE || tier.is_some_and(|tier| tier.asked_first);
+            TierView { name: name.to_owned(), order: tier.map(|tier| tier.order), policies, denies, asked_first, note }
+        })
+        .collect();
+    // A tier that does not exist comes after all that do; no order comes after every number.
+    tiers.sort_by(|a, b| {
+        let place = |tier: &TierView<'_>| (tier.name != Tier::UNREADABLE, tier.order.is_none(), tier.order);
+        place(a).cmp(&place(b)).then_with(|| a.name.cmp(&b.name))
+    });
+    tiers
 }
 
 fn in_list(policy: &Policy, list: List) -> bool {

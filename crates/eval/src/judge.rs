@@ -11,12 +11,12 @@ use crate::builtin::{
     failsafe, is_forbidden_encapsulation, is_neighbour_discovery, is_openstack_service, is_workload_discovery,
     source_check, tunnel_in, tunnel_out,
 };
-use crate::governing::{
-    List, Subject, host_endpoint, specific_host_endpoint, wildcard_host_endpoint, workload_endpoint,
-};
+use crate::endpoints::Endpoints;
+use crate::governing::{List, Subject};
 use crate::matching::View;
+use crate::members::AddressOwners;
 use crate::path::{Builtin, DecidedBy, Decision, Entry, Hook, Outcome, Step, StepKind, Verdict};
-use crate::policies::ask;
+use crate::policies::{Asked, ask};
 use tortie_policy::packet::{Conntrack, Host, Packet, PacketPath, Transport};
 
 /// Judges a packet on one node, with the reasons.
@@ -32,6 +32,11 @@ pub fn decide(snapshot: &Snapshot, host: &Host, packet: &Packet) -> Verdict {
 
 /// What the policies and profiles of endpoints say, for [`judge_with`].
 pub trait Policies {
+    /// Whether the path has texts about what did not decide.
+    fn gives_reasons(&self) -> bool {
+        false
+    }
+
     /// Whether an endpoint has any enforced policy in a list and direction.
     fn has_policy(&mut self, subject: &Subject, list: List, direction: Direction) -> bool;
 
@@ -59,6 +64,10 @@ struct FromSnapshot<'a> {
 }
 
 impl Policies for FromSnapshot<'_> {
+    fn gives_reasons(&self) -> bool {
+        self.reasons
+    }
+
     fn has_policy(&mut self, subject: &Subject, list: List, direction: Direction) -> bool {
         subject.has_policy(self.snapshot, list, direction)
     }
@@ -75,14 +84,22 @@ impl Policies for FromSnapshot<'_> {
         view: &View,
         early: Option<Decision>,
     ) -> (Vec<Entry>, Decision) {
-        ask(self.snapshot, subject, list, direction, view, early, self.reasons)
+        let tiers = subject.tiers(self.snapshot, list, direction);
+        let ends = [view.source, view.destination].map(|address| AddressOwners::new(self.snapshot, address));
+        let (snapshot, ends) = (self.snapshot, ends.each_ref());
+        ask(&Asked { snapshot, subject, tiers: &tiers, list, direction, view, ends }, early, self.reasons)
     }
 }
 
 /// [`judge()`], where the policies and profiles of endpoints are asked elsewhere. The snapshot is asked for everything else:
 /// endpoints and their profiles' labels, settings and nodes.
 pub fn judge_with(snapshot: &Snapshot, host: &Host, packet: &Packet, policies: &mut dyn Policies) -> Verdict {
-    let mut way = Walk::new(snapshot, host, packet, policies);
+    walk(&Endpoints::unsorted(snapshot), host, packet, policies)
+}
+
+/// [`judge_with`], among these endpoints.
+pub(crate) fn walk(endpoints: &Endpoints<'_>, host: &Host, packet: &Packet, policies: &mut dyn Policies) -> Verdict {
+    let mut way = Walk::new(endpoints, host, packet, policies);
     // The first stage that denies ends the way.
     let _ = way.walk();
     let denied = way.path.last().is_some_and(|step| step.decision.outcome == Outcome::Deny);
@@ -95,6 +112,7 @@ struct Denied;
 
 struct Walk<'a> {
     snapshot: &'a Snapshot,
+    endpoints: &'a Endpoints<'a>,
     policies: &'a mut dyn Policies,
     host: &'a Host,
     settings: &'a Settings,
@@ -109,7 +127,8 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(snapshot: &'a Snapshot, host: &'a Host, packet: &'a Packet, policies: &'a mut dyn Policies) -> Self {
+    fn new(endpoints: &'a Endpoints<'a>, host: &'a Host, packet: &'a Packet, policies: &'a mut dyn Policies) -> Self {
+        let snapshot = endpoints.snapshot;
         let view = View {
             source: packet.source,
             destination: packet.destination,
@@ -118,6 +137,7 @@ impl<'a> Walk<'a> {
         };
         Self {
             snapshot,
+            endpoints,
             policies,
             host,
             settings: snapshot.settings(&host.node),
@@ -156,7 +176,7 @@ impl<'a> Walk<'a> {
     }
 
     fn source_check(&mut self, interface: &str) -> Result<(), Denied> {
-        let endpoint = workload_endpoint(self.snapshot, self.host, interface);
+        let endpoint = self.endpoints.workload_endpoint(self.host, interface);
         let answer = source_check(self.settings, self.host, endpoint, self.packet);
         let wrong = matches!(answer, Builtin::SourceWrong | Builtin::UnknownWorkload | Builtin::ToLoopback);
         let id = endpoint.map(|endpoint| EndpointId::Workload(endpoint.id.clone()));
@@ -165,7 +185,7 @@ impl<'a> Walk<'a> {
 
     /// Untracked policy, of the endpoint named for the interface only: `*` has none.
     fn untracked_stage(&mut self, hook: Hook, interface: &str, direction: Direction) -> Result<(), Denied> {
-        let Some(endpoint) = specific_host_endpoint(self.snapshot, self.host, interface) else { return Ok(()) };
+        let Some(endpoint) = self.endpoints.specific_host_endpoint(self.host, interface) else { return Ok(()) };
         let subject = Subject::host(self.snapshot, endpoint);
         if !self.policies.has_policy(&subject, List::Untracked, direction) {
             return Ok(());
@@ -189,8 +209,8 @@ impl<'a> Walk<'a> {
         let mut with_policy = |endpoint: &&HostEndpoint| {
             self.policies.has_policy(&Subject::host(snapshot, endpoint), List::PreDnat, Direction::Ingress)
         };
-        let specific = specific_host_endpoint(snapshot, self.host, interface).filter(&mut with_policy);
-        let endpoint = specific.or_else(|| wildcard_host_endpoint(snapshot, self.host).filter(with_policy));
+        let specific = self.endpoints.specific_host_endpoint(self.host, interface).filter(&mut with_policy);
+        let endpoint = specific.or_else(|| self.endpoints.wildcard_host_endpoint(self.host).filter(with_policy));
         let Some(endpoint) = endpoint else { return Ok(()) };
         let subject = Subject::host(self.snapshot, endpoint);
         let early =
@@ -207,10 +227,9 @@ impl<'a> Walk<'a> {
             return false;
         }
         let floating = || {
-            self.snapshot
-                .workload_endpoints
-                .values()
-                .filter(|endpoint| self.settings.floating_ips && endpoint.node == self.host.node)
+            self.endpoints
+                .workloads_of(&self.host.node)
+                .filter(|_| self.settings.floating_ips)
                 .flat_map(|endpoint| &endpoint.nats)
                 .filter(|nat| nat.external == self.view.destination)
                 .map(|nat| nat.internal)
@@ -238,7 +257,7 @@ impl<'a> Walk<'a> {
             let denied = answer == Builtin::TunnelDenied;
             return self.builtin(Hook::HostIn, interface, None, Direction::Ingress, answer, denied);
         }
-        let Some(endpoint) = host_endpoint(self.snapshot, self.host, interface) else {
+        let Some(endpoint) = self.endpoints.host_endpoint(self.host, interface) else {
             return self.nothing(Hook::HostIn, interface, Direction::Ingress);
         };
         if self.accepted {
@@ -250,7 +269,7 @@ impl<'a> Walk<'a> {
 
     fn workload_to_host(&mut self, interface: &str) -> Result<(), Denied> {
         let hook = Hook::WorkloadToHost;
-        let Some(endpoint) = workload_endpoint(self.snapshot, self.host, interface) else {
+        let Some(endpoint) = self.endpoints.workload_endpoint(self.host, interface) else {
             return self.builtin(hook, interface, None, Direction::Egress, Builtin::UnknownWorkload, true);
         };
         let subject = Subject::workload(self.snapshot, endpoint);
@@ -274,7 +293,7 @@ impl<'a> Walk<'a> {
     fn forward(&mut self, from: &str, to: &str) -> Result<(), Denied> {
         if !self.accepted {
             self.forward_stage(Hook::ForwardIn, from, Direction::Ingress)?;
-        } else if let Some(endpoint) = host_endpoint(self.snapshot, self.host, from) {
+        } else if let Some(endpoint) = self.endpoints.host_endpoint(self.host, from) {
             let id = Some(EndpointId::Host(endpoint.name.clone()));
             self.builtin(Hook::ForwardIn, from, id, Direction::Ingress, Builtin::AcceptedBefore, false)?;
         }
@@ -289,14 +308,14 @@ impl<'a> Walk<'a> {
 
     /// Whoever governs the interface; without forward policy in this direction only INVALID is denied.
     fn forward_stage(&mut self, hook: Hook, interface: &str, direction: Direction) -> Result<(), Denied> {
-        let Some(endpoint) = host_endpoint(self.snapshot, self.host, interface) else { return Ok(()) };
+        let Some(endpoint) = self.endpoints.host_endpoint(self.host, interface) else { return Ok(()) };
         let subject = Subject::host(self.snapshot, endpoint);
         let early = self.connection_state();
         self.stage(hook, interface, &subject, List::Forward, direction, early).map(drop)
     }
 
     fn workload_stage(&mut self, hook: Hook, interface: &str, direction: Direction) -> Result<(), Denied> {
-        let Some(endpoint) = workload_endpoint(self.snapshot, self.host, interface) else {
+        let Some(endpoint) = self.endpoints.workload_endpoint(self.host, interface) else {
             return self.builtin(hook, interface, None, direction, Builtin::UnknownWorkload, true);
         };
         let subject = Subject::workload(self.snapshot, endpoint);
@@ -326,7 +345,7 @@ impl<'a> Walk<'a> {
         if self.settings.is_workload_interface(interface) {
             return self.builtin(hook, interface, None, Direction::Egress, Builtin::HostToWorkload, false);
         }
-        let Some(endpoint) = host_endpoint(self.snapshot, self.host, interface) else {
+        let Some(endpoint) = self.endpoints.host_endpoint(self.host, interface) else {
             return self.nothing(hook, interface, Direction::Egress);
         };
         self.host_stage(hook, interface, endpoint, Direction::Egress)
@@ -413,7 +432,7 @@ impl<'a> Walk<'a> {
                 | DecidedBy::BeginsNothing
                 | DecidedBy::Builtin(_)
         );
-        if !asked {
+        if !asked || !self.policies.gives_reasons() {
             return entries;
         }
         let text = crate::explain::failsafes_text(self.settings, direction, &self.view);

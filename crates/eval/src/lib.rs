@@ -3,15 +3,18 @@
 //! [`judge()`] takes everything in the store, one node's interfaces and one packet, and gives the [`Verdict`] with its
 //! path: every stage that the packet passes on that node, in order, and in each what was evaluated and what decided.
 //! It is slow, obvious and complete: no index, no cache, no cleverness. Its functions follow the
-//! order of the kernel's hooks.
+//! order of the kernel's hooks. [`Judge`] gives the same verdicts on many packets: it finds endpoints, their policies and the owners of
+//! addresses once, and asks the same functions.
 //! `calc` and the dataplane answer the same questions by other means and are held against it.
 
 mod builtin;
 mod default_decision;
+mod endpoints;
 mod explain;
 mod governing;
 mod judge;
 mod list;
+mod many;
 mod matching;
 mod members;
 mod path;
@@ -19,15 +22,15 @@ mod policies;
 
 pub use builtin::{needs_hop_limit_255, usual_hop_limit};
 pub use default_decision::DefaultDecision;
+pub use endpoints::Endpoints;
 pub use explain::failsafe_list;
 pub use governing::{
     List, Subject, TierView, host_endpoint, specific_host_endpoint, wildcard_host_endpoint, workload_endpoint,
 };
 pub use judge::{Policies, decide, judge, judge_with};
 pub use list::{End, rule_action};
+pub use many::Judge;
 pub use matching::{View, protocol_name};
-pub use members::{
-    Endpoints, effective_labels, has_members, has_too_many_ports, is_member, names_at, selects, unknown_member,
-};
+pub use members::{effective_labels, has_members, has_too_many_ports, is_member, names_at, selects, unknown_member};
 pub use path::{Builtin, DecidedBy, Decision, Entry, Hook, Mismatch, Outcome, RuleStep, Step, StepKind, Verdict};
 pub use tortie_policy::packet::{Conntrack, Host, Link, Packet, PacketPath, Transport};

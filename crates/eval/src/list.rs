@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use tortie_policy::packet::Transport;
 use tortie_policy::{Action, Rule, Snapshot};
 
+use crate::endpoints::Endpoints;
 use crate::matching::{View, matching};
-use crate::members::{AddressOwners, Endpoints};
+use crate::members::AddressOwners;
 
 /// One end of packets, with the endpoints and sets that have its address: found once for all packets from it or to it.
 pub struct End<'a>(AddressOwners<'a>);

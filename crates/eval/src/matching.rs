@@ -202,8 +202,8 @@ fn side(
             _ => miss(fields.services, &|| format!("{address} does not serve {}/{}", id.namespace, id.name)),
         }
     }
-    let named_of = side.peers.as_deref().and_then(Peers::positive).cloned().unwrap_or_else(Selector::all);
-    let too_many = |name: &str| has_too_many_ports(snapshot, &named_of, name);
+    let named_of = || side.peers.as_deref().and_then(Peers::positive).cloned().unwrap_or_else(Selector::all);
+    let too_many = |name: &str| has_too_many_ports(snapshot, &named_of(), name);
     let on = |entry: &PortMatch| {
         port.is_some_and(|port| match entry {
             PortMatch::Range(range) => has_ports(view.protocol) && range.contains(port),
@@ -216,7 +216,7 @@ fn side(
             PortMatch::Named(name) => Some(name),
             PortMatch::Range(_) => None,
         });
-        names.clone().next().is_some() && at.unknown_member(snapshot, &named_of, true).is_some()
+        names.clone().next().is_some() && at.unknown_member(snapshot, &named_of(), true).is_some()
             || names.any(|name| too_many(name))
     };
     let (unknown, unknown_not) = (unknown_ports(&side.ports), unknown_ports(&side.not_ports));

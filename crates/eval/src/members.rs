@@ -1,6 +1,5 @@
 //! The endpoints and sets that have an address, with their labels, and what rules match by them.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
 use tortie_net::Protocol;
@@ -40,49 +39,8 @@ pub(crate) struct AddressOwners<'a> {
     is_anything_missing: bool,
 }
 
-/// The endpoints of a snapshot by address, for questions about very many addresses.
-pub struct Endpoints<'a> {
-    snapshot: &'a Snapshot,
-    workloads: HashMap<IpAddr, Vec<&'a WorkloadEndpoint>>,
-    hosts: HashMap<IpAddr, Vec<&'a HostEndpoint>>,
-    is_anything_missing: bool,
-}
-
-impl<'a> Endpoints<'a> {
-    /// All endpoints of a snapshot.
-    pub fn new(snapshot: &'a Snapshot) -> Self {
-        let workloads = by_address(snapshot.workload_endpoints.values(), |endpoint| &endpoint.addresses);
-        let hosts = by_address(snapshot.host_endpoints.values(), |endpoint| &endpoint.addresses);
-        Self { snapshot, workloads, hosts, is_anything_missing: is_anything_missing(snapshot) }
-    }
-
-    pub(crate) fn owners_of(&self, address: IpAddr) -> AddressOwners<'a> {
-        let workloads = self.workloads.get(&address).into_iter().flatten().copied();
-        let hosts = self.hosts.get(&address).into_iter().flatten().copied();
-        AddressOwners::among(self.snapshot, address, workloads, hosts, self.is_anything_missing)
-    }
-}
-
-/// Endpoints by each of their addresses.
-fn by_address<'a, T>(
-    endpoints: impl Iterator<Item = &'a T>,
-    addresses: impl Fn(&T) -> &[IpAddr],
-) -> HashMap<IpAddr, Vec<&'a T>> {
-    let mut by_address: HashMap<IpAddr, Vec<&T>> = HashMap::new();
-    for endpoint in endpoints {
-        for address in addresses(endpoint) {
-            let at = by_address.entry(*address).or_default();
-            // An endpoint may name an address twice.
-            if at.last().is_none_or(|last| !std::ptr::eq(*last, endpoint)) {
-                at.push(endpoint);
-            }
-        }
-    }
-    by_address
-}
-
 /// Whether there is anything of which not all addresses or named ports are known.
-fn is_anything_missing(snapshot: &Snapshot) -> bool {
+pub(crate) fn is_anything_missing(snapshot: &Snapshot) -> bool {
     let lacks = |missing: &Missing| missing.addresses || missing.ports;
     snapshot.network_sets.values().any(|set| set.incomplete)
         || snapshot.host_endpoints.values().any(|one| lacks(&one.missing))
@@ -105,7 +63,7 @@ impl<'a> AddressOwners<'a> {
     }
 
     /// Of these endpoints, which have the address, and of all sets.
-    fn among(
+    pub(crate) fn among(
         snapshot: &'a Snapshot,
         address: IpAddr,
         workloads: impl Iterator<Item = &'a WorkloadEndpoint>,

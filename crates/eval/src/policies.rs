@@ -3,7 +3,7 @@
 
 use tortie_policy::{Action, Direction, Policy, Rule, Snapshot};
 
-use crate::governing::{List, Subject};
+use crate::governing::{List, Subject, TierView};
 use crate::matching::{Match, View, matching};
 use crate::members::AddressOwners;
 use crate::path::{DecidedBy, Decision, Entry, Outcome, RuleStep, StepKind};
@@ -15,27 +15,32 @@ struct Walk<'a> {
     /// Whether the path has the reasons why rules do not match, and the rules after the decision.
     reasons: bool,
     /// The endpoints and sets at the packet's source and destination.
-    ends: [AddressOwners<'a>; 2],
+    ends: [&'a AddressOwners<'a>; 2],
     entries: Vec<Entry>,
     decision: Option<Decision>,
 }
 
+/// What is asked.
+pub(crate) struct Asked<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) subject: &'a Subject,
+    /// The subject's tiers in this list and direction.
+    pub(crate) tiers: &'a [TierView<'a>],
+    pub(crate) list: List,
+    pub(crate) direction: Direction,
+    pub(crate) view: &'a View,
+    /// The endpoints and sets at the packet's source and destination.
+    pub(crate) ends: [&'a AddressOwners<'a>; 2],
+}
+
 /// Everything asked, in order, and the decision. With `decided` an earlier check has settled the packet already, and
 /// all is told as not reached. Without `reasons` only what is reached is looked at.
-pub(crate) fn ask(
-    snapshot: &Snapshot,
-    subject: &Subject,
-    list: List,
-    direction: Direction,
-    view: &View,
-    decided: Option<Decision>,
-    reasons: bool,
-) -> (Vec<Entry>, Decision) {
-    let ends = [view.source, view.destination].map(|address| AddressOwners::new(snapshot, address));
+pub(crate) fn ask(asked: &Asked<'_>, decided: Option<Decision>, reasons: bool) -> (Vec<Entry>, Decision) {
+    let &Asked { snapshot, subject, tiers, list, direction, view, ends } = asked;
     let mut walk = Walk { snapshot, view, reasons, ends, entries: Vec::new(), decision: decided };
     // An allow before connection tracking or before DNAT also answers for the endpoint's later ingress stages.
     let allowed = if matches!(list, List::Untracked | List::PreDnat) { Outcome::Accept } else { Outcome::Pass };
-    for tier in subject.tiers(snapshot, list, direction) {
+    for tier in tiers {
         let mut passed = false;
         for policy in &tier.policies {
             let reached = walk.decision.is_none() && !passed;
@@ -56,7 +61,7 @@ pub(crate) fn ask(
         let reached = walk.decision.is_none() && !passed;
         walk.push(reached, StepKind::TierEnd { tier: tier.name.clone(), denies: tier.denies, note: tier.note });
         if reached && tier.denies {
-            walk.decide(Outcome::Deny, DecidedBy::TierEnd { tier: tier.name });
+            walk.decide(Outcome::Deny, DecidedBy::TierEnd { tier: tier.name.clone() });
         }
     }
     if list == List::Normal {
@@ -84,8 +89,7 @@ impl Walk<'_> {
         let mut steps = Vec::new();
         for (index, rule) in rules.iter().enumerate() {
             let number = index + 1;
-            let Match { action, mismatches } =
-                matching(self.snapshot, rule, self.view, self.ends.each_ref(), self.reasons);
+            let Match { action, mismatches } = matching(self.snapshot, rule, self.view, self.ends, self.reasons);
             let ends = mismatches.is_empty() && action != Action::Log;
             steps.push(RuleStep { number, action, mismatches });
             if ends {

@@ -1,8 +1,9 @@
 //! Interfaces whose endpoints have the same policies and profiles: one of them is traced for all.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
-use tortie_eval::{List, Subject, specific_host_endpoint, wildcard_host_endpoint};
+use tortie_eval::{Judge, List, Subject};
 use tortie_policy::{Direction, PolicyId};
 
 use crate::listed::listed;
@@ -17,29 +18,29 @@ type Governed = Option<(bool, Vec<PolicyId>, Vec<String>)>;
 
 /// Of the interfaces of a node those that differ in what decides there, the first of each kind, and how many others each
 /// stands for.
-pub(crate) fn distinct(topology: &Topology<'_>, node: &str, names: Vec<String>) -> Vec<(String, usize)> {
+pub(crate) fn distinct(topology: &Topology<'_>, node: &str, names: &[String]) -> Vec<(String, usize)> {
     if names.len() <= FEW {
-        return names.into_iter().map(|name| (name, 0)).collect();
+        return names.iter().map(|name| (name.clone(), 0)).collect();
     }
-    let snapshot = topology.snapshot();
-    let host = topology.host(node);
-    let wildcard = wildcard_host_endpoint(snapshot, &host).map(|endpoint| &endpoint.name);
-    let mut by_labels: BTreeMap<_, Vec<PolicyId>> = BTreeMap::new();
-    let mut found: Vec<(Governed, String, usize)> = Vec::new();
+    let (snapshot, judge, host) = (topology.snapshot(), topology.judge(), topology.host(node));
+    let wildcard = judge.wildcard_host_endpoint(&host);
+    let mut found: Vec<(String, usize)> = Vec::new();
+    let mut numbers: HashMap<Governed, usize> = HashMap::new();
     for name in names {
-        let specific = specific_host_endpoint(snapshot, &host, &name);
-        let endpoint = specific.or_else(|| snapshot.host_endpoints.get(wildcard?));
-        let governed = endpoint.map(|endpoint| {
+        let specific = judge.specific_host_endpoint(&host, name);
+        let governed = specific.or(wildcard).map(|endpoint| {
             let subject = Subject::host(snapshot, endpoint);
-            let policies = by_labels.entry(subject.labels.clone()).or_insert_with(|| policies(topology, &subject));
-            (specific.is_some(), policies.clone(), subject.profiles)
+            (specific.is_some(), policies(judge, &subject), subject.profiles)
         });
-        match found.iter_mut().find(|(other, ..)| *other == governed) {
-            Some((.., more)) => *more += 1,
-            None => found.push((governed, name, 0)),
+        match numbers.entry(governed) {
+            Entry::Occupied(at) => found[*at.get()].1 += 1,
+            Entry::Vacant(at) => {
+                at.insert(found.len());
+                found.push((name.clone(), 0));
+            }
         }
     }
-    found.into_iter().map(|(_, name, more)| (name, more)).collect()
+    found
 }
 
 /// Which interfaces of a node stand for others, if any do.
@@ -56,11 +57,11 @@ pub(crate) fn note(node: &str, found: &[(String, usize)]) -> Option<String> {
     })
 }
 
-fn policies(topology: &Topology<'_>, subject: &Subject) -> Vec<PolicyId> {
+fn policies(judge: &Judge<'_>, subject: &Subject) -> Vec<PolicyId> {
     let mut found = Vec::new();
     for list in [List::Untracked, List::PreDnat, List::Normal] {
         for direction in [Direction::Ingress, Direction::Egress] {
-            let tiers = subject.tiers(topology.snapshot(), list, direction);
+            let tiers = judge.tiers(subject, list, direction);
             found.extend(tiers.iter().flat_map(|tier| &tier.policies).map(|policy| policy.id.clone()));
         }
     }

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use tortie_classes::{AddressSet, PayloadClass, PayloadClasses};
-use tortie_eval::{Packet, Transport, decide, needs_hop_limit_255, protocol_name};
+use tortie_eval::{Judge, Packet, Transport, needs_hop_limit_255, protocol_name};
 use tortie_policy::Family;
 
 use crate::interfaces::ASSUMED;
@@ -20,7 +20,7 @@ use crate::reach::{self, Asked, ends, no_family, of_family, remote, senders};
 use crate::relevant::{End, Relevance};
 use crate::text::hops_decided_by;
 use crate::topology::{Location, Topology};
-use crate::trace::{Hop, PossiblePath, Traced, allowed, paths, with_new_workloads};
+use crate::trace::{Hop, Judging, PossiblePath, Traced, allowed, paths, with_new_workloads};
 use crate::{several_addresses, unknown_addresses};
 
 pub use parse::{Line, parse};
@@ -119,6 +119,7 @@ fn contradiction(
 ) -> Result<Option<Counterexample>, AskError> {
     let fixed = [&asked.from, &asked.to].map(End::location);
     let snapshot = with_new_workloads(asked.topology, [&fixed[0], &fixed[1]]);
+    let judging = Judging { judge: &Judge::new(&snapshot), reasons: false };
     let relevance = Relevance::new(asked.topology, &snapshot, asked.question);
     for ends in relevance.parts(&asked.from, &asked.to, asked.family) {
         let Some((source, destination)) = packet_between(asked, &ends) else { continue };
@@ -131,7 +132,7 @@ fn contradiction(
             )));
         }
         for payload in &payloads {
-            let trace = asked.trace(source, destination, Some(payload), decide);
+            let trace = asked.trace(source, destination, Some(payload), judging);
             let trace = trace
                 .map_err(|AskError(error)| AskError(format!("no answer for {source} → {destination}: {error}")))?;
             let snapshot = asked.topology.snapshot();

@@ -3,8 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use tortie_eval::{Conntrack, PacketPath, judge};
-use tortie_policy::Snapshot;
+use tortie_eval::{Conntrack, Judge, PacketPath};
 
 use crate::interfaces::ASSUMED;
 use crate::question::{AskError, Question};
@@ -84,7 +83,7 @@ pub(crate) fn source_note(topology: &Topology<'_>, source: IpAddr) -> Option<Str
 }
 
 /// What becomes of the copies that whoever sends to a group receives of its own.
-pub(crate) fn copies(topology: &Topology<'_>, snapshot: &Snapshot, answers: &[(Vec<String>, Vec<Hop>)]) -> Vec<String> {
+pub(crate) fn copies(topology: &Topology<'_>, judge: &Judge<'_>, answers: &[(Vec<String>, Vec<Hop>)]) -> Vec<String> {
     let mut notes: Vec<String> = Vec::new();
     for hop in answers.iter().filter_map(|(_, hops)| hops.first()) {
         let PacketPath::Output { interface } = &hop.packet.path else { continue };
@@ -96,9 +95,9 @@ pub(crate) fn copies(topology: &Topology<'_>, snapshot: &Snapshot, answers: &[(V
         if hop.verdict.untracked {
             packet.conntrack = Conntrack::Untracked;
         }
-        let verdict = judge(snapshot, &hop.host, &packet);
+        let verdict = judge.judge(&hop.host, &packet);
         let copy = Hop { host: hop.host.clone(), packet, verdict, dropped: None, translated_by: None };
-        let decided = hops_decided_by(snapshot, std::slice::from_ref(&copy));
+        let decided = hops_decided_by(judge.snapshot(), std::slice::from_ref(&copy));
         let note = format!("its copy for who listens on {} itself, at {interface}: {decided}", hop.host.node);
         if !notes.contains(&note) {
             notes.push(note);

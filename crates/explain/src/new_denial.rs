@@ -5,6 +5,7 @@
 //! Where nothing tells by which interface it comes, every one that is possible is judged.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use tortie_eval::{Conntrack, Host, Packet, PacketPath, Transport, Verdict, judge, usual_hop_limit};
 use tortie_net::Protocol;
@@ -191,7 +192,7 @@ fn judged(
     let judge_one = |path| {
         let packet = Packet { path, ..packet.clone() };
         let verdict: Verdict = judge(snapshot, host, &packet);
-        let hop = Hop { host: host.clone(), packet, verdict, dropped: None, translated_by: None };
+        let hop = Hop { host: Rc::new(host.clone()), packet, verdict, dropped: None, translated_by: None };
         let by = (!hop.verdict.allowed).then(|| reason(snapshot, std::slice::from_ref(&hop)));
         (hop, by)
     };

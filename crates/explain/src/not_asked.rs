@@ -3,13 +3,14 @@
 use tortie_eval::PacketPath;
 use tortie_policy::{EndpointId, HostAction, HostEndpoint, Snapshot};
 
+use crate::topology::Topology;
 use crate::trace::Hop;
 
 /// So many host endpoints are named.
 const SHOWN: usize = 3;
 
 /// A note for each node on the way that has host endpoints of which none is asked, where that is because of the way.
-pub(crate) fn notes(snapshot: &Snapshot, hops: &[Hop]) -> Vec<String> {
+pub(crate) fn notes(snapshot: &Snapshot, topology: &Topology<'_>, hops: &[Hop]) -> Vec<String> {
     let mut found = Vec::new();
     for hop in hops.iter().filter(|hop| hop.dropped.is_none()) {
         let asks = |hop: &&Hop| hop.verdict.path.iter().any(|step| matches!(step.endpoint, Some(EndpointId::Host(_))));
@@ -18,8 +19,7 @@ pub(crate) fn notes(snapshot: &Snapshot, hops: &[Hop]) -> Vec<String> {
         else {
             continue;
         };
-        let on_node = snapshot.host_endpoints.values().filter(|endpoint| endpoint.node == hop.host.node);
-        let Some(names) = names(on_node) else { continue };
+        let Some(names) = names(topology.host_endpoints(&hop.host.node)) else { continue };
         let note = format!("{names} not asked: {why}");
         if !found.contains(&note) {
             found.push(note);

@@ -13,9 +13,9 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use tortie_classes::{AddressSet, Conditions, Names, Partition, PayloadClass, PayloadClasses, Ranges};
-use tortie_eval::{DecidedBy, Packet, Transport, decide};
+use tortie_eval::{DecidedBy, Judge, Packet, Transport};
 use tortie_net::Protocol;
-use tortie_policy::{Family, Snapshot};
+use tortie_policy::{Family, Snapshot, WorkloadEndpoint};
 
 use crate::owners::Owner;
 use crate::question::{AskError, EndSpec, Question, TrafficSpec};
@@ -23,7 +23,7 @@ use crate::relevant::{End, Relevance};
 use crate::text::{hops_decided_by, workload_text};
 use crate::topology::{Location, Topology};
 use crate::trace::{
-    DISCOVERY_NOTE, Hop, Judge, Traced, allowed, placement_notes, trace_between, transport, with_new_workloads,
+    DISCOVERY_NOTE, Hop, Judging, Traced, allowed, placement_notes, trace_between, transport, with_new_workloads,
 };
 use crate::{fault, interfaces, several_addresses, unknown_addresses};
 
@@ -32,6 +32,9 @@ pub use rows::{Addresses, Part, Reason, Row};
 
 /// More packets than this are not traced for one question.
 const MOST: usize = 100_000;
+
+/// Nor are more paths followed than this: where nothing tells which interface a packet uses, it has one for each.
+const MOST_PATHS: usize = 500_000;
 
 /// Nor are there more kinds of addresses times kinds of packets in one answer.
 const MOST_CELLS: usize = 20_000_000;
@@ -115,6 +118,7 @@ pub fn reach(topology: &Topology<'_>, question: &Question, what: Option<&Traffic
     interfaces::look_for_named(topology, question, [&fixed[0], &fixed[1]].map(Location::node))?;
     let snapshot = with_new_workloads(topology, [&fixed[0], &fixed[1]]);
     let names = Names::new(&snapshot);
+    let judging = Judging { judge: &Judge::new(&snapshot), reasons: false };
     let mut reach = Reach { rows: Vec::new(), notes: Vec::new(), nodes: BTreeSet::new(), traced: 0 };
     let mut answered = 0;
     let mut unanswered = None;
@@ -126,7 +130,7 @@ pub fn reach(topology: &Topology<'_>, question: &Question, what: Option<&Traffic
         let unknown: Vec<String> = ends.iter().filter_map(|end| unknown_addresses::note(end, family)).collect();
         let [from, to] = ends;
         let asked = Asked { topology, question, what, family, from, to };
-        let table = match asked.table(&snapshot, &names) {
+        let table = match asked.table(judging, &names) {
             // The IP version of which the addresses are known is answered all the same.
             Err(AskError(why)) if !unknown.is_empty() => {
                 reach.notes.push(format!("{family} is not answered, since the addresses are not known and {why}"));
@@ -187,8 +191,9 @@ pub(crate) fn judged_otherwise(topology: &Topology<'_>, question: &Question, pac
     let (from, to) = (own(from, packet.source), own(to, packet.destination));
     let fixed = [&from, &to].map(End::location);
     let snapshot = with_new_workloads(topology, [&fixed[0], &fixed[1]]);
+    let judging = Judging { judge: &Judge::new(&snapshot), reasons: false };
     let asked = Asked { topology, question, what: Some(&what), family, from, to };
-    let table = asked.table(&snapshot, &Names::new(&snapshot)).ok()?;
+    let table = asked.table(judging, &Names::new(&snapshot)).ok()?;
     let (payloads, verdicts) = (table.asked.as_ref()?, table.first()?);
     let usual = table.payloads.class_of(packet.protocol, packet.transport)?;
     let own = verdicts.get(payloads.iter().position(|class| *class == usual)?)?.outcome;
@@ -216,7 +221,9 @@ pub(crate) fn excludes_unknown(what: &TrafficSpec, family: Family, ends: &[End; 
 /// The message of a single question, which tells what is missing.
 pub(crate) fn no_family(topology: &Topology<'_>, question: &Question, fixed: &[Location; 2]) -> AskError {
     let fallback = || AskError("the two ends have no IP version in common".to_owned());
-    trace_between(topology, question, fixed[0].clone(), fixed[1].clone(), decide).err().unwrap_or_else(fallback)
+    let snapshot = with_new_workloads(topology, [&fixed[0], &fixed[1]]);
+    let judging = Judging { judge: &Judge::new(&snapshot), reasons: false };
+    trace_between(topology, question, fixed[0].clone(), fixed[1].clone(), judging).err().unwrap_or_else(fallback)
 }
 
 /// Both ends with their addresses of one family; none if one of them has none. A node or host endpoint that is the target has also
@@ -360,7 +367,9 @@ impl Answers {
 }
 
 fn too_many(classes: usize, what: fmt::Arguments<'_>) -> AskError {
-    AskError(format!("{what}, with {classes} kinds of addresses: name a protocol and port, or a smaller net"))
+    AskError(format!(
+        "{what}, with {classes} kinds of addresses: name a protocol and port, a smaller net, or the interface (hep/NAME, --in-interface, --out-interface)"
+    ))
 }
 
 /// What all traces together have passed.
@@ -371,8 +380,8 @@ pub(crate) struct Visited {
 }
 
 impl Asked<'_, '_> {
-    fn table(&self, snapshot: &Snapshot, names: &Names) -> Result<VerdictTable<'_>, AskError> {
-        let relevance = Relevance::new(self.topology, snapshot, self.question);
+    fn table(&self, judging: Judging<'_, '_>, names: &Names) -> Result<VerdictTable<'_>, AskError> {
+        let relevance = Relevance::new(self.topology, judging.judge.snapshot(), self.question);
         let mut classes = relevance.parts(&self.from, &self.to, self.family);
         // Where the only address of both is the same one there is no packet; an end whose address is not known may have others.
         let is_unknown = self.from.has_unknown_address() || self.to.has_unknown_address();
@@ -381,33 +390,53 @@ impl Asked<'_, '_> {
         self.tell_apart(&mut all);
         let mut verdicts = Vec::new();
         let mut numbers = HashMap::new();
-        let mut traced = 0;
+        let (mut traced, mut paths) = (0, 0);
         let mut passed = Visited::default();
-        let mut answers = Vec::with_capacity(classes.len());
+        let mut number = |verdict: ClassVerdict| {
+            *numbers.entry(verdict.clone()).or_insert_with(|| {
+                verdicts.push(verdict);
+                verdicts.len() - 1
+            })
+        };
+        // One packet of each kind of addresses tells how many paths there are, before all of them are followed.
+        let mut begun = Vec::with_capacity(classes.len());
         for ends in &classes {
             let mut conditions = relevance.conditions(ends.each_ref());
             self.tell_apart(&mut conditions);
             let payloads = conditions.payloads(self.family);
             let asked = self.asked_payloads(&payloads);
-            traced += asked.as_ref().map_or(1, Vec::len);
+            let alike = self.alike_workloads(ends);
+            let first = asked.as_ref().and_then(|asked| asked.first()).map(|class| payloads.class(*class));
+            let (verdict, of_each) = self.class_verdict(ends, alike, first.as_ref(), judging, &mut passed);
+            let packets = asked.as_ref().map_or(1, Vec::len);
+            traced += packets;
+            paths += packets * of_each;
             if traced > MOST {
                 return Err(too_many(
                     classes.len(),
                     format_args!("more than {MOST} packets differ in what judges them"),
                 ));
             }
-            let mut verdict = |payload: Option<&PayloadClass>| {
-                let verdict = self.class_verdict(ends, payload, &mut passed);
-                let verdict = self.by_each(ends, verdict);
-                *numbers.entry(verdict.clone()).or_insert_with(|| {
-                    verdicts.push(verdict);
-                    verdicts.len() - 1
-                })
-            };
-            let verdicts: HashMap<usize, usize> = match asked {
-                Some(asked) => asked.into_iter().map(|class| (class, verdict(Some(&payloads.class(class))))).collect(),
-                None => HashMap::from([(payloads.unnamed(), verdict(None))]),
-            };
+            begun.push((payloads, asked, alike, number(verdict)));
+        }
+        if paths > MOST_PATHS {
+            return Err(too_many(
+                classes.len(),
+                format_args!(
+                    "{traced} packets that differ in what judges them have {paths} paths, of which at most {MOST_PATHS} are followed"
+                ),
+            ));
+        }
+        let mut answers = Vec::with_capacity(classes.len());
+        for (ends, (payloads, asked, alike, first)) in classes.iter().zip(begun) {
+            let mut verdicts = HashMap::new();
+            let mut asked = asked.unwrap_or_else(|| vec![payloads.unnamed()]).into_iter();
+            verdicts.extend(asked.next().map(|class| (class, first)));
+            for class in asked {
+                let payload = payloads.class(class);
+                let (verdict, _) = self.class_verdict(ends, alike, Some(&payload), judging, &mut passed);
+                verdicts.insert(class, number(verdict));
+            }
             let one = Answers { payloads, verdicts };
             one.tell_apart(&mut all, self.family);
             answers.push(one);
@@ -480,17 +509,19 @@ impl Asked<'_, '_> {
         Some(asked).filter(|asked| !asked.is_empty())
     }
 
-    /// What was told of one workload is told of all whose addresses are of one class.
-    fn by_each(&self, ends: &[End; 2], mut verdict: ClassVerdict) -> ClassVerdict {
+    /// The first workload whose address is in a class, where the class has addresses of several.
+    fn alike_workloads(&self, ends: &[End; 2]) -> Option<&WorkloadEndpoint> {
         let many = ends.iter().find_map(|end| if let End::Many(addresses) = end { Some(addresses) } else { None });
         let owners = many.into_iter().flat_map(|addresses| self.topology.owners_within(addresses));
         let mut workloads = owners.filter_map(|(_, owner)| match owner {
             Owner::Workload(endpoint) => Some(*endpoint),
             Owner::Node(_) => None,
         });
-        let Some(one) = workloads.next().filter(|one| workloads.any(|other| other.id != one.id)) else {
-            return verdict;
-        };
+        workloads.next().filter(|one| workloads.any(|other| other.id != one.id))
+    }
+
+    /// What was told of one workload is told of all whose addresses are of one class.
+    fn by_each(&self, one: &WorkloadEndpoint, mut verdict: ClassVerdict) -> ClassVerdict {
         let named = format!("of {} on", workload_text(self.topology.snapshot(), &one.id));
         let at = format!("at {} on", one.interface);
         verdict.text = verdict.text.replace(&named, "of each of these workloads on");
@@ -498,22 +529,31 @@ impl Asked<'_, '_> {
         verdict
     }
 
-    /// What becomes of one packet of a class.
-    fn class_verdict(&self, ends: &[End; 2], payload: Option<&PayloadClass>, passed: &mut Visited) -> ClassVerdict {
+    /// What becomes of one packet of a class, and on how many paths.
+    fn class_verdict(
+        &self,
+        ends: &[End; 2],
+        alike: Option<&WorkloadEndpoint>,
+        payload: Option<&PayloadClass>,
+        judging: Judging<'_, '_>,
+        passed: &mut Visited,
+    ) -> (ClassVerdict, usize) {
         let many = ends.iter().any(|end| matches!(end, End::Many(_)));
         let Some((source, destination)) = several_addresses::of_packet(ends, self.family) else {
-            return ClassVerdict { outcome: Outcome::Unanswered, text: "an end has no address".to_owned() };
+            return (ClassVerdict { outcome: Outcome::Unanswered, text: "an end has no address".to_owned() }, 1);
         };
-        match self.trace(source, destination, payload, decide) {
+        match self.trace(source, destination, payload, judging) {
             Ok(traced) => {
                 passed.nodes.extend(traced.answers.iter().flat_map(|(_, hops)| hops).map(|hop| hop.host.node.clone()));
                 passed.notes.extend(traced.assumed.iter().cloned());
                 if !many {
                     passed.notes.extend(traced.left_out.iter().cloned());
                 }
-                verdict_of(self.topology.snapshot(), &traced)
+                let verdict = verdict_of(self.topology.snapshot(), &traced);
+                let verdict = alike.into_iter().fold(verdict, |verdict, one| self.by_each(one, verdict));
+                (verdict, traced.answers.len())
             }
-            Err(error) => ClassVerdict { outcome: Outcome::Unanswered, text: error.0 },
+            Err(error) => (ClassVerdict { outcome: Outcome::Unanswered, text: error.0 }, 1),
         }
     }
 
@@ -523,7 +563,7 @@ impl Asked<'_, '_> {
         source: IpAddr,
         destination: IpAddr,
         payload: Option<&PayloadClass>,
-        judge: Judge,
+        judging: Judging<'_, '_>,
     ) -> Result<Traced, AskError> {
         let mut question = self.question.clone();
         if let Some(payload) = payload {
@@ -540,7 +580,7 @@ impl Asked<'_, '_> {
         };
         let from = at(&self.from, source, &mut question.from);
         let to = at(&self.to, destination, &mut question.to);
-        trace_between(self.topology, &question, from, to, judge)
+        trace_between(self.topology, &question, from, to, judging)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use tortie_classes::{AddressSet, Names, enclosed};
-use tortie_eval::judge;
+use tortie_eval::Judge;
 use tortie_policy::{EndpointId, Family};
 
 use crate::question::{AskError, Question};
@@ -12,7 +12,7 @@ use crate::reach::{self, Asked, grouped, of_family};
 use crate::relevant::{End, Relevance};
 use crate::text::hops_decided_by;
 use crate::topology::{Location, Topology};
-use crate::trace::{PossiblePath, Traced, paths, trace_between, with_new_workloads};
+use crate::trace::{Judging, PossiblePath, Traced, paths, trace_between, with_new_workloads};
 use crate::unknown_addresses;
 
 /// Up to so many known addresses are listed one by one, and no address is told as "another one".
@@ -38,8 +38,10 @@ pub(crate) fn cases(
     from: Location,
     to: Location,
 ) -> Result<(Vec<Case>, Vec<String>), AskError> {
+    let snapshot = with_new_workloads(topology, [&from, &to]);
+    let judging = Judging { judge: &Judge::new(&snapshot), reasons: true };
     let alone = || -> Result<Vec<Case>, AskError> {
-        let traced = trace_between(topology, question, from.clone(), to.clone(), judge)?;
+        let traced = trace_between(topology, question, from.clone(), to.clone(), judging)?;
         let paths = paths(topology.snapshot(), &traced);
         Ok(vec![Case { when: None, traced, paths }])
     };
@@ -52,7 +54,6 @@ pub(crate) fn cases(
     let [source, destination] = ends;
     let asked = Asked { topology, question: &named, what: None, family, from: source, to: destination };
     let fixed = [&asked.from, &asked.to].map(End::location);
-    let snapshot = with_new_workloads(topology, [&fixed[0], &fixed[1]]);
     let mut parts = Relevance::new(topology, &snapshot, &named).parts(&asked.from, &asked.to, family);
     parts.retain(|ends| of_packet(ends, family).is_some());
     if parts.len() > MOST {
@@ -68,7 +69,7 @@ pub(crate) fn cases(
     let mut traced = Vec::new();
     for ends in &parts {
         let Some((source, destination)) = of_packet(ends, family) else { continue };
-        let one = asked.trace(source, destination, None, judge)?;
+        let one = asked.trace(source, destination, None, judging)?;
         let paths = paths(topology.snapshot(), &one);
         traced.push((one, paths));
     }

@@ -1,12 +1,13 @@
 //! The topology as far as it is known: nodes, their interfaces and routes, and where the ends of a question are.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use ipnet::IpNet;
 use tortie_classes::{AddressSet, address};
-use tortie_eval::{Host, Link};
+use tortie_eval::{Host, Judge, Link};
 use tortie_policy::machine::{Machine, RouteDecision, RouteKind};
 use tortie_policy::{Family, HostEndpoint, Interface, Limits, NamedPort, Snapshot, WorkloadEndpoint, WorkloadId};
 
@@ -14,7 +15,7 @@ use crate::interfaces::ASSUMED;
 use crate::listed::listed;
 use crate::owners::{Owner, owners, tells_addresses};
 use crate::question::{AskError, EndSpec, Question};
-use crate::{reach, unknown_addresses};
+use crate::{alike_interfaces, reach, unknown_addresses};
 
 /// Addresses for ends that no object has: from the ranges reserved for documentation and benchmarks.
 const STRANGERS: [&str; 8] = [
@@ -110,7 +111,16 @@ pub struct Topology<'a> {
     host_ports: OnceCell<HashMap<&'a str, Vec<&'a WorkloadEndpoint>>>,
     /// The host endpoints of each node, by name; made when they are first asked for.
     host_endpoints: OnceCell<HashMap<&'a str, Vec<&'a HostEndpoint>>>,
+    /// The interfaces of nodes that were asked for.
+    links: RefCell<HashMap<String, Rc<Host>>>,
+    /// What policies say to endpoints; made when it is first asked for.
+    judge: OnceCell<Judge<'a>>,
+    /// Which interfaces stand for others, of those that were asked about.
+    alike: RefCell<HashMap<(String, Vec<String>), Distinct>>,
 }
+
+/// Interfaces that differ in what decides there, and how many others each stands for.
+pub(crate) type Distinct = Rc<Vec<(String, usize)>>;
 
 impl<'a> Topology<'a> {
     /// The topology as far as the store knows it.
@@ -123,6 +133,9 @@ impl<'a> Topology<'a> {
             owners: OnceCell::new(),
             host_ports: OnceCell::new(),
             host_endpoints: OnceCell::new(),
+            links: RefCell::default(),
+            judge: OnceCell::new(),
+            alike: RefCell::default(),
         }
     }
 
@@ -131,6 +144,8 @@ impl<'a> Topology<'a> {
     pub fn with_host(mut self, host: Host) -> Self {
         self.hosts.insert(host.node.clone(), host);
         self.owners = OnceCell::new();
+        self.links = RefCell::default();
+        self.alike = RefCell::default();
         self
     }
 
@@ -206,6 +221,22 @@ impl<'a> Topology<'a> {
         ranges.flat_map(|range| self.owners().range(range)).map(|(address, owner)| (*address, owner))
     }
 
+    /// Judges by the snapshot.
+    pub(crate) fn judge(&self) -> &Judge<'a> {
+        self.judge.get_or_init(|| Judge::new(self.snapshot))
+    }
+
+    /// Of some interfaces of a node those that differ in what decides there.
+    pub(crate) fn distinct_interfaces(&self, node: &str, names: Vec<String>) -> Distinct {
+        let key = (node.to_owned(), names);
+        if let Some(known) = self.alike.borrow().get(&key) {
+            return known.clone();
+        }
+        let found = Rc::new(alike_interfaces::distinct(self, node, &key.1));
+        self.alike.borrow_mut().insert(key, found.clone());
+        found
+    }
+
     /// The nets that routes of machines tell apart.
     pub(crate) fn routed_nets(&self) -> impl Iterator<Item = IpNet> {
         self.machines.values().flat_map(|machine| &machine.routes).map(|route| route.to)
@@ -217,10 +248,16 @@ impl<'a> Topology<'a> {
     }
 
     /// A node's interfaces. The store knows only those of host endpoints.
-    pub fn host(&self, node: &str) -> Host {
-        if let Some(host) = self.hosts.get(node) {
-            return host.clone();
+    pub fn host(&self, node: &str) -> Rc<Host> {
+        if let Some(known) = self.links.borrow().get(node) {
+            return known.clone();
         }
+        let host = Rc::new(self.hosts.get(node).cloned().unwrap_or_else(|| self.stored_host(node)));
+        self.links.borrow_mut().insert(node.to_owned(), host.clone());
+        host
+    }
+
+    fn stored_host(&self, node: &str) -> Host {
         let links = self.host_endpoints(node).filter_map(|endpoint| {
             interface_of(endpoint).map(|name| Link { name, addresses: endpoint.addresses.clone() })
         });
@@ -293,11 +330,11 @@ impl<'a> Topology<'a> {
     pub fn uplinks(&self, node: &str) -> Vec<String> {
         let settings = self.snapshot.settings(node);
         let mut names: Vec<String> = Vec::new();
-        for link in self.host(node).links {
+        for link in &self.host(node).links {
             let is_port = self.machine(node).is_some_and(|machine| machine.port(&link.name).is_some());
             let outward = link.name != "lo" && !settings.is_workload_interface(&link.name) && !is_port;
             if outward && !names.contains(&link.name) {
-                names.push(link.name);
+                names.push(link.name.clone());
             }
         }
         let every = |endpoint: &HostEndpoint| endpoint.interface == Interface::All;
@@ -322,7 +359,8 @@ impl<'a> Topology<'a> {
         by_node.get(node).map_or(&[], Vec::as_slice)
     }
 
-    fn host_endpoints(&self, node: &str) -> impl Iterator<Item = &'a HostEndpoint> {
+    /// The host endpoints of a node, by name.
+    pub(crate) fn host_endpoints(&self, node: &str) -> impl Iterator<Item = &'a HostEndpoint> {
         let by_node = self.host_endpoints.get_or_init(|| {
             let mut by_node: HashMap<&str, Vec<&HostEndpoint>> = HashMap::new();
             for endpoint in self.snapshot.host_endpoints.values() {

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use tortie_eval::{
-    Conntrack, Host, Packet, PacketPath, Transport, Verdict, decide, needs_hop_limit_255, usual_hop_limit,
+    Conntrack, Host, Judge, Packet, PacketPath, Transport, Verdict, needs_hop_limit_255, usual_hop_limit,
 };
 use tortie_net::Protocol;
 use tortie_policy::machine::RouteKind;
@@ -31,7 +32,7 @@ pub(crate) const UDPLITE_NOTE: &str = "connection tracking accepts UDPLite; Linu
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hop {
     /// The node, with its interfaces.
-    pub host: Host,
+    pub host: Rc<Host>,
     /// The packet as it meets the node.
     pub packet: Packet,
     /// The verdict of the node.
@@ -44,7 +45,7 @@ pub struct Hop {
 
 impl Hop {
     /// A packet that a node drops before any policy.
-    fn dropped(host: Host, packet: Packet, why: &str) -> Self {
+    fn dropped(host: Rc<Host>, packet: Packet, why: &str) -> Self {
         let verdict = Verdict { allowed: false, rejected: false, untracked: false, path: Vec::new() };
         Self { host, packet, verdict, dropped: Some(why.to_owned()), translated_by: None }
     }
@@ -182,8 +183,22 @@ pub(crate) fn paths(snapshot: &Snapshot, traced: &Traced) -> Vec<PossiblePath> {
     groups.into_iter().map(path).collect()
 }
 
-/// How a packet is judged on one node: with all reasons, or only with what decides.
-pub(crate) type Judge = fn(&Snapshot, &Host, &Packet) -> Verdict;
+/// How packets are judged on one node: with all reasons, or only with what decides. The snapshot has the ends that do not exist yet.
+#[derive(Clone, Copy)]
+pub(crate) struct Judging<'j, 's> {
+    pub(crate) judge: &'j Judge<'s>,
+    pub(crate) reasons: bool,
+}
+
+impl<'s> Judging<'_, 's> {
+    fn snapshot(&self) -> &'s Snapshot {
+        self.judge.snapshot()
+    }
+
+    fn verdict(&self, host: &Host, packet: &Packet) -> Verdict {
+        if self.reasons { self.judge.judge(host, packet) } else { self.judge.decide(host, packet) }
+    }
+}
 
 /// Every possible path of a packet, by the interfaces chosen where nothing tells them.
 pub(crate) struct Traced {
@@ -204,13 +219,13 @@ pub(crate) fn trace_between(
     question: &Question,
     from: Location,
     to: Location,
-    judge: Judge,
+    judging: Judging<'_, '_>,
 ) -> Result<Traced, AskError> {
     let node = question.node.as_deref();
     let (mut notes, mut assumed) = (Vec::new(), Vec::new());
     let to = multicast::receiver(topology, question, &from, to)?;
     let (from, to) = (topology.facing(from.clone(), &to), topology.facing(to, &from));
-    let snapshot = with_new_workloads(topology, [&from, &to]);
+    let snapshot = judging.snapshot();
     for location in [&from, &to] {
         if let Location::Workload(endpoint) = location
             && !topology.snapshot().workload_endpoints.contains_key(&endpoint.id)
@@ -223,17 +238,17 @@ pub(crate) fn trace_between(
         .choices()
         .into_iter()
         .map(|choice| {
-            let hops = route.hops(topology, &snapshot, &choice, judge);
+            let hops = route.hops(topology, &choice, judging);
             (choice, hops)
         })
         .collect();
-    assumed.extend(route.assumes_known_interfaces(topology, &snapshot, &answers, judge));
-    if answers.iter().any(|(_, hops)| depends_on_checksum(&snapshot, hops)) {
+    assumed.extend(route.assumes_known_interfaces(topology, &answers, judging));
+    if answers.iter().any(|(_, hops)| depends_on_checksum(judging, hops)) {
         assumed.push(format!("{ASSUMED}{UDPLITE_NOTE}"));
     }
-    notes.extend(multicast::copies(topology, &snapshot, &answers));
+    notes.extend(multicast::copies(topology, judging.judge, &answers));
     let mut left_out = route.unused(question);
-    for note in answers.iter().flat_map(|(_, hops)| not_asked::notes(&snapshot, hops)) {
+    for note in answers.iter().flat_map(|(_, hops)| not_asked::notes(snapshot, topology, hops)) {
         if !left_out.contains(&note) {
             left_out.push(note);
         }
@@ -242,11 +257,11 @@ pub(crate) fn trace_between(
 }
 
 /// Whether a packet of UDPLite arrives only if connection tracking accepts it where it comes in.
-fn depends_on_checksum(snapshot: &Snapshot, hops: &[Hop]) -> bool {
+fn depends_on_checksum(judging: Judging<'_, '_>, hops: &[Hop]) -> bool {
     let is_denied = |hop: &Hop| {
         let is_incoming = !matches!(hop.packet.path, PacketPath::Output { .. });
         let packet = Packet { conntrack: Conntrack::Invalid, ..hop.packet.clone() };
-        is_incoming && hop.packet.conntrack == Conntrack::New && !decide(snapshot, &hop.host, &packet).allowed
+        is_incoming && hop.packet.conntrack == Conntrack::New && !judging.judge.decide(&hop.host, &packet).allowed
     };
     let is_udplite = hops.iter().all(|hop| hop.packet.protocol == Protocol::UDPLITE.number());
     is_udplite && allowed(hops) && hops.iter().any(is_denied)
@@ -484,9 +499,9 @@ impl Route {
                 let is_said = asked.is_some() && is_meant || self.interface_of_end(node, entering).is_some();
                 let is_told = topology.machine(node).is_some() || topology.known_host(node).is_some();
                 let only_stored = !is_said && !is_told && !names.iter().any(|name| name == ANOTHER);
-                let found = alike_interfaces::distinct(topology, node, names);
+                let found = topology.distinct_interfaces(node, names);
                 assumed.extend(alike_interfaces::note(node, &found));
-                let names = found.into_iter().map(|(name, _)| name).collect();
+                let names = found.iter().map(|(name, _)| name.clone()).collect();
                 uplinks.push(Uplink { node: node.clone(), entering, names, only_stored });
             }
         }
@@ -507,9 +522,8 @@ impl Route {
     fn assumes_known_interfaces(
         &self,
         topology: &Topology<'_>,
-        snapshot: &Snapshot,
         answers: &[(Vec<String>, Vec<Hop>)],
-        judge: Judge,
+        judging: Judging<'_, '_>,
     ) -> Vec<String> {
         let Some(through) = answers.first().map(|(_, hops)| allowed(hops)) else { return Vec::new() };
         if answers.iter().any(|(_, hops)| allowed(hops) != through) {
@@ -519,7 +533,7 @@ impl Route {
             let mut choices = self.choices();
             choices.iter_mut().for_each(|choice| choice[at] = ANOTHER.to_owned());
             choices.dedup();
-            let differs = |choice: &Vec<String>| allowed(&self.hops(topology, snapshot, choice, judge)) != through;
+            let differs = |choice: &Vec<String>| allowed(&self.hops(topology, choice, judging)) != through;
             let (verb, word) = if uplink.entering { ("enters", "at") } else { ("leaves", "by") };
             let becomes = if through { "denied" } else { "let through" };
             choices.iter().any(differs).then(|| {
@@ -644,7 +658,7 @@ impl Route {
         names
     }
 
-    fn hops(&self, topology: &Topology<'_>, snapshot: &Snapshot, choice: &[String], judge: Judge) -> Vec<Hop> {
+    fn hops(&self, topology: &Topology<'_>, choice: &[String], judging: Judging<'_, '_>) -> Vec<Hop> {
         let mut interfaces = choice.iter();
         let mut next = || interfaces.next().cloned().unwrap_or_default();
         let mut hops = Vec::new();
@@ -689,7 +703,7 @@ impl Route {
             let mut tracked = true;
             for path in crossings {
                 packet.path = path;
-                let verdict = judge(snapshot, &host, &packet);
+                let verdict = judging.verdict(&host, &packet);
                 let allowed = verdict.allowed;
                 let translated_by = translated_by.clone();
                 let hop = Hop { host: host.clone(), packet: packet.clone(), verdict, dropped: None, translated_by };

@@ -4,9 +4,11 @@
 
 use std::fmt::Write as _;
 
+use tortie_eval::{Judge, Packet, PacketPath, usual_hop_limit};
 use tortie_explain::reach::reach;
 use tortie_explain::{Question, Topology};
 use tortie_policy::Snapshot;
+use tortie_policy::packet::{Conntrack, Transport};
 use tortie_random::Random;
 use tortie_testkit::manifests;
 
@@ -54,4 +56,39 @@ fn the_addresses_of_a_node_are_asked_about_together() {
     let found = reach(&topology, &asked, Some(&asked.what)).unwrap();
     // Of 400 endpoints on 20 nodes.
     assert!(found.traced < 200, "{} packets were traced", found.traced);
+}
+
+#[test]
+fn a_packet_among_many_is_judged_by_a_look_at_the_endpoints_of_its_node_alone() {
+    let snapshot = store(20, 20, 40);
+    let topology = Topology::new(&snapshot);
+    let (host, judge) = (topology.host("n5"), Judge::new(&snapshot));
+    let transport = Transport::Ports { source: 49152, destination: 1234 };
+    let packet = Packet {
+        source: "172.16.1.1".parse().unwrap(),
+        destination: "10.5.5.1".parse().unwrap(),
+        protocol: 6,
+        transport,
+        path: PacketPath::Input { interface: "eth5".to_owned() },
+        translated: None,
+        translated_interface: None,
+        conntrack: Conntrack::New,
+        source_route_ok: None,
+        hop_limit: usual_hop_limit(6, transport),
+    };
+    for _ in 0..10 {
+        judge.decide(&host, &packet);
+    }
+    // The node has 20 of 400 endpoints, and a packet passes three stages.
+    assert!(judge.looked_at() < 10 * 200, "{} endpoints were looked at", judge.looked_at());
+}
+
+#[test]
+fn a_question_with_too_many_paths_is_refused_before_they_are_followed() {
+    let snapshot = store(2, 60, 120);
+    let topology = Topology::new(&snapshot);
+    let asked = Question::new("any".parse().unwrap(), "node/n1".parse().unwrap(), "tcp/1234".parse().unwrap());
+    let why = reach(&topology, &asked, None).unwrap_err().to_string();
+    assert!(why.contains("paths, of which at most 500000 are followed"), "{why}");
+    assert!(why.contains("hep/NAME"), "{why}");
 }

@@ -195,7 +195,7 @@ fn an_answer_without_addresses_holds_for_every_address_that_the_machine_turns_ou
                         if !matches!(unasked.at(own), tortie_explain::Location::Outside(_)) {
                             continue;
                         }
-                        let mut host = unasked.host(NODE);
+                        let mut host = (*unasked.host(NODE)).clone();
                         for one in &mut host.links {
                             one.addresses.retain(|address| Family::of(*address) != family);
                             if one.name == interface {

@@ -3,7 +3,7 @@
 //! Packets are spelled as [`packet_text`] reads them. The answer is `pass`, `deny` or `reject` and what decided the last stage that
 //! decided anything, as `by()` below spells it.
 
-use tortie_eval::{DecidedBy, Host, Packet, Verdict, judge};
+use tortie_eval::{DecidedBy, Host, Judge, Packet, Verdict, judge};
 use tortie_manifest::read::{Source, read};
 use tortie_policy::Snapshot;
 use tortie_testkit::machine::link;
@@ -80,12 +80,14 @@ pub(crate) fn check(lines: &str, table: &[(&str, &str)]) {
     check_in(&world(lines), table);
 }
 
-/// The same, in a world that is there already.
+/// The same, in a world that is there already. Among many packets each has the same verdict.
 pub(crate) fn check_in(snapshot: &Snapshot, table: &[(&str, &str)]) {
+    let many = Judge::new(snapshot);
     let wrong: Vec<String> = table
         .iter()
         .filter_map(|(text, want)| {
             let verdict = judge(snapshot, &host(), &packet(text));
+            assert_eq!(many.judge(&host(), &packet(text)), verdict, "{text}");
             let word = match (verdict.allowed, verdict.rejected) {
                 (true, _) => "pass",
                 (false, false) => "deny",

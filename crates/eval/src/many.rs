@@ -1,0 +1,134 @@
+//! Judges many packets of one snapshot: what was found out for one is used for the others.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use tortie_policy::packet::{Host, Packet};
+use tortie_policy::{Direction, EndpointId, HostEndpoint, Labels, Policy, Snapshot};
+
+use crate::endpoints::Endpoints;
+use crate::governing::{List, Subject, TierView, tiers_of};
+use crate::judge::{Policies, walk};
+use crate::matching::View;
+use crate::members::AddressOwners;
+use crate::path::{Decision, Entry, Verdict};
+use crate::policies::{Asked, ask};
+
+/// The tiers of an endpoint by list and direction.
+type TiersByList<'a> = HashMap<(List, Direction), Rc<Vec<TierView<'a>>>>;
+
+/// Gives the verdicts of [`crate::judge()`] and [`crate::decide`]. Endpoints are sorted, and the policies of an endpoint and the owners
+/// of an address are found once.
+pub struct Judge<'a> {
+    endpoints: Endpoints<'a>,
+    /// The policies that select what has these labels.
+    policies: RefCell<HashMap<Labels, Rc<Vec<&'a Policy>>>>,
+    tiers: RefCell<HashMap<EndpointId, TiersByList<'a>>>,
+    owners: RefCell<HashMap<IpAddr, Rc<AddressOwners<'a>>>>,
+}
+
+impl<'a> Judge<'a> {
+    /// Sorts the endpoints of a snapshot.
+    pub fn new(snapshot: &'a Snapshot) -> Self {
+        let (policies, tiers, owners) = Default::default();
+        Self { endpoints: Endpoints::new(snapshot), policies, tiers, owners }
+    }
+
+    /// The snapshot.
+    pub fn snapshot(&self) -> &'a Snapshot {
+        self.endpoints.snapshot
+    }
+
+    /// As [`crate::judge()`].
+    pub fn judge(&self, host: &Host, packet: &Packet) -> Verdict {
+        walk(&self.endpoints, host, packet, &mut Found { of: self, reasons: true })
+    }
+
+    /// As [`crate::decide`].
+    pub fn decide(&self, host: &Host, packet: &Packet) -> Verdict {
+        walk(&self.endpoints, host, packet, &mut Found { of: self, reasons: false })
+    }
+
+    /// How many endpoints were looked at to find those of the nodes of packets: what judging costs in a large store.
+    pub fn looked_at(&self) -> usize {
+        self.endpoints.looked_at()
+    }
+
+    /// As [`crate::specific_host_endpoint`].
+    pub fn specific_host_endpoint(&self, host: &Host, interface: &str) -> Option<&'a HostEndpoint> {
+        self.endpoints.specific_host_endpoint(host, interface)
+    }
+
+    /// As [`crate::wildcard_host_endpoint`].
+    pub fn wildcard_host_endpoint(&self, host: &Host) -> Option<&'a HostEndpoint> {
+        self.endpoints.wildcard_host_endpoint(host)
+    }
+
+    /// As [`Subject::tiers`].
+    pub fn tiers(&self, subject: &Subject, list: List, direction: Direction) -> Rc<Vec<TierView<'a>>> {
+        let mut tiers = self.tiers.borrow_mut();
+        if let Some(known) = tiers.get(&subject.id).and_then(|known| known.get(&(list, direction))) {
+            return known.clone();
+        }
+        let selecting = self.selecting(&subject.labels);
+        let found = Rc::new(tiers_of(self.snapshot(), subject, selecting.iter().copied(), list, direction));
+        tiers.entry(subject.id.clone()).or_default().insert((list, direction), found.clone());
+        found
+    }
+
+    fn selecting(&self, labels: &Labels) -> Rc<Vec<&'a Policy>> {
+        let mut policies = self.policies.borrow_mut();
+        if let Some(known) = policies.get(labels) {
+            return known.clone();
+        }
+        let all = self.snapshot().policies.values();
+        let found = Rc::new(all.filter(|policy| policy.selector.matches(labels)).collect());
+        policies.entry(labels.clone()).or_insert(found).clone()
+    }
+
+    fn owners_of(&self, address: IpAddr) -> Rc<AddressOwners<'a>> {
+        let mut owners = self.owners.borrow_mut();
+        owners.entry(address).or_insert_with(|| Rc::new(self.endpoints.owners_of(address))).clone()
+    }
+}
+
+/// The policies of a snapshot, of which much was found out before.
+struct Found<'j, 'a> {
+    of: &'j Judge<'a>,
+    /// Whether the path has the reasons why rules do not match.
+    reasons: bool,
+}
+
+impl Policies for Found<'_, '_> {
+    fn gives_reasons(&self) -> bool {
+        self.reasons
+    }
+
+    fn has_policy(&mut self, subject: &Subject, list: List, direction: Direction) -> bool {
+        subject.has_policy_in(&self.of.tiers(subject, list, direction))
+    }
+
+    fn decide(&mut self, subject: &Subject, list: List, direction: Direction, view: &View) -> Decision {
+        self.ask(subject, list, direction, view, None).1
+    }
+
+    fn ask(
+        &mut self,
+        subject: &Subject,
+        list: List,
+        direction: Direction,
+        view: &View,
+        early: Option<Decision>,
+    ) -> (Vec<Entry>, Decision) {
+        if let (Some(early), false) = (&early, self.reasons) {
+            return (Vec::new(), early.clone());
+        }
+        let tiers = self.of.tiers(subject, list, direction);
+        let ends = [view.source, view.destination].map(|address| self.of.owners_of(address));
+        let ends = ends.each_ref().map(|end| &**end);
+        let snapshot = self.of.snapshot();
+        ask(&Asked { snapshot, subject, tiers: &tiers, list, direction, view, ends }, early, self.reasons)
+    }
+}
