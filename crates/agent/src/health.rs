@@ -51,7 +51,7 @@ fn state(record: &StatusRecord) -> String {
         StoreState::Missing => format!("missing since {}: {}", record.store_since, record.store_reason),
         StoreState::Lost => format!("lost since {}: {}", record.store_since, record.store_reason),
         StoreState::Replaced => {
-            format!("replaced, and not obeyed since {}: {}", record.store_since, record.store_reason)
+            format!("replaced, and not followed since {}: {}", record.store_since, record.store_reason)
         }
         StoreState::NotAsked => format!("not asked: {}", record.store_reason),
         StoreState::Stale => format!("stale since {}: {}", record.store_since, record.store_reason),

@@ -1,6 +1,6 @@
 //! The command line as it is typed: commands, flags, and the help that explains them.
 //!
-//! Help texts say `tortie`; started under another name they say that name ([`command`]).
+//! Help texts say `tortie`; if the program is started under another name, they say that name ([`command`]).
 
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What every command takes.
+/// The options of every command.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
@@ -341,7 +341,7 @@ Examples:
   # For a program.
   tortie config -o json
 
-Without an agent these are the settings of one that is started now, with this environment
+Without an agent these are the settings that one would have if it started now, with this environment
 and this store. Remarks name what is set without effect, or to a value without a meaning.")]
     Config(config::ConfigArgs),
     /// Print what changes on this machine, or which packets are denied, while it happens
@@ -443,7 +443,7 @@ Examples:
     Bgp(Elsewhere),
 }
 
-/// Whatever is typed behind a command that is not ours.
+/// The words after a command that tortie does not have.
 #[derive(Args, Debug)]
 pub(crate) struct Elsewhere {
     /// Not looked at
@@ -451,7 +451,7 @@ pub(crate) struct Elsewhere {
     pub(crate) rest: Vec<String>,
 }
 
-/// Which store, and which namespace of it.
+/// Options for the store and the namespace.
 #[derive(Args, Debug)]
 pub(crate) struct Place {
     /// The file that says how to reach the store
@@ -462,7 +462,7 @@ pub(crate) struct Place {
     pub(crate) namespace: Option<String>,
 }
 
-/// Which manifests.
+/// Options for manifests.
 #[derive(Args, Debug)]
 pub(crate) struct Files {
     /// A manifest, a directory of manifests, or - for standard input; may be given several times
@@ -476,14 +476,14 @@ pub(crate) struct Files {
     pub(crate) skip_empty: bool,
 }
 
-/// For whom an answer is written.
+/// The format of an answer: for people, or for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     Text,
     Json,
 }
 
-/// The definition of the command line, in the name of a persona.
+/// The definition of the command line of a persona.
 pub(crate) fn command(persona: Persona) -> clap::Command {
     let command = Cli::command();
     if persona == Persona::Tortie {
@@ -498,7 +498,7 @@ pub(crate) fn command(persona: Persona) -> clap::Command {
     }
 }
 
-/// Says another name wherever help says `tortie`, and leaves out what calicoctl does not have.
+/// Replaces `tortie` by another name in all help texts, and hides what calicoctl does not have.
 fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
     let say = |text: Option<&StyledStr>| {
         let text = text?.to_string();
@@ -580,7 +580,7 @@ fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
     })
 }
 
-/// Go's flags take `--flag=true`; ours are either there or not.
+/// Go's flags take `--flag=true`; tortie's take no value.
 pub(crate) fn plain_flags(args: impl Iterator<Item = std::ffi::OsString>) -> Vec<std::ffi::OsString> {
     const SWITCHES: &[&str] = &[
         "all-namespaces",

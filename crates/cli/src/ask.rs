@@ -1,8 +1,8 @@
 //! Asking the agent of this machine.
 //!
 //! A command may ask several times. The questions of one [`Agent`] have one time limit together, so an agent that hangs holds
-//! up a command for that long and no longer; time that the command itself works does not count. What the agent is told to accept
-//! has a time limit of its own, because it does so before it answers.
+//! up a command for that long and no longer; time in which the command itself works does not count. Accepting a store or a name
+//! has a time limit of its own, because the agent answers afterwards.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -15,15 +15,15 @@ use crate::commands::agent::run_directory;
 
 /// How long the agent may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long it may take to obey another store, or to take another name.
+/// How long the agent may take to accept another store, or another name.
 const ACCEPTED: Duration = Duration::from_secs(70);
-/// The pause between two looks at an agent that starts.
+/// The pause between two checks whether an agent has started.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long it may take where the answer can do without it.
+/// How long the agent may take if the command can do without it.
 const SOON: Duration = Duration::from_secs(2);
-/// How long it may take to begin to send events.
+/// How long the agent may take to begin to send events.
 const AGREED: Duration = Duration::from_secs(30);
-/// How much longer it may take to say that what is waited for has not come.
+/// How much longer the agent may take to report that its own wait timed out.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The agent of this machine, and how long this command may still wait for its answers.
@@ -31,21 +31,21 @@ pub(crate) struct Agent {
     left: Cell<Duration>,
 }
 
-/// What the agent says once a position was waited for.
+/// The agent's answer after waiting for a position.
 pub(crate) struct Waited {
-    /// What is in the kernel, or what is missing and why.
+    /// The mark that the kernel is at, or why it does not have the position.
     pub(crate) kernel: Result<Mark, String>,
     /// The objects that cannot be read, each with what is in force instead.
     pub(crate) unreadable: Vec<String>,
 }
 
 impl Agent {
-    /// For commands that tell what the agent says.
+    /// For commands that print what the agent answers.
     pub(crate) fn patient() -> Self {
         Self::within(PATIENCE)
     }
 
-    /// For commands that can go on without it.
+    /// For commands that can do without it.
     pub(crate) fn soon() -> Self {
         Self::within(SOON)
     }
@@ -55,7 +55,7 @@ impl Agent {
         Self { left: Cell::new(limit.saturating_add(GRACE)) }
     }
 
-    /// Asks one question with what is left of the time.
+    /// Sends a request, within the time that is left.
     fn spend<T>(&self, question: impl FnOnce(Instant) -> T) -> T {
         let begun = Instant::now();
         let answer = question(deadline(begun, self.left.get()));
@@ -63,17 +63,17 @@ impl Agent {
         answer
     }
 
-    /// Asks for what is known at once.
+    /// Sends a request that the agent answers at once.
     pub(crate) fn ask(&self, request: &Request) -> Result<Reply, AskError> {
         self.spend(|deadline| socket::ask(&run_directory(), request, deadline))
     }
 
-    /// Whether there is one, whatever it answers.
+    /// Whether an agent runs, whatever it answers.
     pub(crate) fn runs(&self) -> bool {
         !matches!(self.ask(&Request::Store), Err(AskError::Nobody(_)))
     }
 
-    /// The store that it obeys; none if it does not say.
+    /// The store that the agent follows; none if it does not say.
     pub(crate) fn store(&self) -> Result<Option<StoreStatus>, AskError> {
         Ok(match self.ask(&Request::Store)? {
             Reply::Store(store) => Some(*store),
@@ -81,7 +81,7 @@ impl Agent {
         })
     }
 
-    /// Asks what is in force, having read this store at this position.
+    /// Asks what is in force. `store` and `position` say what this command has read.
     pub(crate) fn in_force(&self, store: &str, position: Option<Position>) -> Result<InForceAnswer, AskError> {
         self.spend(|deadline| socket::ask_in_force(&run_directory(), store, position, deadline))
     }
@@ -101,8 +101,8 @@ impl Agent {
     }
 }
 
-/// What is said of a kernel that does not have everything up to a position of a store. A store that took another's place may count
-/// from less.
+/// The text about a kernel that does not have everything up to a position. The revisions of a store that replaced another one may
+/// be lower.
 fn behind(in_kernel: &Position, position: &Position) -> String {
     if in_kernel.is_behind(position) {
         format!("the kernel has revision {in_kernel}, and the store is at revision {position}")
@@ -111,7 +111,7 @@ fn behind(in_kernel: &Position, position: &Position) -> String {
     }
 }
 
-/// Tells the agent to obey the store that stands in the place of the one in force. The position that is in force then, or why not.
+/// Tells the agent to follow the store that replaced the one in force. Returns the position that is in force then, or why not.
 pub(crate) fn accept_store(store: &str) -> Result<Result<Position, String>, AskError> {
     let request = Request::AcceptStore { store: store.to_owned() };
     Ok(match Agent::within(ACCEPTED).ask(&request)? {
@@ -120,7 +120,8 @@ pub(crate) fn accept_store(store: &str) -> Result<Result<Position, String>, AskE
     })
 }
 
-/// Tells the agent to enforce the name that this machine has now, and waits until it does. The node's name, or why not.
+/// Tells the agent to enforce the node with the current name of this machine, and waits until it does. Returns the name, or why
+/// not.
 pub(crate) fn accept_node() -> Result<Result<String, String>, AskError> {
     let agent = Agent::within(ACCEPTED);
     let node = match agent.ask(&Request::AcceptNode)? {
@@ -128,7 +129,7 @@ pub(crate) fn accept_node() -> Result<Result<String, String>, AskError> {
         Reply::NodeAccepted { node, restarts: true } => node,
         other => return Ok(Err(other.unexpected())),
     };
-    // It starts anew, and answers nobody for a moment.
+    // The agent restarts, and does not answer for a moment.
     let deadline = Instant::now() + ACCEPTED;
     while Instant::now() < deadline {
         if let Ok(Reply::Status(status)) = agent.ask(&Request::Status)
@@ -142,12 +143,12 @@ pub(crate) fn accept_node() -> Result<Result<String, String>, AskError> {
     Ok(Err(format!("the agent was told to enforce node {node}, and is not ready yet; `tortie status` says why")))
 }
 
-/// Until when an agent that is asked for events may take to agree: it may have to change the kernel first.
+/// The deadline for the first answer of an agent that is asked for events: it may have to change the kernel first.
 pub(crate) fn until_it_agrees() -> Instant {
     deadline(Instant::now(), AGREED)
 }
 
-/// A point in time; one that cannot be told is as good as never.
+/// The end of a time that begins now; if it is out of range, a time far in the future.
 fn deadline(begun: Instant, limit: Duration) -> Instant {
     const NEVER: Duration = Duration::from_secs(1 << 30);
     begun + limit.min(NEVER)

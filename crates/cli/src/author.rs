@@ -1,4 +1,4 @@
-//! Who writes, for the history of a store.
+//! The author of a write, for the history of a store.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tortie_store::Author;
 use crate::batch;
 use crate::persona::Persona;
 
-/// More of a command is left out.
+/// How many characters of a command are kept.
 const MOST_CHARACTERS: usize = 2_000;
 
 /// The user of this call, and the command as it was typed.

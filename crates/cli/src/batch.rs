@@ -1,5 +1,5 @@
-//! Batches of objects, as both `delete` and what writes manifests tell of them: how they depend on each other, which
-//! object is given twice, and what a call that wrote nothing or not everything says at its end.
+//! What `delete` and the commands that write manifests share about batches of objects: how the objects depend on each other, which
+//! object is given twice, and the last line of a call that wrote nothing or not everything.
 
 use tortie_api::{Key, Path};
 use tortie_client::{BatchMode, ClientError, Extent};
@@ -20,7 +20,7 @@ pub(crate) fn batch_mode(session: &Session, keep_going: bool) -> BatchMode {
     }
 }
 
-/// What is wrong with an object, as problems; `other` finds the manifest of another object of the batch.
+/// The problems of an object; `other` finds the manifest of another object of the batch.
 pub(crate) fn problems<'a>(
     error: &ClientError,
     key: &Key,
@@ -34,7 +34,7 @@ pub(crate) fn problems<'a>(
     }
 }
 
-/// This object is also described by another manifest.
+/// The problem that another manifest describes the same object.
 pub(crate) fn twice(key: &Key, other: Option<&Item>, manifests: &Manifests) -> Problem {
     let at = Path::from("metadata.name");
     let problem = Problem::read(at.clone(), format!("{key} is given twice"));
@@ -50,7 +50,7 @@ pub(crate) fn twice(key: &Key, other: Option<&Item>, manifests: &Manifests) -> P
     }
 }
 
-/// Says what kept an object back that has no problem of its own. What the store itself says is said once.
+/// Prints why an object without a problem of its own was not done. An error of the store is printed once.
 pub(crate) fn say(key: &Key, extent: Extent, kept: &KeptBack, said: &mut Vec<String>, session: &mut Session) {
     if let KeptBack::Store(text) = kept
         && !said.contains(text)
@@ -67,14 +67,14 @@ pub(crate) fn say(key: &Key, extent: Extent, kept: &KeptBack, said: &mut Vec<Str
 /// Why an object without a problem of its own was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KeptBack {
-    /// The store did not answer, and said this.
+    /// The store failed with this error.
     Store(String),
-    /// The store stopped before it.
+    /// The store stopped before this object.
     Unreached,
 }
 
 impl KeptBack {
-    /// What an error about an object is, if it is not about the object.
+    /// The reason in an error that is not about the object itself.
     pub(crate) fn of(error: &ClientError) -> Option<Self> {
         match error {
             ClientError::Store(error) => Some(Self::Store(error.to_string())),
@@ -84,18 +84,18 @@ impl KeptBack {
     }
 }
 
-/// What became of the objects of a batch.
+/// The outcome of a batch.
 pub(crate) struct Count {
     pub(crate) total: usize,
     pub(crate) failed: usize,
-    /// What is done to objects: `written`, `deleted`.
+    /// The participle for a message: `written`, `deleted`.
     pub(crate) past: &'static str,
-    /// The same as a command does it: `writes`, `deletes`.
+    /// The verb for a message: `writes`, `deletes`.
     pub(crate) does: &'static str,
     pub(crate) dry_run: bool,
-    /// The flag that does what can be done, if this call may have one.
+    /// The flag that makes the command do what can be done, if it has one.
     pub(crate) flag: Option<&'static str>,
-    /// The flag with which the same command finishes what several transactions left.
+    /// The flag with which the same command finishes after only some transactions were made.
     pub(crate) again: Option<&'static str>,
 }
 
@@ -125,7 +125,7 @@ impl Count {
     }
 }
 
-/// This call as it is typed, with another flag.
+/// The command line of this call, with another flag.
 pub(crate) fn command(persona: Persona, flag: Option<&str>) -> String {
     let mut words = vec![persona.name().to_owned()];
     words.extend(std::env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy())));
@@ -135,7 +135,7 @@ pub(crate) fn command(persona: Persona, flag: Option<&str>) -> String {
     words.join(" ")
 }
 
-/// A word as a shell takes it.
+/// A word, quoted for a shell.
 pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./=:,@%+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -1,5 +1,5 @@
-//! What calicoctl says about a batch: the summary on standard output, the errors on standard error, in its words.
-//! Our diagnostics follow below; they are printed by the commands.
+//! calicoctl's messages about a batch: the summary on standard output, the errors on standard error.
+//! tortie's diagnostics follow them; the commands print those.
 
 use tortie_api::Kind;
 use tortie_manifest::Problem;
@@ -8,15 +8,15 @@ use tortie_manifest::read::{Located, Source};
 use crate::input::FileError;
 use crate::report::{Exit, Terminal};
 
-/// What became of a batch, as far as the summary tells.
+/// The outcome of a batch, for the summary.
 pub(crate) struct Summary {
     /// The one kind of all objects, if there is one.
     pub(crate) kind: Option<Kind>,
     /// How many objects there were.
     pub(crate) total: usize,
-    /// The errors of those that failed, in order.
+    /// The errors of the objects that failed, in order.
     pub(crate) errors: Vec<String>,
-    /// How many of the errors came before the object was even looked at (namespaces).
+    /// How many errors were found before the object was tried (about namespaces).
     pub(crate) untried: usize,
 }
 
@@ -26,7 +26,7 @@ impl Summary {
         self.kind.map(|kind| format!("'{kind}' ")).unwrap_or_default()
     }
 
-    /// The one kind of all these.
+    /// The kind of all objects, if it is the same.
     pub(crate) fn kind_of(mut kinds: impl Iterator<Item = Kind>) -> Option<Kind> {
         let first = kinds.next()?;
         kinds.all(|kind| kind == first).then_some(first)
@@ -56,7 +56,7 @@ pub(crate) fn written(verb: &str, past: &str, tally: &Summary, terminal: &mut Te
     Exit::Failed
 }
 
-/// After `replace`: calicoctl counts failures as replaced and tells the last error.
+/// After `replace`: calicoctl counts failures as replaced and prints the last error.
 pub(crate) fn replaced(tally: &Summary, terminal: &mut Terminal) -> Exit {
     let named = tally.named();
     let total = tally.total;
@@ -97,7 +97,7 @@ pub(crate) fn deleted(tally: &Summary, terminal: &mut Terminal) -> Exit {
     Exit::Failed
 }
 
-/// A file that cannot be read, or holds nothing.
+/// The message about a file that cannot be read, or has no object.
 pub(crate) fn no_file(verb: &str, error: &FileError) -> String {
     match error {
         FileError::Unreadable { .. } => format!("failed to execute command: {error}"),
@@ -106,7 +106,7 @@ pub(crate) fn no_file(verb: &str, error: &FileError) -> String {
     }
 }
 
-/// A file with a mistake in it. Unknown fields have a text that stands alone.
+/// The message about a file with a mistake. That about unknown fields has no prefix.
 pub(crate) fn bad_file(problem: &Problem, located: &Located, source: &Source) -> String {
     if problem.reason.starts_with("field in document is not recognized") {
         return problem.reason.clone();
@@ -114,7 +114,7 @@ pub(crate) fn bad_file(problem: &Problem, located: &Located, source: &Source) ->
     format!("failed to execute command: {}", unread(problem, located, source))
 }
 
-/// What stage of Go's reading a mistake belongs to: YAML, or the decoder of JSON.
+/// Adds the prefix of the stage of Go's decoding that fails: YAML, or JSON.
 pub(crate) fn unread(problem: &Problem, located: &Located, source: &Source) -> String {
     let reason = &problem.reason;
     if reason.starts_with("unknown resource type") || reason.starts_with("namespace should not") {
@@ -135,10 +135,10 @@ pub(crate) fn unread(problem: &Problem, located: &Located, source: &Source) -> S
     if text.starts_with(DECODER) { text } else { format!("{DECODER}{text}") }
 }
 
-/// What Go's decoder of JSON says first.
+/// The prefix of errors of Go's JSON decoder.
 const DECODER: &str = "error unmarshaling JSON: while decoding JSON: ";
 
-/// A wrong type is said by Go's decoder, which says so, and names Go's type of the record: that of a spec is known.
+/// A wrong type is an error of Go's JSON decoder, which names the Go type of the record: that of a spec is known.
 pub(crate) fn decoding(reason: &str, kind: &str) -> String {
     let text = reason.replacen("cannot unmarshal", &format!("{DECODER}json: cannot unmarshal"), 1);
     let Some((before, after)) = text.split_once("Go struct field .") else { return text };

@@ -1,7 +1,7 @@
 //! The file that says how to reach a store (`-c`, `/etc/calico/calicoctl.cfg`): calicoctl's `CalicoAPIConfig`, read as strictly as
 //! manifests.
 //!
-//! What chooses the store and leads to it is used; the other settings are known, so that a file written for calicoctl is
+//! The settings that choose the store and connect to it are used; the others are known, so that a file written for calicoctl is
 //! accepted and a misspelt one is not.
 
 use std::path::Path as FilePath;
@@ -16,7 +16,7 @@ use crate::diagnose;
 use crate::report::reported;
 use crate::session::Session;
 
-/// The file that is read when no other is named, if it is there.
+/// The file that is read by default, if it exists.
 pub(crate) const DEFAULT_PATH: &str = "/etc/calico/calicoctl.cfg";
 
 const KIND: &str = "CalicoAPIConfig";
@@ -49,14 +49,14 @@ const SETTINGS: &[&str] = &[
     "calicoAPIGroup",
 ];
 
-/// What chooses the store.
+/// The settings of the file that are used.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Spec {
     /// `datastoreType`.
     pub(crate) datastore_type: String,
-    /// The way to etcd.
+    /// How to connect to etcd.
     pub(crate) etcd: RawSettings,
-    /// The way to Kubernetes.
+    /// How to connect to Kubernetes.
     pub(crate) kubernetes: tortie_store_kube::RawSettings,
 }
 
@@ -116,7 +116,7 @@ fn understand(source: &Source) -> (Spec, Located, Vec<Problem>) {
     } else {
         documents.swap_remove(0)
     };
-    // A file that is no YAML has no tree; what the reader says about it stands. What it says about the kind does not.
+    // A file that is not YAML has no tree; the reader's errors about it are kept, but not those about the kind.
     if located.tree.entries().is_empty() {
         problems.append(&mut located.problems);
     } else {
@@ -177,7 +177,7 @@ fn check(tree: &mut Node, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Every key of a record must be known and stand once. Names fold case, as in manifests.
+/// Every key of a record must be known and occur once. Names ignore case, as in manifests.
 fn fields(record: &mut Node, at: &Path, known: &[&str], problems: &mut Vec<Problem>) {
     let entries = match &mut record.value {
         Value::Map(entries) => entries,

@@ -43,10 +43,10 @@ use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store_warnings;
 
-/// What `--log-level` takes.
+/// The values of `--log-level`.
 const LOG_LEVELS: [&str; 8] = ["panic", "fatal", "error", "warn", "warning", "info", "debug", "trace"];
 
-/// Does what was asked for.
+/// Runs a command.
 pub(crate) fn run(command: Command, session: &mut Session) -> anyhow::Result<Exit> {
     let level = &session.global.log_level;
     if !LOG_LEVELS.contains(&level.to_lowercase().as_str()) {
@@ -98,7 +98,7 @@ pub(crate) fn run(command: Command, session: &mut Session) -> anyhow::Result<Exi
     }
 }
 
-/// Says what became of one object with the warnings that `apply` of it gives, and in a dry run what that means.
+/// Prints the outcome for one object, with the warnings that `apply` of it gives, and in a dry run what the change means.
 fn tell(key: &Key, done: &Done, writer: &Writer, dry_run: bool, session: &mut Session) -> anyhow::Result<()> {
     let would = if dry_run { " (dry run)" } else { "" };
     session.terminal.line(format_args!("{} {}{would}", key.as_argument(), word(done.change)));
@@ -117,7 +117,7 @@ fn tell(key: &Key, done: &Done, writer: &Writer, dry_run: bool, session: &mut Se
     Ok(())
 }
 
-/// What happened to an object, in a word.
+/// The outcome for an object, in a word.
 fn word(change: Change) -> &'static str {
     match change {
         Change::Created => "created",

@@ -18,7 +18,8 @@ use crate::store::Link;
 /// What the commands take whose change may wait for a confirmation.
 #[derive(Args, Debug)]
 pub(crate) struct ConfirmArgs {
-    /// Put everything back after this time (90s, 10m, 2h; at most 24h) unless `tortie confirm` comes before: the agent does it (not on Kubernetes)
+    /// Put everything back after this time (90s, 10m, 2h; at most 24h) unless `tortie confirm` comes before: the agent does it
+    /// (not on Kubernetes)
     #[arg(
         long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "2m",
         value_parser = within
@@ -74,20 +75,20 @@ impl ConfirmArgs {
         }
         let store = link.store()?;
         let history = link.history(&*store).context("--confirm cannot be used here")?;
-        let mut obeyed = Agent::soon().store();
+        let mut followed = Agent::soon().store();
         // One that was asked looks at once whether it can.
         let begun = Instant::now();
         while !history.is_complete()
             && begun.elapsed() < LOOKS
-            && matches!(&obeyed, Ok(Some(status)) if !status.puts_back)
+            && matches!(&followed, Ok(Some(status)) if !status.puts_back)
         {
             std::thread::sleep(LOOKS / 20);
-            obeyed = Agent::soon().store();
+            followed = Agent::soon().store();
         }
-        let why = match obeyed {
+        let why = match followed {
             Err(error) => error.to_string(),
-            Ok(None) => "it does not say which store it obeys".to_owned(),
-            Ok(Some(status)) if status.name != link.name()? => format!("it obeys another store, {}", status.name),
+            Ok(None) => "it does not say which store it follows".to_owned(),
+            Ok(Some(status)) if status.name != link.name()? => format!("it follows another store, {}", status.name),
             // The first write makes a missing one.
             Ok(Some(status)) if !matches!(status.state, StoreState::InSync | StoreState::Missing) => {
                 format!("it does not follow this store now: {}", status.reason)

@@ -1,4 +1,4 @@
-//! Problems as people read them: with the line and a caret where there is a manifest, in words where there is none.
+//! Prints problems: with the line and a caret if there is a manifest, otherwise in words.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -13,16 +13,16 @@ use tortie_manifest::{Layer, Problem, Severity};
 use crate::input::{Item, Manifests};
 use crate::report::Terminal;
 
-/// How messages look on this terminal.
+/// The style of messages on this terminal.
 pub(crate) fn style(terminal: &Terminal) -> Style {
     if terminal.colour_err() { Style::Colour } else { Style::Plain }
 }
 
-/// More problems of one object are counted, not shown.
+/// How many problems of one object are shown; the others are counted.
 const MOST: usize = 100;
 
-/// Says what is wrong (or doubtful) about an object of a manifest, each mistake once, in the order of the text, and about a
-/// part before the whole. How many mistakes there are.
+/// Prints the problems of an object of a manifest, each mistake once, in the order of the text, those of a
+/// field before those of the object that it is in. Returns how many mistakes there are.
 pub(crate) fn show_all(problems: &[Problem], manifests: &Manifests, item: &Item, terminal: &mut Terminal) -> usize {
     for text in lines(problems, manifests, item, style(terminal)) {
         terminal.note(text.trim_end_matches('\n'));
@@ -62,7 +62,7 @@ pub(crate) fn lines(problems: &[Problem], manifests: &Manifests, item: &Item, st
     texts
 }
 
-/// A doubt that `--strict` takes for an error.
+/// Makes an error of a warning, for `--strict`.
 pub(crate) fn severe(mut problem: Problem) -> Problem {
     if let Severity::Warning(code) = problem.severity {
         problem.message = Some(format!("{} [{code}, an error with --strict]", problem.text()));
@@ -71,16 +71,16 @@ pub(crate) fn severe(mut problem: Problem) -> Problem {
     problem
 }
 
-/// Says what is wrong (or doubtful) about an object of a manifest.
+/// Prints one problem of an object of a manifest.
 pub(crate) fn show(problem: &Problem, manifests: &Manifests, item: &Item, terminal: &mut Terminal) {
     let text = diagnostic::render(problem, &item.located, manifests.source(item), style(terminal));
     terminal.note(text.trim_end_matches('\n'));
 }
 
-/// How many policies of a tier are named.
+/// How many policies of a tier are named at most.
 const SHOWN: usize = 5;
 
-/// What is wrong with an object, as problems: those that came with the error, or one made of its text.
+/// The problems of an object: those in the error, or one made of its text.
 pub(crate) fn problems(error: &ClientError, key: &Key) -> Vec<Problem> {
     let of_name = |reason: String| Problem::read(Path::from("metadata.name"), reason);
     let name = key.as_argument();
@@ -103,7 +103,10 @@ pub(crate) fn problems(error: &ClientError, key: &Key) -> Vec<Problem> {
                 .help("use apply or replace to change it"),
         ],
         ClientError::BuiltIn { .. } => {
-            vec![of_name(error.to_string()).message(format!("{name} is built in: it is always there as it is"))]
+            vec![
+                of_name(error.to_string())
+                    .message(format!("{name} is built in: it always exists and cannot be changed")),
+            ]
         }
         ClientError::Conflict { .. } => vec![
             Problem::read(Path::from("metadata.resourceVersion"), error.to_string())
@@ -125,19 +128,19 @@ pub(crate) fn problems(error: &ClientError, key: &Key) -> Vec<Problem> {
             let why = why_not(operation, reason.as_deref(), key);
             vec![of_name(error.to_string()).message(format!("{name} {why}"))]
         }
-        // This is about the store, not about the object.
+        // The error is about the store, not about the object.
         ClientError::Store(_) => Vec::new(),
         ClientError::Patch(reason) => vec![of_name(error.to_string()).message(reason.clone())],
         other => vec![of_name(other.to_string())],
     }
 }
 
-/// Why something cannot be done to an object, in our words.
+/// Why something cannot be done to an object.
 fn why_not(operation: &str, reason: Option<&str>, key: &Key) -> String {
     let deleting = operation.eq_ignore_ascii_case("delete");
     let done = if deleting { "deleted" } else { "written" };
     match (key.kind, reason) {
-        (Kind::ClusterInformation, _) => format!("cannot be {done}: it is kept by the programs that use the store"),
+        (Kind::ClusterInformation, _) => format!("cannot be {done}: the programs that use the store manage it"),
         (Kind::Tier, _) => format!("cannot be {done}: it is built in"),
         _ if is_built_in(key) => format!("cannot be {done}: it is built in"),
         (_, Some(reason)) => format!("cannot be {done}: {reason}"),
@@ -145,7 +148,7 @@ fn why_not(operation: &str, reason: Option<&str>, key: &Key) -> String {
     }
 }
 
-/// What went wrong with a named object, in one line.
+/// An error about a named object, in one line.
 pub(crate) fn line(error: &ClientError, key: &Key) -> String {
     if let ClientError::Store(error) = error {
         return error.to_string();

@@ -74,8 +74,8 @@ pub(crate) fn left_behind() -> Option<&'static str> {
 pub(crate) fn of_agent(store: &StoreStatus, written: &str) -> Option<String> {
     let StoreStatus { name, state, since, reason, puts_back: _ } = store;
     match state {
-        _ if name != written => Some(format!("the agent of this machine obeys the {name}, not the {written}")),
-        StoreState::Replaced => Some(format!("the agent of this machine does not obey the {written}: {reason}")),
+        _ if name != written => Some(format!("the agent of this machine follows the {name}, not the {written}")),
+        StoreState::Replaced => Some(format!("the agent of this machine does not follow the {written}: {reason}")),
         StoreState::NotAsked => Some(format!("the agent of this machine does not read the {written}: {reason}")),
         StoreState::Lost | StoreState::Stale => {
             Some(format!("the agent of this machine cannot reach the {written} since {since}: {reason}"))
@@ -101,10 +101,10 @@ mod tests {
         assert_eq!(said(StoreState::InSync, "embedded store /a.db"), "");
         assert_eq!(
             said(StoreState::InSync, "etcd at b"),
-            "the agent of this machine obeys the embedded store /a.db, not the etcd at b"
+            "the agent of this machine follows the embedded store /a.db, not the etcd at b"
         );
         let own = "embedded store /a.db";
-        assert!(said(StoreState::Replaced, own).ends_with("does not obey the embedded store /a.db: why"));
+        assert!(said(StoreState::Replaced, own).ends_with("does not follow the embedded store /a.db: why"));
         assert!(said(StoreState::Lost, own).ends_with("cannot reach the embedded store /a.db since T: why"));
     }
 }

@@ -72,7 +72,7 @@ pub(crate) struct Sources {
     pub(crate) basis: Basis,
     /// Why what is in force is not what the store says now, beside objects that cannot be read.
     pub(crate) deviations: Vec<String>,
-    /// The agent of this machine obeys another store, so nothing of this one is in force here.
+    /// The agent of this machine follows another store, so nothing of this one is in force here.
     pub(crate) agent_follows_another: bool,
     /// Why a change of the store is not enforced on this machine.
     not_enforced: Option<String>,

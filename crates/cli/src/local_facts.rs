@@ -26,7 +26,7 @@ pub(crate) fn without_agent(felix_config: &Path, session: &mut Session) -> anyho
     let (local_facts, source) = LocalFacts::without_agent(&sources, &state_directory())?;
     if !source.is_certain() {
         let node = &local_facts.node;
-        session.terminal.note(format_args!("no agent answers here: this machine is taken for node {node}, {source}"));
+        session.terminal.note(format_args!("no agent answers here: the node is assumed to be {node}, {source}"));
     }
     Ok(local_facts)
 }

@@ -34,7 +34,7 @@ pub(crate) fn resolve(kind: Kind, own: &str, wanted: Wanted<'_>) -> Result<Strin
     match (own, given) {
         (_, given) if wanted.all && !given.is_empty() => {
             let reason = "cannot use both --namespace and --all-namespaces flags at the same time";
-            Err(Problem::read(at(), reason).message("-n and -A contradict each other").into())
+            Err(Problem::read(at(), reason).message("use -n or -A, not both").into())
         }
         _ if wanted.all => Ok(String::new()),
         ("", "") => Ok("default".to_owned()),

@@ -1,4 +1,4 @@
-//! Objects that a program keeps, so that what a person changes may be overwritten.
+//! Objects that a program manages, so that it may overwrite what a person changes.
 
 use tortie_api::kinds::workload_endpoint::WorkloadEndpointSpec;
 use tortie_api::{Kind, Object};
@@ -18,7 +18,7 @@ pub(crate) fn follows_kubernetes(object: &Object) -> bool {
         || object.kind == Kind::WorkloadEndpoint && is_pod()
 }
 
-/// The program that keeps an object, in words; none of what people write.
+/// The program that manages an object, in words; none if people write it.
 pub(crate) fn owner(object: &Object) -> Option<String> {
     if let Some(by) = object.metadata.labels.get(CREATED_BY) {
         return Some(format!("{by} (label {CREATED_BY})"));

@@ -226,7 +226,7 @@ fn uninstall_removes_everything_with_or_without_an_agent() {
             assert_eq!(run("nft", &["list", "ruleset"]), "");
             assert!(world.reaches(81) && world.reaches(80));
         }
-        assert_eq!(world.call(&["agent", "--uninstall"]), "nothing of ours is in the kernel\n");
+        assert_eq!(world.call(&["agent", "--uninstall"]), "nothing of tortie is in the kernel\n");
     });
 }
 

@@ -390,7 +390,7 @@ impl<'a> Walk<'a> {
             .then_some(Decision { outcome: Outcome::Deny, by: DecidedBy::Builtin(Builtin::Encapsulation) })
     }
 
-    /// One stage of an endpoint: what settles it early, else its policies.
+    /// One stage of an endpoint: what decides before policy, otherwise its policies.
     fn stage(
         &mut self,
         hook: Hook,

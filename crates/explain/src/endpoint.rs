@@ -156,18 +156,18 @@ fn ending(snapshot: &Snapshot, subject: &Subject, list: List, direction: Directi
     let profiles = match subject.default_decision(snapshot, list, direction) {
         DefaultDecision::Rule { id, number, denies: true } => {
             return format!(
-                "DEFAULT DENY: what no rule before it settles is denied by {id} rule {number}, which has no condition"
+                "DEFAULT DENY: what no rule before it decides is denied by {id} rule {number}, which has no condition"
             );
         }
         DefaultDecision::Rule { id, number, denies: false } => {
-            return format!("what no rule before it settles is allowed by {id} rule {number}, which has no condition");
+            return format!("what no rule before it decides is allowed by {id} rule {number}, which has no condition");
         }
         DefaultDecision::TierEnd { tier } => {
-            return format!("DEFAULT DENY: what no rule settles is denied at the end of tier {tier}");
+            return format!("DEFAULT DENY: what no rule decides is denied at the end of tier {tier}");
         }
-        DefaultDecision::GoesOn => return "what no rule settles goes on to the next stage".to_owned(),
+        DefaultDecision::GoesOn => return "what no rule decides goes on to the next stage".to_owned(),
         DefaultDecision::NoProfile => {
-            return "DEFAULT DENY: no tier denies what no rule settles, and there is no profile to allow it".to_owned();
+            return "DEFAULT DENY: no tier denies what no rule decides, and there is no profile to allow it".to_owned();
         }
         DefaultDecision::Profiles(profiles) => profiles,
     };

@@ -446,7 +446,7 @@ fn decision_text(snapshot: &Snapshot, hop: &Hop, step: &Step) -> String {
                 _ => "none in this direction: passes".to_owned(),
             }
         }
-        DecidedBy::Nothing => "nothing settles it here: passes".to_owned(),
+        DecidedBy::Nothing => "nothing decides it here: passes".to_owned(),
         DecidedBy::Failsafe(text) => {
             let (anywhere, origin) = (anywhere(text, step.direction), origin(snapshot, &hop.host.node, step.direction));
             format!("{text}{anywhere} ({origin}): accepted before any tier")
@@ -483,9 +483,9 @@ fn by_text(by: &DecidedBy, step: &Step) -> String {
         DecidedBy::NoProfile => {
             let any = step.entries.iter().any(|entry| matches!(entry.kind, StepKind::Profile { .. }));
             if any {
-                "default deny: no policy and no profile settles it"
+                "default deny: no policy and no profile decides it"
             } else {
-                "default deny: no policy settles it and there is no profile"
+                "default deny: no policy decides it and there is no profile"
             }
             .to_owned()
         }

@@ -312,7 +312,7 @@ fn a_rule_about_icmp_types_that_begin_no_connection_matches_nothing_but_where_in
         let unused = unused_rules(&bench.snapshot, &bench.snapshot.policies[&bench.id]);
         let numbers: Vec<usize> = unused.iter().map(|(_, number, _)| *number).collect();
         assert_eq!(numbers, [1, 3, 4, 7]);
-        assert!(unused.iter().all(|(.., why)| why.contains("connection tracking settles all others")), "{unused:?}");
+        assert!(unused.iter().all(|(.., why)| why.contains("connection tracking decides all others")), "{unused:?}");
     }
     // Untracked policy is asked before connection tracking.
     let all: Vec<usize> = (0..rules.len()).collect();

@@ -34,7 +34,7 @@ pub(crate) enum SqliteError {
     Network { path: PathBuf, kind: &'static str },
     #[error(
         "the store {} was removed while in use. Put the file or a backup (`tortie restore`) back. A new store that is \
-         written in its place is not obeyed by an agent that followed this one until `tortie agent --accept-store`",
+         written in its place is not followed by an agent that followed this one until `tortie agent --accept-store`",
         path.display()
     )]
     Removed { path: PathBuf },

@@ -172,7 +172,7 @@ fn a_store_to_which_nothing_was_written_is_missing_even_if_another_store_is_acce
         assert_eq!(drain(&mut sync), ["first", "in sync"]);
         assert!(!cached_store.is_missing());
     }
-    // One whose last object was deleted has a history, and is obeyed.
+    // One whose last object was deleted has a history, and is followed.
     delete(&machine.store, "first");
     assert_ne!(machine.live("s").1, StoreState::Missing);
 }

@@ -75,7 +75,7 @@ pub(super) fn read(field: &Field, text: &str) -> Result<Value, String> {
 fn zero(field: &Field) -> Result<Value, String> {
     const NEVER: &[&str] = &["interfacePrefix", "defaultEndpointToHostAction", "iptablesMarkMask", "nftablesMarkMask"];
     if NEVER.contains(&field.name.as_str()) {
-        return Err("it cannot be none".to_owned());
+        return Err("`none` is not allowed for it".to_owned());
     }
     Ok(match &field.shape.form {
         Form::Bool => Value::Bool(false),

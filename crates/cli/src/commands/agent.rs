@@ -1,4 +1,4 @@
-//! `agent`: enforces on this machine what the store says; `--uninstall` takes it all away.
+//! `agent`: enforces on this machine what the store says; `--uninstall` removes everything.
 
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -25,24 +25,25 @@ pub(crate) struct AgentArgs {
     /// The file of Calico's agent with the settings of this machine, among them its datastore; it may not exist
     #[arg(long, value_name = "FILE", default_value = FELIX_CONFIG)]
     felix_config: PathBuf,
-    /// Start although another policy agent has its tables or chains on this machine
+    /// Start even if another policy agent has tables or chains on this machine
     #[arg(long)]
     beside: bool,
-    /// Obey a store that stands in the place of the one in force; an agent that runs here is told so
+    /// Follow the store that replaced the one in force; an agent that runs here does so at once
     #[arg(long, conflicts_with = "uninstall")]
     accept_store: bool,
-    /// Enforce the name that this machine has now although another was enforced here; an agent that runs here is told so
+    /// Enforce the node with the current name of this machine even if another was enforced here; an agent that runs here does so
+    /// at once
     #[arg(long, conflicts_with = "uninstall")]
     accept_node: bool,
-    /// How to write the log: text, or json for one object a line
+    /// The format of the log: text, or json for one object on each line
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     log_format: Format,
-    /// Take everything of ours out of the kernel and restore the settings of this machine; an agent that runs here ends
+    /// Remove everything of tortie from the kernel and restore the settings of this machine; an agent that runs here ends
     #[arg(long)]
     uninstall: bool,
 }
 
-/// Runs the agent until it is told to end. Who reads its log as JSON reads there too why it does not start.
+/// Runs the agent until it is told to end. With a JSON log, the reason why it does not start is logged too.
 pub(crate) fn run(args: &AgentArgs, session: &mut Session) -> anyhow::Result<Exit> {
     match run_in_text(args, session) {
         Err(error) if args.log_format == Format::Json && !args.uninstall => {
@@ -57,9 +58,9 @@ fn run_in_text(args: &AgentArgs, session: &mut Session) -> anyhow::Result<Exit> 
     if args.uninstall {
         let done = uninstall(&run_directory(), &state_directory())?;
         session.terminal.line(if done.tables {
-            "removed: nothing of ours is in the kernel any more"
+            "removed: nothing of tortie is in the kernel any more"
         } else {
-            "nothing of ours is in the kernel"
+            "nothing of tortie is in the kernel"
         });
         for one in &done.settings {
             session.terminal.line(format_args!("restored: {} = {} (was {})", one.name(), one.now, one.was));
@@ -88,11 +89,11 @@ fn run_in_text(args: &AgentArgs, session: &mut Session) -> anyhow::Result<Exit> 
     })?;
     match ended {
         Ended::Asked => Ok(Exit::Done),
-        Ended::ToRestart => Err(restart()).context("cannot start the agent anew; start it again"),
+        Ended::ToRestart => Err(restart()).context("the agent cannot restart itself (start it again)"),
     }
 }
 
-/// Tells the agent that runs here what is to be accepted. Whether one runs, and did so.
+/// Tells the agent that runs here what to accept. Returns whether one runs, and accepted it.
 fn accept(args: &AgentArgs, store_name: &str, session: &mut Session) -> anyhow::Result<bool> {
     let mut is_written = false;
     if args.accept_node {
@@ -112,7 +113,7 @@ fn accept(args: &AgentArgs, store_name: &str, session: &mut Session) -> anyhow::
                 let position = accepted?.map_err(anyhow::Error::msg)?;
                 session
                     .terminal
-                    .line(format_args!("the agent obeys the {store_name}: revision {position} is in force"));
+                    .line(format_args!("the agent follows the {store_name}: revision {position} is in force"));
                 is_written = true;
             }
         }
@@ -120,7 +121,7 @@ fn accept(args: &AgentArgs, store_name: &str, session: &mut Session) -> anyhow::
     Ok(is_written)
 }
 
-/// Becomes a new process of the same program under the same number. Returns only why that cannot be.
+/// Replaces this process by a new one of the same program, with the same id. Returns only an error.
 fn restart() -> std::io::Error {
     let mut arguments = std::env::args_os();
     let mut command = Command::new("/proc/self/exe");
@@ -130,12 +131,12 @@ fn restart() -> std::io::Error {
     command.args(arguments).exec()
 }
 
-/// Where the agent's socket is.
+/// The directory of the agent's socket.
 pub(crate) fn run_directory() -> PathBuf {
     directory("TORTIE_RUN", tortie_agent::socket::DEFAULT_RUN)
 }
 
-/// Where the agent keeps its copy of the store and what it must remember.
+/// The directory of the agent's copy of the store and its other state.
 pub(crate) fn state_directory() -> PathBuf {
     directory("TORTIE_STATE", tortie_agent::DEFAULT_STATE)
 }

@@ -1,6 +1,6 @@
-//! `create`, `apply`, `replace` and `validate`: manifests into a store, or only looked at.
+//! `create`, `apply`, `replace` and `validate`: write manifests to a store, or only check them.
 //!
-//! The objects of all files go to the store as one batch, which is written whole or not at all. With `--keep-going`,
+//! The objects of all files are one batch, which is written completely or not at all. With `--keep-going`,
 //! and as calicoctl, an object that is refused does not stop the others. What is printed as done is on disk.
 
 mod prune;
@@ -35,7 +35,7 @@ use crate::store_warnings;
 /// Arguments of `create`.
 #[derive(Args, Debug)]
 pub(crate) struct CreateArgs {
-    /// Leave objects alone that exist already
+    /// Skip objects that exist already
     #[arg(long)]
     pub(crate) skip_exists: bool,
     #[command(flatten)]
@@ -50,29 +50,29 @@ pub(crate) struct ApplyArgs {
     /// Also delete the stored objects that the files leave out: of the kinds in the files, and of the namespaces in them
     #[arg(long, conflicts_with = "keep_going")]
     pub(crate) prune: bool,
-    /// Delete them; without it --prune only says which they are, and nothing is written
+    /// Delete them; without it --prune only lists them, and nothing is written
     #[arg(long, requires = "prune")]
     pub(crate) yes: bool,
 }
 
 impl ApplyArgs {
-    /// What becomes of the objects that the files leave out.
+    /// What to do with the objects that the files leave out.
     pub(crate) fn left_out(&self) -> LeftOutObjects {
         match (self.prune, self.yes) {
             (false, _) => LeftOutObjects::Stay,
-            (true, false) => LeftOutObjects::Told,
+            (true, false) => LeftOutObjects::Listed,
             (true, true) => LeftOutObjects::Deleted,
         }
     }
 }
 
-/// What becomes of stored objects, of the kinds in the files, that no file has.
+/// What to do with stored objects, of the kinds in the files, that no file has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LeftOutObjects {
     /// They stay.
     Stay,
-    /// They are named, and nothing is written.
-    Told,
+    /// They are listed, and nothing is written.
+    Listed,
     /// They are deleted.
     Deleted,
 }
@@ -91,22 +91,22 @@ pub(crate) struct ValidateArgs {
     files: Files,
     #[command(flatten)]
     place: Place,
-    /// Take warnings for errors
+    /// Treat warnings as errors
     #[arg(long)]
     strict: bool,
 }
 
-/// What every command takes that writes manifests.
+/// The options of every command that writes manifests.
 #[derive(Args, Debug)]
 pub(crate) struct WriteArgs {
     #[command(flatten)]
     pub(crate) files: Files,
     #[command(flatten)]
     pub(crate) place: Place,
-    /// Take warnings for errors: refuse what is doubtful
+    /// Treat warnings as errors
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Write what can be written although other objects are refused; otherwise one that is refused keeps all back
+    /// Write what can be written even if other objects are refused; otherwise nothing is written if one is refused
     #[arg(long, conflicts_with = "confirm")]
     pub(crate) keep_going: bool,
     /// Say what would happen, and write nothing
@@ -118,7 +118,7 @@ pub(crate) struct WriteArgs {
     pub(crate) guard: GuardArgs,
 }
 
-/// What became of one object.
+/// The outcome for one object.
 pub(crate) struct ObjectOutcome {
     key: Key,
     result: Result<Done, Trouble>,
@@ -131,12 +131,12 @@ struct Done {
 }
 
 struct Trouble {
-    /// Calico's words for all of it.
+    /// calicoctl's text for all of it.
     text: String,
     problems: Vec<Problem>,
-    /// It failed before it was its turn.
+    /// Whether it failed before it was tried.
     untried: bool,
-    /// What kept it back if nothing is wrong with it.
+    /// Why it was not done, if nothing is wrong with the object itself.
     kept: Option<KeptBack>,
 }
 
@@ -145,14 +145,14 @@ impl Trouble {
         Self { text: problem.reason.clone(), problems: vec![*problem], untried: true, kept: None }
     }
 
-    /// Warnings that `--strict` takes for errors.
+    /// Warnings that are errors because of `--strict`.
     fn strict(warnings: Vec<Problem>) -> Self {
         let text = warnings.iter().map(|warning| warning.text().to_owned()).collect::<Vec<_>>().join("; ");
         let problems = warnings.into_iter().map(diagnose::severe).collect();
         Self { text, problems, untried: false, kept: None }
     }
 
-    /// Problems with a text for all of them.
+    /// Problems, with one text for all of them.
     fn of(text: String, problems: Vec<Problem>) -> Self {
         Self { text, problems, untried: false, kept: None }
     }
@@ -168,7 +168,7 @@ pub(crate) fn run(
 ) -> anyhow::Result<Exit> {
     needs_files(verb, &args.files)?;
     if left_out != LeftOutObjects::Stay && session.persona.is_calico() {
-        return Err(Usage("--prune is of tortie: under this name what can be written is written, so it could delete what a refused object still needs".to_owned()).into());
+        return Err(Usage("--prune works only under the name tortie: under this name some objects may be refused and others written, so it could delete what a refused object still needs".to_owned()).into());
     }
     if let (true, Some(folder)) = (left_out != LeftOutObjects::Stay, prune::unread_folder(&args.files)) {
         anyhow::bail!(
@@ -191,7 +191,7 @@ pub(crate) fn run(
     let batch_mode = batch::batch_mode(session, args.keep_going);
     let prepared: Vec<Result<Object, Box<Problem>>> =
         manifests.items.iter().map(|item| in_namespace(item, args.place.namespace.as_deref())).collect();
-    // What cannot be placed in a namespace keeps all back; what else is wrong is found out all the same.
+    // If the namespace of an object is unclear, nothing is written; other problems are still found.
     let kept_back = batch_mode == BatchMode::AllOrNothing && prepared.iter().any(Result::is_err);
     let agent = Agent::soon();
     let writer = Writer::open(&link, args.dry_run, kept_back, &agent, session)?;
@@ -199,7 +199,7 @@ pub(crate) fn run(
 
     let mut outcomes: Vec<Option<ObjectOutcome>> = Vec::with_capacity(manifests.items.len());
     let mut objects: Vec<Object> = Vec::new();
-    // The number of each of them among the manifests, and the warnings that it comes with.
+    // The index of each object among the manifests, and its warnings.
     let mut waiting: Vec<(usize, Vec<Problem>)> = Vec::new();
     for (at, (item, object)) in manifests.items.iter().zip(prepared).enumerate() {
         match object {
@@ -230,14 +230,14 @@ pub(crate) fn run(
     let mut targets = Vec::new();
     if left_out != LeftOutObjects::Stay {
         let found = prune::left_out(client, &objects)?;
-        found.tell_kept(session);
-        if left_out == LeftOutObjects::Told && !args.dry_run {
+        found.show_kept(session);
+        if left_out == LeftOutObjects::Listed && !args.dry_run {
             found.ask(session);
             return Ok(Exit::Failed);
         }
         targets = found.targets;
     }
-    // What is deleted comes behind the objects, without warnings.
+    // Deletions follow the objects, without warnings.
     let is_warned = |at: usize, done: &tortie_client::Done| {
         waiting.get(at).is_some_and(|(_, warnings)| !warnings.is_empty() || !done.notes.is_empty())
     };
@@ -305,21 +305,21 @@ pub(crate) fn run(
     if !args.dry_run {
         args.confirm.announce(&link, session)?;
     }
-    // What is unchanged in the store need not be in force either.
+    // Objects that are unchanged in the store may not be in force either.
     if !args.dry_run && extent != Extent::Nothing && outcomes.iter().any(|outcome| outcome.result.is_ok()) {
         enforcement_warning::warn(&link, &agent, session);
     }
     Ok(exit)
 }
 
-/// How a command speaks of what it does.
+/// The words of a command in messages.
 #[derive(Clone, Copy)]
 struct Wording {
     verb: &'static str,
     past: &'static str,
-    /// The flag with which the same command goes on where an earlier call ended.
+    /// The flag with which the same command continues where an earlier call ended.
     again: Option<&'static str>,
-    /// Whether the call may be told to write what can be written.
+    /// Whether the command has `--keep-going`.
     keep_going: bool,
 }
 
@@ -327,7 +327,7 @@ impl Wording {
     const VALIDATE: Self = Self { verb: "validate", past: "validated", again: None, keep_going: false };
 }
 
-/// An object that two manifests describe is an error of the second.
+/// If two manifests describe one object, the second is an error.
 fn given_twice(outcomes: &mut [ObjectOutcome], manifests: &Manifests) {
     let mut first: HashMap<Key, usize> = HashMap::new();
     for (at, outcome) in outcomes.iter_mut().enumerate().filter(|(_, outcome)| !outcome.key.name.is_empty()) {
@@ -343,8 +343,8 @@ fn given_twice(outcomes: &mut [ObjectOutcome], manifests: &Manifests) {
     }
 }
 
-/// Applies manifests that are read to a plan. What becomes of each object; none when `apply` would refuse them, which has been said
-/// in the same words.
+/// Applies manifests that were read to a plan. Returns the outcome for each object; none if `apply` would refuse them, which was
+/// printed.
 pub(crate) fn planned(
     verb: &str,
     manifests: &Manifests,
@@ -364,7 +364,7 @@ pub(crate) fn planned(
         let problems = match object {
             Err(problem) => vec![*problem],
             Ok(_) => match outcomes.next() {
-                // That is about the store, not about one object.
+                // The error is about the store, not about one object.
                 Some(Outcome { result: Err(error @ ClientError::Store(_)), .. }) => return Err(error.into()),
                 Some(Outcome { key, result: Err(error) }) => {
                     batch::problems(&error, &key, manifests, |at| placed.get(at).copied())
@@ -399,7 +399,7 @@ pub(crate) fn validate(args: &ValidateArgs, session: &mut Session) -> anyhow::Re
     if manifests.items.is_empty() {
         return Ok(nothing(session));
     }
-    // The program ends with the report: giving back what was read piece by piece would only delay it.
+    // The program ends after the report, so freeing the memory of the manifests would only delay it.
     let manifests = ManuallyDrop::new(manifests);
     let mut outcomes = ManuallyDrop::new(tortie_client::each(&manifests.items, |item| validated(item, args)));
     if !session.persona.is_calico() {
@@ -431,7 +431,7 @@ pub(crate) fn warnings_of(item: &Item) -> Vec<Problem> {
     item.located.problems.iter().filter(|problem| !problem.is_error()).cloned().collect()
 }
 
-/// What becomes of one manifest.
+/// The outcome for one manifest.
 fn validated(item: &Item, args: &ValidateArgs) -> ObjectOutcome {
     let object = match in_namespace(item, args.place.namespace.as_deref()) {
         Ok(object) => names::filled(object),
@@ -504,7 +504,7 @@ fn report_ours(
     let mut said = Vec::new();
     for (item, outcome) in manifests.items.iter().zip(outcomes) {
         match &outcome.result {
-            // It is as it was, and its warnings can wait.
+            // The object is unchanged, so its warnings are not printed.
             Ok(_) if extent == Extent::Nothing => continue,
             Ok(done) => {
                 session.terminal.line(format_args!("{} {}{would}", outcome.key.as_argument(), done.word));

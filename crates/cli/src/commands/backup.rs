@@ -1,8 +1,8 @@
 //! `backup` and `restore`: the whole content of a store in a file, and back.
 //!
-//! The file is text, a JSON value a line: what it is, then the objects, then how many they were and a sum over all
-//! lines before, so that a file that was cut off or changed is not taken for a whole one. Values stand in it byte for
-//! byte: as text, or in base64 where they are none.
+//! The file is text, a JSON value on each line: a header, then the objects, then their number and a checksum of all
+//! previous lines, so that an incomplete or changed file is recognized. Values are kept byte for
+//! byte: as text, or in base64 if they are not UTF-8.
 
 mod replace;
 
@@ -32,13 +32,13 @@ use crate::report::{Exit, Usage, counted};
 use crate::session::Session;
 use crate::store::Link;
 
-/// The form that we write, and the newest that we read.
+/// The version of the format that is written, and the newest that is read.
 const VERSION: u64 = 1;
 
 /// Arguments of `backup`.
 #[derive(Args, Debug)]
 pub(crate) struct BackupArgs {
-    /// The file to write; one that is there is an error
+    /// The file to write; it must not exist
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The file that says how to reach the store
@@ -55,7 +55,7 @@ pub(crate) struct RestoreArgs {
     /// The file that says how to reach the store
     #[arg(short, long, value_name = "FILE", default_value = crate::calico_api_config::DEFAULT_PATH)]
     config: PathBuf,
-    /// Into a store that is not empty: afterwards it holds what the backup holds, and nothing else
+    /// Replace the content of a store that is not empty: afterwards it has what the backup has, and nothing else
     #[arg(long)]
     replace: bool,
     /// Say what would happen, and write nothing
@@ -95,24 +95,24 @@ pub(crate) fn restore(args: &RestoreArgs, session: &mut Session) -> anyhow::Resu
             "{file} is a SQLite file, as embedded stores are, and no backup: nothing was written. `tortie --store {file} backup OUT` makes a backup of a store"
         );
     }
-    let text = String::from_utf8(bytes).ok().context("it is not a backup");
+    let text = String::from_utf8(bytes).ok().context("it is not a backup made by `tortie backup`");
     let objects =
-        text.and_then(|text| read(&text)).with_context(|| format!("{file} is not used, nothing was written"))?;
+        text.and_then(|text| read(&text)).with_context(|| format!("cannot restore {file}, nothing was written"))?;
     let link = Link::find_by(session, &args.config)?;
     if args.replace {
         return replace(args, &objects, &link, session);
     }
     if args.guard.allow_lockout || args.guard.message.is_some() || args.confirm.confirm.is_some() {
-        return Err(Usage("--confirm, --allow-lockout and --message are of restore --replace".to_owned()).into());
+        return Err(Usage("--confirm, --allow-lockout and --message can only be used with --replace".to_owned()).into());
     }
     let store = link.store()?;
     transfer::fill(&*store, &objects)?;
     session.terminal.line(format_args!("restored {} to the {}", counted(objects.len(), "object"), store.describe()));
     link.announce(session);
-    obeyed(&link, session)
+    followed(&link, session)
 }
 
-/// Puts a backup in the place of what a store holds.
+/// Replaces the content of a store by a backup.
 fn replace(args: &RestoreArgs, objects: &[(Key, Vec<u8>)], link: &Link, session: &mut Session) -> anyhow::Result<Exit> {
     if link.kind()? == "kubernetes" {
         bail!("restore --replace is not for Kubernetes, whose own objects no backup puts back; use kubectl");
@@ -129,7 +129,7 @@ fn replace(args: &RestoreArgs, objects: &[(Key, Vec<u8>)], link: &Link, session:
         if !guard.allows(session, |trial| drop(trial.store().write_together(&writes))) {
             return Ok(Exit::Refused);
         }
-        // A store that is made first has its first objects from the backup.
+        // A store that does not exist yet gets its initial objects from the backup.
         if args.confirm.confirm.is_some() && stored.is_empty() {
             bail!(
                 "--confirm cannot be used with an empty store, to which nothing could be put back: restore without it"
@@ -161,11 +161,11 @@ fn replace(args: &RestoreArgs, objects: &[(Key, Vec<u8>)], link: &Link, session:
     link.announce(session);
     args.confirm.announce(link, session)?;
     enforcement_warning::say_not_kept(link, session);
-    obeyed(link, session)
+    followed(link, session)
 }
 
-/// Who restores a store means it: an agent of this machine that follows it is told so.
-fn obeyed(link: &Link, session: &mut Session) -> anyhow::Result<Exit> {
+/// Tells the agent of this machine, if it follows this store, to accept its new history.
+fn followed(link: &Link, session: &mut Session) -> anyhow::Result<Exit> {
     let Ok(name) = link.name() else { return Ok(Exit::Done) };
     let Ok(Some(store)) = Agent::patient().store() else { return Ok(Exit::Done) };
     if store.name != name {
@@ -173,17 +173,19 @@ fn obeyed(link: &Link, session: &mut Session) -> anyhow::Result<Exit> {
     }
     match ask::accept_store(&name)? {
         Ok(position) => {
-            session.terminal.line(format_args!("the agent of this machine obeys it: revision {position} is in force"));
+            session
+                .terminal
+                .line(format_args!("the agent of this machine follows it: revision {position} is in force"));
             Ok(Exit::Done)
         }
         Err(reason) => {
-            session.terminal.error(format_args!("the agent of this machine does not obey it yet: {reason}"));
+            session.terminal.error(format_args!("the agent of this machine does not follow it yet: {reason}"));
             Ok(Exit::Failed)
         }
     }
 }
 
-/// The file's text.
+/// The text of a backup.
 fn written(from: &str, content: &Content) -> String {
     let head = json!({ "tortieBackup": VERSION, "from": from, "revision": content.position });
     let mut text = format!("{head}\n");
@@ -200,21 +202,27 @@ fn written(from: &str, content: &Content) -> String {
     text
 }
 
-/// The objects in a file, if it is whole.
+/// Reads the objects of a backup. An error if it is incomplete or damaged.
 fn read(text: &str) -> anyhow::Result<Vec<(Key, Vec<u8>)>> {
-    let (body, end) = text.strip_suffix('\n').unwrap_or(text).rsplit_once('\n').context("it is not a backup")?;
+    let (body, end) = text
+        .strip_suffix('\n')
+        .unwrap_or(text)
+        .rsplit_once('\n')
+        .context("it is not a backup made by `tortie backup`")?;
     let parse = |line: &str| serde_json::from_str::<Value>(line).ok();
     let mut lines = body.lines();
-    let head = lines.next().and_then(parse).context("it is not a backup")?;
+    let head = lines.next().and_then(parse).context("it is not a backup made by `tortie backup`")?;
     match head.get("tortieBackup").and_then(Value::as_u64) {
-        None => bail!("it is not a backup"),
+        None => bail!("it is not a backup made by `tortie backup`"),
         Some(version) if version > VERSION => {
-            bail!("it was written by a newer tortie (form {version}, we know {VERSION})")
+            bail!(
+                "it was written by a newer release of tortie (format {version}; this release reads {VERSION}): restore it with that release"
+            )
         }
         Some(_) => {}
     }
     let end =
-        parse(end).filter(|end| end.get("sha256").is_some()).context("it is cut off: its last line is missing")?;
+        parse(end).filter(|end| end.get("sha256").is_some()).context("it is incomplete: its last line is missing")?;
     if end["sha256"] != json!(sum(&format!("{body}\n"))) {
         bail!("it was changed or damaged: its checksum is wrong");
     }
@@ -247,7 +255,7 @@ fn sum(text: &str) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Writes a new file, whole and on disk, for its owner only: there are secrets of the network in it.
+/// Writes a new file, syncs it to disk, and lets only its owner read it: it may contain secrets.
 fn put(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let shown = path.display();
     let file = File::options().write(true).create_new(true).mode(0o600).open(path);

@@ -3,7 +3,7 @@
 
 use crate::persona::Persona;
 
-/// Says so, in one line.
+/// The error, in one line.
 pub(crate) fn refuse(command: &str, persona: Persona) -> anyhow::Error {
     let (what, instead) = match command {
         "ipam" => ("does not manage addresses", "the program that hands them out, or Calico's own calicoctl"),

@@ -43,8 +43,8 @@ pub(crate) fn run(args: &CompletionArgs, session: &mut Session) -> anyhow::Resul
     Ok(Exit::Done)
 }
 
-/// Says which words stand for KIND. When arguments are read more is taken (short names, KIND/NAME), so the definition
-/// itself does not.
+/// Adds the values of KIND. When arguments are read, more is accepted (short names, KIND/NAME), so the definition
+/// itself does not have them.
 fn with_kinds(command: Command) -> Command {
     command.mut_subcommands(|sub| {
         sub.mut_args(|arg| {

@@ -1,6 +1,6 @@
-//! `config`: the settings in force on this machine, who says each of them, and what is set without effect.
+//! `config`: the settings in force on this machine, the source of each, and settings without effect.
 //!
-//! They are those of the agent that runs here. Without one they are those that an agent would use that is started now, with this
+//! They are those of the agent that runs here. Without an agent, they are those that one would use if it started now, with this
 //! environment, this file and this store.
 
 use std::path::PathBuf;
@@ -71,9 +71,11 @@ pub(crate) fn run(args: &ConfigArgs, session: &mut Session) -> anyhow::Result<Ex
         }
         Format::Text => {
             if !is_told {
-                session.terminal.note("no agent runs here: these are the settings of one that is started now");
+                session
+                    .terminal
+                    .note("no agent runs here: these are the settings that an agent would have if it started now");
                 if is_absent {
-                    session.terminal.note("the store does not exist yet, so no FelixConfiguration is among them");
+                    session.terminal.note("the store does not exist yet, so they include no FelixConfiguration");
                 }
             }
             let colour = session.terminal.colour_out();
@@ -97,7 +99,7 @@ fn text(node: &str, effective: &Effective, colour: bool) -> String {
     text
 }
 
-/// A value as the environment of an agent would say it.
+/// A value in the syntax of an agent's environment.
 fn shown(one: &EffectiveSetting) -> String {
     let items = |list: &[Value]| list.iter().map(item).collect::<Vec<_>>().join(",");
     match &one.value {

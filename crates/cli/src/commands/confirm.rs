@@ -1,6 +1,6 @@
 //! `confirm`: keeps a change that was made with `--confirm`.
 //!
-//! That a session is still open says nothing: open connections go on. So a confirmation over SSH counts only from a session that
+//! An open session proves nothing, because open connections continue. So a confirmation over SSH counts only from a session that
 //! began after the change was in the kernel.
 
 use clap::Args;
@@ -20,12 +20,12 @@ use crate::store::Link;
 /// Arguments of `confirm`.
 #[derive(Args, Debug)]
 pub(crate) struct ConfirmArgs {
-    /// A revision of the change, where several wait
+    /// A revision of the change, if several changes wait
     #[arg(value_name = "REVISION")]
     revision: Option<u64>,
     #[command(flatten)]
     place: Place,
-    /// Also from a session that began before the change
+    /// Confirm even from a session that began before the change
     #[arg(long)]
     force: bool,
 }
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &ConfirmArgs, session: &mut Session) -> anyhow::Result<E
     let link = Link::find(session, &args.place)?;
     let store = link.existing()?;
     let history = link.history(&*store)?;
-    // What was written on another machine is confirmed there, or by its revision.
+    // A change that was written on another machine is confirmed there, or by its revision.
     let is_meant = |entry: &HistoryEntry| {
         args.revision.is_some() || entry.author.host.is_empty() || entry.author.host == this_machine()
     };
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &ConfirmArgs, session: &mut Session) -> anyhow::Result<E
     Ok(Exit::Done)
 }
 
-/// What is to be said where only changes wait that were made on other machines.
+/// The message if only changes wait that were made on other machines.
 fn of_others(elsewhere: &[(HistoryEntry, Pending)]) -> String {
     let shown: Vec<String> = elsewhere
         .iter()
@@ -109,7 +109,7 @@ fn find(waiting: Vec<(HistoryEntry, Pending)>, revision: Option<u64>) -> anyhow:
     }
 }
 
-/// Whether a confirmation from here counts; the error says why not.
+/// Whether a confirmation from this session counts; the error says why not.
 fn counts(pending: &Pending) -> Result<(), String> {
     match origin() {
         Origin::Local => return Ok(()),
@@ -122,13 +122,14 @@ fn counts(pending: &Pending) -> Result<(), String> {
     }
     let Some(enforced) = pending.enforced else {
         return Err(
-            "the change is not in the kernel yet: wait for it (`tortie status --wait`), and connect anew".to_owned()
+            "the change is not in the kernel yet: wait for it (`tortie status --wait`), and then open a new connection"
+                .to_owned(),
         );
     };
     match ssh::began() {
         Ok(began) if began > enforced => Ok(()),
         Ok(_) => Err(
-            "the connection of this SSH session began before the change was in the kernel, so it does not show that a new one is possible: connect anew and confirm there, or use --force"
+            "the connection of this SSH session began before the change was in the kernel, so it does not show that a new one is possible: open a new connection and confirm there, or use --force"
                 .to_owned(),
         ),
         Err(why) => Err(format!("{why}: confirm from a new SSH connection, or use --force")),

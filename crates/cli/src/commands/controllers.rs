@@ -1,4 +1,4 @@
-//! `controllers`: what one process does for all nodes: automatic host endpoints.
+//! `controllers`: makes automatic host endpoints, in one process for all nodes.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,10 +22,10 @@ pub(crate) struct ControllersArgs {
     /// The file that says how to reach the store
     #[arg(short, long, value_name = "FILE", default_value = crate::calico_api_config::DEFAULT_PATH)]
     config: PathBuf,
-    /// How long the leader keeps its lease when it ends without a word, in seconds: then another process takes over
+    /// How long the lease of a leader lasts that ends without releasing it, in seconds: then another process takes over
     #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(5..=3600))]
     lease: u64,
-    /// Serve /liveness, /readiness and /metrics there, as ADDRESS:PORT; without an address on all of this machine
+    /// The ADDRESS:PORT that serves /liveness, /readiness and /metrics; :PORT means all addresses of this machine
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
     /// How to write the log: text, or json for one object a line
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &ControllersArgs, session: &mut Session) -> anyhow::Resu
     let (opener, _) = Link::opener(session, &args.config, Path::new(FELIX_CONFIG))?;
     let store = opener()?;
     if let Some(history) = store.history() {
-        // `undo` knows it by this: who runs it does not matter for what it would write again.
+        // `undo` recognizes its changes by this command, whoever runs it: it would write them again.
         history.set_author(Author { command: undo::last::CONTROLLERS.to_owned(), ..author(session.persona, "", None) });
     }
     tortie_controllers::run(Options {
@@ -54,13 +54,13 @@ pub(crate) fn run(args: &ControllersArgs, session: &mut Session) -> anyhow::Resu
     Ok(Exit::Done)
 }
 
-/// Where to serve: an IPv6 address stands in brackets, and no address means all.
+/// Reads ADDRESS:PORT: an IPv6 address is in brackets, and no address means all.
 fn served(text: &str) -> Result<Served, Usage> {
     let invalid = || Usage(format!("--listen {text}: not an address and a port, such as 127.0.0.1:9094 or :9094"));
     let (host, port) = text.rsplit_once(':').ok_or_else(invalid)?;
     let port = port.parse().map_err(|_| invalid())?;
     let host = match host {
-        // The unspecified address of IPv6 is that of IPv4 as well, where the kernel has IPv6.
+        // The unspecified IPv6 address includes IPv4, if the kernel has IPv6.
         "" if Path::new("/proc/net/if_inet6").exists() => "::",
         "" => "0.0.0.0",
         host if host.contains(':') && !host.starts_with('[') => return Err(invalid()),

@@ -1,4 +1,4 @@
-//! `datastore`: lock and unlock the store, rename old policies, copy it, take the content elsewhere.
+//! `datastore`: lock and unlock the store, rename old policies, copy the store, export its content.
 
 mod copy;
 mod export;
@@ -71,7 +71,7 @@ Examples:
   tortie datastore migrate lock
   tortie datastore migrate export > export.yaml")]
     Export(StoreArgs),
-    /// Store an export in Kubernetes (not there yet)
+    /// Store an export in Kubernetes (not supported yet)
     #[command(after_help = "\
 Examples:
   tortie datastore migrate import -f export.yaml")]
@@ -94,7 +94,7 @@ struct ImportArgs {
     filename: Option<String>,
 }
 
-/// Does what was asked for.
+/// Runs the subcommand.
 pub(crate) fn run(args: &DatastoreArgs, session: &mut Session) -> anyhow::Result<Exit> {
     match &args.command {
         DatastoreCommand::Migrate(migrate) => match &migrate.command {
@@ -124,7 +124,7 @@ pub(crate) fn run(args: &DatastoreArgs, session: &mut Session) -> anyhow::Result
 fn connect(args: &StoreArgs, session: &mut Session) -> anyhow::Result<Link> {
     let link = Link::find_by(session, &args.config)?;
     link.check_version(session)?;
-    // These commands say what is wrong with the store on standard error.
+    // These commands print errors of the store on standard error.
     if let Err(error) = link.reader() {
         anyhow::bail!("{error}");
     }

@@ -36,7 +36,7 @@ pub(crate) struct DeleteArgs {
     /// It is no error when an object does not exist
     #[arg(short, long)]
     skip_not_exists: bool,
-    /// Delete what can be deleted although other objects cannot; otherwise one that cannot keeps all
+    /// Delete what can be deleted even if other objects cannot; otherwise nothing is deleted if one cannot
     #[arg(long, conflicts_with = "confirm")]
     keep_going: bool,
     /// Say what would happen, and write nothing
@@ -48,14 +48,14 @@ pub(crate) struct DeleteArgs {
     guard: GuardArgs,
 }
 
-/// Something to delete: where it was named, and what it is.
+/// An object to delete, and where it was named.
 struct DeleteRequest {
     item: Option<usize>,
     key: Key,
     target: Result<DeleteTarget, Box<Problem>>,
 }
 
-/// Deletes them, as one batch: all of them or none.
+/// Deletes the objects as one batch: all of them or none.
 pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let link = Link::find(session, &args.place)?;
     link.check_version(session)?;
@@ -79,7 +79,7 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
         return Ok(Exit::Done);
     }
     let batch_mode = batch::batch_mode(session, args.keep_going);
-    // What cannot be placed in a namespace keeps all back; what else is wrong is found out all the same.
+    // If the namespace of an object is unclear, nothing is deleted; other problems are still found.
     let kept_back = batch_mode == BatchMode::AllOrNothing && requests.iter().any(|request| request.target.is_err());
     let agent = Agent::soon();
     let writer = Writer::open(&link, args.dry_run, kept_back, &agent, session)?;
@@ -182,7 +182,7 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
     Ok(if failed == 0 { Exit::Done } else { Exit::Failed })
 }
 
-/// Deletes objects in a plan, those of Kubernetes' own kinds too. Whether all could be; what could not has been said.
+/// Deletes objects in a plan, those of Kubernetes' own kinds too. Returns whether all could be deleted; the errors were printed.
 pub(crate) fn planned(
     targets: &[String],
     files: &Files,

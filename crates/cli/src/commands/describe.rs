@@ -1,6 +1,6 @@
-//! `describe`: everything that is known of an object: who wrote it, what it does, what it has counted, what is doubtful.
+//! `describe`: everything that is known of an object: who wrote it, what it does, its counters and warnings.
 //!
-//! What it does is told by `explain`'s own sentences.
+//! `tortie_explain` describes what it does.
 
 mod head;
 mod machine;
@@ -40,27 +40,27 @@ pub(crate) struct DescribeArgs {
     targets: Vec<String>,
     #[command(flatten)]
     place: Place,
-    /// With a kind alone: its objects of every namespace
+    /// With a kind alone: its objects in every namespace
     #[arg(short = 'A', long, short_alias = 'a')]
     all_namespaces: bool,
-    /// Only the store: the agent of this machine is not asked
+    /// Use only the store: the agent of this machine is not asked
     #[arg(long)]
     from_store: bool,
 }
 
-/// What all descriptions of one call follow from.
+/// The data that all descriptions of one call use.
 struct Known<'a> {
     in_force: &'a InForce,
     topology: Topology<'a>,
-    /// The objects, at the moment of which everything is told.
+    /// Reads the objects as they were at one moment.
     client: Client,
-    /// The store itself, for its history; none where it cannot be reached.
+    /// The store itself, for its history; none if it cannot be reached.
     store: Option<Arc<dyn Store>>,
     machine: Machine,
     local_facts: Option<&'a LocalFacts>,
 }
 
-/// Describes them.
+/// Describes the objects.
 pub(crate) fn run(args: &DescribeArgs, session: &mut Session) -> anyhow::Result<Exit> {
     if args.targets.is_empty() {
         return Err(Usage(format!("describe needs KIND NAME, or KIND/NAME\n\n{}", target::kinds())).into());
@@ -127,7 +127,7 @@ impl Known<'_> {
         Ok(keys)
     }
 
-    /// Where objects of this name are, if not where it was looked for.
+    /// The namespaces that have objects of this name, for the error that the namespace asked for has none.
     fn elsewhere(&self, key: &Key) -> Option<String> {
         if !key.kind.namespaced() {
             return None;
@@ -145,7 +145,7 @@ impl Known<'_> {
         }
     }
 
-    /// The whole text of one object.
+    /// The description of one object.
     fn describe(&self, key: &Key) -> Result<String, String> {
         let found = self.client.get(key);
         let does = self.does(key);
@@ -155,7 +155,7 @@ impl Known<'_> {
             (Ok(found), _) => text += &head::text(&found.object, self.store.as_deref()),
             (Err(error), _) if !error.is_missing() && unreadable.is_none() => return Err(diagnose::line(error, key)),
             (Err(_), Some(Ok(_))) => {}
-            // It exists, whatever is known of what it does.
+            // The object exists, even if nothing is known of what it does.
             (Err(_), _) if unreadable.is_some() => {}
             (Err(_), Some(Err(AskError(why)))) => return Err(why.clone() + &self.elsewhere(key).unwrap_or_default()),
             (Err(error), None) => {
@@ -180,7 +180,7 @@ impl Known<'_> {
         Ok(text)
     }
 
-    /// What it does; none of a kind of which `explain` tells nothing.
+    /// What an object does; none for kinds that `explain` does not describe.
     fn does(&self, key: &Key) -> Option<Result<String, AskError>> {
         let (topology, counts) = (&self.topology, self.machine.counts());
         let snapshot = topology.snapshot();
@@ -213,7 +213,7 @@ impl Known<'_> {
     }
 }
 
-/// The name of an endpoint among those of a node.
+/// The name of a workload endpoint on its node.
 fn endpoint_id(key: &Key) -> Option<EndpointId> {
     let Key { kind, namespace, name } = key.clone();
     match kind {
@@ -223,7 +223,7 @@ fn endpoint_id(key: &Key) -> Option<EndpointId> {
     }
 }
 
-/// What stands in an object of a kind that is only shown.
+/// The spec of an object of a kind that has no other description.
 fn spec(object: &Object) -> String {
     let body = serde_json::Value::Object(object.body.clone());
     if object.body.is_empty() { String::new() } else { write::yaml(&body) }

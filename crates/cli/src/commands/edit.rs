@@ -1,7 +1,7 @@
 //! `edit`: one object in the user's editor, and back into the store.
 //!
-//! Mistakes open the editor again, with what is wrong as comments above the text. The write itself is `replace` of that file, so
-//! validation, guard, confirmation and warnings are the same. No text is lost: where it is not written, its file stays.
+//! After a mistake the editor opens again, with the errors as comments above the text. The write itself is `replace` of that
+//! file, so validation, guard, confirmation and warnings are the same. No text is lost: if it is not written, its file stays.
 
 mod file;
 
@@ -47,21 +47,21 @@ pub(crate) struct EditArgs {
     guard: GuardArgs,
 }
 
-/// What stands above the text in the editor.
+/// The comment above the text in the editor.
 const HEADER: &str = "\
 # Edit the object below. Lines that begin with '#' are ignored. When the editor ends the object is written;
 # a file that is unchanged or empty writes nothing.
 ";
 
-/// What came of an edited text.
+/// The result of checking an edited text.
 enum Checked {
     /// It can be written.
     Fine,
-    /// It cannot, and another text could: what is wrong, as the lines of a diagnostic.
+    /// It cannot be written, but a corrected text could: the errors, as lines of diagnostics.
     Wrong(String),
 }
 
-/// Edits it.
+/// Edits the object.
 pub(crate) fn run(args: &EditArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let link = Link::find(session, &args.place)?;
     let target = target::one(&args.target, session.persona)?;
@@ -70,17 +70,17 @@ pub(crate) fn run(args: &EditArgs, session: &mut Session) -> anyhow::Result<Exit
         .map_err(|problem| anyhow::anyhow!("{}", problem.text()))?;
     let key = Key { kind: target.kind, namespace, name: target.name };
     link.existing()?;
-    // Nobody edits in vain.
+    // Checked before the editor opens, so that nobody edits in vain.
     args.guard.set_author(&link, session)?;
     args.confirm.check(&link)?;
-    // It says only what it would write: the write itself is made by `replace`.
+    // This client only checks what would be written; `replace` writes.
     let client = link.writer(true)?;
     let object = client.get(&key).map_err(|error| anyhow::anyhow!("{}", diagnose::line(&error, &key)))?.object;
     refuse_unwritable(&client, &object, &key)?;
     let name = key.as_argument();
     let mut header = HEADER.to_owned();
     if let Some(owner) = owner(&object) {
-        header += &format!("# It is kept by {owner}, which may overwrite what you change.\n");
+        header += &format!("# It is managed by {owner}, which may overwrite what you change.\n");
     }
     let mut before = write::yaml(&encode::shown(&object));
     let file = EditedFile::create(&key, &format!("{header}#\n{before}"))?;
@@ -118,7 +118,7 @@ pub(crate) fn run(args: &EditArgs, session: &mut Session) -> anyhow::Result<Exit
         let shown = file.path().display().to_string();
         match check(&shown, &body, 0, &key, &client).and_then(|checked| match checked {
             Checked::Fine => Ok(None),
-            // The lines of a diagnostic count with the comments above the text.
+            // Line numbers of diagnostics include the comments above the text.
             Checked::Wrong(first) => {
                 let height = file::commented(&header, &first).lines().count();
                 match check(&shown, &body, height, &key, &client)? {
@@ -138,7 +138,7 @@ pub(crate) fn run(args: &EditArgs, session: &mut Session) -> anyhow::Result<Exit
     finish(args, file, session)
 }
 
-/// Writes the file, and removes it if that was done.
+/// Writes the object from the file, and removes the file if that succeeded.
 fn finish(args: &EditArgs, file: EditedFile, session: &mut Session) -> anyhow::Result<Exit> {
     let shown = file.path().display().to_string();
     let write = WriteArgs {
@@ -154,7 +154,7 @@ fn finish(args: &EditArgs, file: EditedFile, session: &mut Session) -> anyhow::R
     match ended {
         Ok(Exit::Done) if !args.dry_run => file.remove(),
         Ok(Exit::Done) => session.terminal.note(format_args!("your text is kept in {shown}")),
-        // The guard has said so.
+        // The guard has printed why.
         Ok(Exit::Refused) => session.terminal.error(format_args!("your text is kept in {shown}")),
         Ok(_) => session.terminal.error(format_args!("nothing was written; your text is kept in {shown}")),
         Err(error) => bail!("{error:#}; your text is kept in {shown}"),
@@ -162,7 +162,7 @@ fn finish(args: &EditArgs, file: EditedFile, session: &mut Session) -> anyhow::R
     ended
 }
 
-/// An object that cannot be written at all is told before the editor opens.
+/// Fails if the object cannot be written at all, before the editor opens.
 fn refuse_unwritable(client: &Client, object: &Object, key: &Key) -> anyhow::Result<()> {
     let outcomes = client.write(vec![object.clone()], Mode::Replace, BatchMode::AllOrNothing, None).outcomes;
     match outcomes.into_iter().next().map(|outcome| outcome.result) {
@@ -186,7 +186,7 @@ fn check(name: &str, body: &str, below: usize, key: &Key, client: &Client) -> an
     }
     let [item] = manifests.items.as_slice() else {
         let count = manifests.items.len();
-        return Ok(Checked::Wrong(format!("error: the file holds {count} objects; one is edited at a time\n")));
+        return Ok(Checked::Wrong(format!("error: the file has {count} objects; only one can be edited at a time\n")));
     };
     let Some(object) = item.located.object.clone().map(names::filled) else {
         return Ok(wrong(item.located.problems.clone(), item, &manifests));
@@ -194,7 +194,8 @@ fn check(name: &str, body: &str, below: usize, key: &Key, client: &Client) -> an
     let edited = object.key();
     if edited != *key {
         let (edited, name) = (edited.as_argument(), key.as_argument());
-        let text = format!("error: this is {edited}, and {name} is edited: kind, namespace and name stay\n");
+        let text =
+            format!("error: the text has {edited} instead of {name}: kind, namespace and name cannot be changed\n");
         return Ok(Checked::Wrong(text));
     }
     let problems: Vec<Problem> = validate::validate(&object).into_iter().filter(Problem::is_error).collect();
@@ -204,7 +205,7 @@ fn check(name: &str, body: &str, below: usize, key: &Key, client: &Client) -> an
     let outcomes = client.write(vec![object], Mode::Replace, BatchMode::AllOrNothing, None).outcomes;
     match outcomes.into_iter().next().map(|outcome| outcome.result) {
         None | Some(Ok(_)) => Ok(Checked::Fine),
-        // The write meets these again, and says them.
+        // The write finds these again, and reports them.
         Some(Err(ClientError::Conflict { .. } | ClientError::Store(_) | ClientError::Unsupported { .. })) => {
             Ok(Checked::Fine)
         }
@@ -220,7 +221,7 @@ fn is_about(error: &ClientError, key: &Key) -> bool {
     matches!(error, ClientError::Missing { key: missing, at: None } if missing.kind == key.kind)
 }
 
-/// The user's editor, which may have arguments of its own; it has the terminal.
+/// Runs the user's editor, which may have arguments of its own, on this terminal.
 fn open_editor(file: &EditedFile) -> anyhow::Result<()> {
     let chosen = ["TORTIE_EDITOR", "VISUAL", "EDITOR"].into_iter();
     let chosen = chosen.filter_map(|name| std::env::var(name).ok()).find(|value| !value.trim().is_empty());

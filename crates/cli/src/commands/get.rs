@@ -136,7 +136,7 @@ pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit>
         }
         found.retain(|one| !one.is_empty());
         if found.is_empty() {
-            session.terminal.note("nothing is stored here");
+            session.terminal.note("there are no such objects in the store");
         }
     }
     let cluster = output::cluster(&client, &found, &format);

@@ -62,7 +62,7 @@ pub(crate) fn off(args: &OffArgs, session: &mut Session) -> anyhow::Result<Exit>
             session.terminal.line(&off);
             session.terminal.line(match had_table {
                 true => "no agent runs here: what the last one left decides about no packet any more",
-                false => "no agent runs here, and nothing of ours is in the kernel",
+                false => "no agent runs here, and nothing of tortie is in the kernel",
             });
             if off.until.is_some() {
                 session.terminal.line("nothing is enforced after that time either until `tortie agent` runs");

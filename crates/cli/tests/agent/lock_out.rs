@@ -108,7 +108,8 @@ fn a_change_made_while_another_waits_must_not_lock_anybody_out_once_that_is_put_
         let file = world.file("deny.yaml", &deny);
         let begun = over_ssh(world, 2222, &["apply", "-f", file.to_str().unwrap(), "--confirm=15s"]);
         assert!(begun.status.success(), "{}", String::from_utf8_lossy(&begun.stderr));
-        // Of the change that waits an object is changed, which would keep it from being put back; and what is needed then is deleted.
+        // Of the change that waits an object is changed, which would keep it from being put back; and what is needed then is
+        // deleted.
         for arguments in [&["label", "gnp", "b-deny", "note=x"][..], &["delete", "gnp", "a-ssh"]] {
             let output = over_ssh(world, 2222, arguments);
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -198,7 +199,7 @@ metadata: {name: set}
         let output = apply(&["--dry-run"]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{said}");
-        assert!(said.contains("no agent answers here: this machine is taken for node"), "{said}");
+        assert!(said.contains("no agent answers here: the node is assumed to be"), "{said}");
         assert!(said.contains("the name of this host: no agent left a copy of the store in"), "{said}");
         let agent = world.agent();
         world.call(&["status", "--wait"]);

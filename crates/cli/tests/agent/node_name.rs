@@ -73,7 +73,7 @@ fn another_node_name_changes_nothing_until_it_is_accepted() {
         assert_eq!(explained("tcp/80").0, Some(0));
         let said = world.fails(&["verify"]);
         assert!(said.contains("the name of this node changed"), "{said}");
-        // What the store says of the node before is not obeyed either: it may be the other half of the renaming.
+        // What the store says of the node before is not followed either: it may be the other half of the renaming.
         let file = world.file("other.yaml", &(endpoint("web2") + &allow(81)));
         world.call(&["apply", "-f", file.to_str().unwrap()]);
         world.call(&["delete", "hep", "web1-eth0"]);

@@ -272,7 +272,7 @@ fn a_store_that_was_replaced_is_not_followed_until_it_is_accepted() {
         let said = agree_on_more(world, &[80], &[81], "the store was replaced: the agent keeps revision ");
         assert!(said.starts_with("the store was replaced: the agent keeps revision "), "{said}");
         // Every preview plans on the store, as apply does, and says first of all that the change is not in force here.
-        planned_on_the_store(world, file.to_str().unwrap(), " does not obey the embedded store ");
+        planned_on_the_store(world, file.to_str().unwrap(), " does not follow the embedded store ");
         // The next agent remembers.
         agent.kill();
         let agent = world.started(&[]);
@@ -284,11 +284,11 @@ fn a_store_that_was_replaced_is_not_followed_until_it_is_accepted() {
         let output = world.tortie().args(["label", "hep", "web1-eth0", "a=b"]).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(
-            stderr.contains("warning[not-enforced]: the agent of this machine does not obey the embedded"),
+            stderr.contains("warning[not-enforced]: the agent of this machine does not follow the embedded"),
             "{stderr}"
         );
         let said = world.call(&["agent", "--accept-store"]);
-        assert!(said.starts_with("the agent obeys the embedded store"), "{said}");
+        assert!(said.starts_with("the agent follows the embedded store"), "{said}");
         let status = world.status();
         assert_eq!(status["received"], status["inKernel"]["revision"], "nothing of the store before counts: {status}");
         assert_eq!(agree(world, &[81], &[80]), "");
@@ -306,7 +306,7 @@ fn a_store_that_was_replaced_is_not_followed_until_it_is_accepted() {
         remove();
         until("the loss is noticed", || state() != "in-sync");
         let said = world.call(&["restore", backup]);
-        assert!(said.contains("the agent of this machine obeys it"), "{said}");
+        assert!(said.contains("the agent of this machine follows it"), "{said}");
         assert_eq!(agree(world, &[80], &[81]), "");
     });
 }
@@ -337,7 +337,7 @@ fn a_backup_that_was_written_past_the_last_seen_revision_is_not_followed_until_i
             for suffix in ["-wal", ""] {
                 std::fs::copy(file("backup", suffix), file("tortie", suffix)).unwrap();
             }
-            // A policy that the agent must not obey, and as many changes as there were.
+            // A policy that the agent must not follow, and as many changes as there were.
             let file = world.file("open.yaml", &allow(81));
             world.call(&["apply", "-f", file.to_str().unwrap()]);
             (1..4).for_each(|n| label(&format!("other-{n}")));

@@ -30,7 +30,7 @@ fn settings_that_were_changed_for_workloads_are_logged_shown_and_restored() {
             assert!(said.contains("restored: net.ipv4.ip_forward = 0 (was 1)"), "{said}");
             assert_eq!(forwarding(), "0");
         }
-        assert_eq!(world.call(&["agent", "--uninstall"]), "nothing of ours is in the kernel\n");
+        assert_eq!(world.call(&["agent", "--uninstall"]), "nothing of tortie is in the kernel\n");
     });
 }
 

@@ -86,7 +86,7 @@ pub(super) fn uses(found: &Lookups<'_>, rules: &[Rule], with_invalid: bool) -> (
 
 /// Why a rule about ICMP types that begin no connection matches nothing.
 const SETTLED: &str =
-    "no ICMP type that it matches begins a connection, and connection tracking settles all others before any rule";
+    "no ICMP type that it matches begins a connection, and connection tracking decides all others before any rule";
 
 /// What is looked up once for many lists of rules.
 pub(super) struct Lookups<'a> {
@@ -109,7 +109,7 @@ struct Search<'r, 'a> {
     with_invalid: bool,
     samples: Vec<Option<Sample>>,
     hiders: Vec<BTreeSet<usize>>,
-    /// Whether it matches packets that connection tracking settles before.
+    /// Whether it matches packets that connection tracking decides first.
     is_settled: Vec<bool>,
 }
 

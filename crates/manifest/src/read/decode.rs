@@ -204,7 +204,7 @@ impl Decoder<'_> {
             let by_merge = entries.iter().any(|entry| entry.merged && entry.key == *key);
             let problem = Problem::read(path.clone(), format!("key {key:?} already set in map"));
             let mut problem = if by_merge {
-                let message = format!("`{key}` comes with `<<` and is given beside it, which does not override it");
+                let message = format!("`{key}` is given twice: here and by `<<`, which it does not override");
                 let help = "leave it out of one of the two, or write the fields out without `<<`";
                 problem.message(message).help(help)
             } else {
@@ -285,7 +285,7 @@ impl Decoder<'_> {
             (Value::List(_) | Value::Map(_) | Value::Null, "a list") => None,
             (_, "a list") => Some("begin each item with `- ` on a line of its own, or write `[item, item]`"),
             (Value::List(items), "text") if items.len() == 1 => {
-                Some("only one value can stand here; leave out the `-` or the brackets")
+                Some("only one value is allowed here; leave out the `-` or the brackets")
             }
             _ => None,
         };

@@ -82,7 +82,7 @@ fn list(node: &Node, items: &[Value], place: &Place, out: &mut Vec<Problem>) {
     let count = items.len() as u64;
     if let Some(most) = limits.max_items.filter(|most| count > *most) {
         let reason = format!("must have at most {most} {}", if most == 1 { "item" } else { "items" });
-        let message = format!("at most {most} can stand here; there are {count}");
+        let message = format!("at most {most} are allowed; there are {count}");
         let problem = Problem::schema(place.path(), reason).message(message);
         out.push(Problem { help: suggest::for_limit(&node.name), ..problem });
     }
@@ -127,7 +127,7 @@ fn limits(node: &Node, value: &Value, place: &Place, out: &mut Vec<Problem>) {
         let count = || text.chars().count() as u64;
         if let Some(most) = limits.max_length.filter(|most| text.len() as u64 > *most && count() > *most) {
             let reason = format!("may not be more than {most} {}", if most == 1 { "byte" } else { "bytes" });
-            let message = format!("at most {most} characters can stand here; there are {}", count());
+            let message = format!("at most {most} characters are allowed; there are {}", count());
             let problem = Problem::schema(place.path(), reason).message(message);
             out.push(Problem { help: suggest::for_limit(&node.name), ..problem });
         }
@@ -165,7 +165,7 @@ fn pattern_problem(problem: Problem, text: &str, pattern: &str) -> Problem {
     }
     if pattern.contains("ms|s|m|h") {
         return problem
-            .message(format!("`{text}` is not a duration that can stand here"))
+            .message(format!("`{text}` is not a duration that is allowed here"))
             .help("write whole numbers with a unit, like 90s or 1m30s; units are ms, s, m and h");
     }
     problem.message(format!("`{text}` does not match `{pattern}`"))

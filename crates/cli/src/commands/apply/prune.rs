@@ -1,7 +1,7 @@
-//! `apply --prune`: the files are the whole truth about the kinds that they speak of.
+//! `apply --prune`: of the kinds in the files, only the objects in the files stay.
 //!
-//! What is stored of such a kind (and, for kinds in namespaces, in a namespace that the files speak of) and is in no file is
-//! deleted with the same batch that writes the files. Objects that programs keep, and what every store begins with, stay.
+//! A stored object of such a kind (and, for namespaced kinds, in a namespace of the files) that is in no file is
+//! deleted with the same batch that writes the files. Objects that programs manage, and the initial objects of a store, stay.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -17,15 +17,15 @@ use crate::owner::owner;
 use crate::report::counted;
 use crate::session::Session;
 
-/// What the files leave out.
+/// The stored objects that the files leave out.
 pub(super) struct LeftOut {
-    /// What is deleted, each if it is unchanged until then.
+    /// The objects to delete, each only if it is unchanged until then.
     pub(super) targets: Vec<Target>,
-    /// What stays all the same, and why.
+    /// The objects that stay, by the reason.
     kept: BTreeMap<&'static str, Vec<Key>>,
 }
 
-/// Looks for it.
+/// Finds the stored objects that the files leave out.
 pub(super) fn left_out(client: &Client, objects: &[Object]) -> anyhow::Result<LeftOut> {
     let given: BTreeSet<Key> = objects.iter().map(|one| client.key_of(one).unwrap_or_else(|_| one.key())).collect();
     let places: BTreeSet<(Kind, &str)> =
@@ -55,7 +55,7 @@ pub(super) fn left_out(client: &Client, objects: &[Object]) -> anyhow::Result<Le
     Ok(found)
 }
 
-/// Why an object is never deleted because files leave it out.
+/// Why an object is not deleted although the files leave it out.
 fn reason_to_stay(object: &Object) -> Option<&'static str> {
     match object.kind {
         Kind::ClusterInformation | Kind::Node | Kind::CalicoNodeStatus => {
@@ -64,14 +64,14 @@ fn reason_to_stay(object: &Object) -> Option<&'static str> {
         Kind::IPPool | Kind::BlockAffinity | Kind::IPAMConfiguration => Some("addresses may be in use"),
         Kind::Tier if is_initial_tier(&object.metadata.name) => Some("every store has them"),
         Kind::Profile if is_built_in(&object.key()) => Some("they are built in"),
-        Kind::WorkloadEndpoint => Some("an orchestrator keeps workload endpoints"),
-        _ => owner(object).map(|_| "a program keeps them"),
+        Kind::WorkloadEndpoint => Some("an orchestrator manages workload endpoints"),
+        _ => owner(object).map(|_| "a program manages them"),
     }
 }
 
 impl LeftOut {
-    /// Says what stays although no file has it; what every store has goes without saying.
-    pub(super) fn tell_kept(&self, session: &mut Session) {
+    /// Prints which objects stay although no file has them, except those that every store has.
+    pub(super) fn show_kept(&self, session: &mut Session) {
         let own = ["every store has them", "they are built in"];
         for (reason, keys) in self.kept.iter().filter(|(reason, _)| !own.contains(reason)) {
             let names = tortie_explain::listed(keys.iter().map(Key::as_argument), 5);
@@ -79,7 +79,7 @@ impl LeftOut {
         }
     }
 
-    /// Says what would be deleted, and how that is agreed to.
+    /// Prints what would be deleted, and how to confirm that.
     pub(super) fn ask(&self, session: &mut Session) {
         for target in &self.targets {
             session.terminal.line(format_args!("{} would be deleted: it is in no file", target.key.as_argument()));
@@ -97,7 +97,7 @@ impl LeftOut {
     }
 }
 
-/// A folder below those that are given with manifests that are not read.
+/// A subdirectory with manifests that are not read.
 pub(super) fn unread_folder(files: &Files) -> Option<String> {
     if files.recursive {
         return None;
@@ -110,7 +110,7 @@ pub(super) fn unread_folder(files: &Files) -> Option<String> {
     files.filename.iter().find_map(below)
 }
 
-/// Says what became of the objects that the files leave out. Whether one could not be deleted.
+/// Prints the outcome for the objects that the files leave out. Returns whether one could not be deleted.
 pub(super) fn report(removed: &[Outcome], extent: Extent, dry_run: bool, session: &mut Session) -> bool {
     let would = if dry_run { " (dry run)" } else { "" };
     let mut failed = false;
@@ -124,7 +124,7 @@ pub(super) fn report(removed: &[Outcome], extent: Extent, dry_run: bool, session
                     session.terminal.line(format_args!("{} deleted with it{would}", key.as_argument()));
                 }
             }
-            // The object that kept it back is told with its file.
+            // The object that prevented it is reported with its file.
             Err(tortie_client::ClientError::Unfinished { .. }) => {}
             Err(error) => {
                 failed = true;

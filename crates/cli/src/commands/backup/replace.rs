@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tortie_api::Key;
 use tortie_store::{Stopped, Store, Stored, Write};
 
-/// What makes a store hold these objects and no others; nothing for those that are stored byte for byte already.
+/// The writes after which a store has these objects and no others. Objects that are stored byte for byte already need none.
 pub(super) fn changes(stored: &[Stored], objects: &[(Key, Vec<u8>)]) -> Vec<Write> {
     let mut left: BTreeMap<&Key, &Stored> = stored.iter().map(|one| (&one.key, one)).collect();
     let mut writes = Vec::new();
@@ -20,7 +20,7 @@ pub(super) fn changes(stored: &[Stored], objects: &[(Key, Vec<u8>)]) -> Vec<Writ
     writes
 }
 
-/// Makes them, all in one transaction where the store can.
+/// Writes them, in one transaction if the store can.
 pub(super) fn write(store: &dyn Store, writes: &[Write]) -> anyhow::Result<()> {
     let written = store.write_together(writes)?;
     let made = written.made.len();

@@ -1,5 +1,5 @@
-//! `datastore copy`: everything that both stores can hold, from one into another that is empty; between stores of bytes byte
-//! for byte. What the other cannot hold is listed before anything is written.
+//! `datastore copy`: copies everything that both stores can hold into an empty store; between embedded stores and etcd byte
+//! for byte. What the target cannot hold is listed before anything is written.
 
 use std::path::PathBuf;
 
@@ -25,7 +25,7 @@ pub(super) struct CopyArgs {
     config: PathBuf,
 }
 
-/// Copies.
+/// Copies a store.
 pub(super) fn run(args: &CopyArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let from = store::open_place(&args.from, session, &args.config)?;
     let to = store::open_place(&args.to, session, &args.config)?;

@@ -1,7 +1,7 @@
 //! The content of a locked store in the form that `calicoctl datastore migrate import` reads: YAML lists, one a kind,
-//! then ClusterInformation, then the address management's data, of which our stores have none.
+//! then ClusterInformation, then the data of address management, which tortie's stores do not have.
 //!
-//! calicoctl leaves staged policies of other namespaces than `default` out; here they are all in.
+//! calicoctl exports staged policies of the namespace `default` only; tortie exports all.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use tortie_store::Selection;
 use crate::report::Exit;
 use crate::session::Session;
 
-/// The kinds, in the order of the export: what others refer to comes first.
+/// The kinds, in the order of the export: objects that others refer to come first.
 const KINDS: [Kind; 17] = [
     Kind::IPPool,
     Kind::BGPPeer,
@@ -35,10 +35,10 @@ const KINDS: [Kind; 17] = [
     Kind::BGPFilter,
 ];
 
-/// What a Kubernetes NetworkPolicy is named in an etcd store; Kubernetes has it itself.
+/// The prefix of the name of a Kubernetes NetworkPolicy in an etcd store. It is not exported, because Kubernetes has it itself.
 const KUBERNETES_POLICY: &str = "knp.default.";
 
-/// Prints everything, or an error and as little as possible: all is read before anything is printed.
+/// Prints everything, or an error: all is read before anything is printed.
 pub(super) fn run(client: &Client, session: &mut Session) -> anyhow::Result<Exit> {
     let name = session.persona.name();
     let calico = session.persona.is_calico();
@@ -60,7 +60,7 @@ pub(super) fn run(client: &Client, session: &mut Session) -> anyhow::Result<Exit
     for kind in KINDS {
         let listed = client.list(&Selection::kind(kind))?;
         if let Some(error) = listed.unreadable.first() {
-            anyhow::bail!("an export would not be whole: {error}");
+            anyhow::bail!("the export would be incomplete: {error}");
         }
         let mut items = Vec::new();
         for mut object in listed.objects {
@@ -89,7 +89,7 @@ pub(super) fn run(client: &Client, session: &mut Session) -> anyhow::Result<Exit
     Ok(Exit::Done)
 }
 
-/// Takes away what belongs to this store.
+/// Removes the fields that belong to this store.
 fn strip(object: &mut Object) {
     object.metadata.uid.clear();
     object.metadata.resource_version.clear();
@@ -98,7 +98,7 @@ fn strip(object: &mut Object) {
     object.metadata.deletion_grace_period_seconds = None;
 }
 
-/// In Kubernetes a node has the name that Kubernetes knows it by.
+/// Renames nodes to the names that Kubernetes has for them.
 fn rename_node(object: &mut Object, nodes: &mut HashMap<String, String>) -> anyhow::Result<()> {
     let references = object.body.get("spec").and_then(|spec| spec.get("orchRefs")).and_then(Value::as_array);
     let name = references
@@ -120,7 +120,7 @@ fn rename_node(object: &mut Object, nodes: &mut HashMap<String, String>) -> anyh
     Ok(())
 }
 
-/// `node.<name>` configurations follow their node.
+/// Renames `node.<name>` configurations like their nodes.
 fn follow_node(object: &mut Object, nodes: &HashMap<String, String>) {
     let renamed = object.metadata.name.strip_prefix("node.").and_then(|node| nodes.get(node));
     if let Some(name) = renamed {

@@ -1,4 +1,4 @@
-//! Who an object is: its metadata, who wrote it last, and who keeps it.
+//! The head of a description: the object's metadata, who wrote it last, and which program manages it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -17,7 +17,7 @@ pub(super) fn name(key: &Key) -> String {
     if key.namespace.is_empty() { key.name.clone() } else { format!("{}/{}", key.namespace, key.name) }
 }
 
-/// The lines below the first.
+/// The lines after the first one.
 pub(super) fn text(object: &Object, store: Option<&dyn Store>) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "  revision:    {}", written(object, store));
@@ -25,7 +25,7 @@ pub(super) fn text(object: &Object, store: Option<&dyn Store>) -> String {
         let _ = writeln!(text, "  created:     {}", time.text());
     }
     if let Some(owner) = owner(object) {
-        let _ = writeln!(text, "  kept by:     {owner}; it may overwrite what you change");
+        let _ = writeln!(text, "  managed by:  {owner}; it may overwrite what you change");
     }
     for (title, pairs) in [("own labels: ", &object.metadata.labels), ("annotations:", &object.metadata.annotations)] {
         if !pairs.is_empty() {
@@ -40,7 +40,7 @@ fn joined(pairs: &BTreeMap<String, String>) -> String {
     pairs.join(", ")
 }
 
-/// The revision, and who wrote it, where the store keeps that.
+/// The revision, and who wrote it if the store records that.
 fn written(object: &Object, store: Option<&dyn Store>) -> String {
     let revision = &object.metadata.resource_version;
     if is_built_in(&object.key()) {
@@ -48,7 +48,7 @@ fn written(object: &Object, store: Option<&dyn Store>) -> String {
     }
     let Some(store) = store else { return format!("{revision} (who wrote it is not known: the store cannot be read)") };
     let Some(history) = store.history() else {
-        return format!("{revision} (who wrote it is not known: this store does not keep that)");
+        return format!("{revision} (who wrote it is not known: this store does not record that)");
     };
     let entries = match history.entries() {
         Ok(entries) => entries,
@@ -63,10 +63,10 @@ fn written(object: &Object, store: Option<&dyn Store>) -> String {
             format!("{revision}, written {time} by {who}: {}", escaped(&entry.author.command))
         }
         None if history.is_complete() => {
-            format!("{revision} (who wrote it is not known: it was written before what the history keeps)")
+            format!("{revision} (who wrote it is not known: it was written before the history begins)")
         }
         None => format!(
-            "{revision} (who wrote it is not known: another program than tortie, or before what the history keeps)"
+            "{revision} (who wrote it is not known: another program than tortie wrote it, or it was written before the history begins)"
         ),
     }
 }

@@ -13,7 +13,7 @@ use super::endpoint_id;
 use crate::ask::Agent;
 use crate::in_force::{Basis, Sources};
 
-/// What it said, or why it was not asked.
+/// The agent's answers, or why it was not asked.
 pub(super) struct Machine {
     counts: Counts,
     none: Counts,
@@ -21,7 +21,7 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    /// Asks it, where it follows the store that is described.
+    /// Asks the agent, if it follows the store that is described.
     pub(super) fn ask(sources: &Sources, agent: &Agent, from_store: bool) -> Self {
         let nothing = |why: String| Self { counts: Counts::default(), none: Counts::default(), said: Err(why) };
         match sources.basis {
@@ -53,12 +53,12 @@ impl Machine {
         }
     }
 
-    /// What its rules have counted.
+    /// The counters of its rules.
     pub(super) fn counts(&self) -> &Counts {
         &self.counts
     }
 
-    /// The same where a node is this machine's; else nothing.
+    /// The counters if the node is this machine's; otherwise nothing.
     pub(super) fn counts_on(&self, node: &str) -> &Counts {
         match &self.said {
             Ok(status) if status.node == node => &self.counts,
@@ -66,7 +66,7 @@ impl Machine {
         }
     }
 
-    /// What it means for an object; nothing for kinds without a part in what is enforced.
+    /// The text about an object on this machine; empty for kinds that are not enforced.
     pub(super) fn text(&self, key: &Key, in_force: &InForce) -> String {
         let name = match key.kind {
             Kind::HostEndpoint | Kind::WorkloadEndpoint => None,
@@ -81,8 +81,7 @@ impl Machine {
         let status = match &self.said {
             Ok(status) => status,
             Err(why) => {
-                let _ =
-                    writeln!(text, "this machine: {why}, so no counters are shown and its kernel was not looked at");
+                let _ = writeln!(text, "this machine: {why}, so no counters are shown and the kernel was not read");
                 return text;
             }
         };

@@ -1,4 +1,4 @@
-//! The file that is edited: only its user can read it, and it stays until what it says is written.
+//! The file that is edited: only its user can read it, and it stays until its text is written to the store.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};
@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use tortie_api::Key;
 
-/// It.
+/// The file that is edited.
 pub(super) struct EditedFile {
     path: PathBuf,
 }
 
 impl EditedFile {
-    /// A new one, in the folder for such files (`TMPDIR`, else /tmp).
+    /// Creates one, in the directory for temporary files (`TMPDIR`, otherwise /tmp).
     pub(super) fn create(key: &Key, text: &str) -> anyhow::Result<Self> {
         let plain = |char: char| if char.is_alphanumeric() || "-.".contains(char) { char } else { '-' };
         let name: String = key.as_argument().chars().map(plain).take(100).collect();
@@ -47,18 +47,18 @@ impl EditedFile {
     }
 
     pub(super) fn remove(&self) {
-        // It is in a folder for such files, and nothing is lost with it.
+        // A file that cannot be removed is in a directory for temporary files.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// A text without the comments that stand above it.
+/// A text without the comments above it.
 pub(super) fn body(text: &str) -> &str {
     let above: usize = text.split_inclusive('\n').take_while(|line| line.starts_with('#')).map(str::len).sum();
     &text[above..]
 }
 
-/// The comments above a text in which these things are wrong.
+/// The comments above a text that has these errors.
 pub(super) fn commented(header: &str, errors: &str) -> String {
     let mut text = format!("{header}#\n");
     for line in errors.trim_end().lines() {

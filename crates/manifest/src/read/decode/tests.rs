@@ -104,7 +104,7 @@ fn keys_given_twice_are_one_problem_with_all_places() {
     assert_eq!(located.problems[0].text(), "`a` is given twice", "keys of maps do not fold");
     let located =
         one("{apiVersion: projectcalico.org/v3, kind: Tier, metadata: &m {name: t}, spec: {<<: {order: 1}, order: 2}}");
-    let text = "`order` comes with `<<` and is given beside it, which does not override it";
+    let text = "`order` is given twice: here and by `<<`, which it does not override";
     assert_eq!(located.problems[0].text(), text);
 }
 

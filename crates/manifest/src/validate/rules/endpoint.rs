@@ -19,7 +19,7 @@ pub(super) fn host_schema(fields: &Fields, _: &Node, place: &Place, out: &mut Ve
     if !filled(fields, "interfaceName") && !filled(fields, "expectedIPs") {
         out.push(
             Problem::schema(place.path(), "at least one of interfaceName or expectedIPs must be specified")
-                .message("nothing says which interface this is")
+                .message("the host endpoint names no interface")
                 .help("add `interfaceName: eth0`, `interfaceName: \"*\"` for all, or `expectedIPs`"),
         );
     }

@@ -73,7 +73,7 @@ fn node_ports(fields: &Fields, place: &Place, out: &mut Vec<Problem>) {
     };
     if ranges.len() > 7 {
         let problem = problem(place.key("kubeNodePortRanges").path(), "node port ranges list is too long (max 7)");
-        out.push(problem.message(format!("at most 7 ranges can stand here; there are {}", ranges.len())));
+        out.push(problem.message(format!("at most 7 ranges are allowed; there are {}", ranges.len())));
     }
     for (index, range) in ranges.iter().enumerate() {
         if range.as_str().is_some_and(|text| matches!(text.parse(), Ok(Port::Name(_)))) {
@@ -157,7 +157,7 @@ pub(super) fn object_schema(object: &Object, _: &Plan, out: &mut Vec<Problem>) {
         let problem = Problem::schema(Path::from("spec.nodeSelector"), reason);
         out.push(
             Problem { field: "FelixConfiguration".to_owned(), ..problem }
-                .message(format!("`{name}` is for all nodes or for one; it cannot select others"))
+                .message(format!("`{name}` applies to all nodes or to one by its name, so it cannot select nodes"))
                 .help("remove `nodeSelector`, or give the object another name"),
         );
     }
