@@ -166,7 +166,7 @@ pub(crate) fn of_text(name: &str, text: &str) -> Manifests {
 /// Reads everything in a file.
 fn read(source: &Source) -> Vec<Located> {
     let parts = tortie_manifest::read::parts(source);
-    tortie_client::each(&parts, |part| read_part(source, part)).into_iter().flatten().collect()
+    tortie_parallel::map(&parts, |part| read_part(source, part)).into_iter().flatten().collect()
 }
 
 /// Two kinds have no commands in calicoctl.

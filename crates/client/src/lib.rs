@@ -51,7 +51,6 @@ pub use error::ClientError;
 pub use initial::is_initial_tier;
 pub use outcome::{Batch, BatchMode, Change, Done, Extent, LabelChange, Mode, Outcome, Target};
 pub use patch::value_for_text;
-pub use tortie_store::parallel::each;
 pub use whole::Refuse;
 
 /// Calico's rules on top of a store.
@@ -136,7 +135,7 @@ impl Client {
         let listing = self.store.list(selection)?;
         let mut all = Objects { position: listing.position, ..Objects::default() };
         all.objects.reserve(listing.items.len() + 1);
-        for object in each(&listing.items, entry::read) {
+        for object in tortie_parallel::map(&listing.items, entry::read) {
             match object {
                 Ok(object) => all.objects.push(object),
                 Err(error) => all.unreadable.push(error),

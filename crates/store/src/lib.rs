@@ -30,7 +30,6 @@ pub mod locked_file;
 pub mod memory;
 mod object;
 mod overlay;
-pub mod parallel;
 mod position;
 mod revision;
 pub mod status_reports;

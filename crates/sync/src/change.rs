@@ -8,7 +8,6 @@ use tortie_policy::{Invalid, Item, PolicyId, staged_deletion};
 use tortie_store::{Revision, Stored};
 
 use crate::{LastValid, Replacement, Unreadable};
-use tortie_store::parallel::each;
 
 /// What a change puts in the place of an object.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,7 +42,7 @@ impl Change {
 
 /// What is in force for each of these objects. Reading is shared among threads.
 pub fn changes<S: AsRef<Stored> + Sync>(stored: &[S], last_valid: &(impl LastValid + ?Sized)) -> Vec<Change> {
-    let read = each(stored, |stored| read(stored.as_ref()));
+    let read = tortie_parallel::map(stored, |stored| read(stored.as_ref()));
     stored.iter().zip(read).map(|(stored, read)| in_force(stored.as_ref(), read, last_valid)).collect()
 }
 

@@ -22,8 +22,6 @@ use std::time::Duration;
 use tortie_api::{Key, Kind};
 use tortie_store::{Event, Position, Revision, Selection, Store, StoreError, Stored, Watch};
 
-use tortie_store::parallel::each;
-
 pub use change::{Change, Content, changes};
 pub use in_force::InForce;
 pub use last_valid::{LastValid, NoCache, Version};
@@ -218,7 +216,7 @@ impl<'a> Sync<'a> {
                 send(Message::Changes(std::mem::take(&mut found.changes), self.position.clone()));
             }
             let mut new = Vec::new();
-            for (stored, version) in page.iter().zip(each(&page, fingerprint)) {
+            for (stored, version) in page.iter().zip(tortie_parallel::map(&page, fingerprint)) {
                 match self.known.get_mut(&stored.key) {
                     Some((known, seen)) if *known == version => *seen = listing,
                     _ => {

@@ -401,7 +401,7 @@ pub(crate) fn validate(args: &ValidateArgs, session: &mut Session) -> anyhow::Re
     }
     // The program ends after the report, so freeing the memory of the manifests would only delay it.
     let manifests = ManuallyDrop::new(manifests);
-    let mut outcomes = ManuallyDrop::new(tortie_client::each(&manifests.items, |item| validated(item, args)));
+    let mut outcomes = ManuallyDrop::new(tortie_parallel::map(&manifests.items, |item| validated(item, args)));
     if !session.persona.is_calico() {
         given_twice(&mut outcomes, &manifests);
     }

@@ -166,13 +166,13 @@ fn of_world(in_force: &InForce, local_facts: Option<&LocalFacts>, found: &mut Wa
     let snapshot = &in_force.snapshot;
     let world = World::new(snapshot, snapshot.nodes.keys().cloned().collect());
     let keys: Vec<&Key> = found.keys().collect();
-    let found_there = tortie_client::each(&keys, |key| world.warnings(key));
+    let found_there = tortie_parallel::map(&keys, |key| world.warnings(key));
     for (warnings, found_there) in found.values_mut().zip(found_there) {
         warnings.extend(found_there);
     }
     let enforced: Vec<&Policy> = snapshot.policies.values().filter(|policy| !policy.staged).collect();
     let chunks: Vec<&[&Policy]> = enforced.chunks(POLICIES_AT_ONCE).collect();
-    let unused = tortie_client::each(&chunks, |policies| never_matches(snapshot, policies));
+    let unused = tortie_parallel::map(&chunks, |policies| never_matches(snapshot, policies));
     for (policy, unused) in enforced.iter().zip(unused.into_iter().flatten()).filter(|(_, unused)| !unused.is_empty()) {
         found.entry(key(policy)).or_default().extend(unused);
     }
