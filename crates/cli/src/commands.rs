@@ -117,6 +117,11 @@ fn tell(key: &Key, done: &Done, writer: &Writer, dry_run: bool, session: &mut Se
     Ok(())
 }
 
+/// The error if other writers were faster each time.
+fn lost_races(name: &str) -> String {
+    format!("{name} was not changed: others changed it again and again meanwhile; try again")
+}
+
 /// The outcome for an object, in a word.
 fn word(change: Change) -> &'static str {
     match change {

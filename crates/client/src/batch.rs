@@ -12,7 +12,9 @@
 //! tier that is created earlier in the batch does not wait: it is in the same call, after its tier.
 
 use std::cell::RefCell;
+use std::collections::hash_map::RandomState;
 use std::collections::{BTreeSet, VecDeque};
+use std::hash::{BuildHasher, Hasher};
 use std::thread;
 use std::time::Duration;
 
@@ -25,6 +27,10 @@ use tortie_store::{Op, Overlay, Revision, Write, WriteError, Written};
 
 /// How often a job is planned again because another writer was faster.
 const TRIES: u32 = 5;
+/// How often an object is read and changed again because another writer was faster: changes of single fields lose nothing by it.
+const EDIT_TRIES: u32 = 12;
+/// The longest time between two tries, about.
+const LONGEST_PAUSE: Duration = Duration::from_millis(160);
 
 /// One thing to do.
 #[derive(Clone)]
@@ -74,6 +80,22 @@ struct Waiting<'a> {
     /// Its object is deleted, and something that is deleted with it changed meanwhile: only that is planned again.
     rest: bool,
     job: Job<'a>,
+}
+
+impl Waiting<'_> {
+    fn most_tries(&self) -> u32 {
+        match self.job.task {
+            Task::Edit(_) => EDIT_TRIES,
+            Task::Put(..) | Task::Delete(..) => TRIES,
+        }
+    }
+}
+
+/// How long to wait before the next try: longer each time, and not as long as other writers that lost the same race.
+fn pause(tries: u32) -> Duration {
+    let pause = Duration::from_millis(5 << tries.min(10)).min(LONGEST_PAUSE);
+    let chance = RandomState::new().build_hasher().finish() % 1_000;
+    pause / 2 + pause.mul_f64(chance as f64 / 1_000.0)
 }
 
 /// A job whose writes are in the current call.
@@ -169,7 +191,7 @@ fn work<'a>(
         let lost = settle(view, &writes, client.store.write(&writes)?, going, answers);
         if let Some(tries) = lost.iter().map(|waiting| waiting.tries).max() {
             view.forget();
-            thread::sleep(Duration::from_millis(5 << tries));
+            thread::sleep(pause(tries));
             for waiting in lost.into_iter().rev() {
                 queue.push_front(waiting);
             }
@@ -206,7 +228,7 @@ fn settle<'a>(
             if let Some(Ok(done)) = &mut answers.results[waiting.at] {
                 done.along.extend(gone(&own));
             }
-            if changed && waiting.tries < TRIES {
+            if changed && waiting.tries < waiting.most_tries() {
                 waiting.tries += 1;
                 lost.push(waiting);
             }
@@ -234,7 +256,9 @@ fn settle<'a>(
                 }
                 Ok(done)
             }
-            Err(WriteError::Exists(_) | WriteError::Missing | WriteError::Conflict(_)) if waiting.tries < TRIES => {
+            Err(WriteError::Exists(_) | WriteError::Missing | WriteError::Conflict(_))
+                if waiting.tries < waiting.most_tries() =>
+            {
                 waiting.tries += 1;
                 lost.push(waiting);
                 continue;

@@ -133,6 +133,7 @@ fn our_error(error: &ClientError, key: &Key) -> anyhow::Error {
             anyhow::anyhow!("{name} has the label {key}={value} already; --overwrite replaces it")
         }
         ClientError::LabelMissing { key } => anyhow::anyhow!("{name} has no label {key}"),
+        ClientError::Conflict { .. } => anyhow::anyhow!("{}", super::lost_races(&name)),
         _ => anyhow::anyhow!("{}", diagnose::line(error, key)),
     }
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use tortie_api::Key;
+use tortie_client::ClientError;
 use tortie_manifest::read::{self, Source};
 
 use crate::args::Place;
@@ -91,6 +92,11 @@ pub(crate) fn run(args: &PatchArgs, session: &mut Session) -> anyhow::Result<Exi
                 anyhow::bail!("{text}")
             }
             Err(hit(text))
+        }
+        Err(ClientError::Updating(error))
+            if matches!(*error, ClientError::Conflict { .. }) && !patch.contains("resourceVersion") =>
+        {
+            Err(anyhow::anyhow!("{}", super::lost_races(&key.as_argument())))
         }
         Err(error) => {
             let (name, why) = (key.as_argument(), diagnose::line(&error, &key));
