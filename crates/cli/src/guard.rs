@@ -10,6 +10,7 @@ mod servers;
 mod waiting;
 
 use std::fmt;
+use std::net::IpAddr;
 
 use anyhow::Context;
 use clap::Args;
@@ -185,7 +186,11 @@ fn find_losses(link: &Link, sources: &Sources, after: &Listing, session: &mut Se
             ssh.server
         ));
     }
-    let ssh = ssh.filter(|ssh| is_here(&local_facts, ssh));
+    let ssh: Vec<SshConnection> = ssh
+        .filter(|ssh| is_here(&local_facts, ssh))
+        .into_iter()
+        .flat_map(|ssh| with_outer(&local_facts, ssh))
+        .collect();
     let servers = servers::of(link).unwrap_or_else(|why| {
         session.terminal.note(format_args!("the lock-out guard does not know the addresses of the store: {why}"));
         Vec::new()
@@ -218,6 +223,31 @@ fn find_losses(link: &Link, sources: &Sources, after: &Listing, session: &mut Se
         _ => {}
     }
     Ok(found)
+}
+
+/// The connection, and if it comes from this machine itself (a jump or a tunnel through it) those from elsewhere to the same port:
+/// one of them carries it.
+fn with_outer(local_facts: &LocalFacts, ssh: SshConnection) -> Vec<SshConnection> {
+    let is_own = |address: IpAddr| {
+        address.is_loopback() || local_facts.interfaces.iter().any(|(_, addresses)| addresses.contains(&address))
+    };
+    let mut all = Vec::new();
+    if is_own(ssh.client) {
+        // Where they cannot be listed, the inner connection is judged alone.
+        let open = tortie_hostnet::connections().unwrap_or_default().into_iter();
+        let comes_in = |one: &tortie_hostnet::Connection| one.to.port() == ssh.server_port && !is_own(one.from.ip());
+        all.extend(open.filter(comes_in).map(|one| SshConnection {
+            client: one.from.ip(),
+            client_port: one.from.port(),
+            server: one.to.ip(),
+            server_port: one.to.port(),
+            interface: None,
+        }));
+        all.sort_by_key(|one| (one.client, one.server));
+        all.dedup_by_key(|one| (one.client, one.server));
+    }
+    all.push(ssh);
+    all
 }
 
 /// Whether the address that SSH connected to is one of this machine's.

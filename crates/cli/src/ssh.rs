@@ -1,7 +1,10 @@
 //! The SSH session that this command was started from, if any.
 //!
 //! sshd leaves the two ends of the connection in `SSH_CONNECTION`. `sudo` takes the variable away, so the environments of the
-//! parent processes are read too; root may. What cannot be found out is told as that, never taken for "no session".
+//! parent processes are read too; root may. If none has it, a parent that serves the session tells it by its socket. What cannot
+//! be found out is told as that, never taken for "no session".
+
+mod served;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -63,10 +66,10 @@ fn origin_by(own: Option<&OsStr>, is_sudo: bool, proc: &Path) -> Origin {
 /// The same of the parent processes alone. The error says why they cannot be looked at.
 fn by_parents(is_sudo: bool, proc: &Path) -> Result<Origin, String> {
     let mut unread = None;
-    let (mut is_served, mut changed_user) = (false, false);
+    let (mut servers, mut changed_user) = (Vec::new(), false);
     for process in parents(proc)? {
         let process = process?;
-        is_served |= SERVERS.contains(&process.name.as_str());
+        servers.extend(SERVERS.contains(&process.name.as_str()).then_some(process.id));
         changed_user |= USER_CHANGERS.contains(&process.name.as_str());
         match fs::read(proc.join(process.id.to_string()).join("environ")) {
             Ok(environment) => {
@@ -80,6 +83,10 @@ fn by_parents(is_sudo: bool, proc: &Path) -> Result<Origin, String> {
             Err(_) => return Err(hidden(process.id)),
         }
     }
+    if let Some(found) = servers.iter().find_map(|id| served::connection(proc, *id)) {
+        return Ok(Origin::Ssh(found));
+    }
+    let is_served = !servers.is_empty();
     Ok(match unread {
         Some((id, name)) if is_served || changed_user => {
             Origin::Unknown(format!("the environment of parent process {id} ({name}) cannot be read by this user"))

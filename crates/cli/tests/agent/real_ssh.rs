@@ -42,7 +42,7 @@ impl Ssh {
         }
         std::fs::create_dir_all("/run/sshd").unwrap();
         let config = format!(
-            "Port {PORT}\nListenAddress 192.0.2.11\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\n",
+            "Port {PORT}\nListenAddress 0.0.0.0\nListenAddress ::\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\n",
             path("host"),
             path("user.pub")
         );
@@ -153,5 +153,106 @@ fn a_new_ssh_connection_confirms_and_a_shared_older_one_does_not() {
         let (code, said) = ssh.call(world, &[], "confirm");
         assert!(code == Some(0) && said.contains("stays"), "{said}");
         assert!(world.call(&["get", "hep"]).contains("all") && ssh.lets_in(world));
+    });
+}
+
+#[test]
+fn however_a_command_is_started_over_ssh_the_guard_finds_the_client() {
+    on_a_machine(|world| {
+        let _agent = world.agent();
+        world.apply("{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: before}}");
+        let ssh = Ssh::start(world);
+        let file = world.file("all.yaml", ALL);
+        let out = world.place.path().join("out");
+        let out = out.to_str().unwrap();
+        let script = format!("{} apply -f {} >{out} 2>&1; echo status $? >>{out}\n", ssh.call, file.to_str().unwrap());
+        let script = world.file("script", &script);
+        let script = format!("sh {}", script.to_str().unwrap());
+        let tmux = format!("TMUX_TMPDIR={} tmux -f /dev/null", world.place.path().to_str().unwrap());
+        for way in [
+            script.clone(),
+            format!("env -u SSH_CONNECTION {script}"),
+            format!("env -i PATH=/usr/bin:/bin {script}"),
+            format!("su root -c '{script}'"),
+            format!("su - root -c '{script}'"),
+            format!("runuser -l root -c '{script}'"),
+            format!("script -qec '{script}' /dev/null"),
+            format!("setsid -w {script}"),
+            // Its parent is the first process of the machine.
+            format!("{tmux} new-session -d '{script}'"),
+            format!("{tmux} new-session -d 'su - root -c \"{script}\"'"),
+            format!("(setsid {script} &)"),
+        ] {
+            drop(std::fs::remove_file(out));
+            let mut client = ssh.client(&[]);
+            client.arg(&way);
+            let output = world.outside(move || client.output().unwrap());
+            let said = || std::fs::read_to_string(out).unwrap_or_default();
+            until(&format!("{way} has ended: {output:?}"), || said().contains("status "));
+            assert!(
+                said().contains("would lock out 192.0.2.99 → tcp/2222") && said().contains("status 2"),
+                "{way}: {}",
+                said()
+            );
+        }
+        assert!(!world.call(&["get", "hep"]).contains("all"), "nothing was written");
+    });
+}
+
+#[test]
+fn over_ipv6_a_lock_out_is_refused_and_with_confirm_is_put_back() {
+    on_a_machine(|world| {
+        let add = |address: &str, device: &str| run("ip", &["addr", "add", address, "dev", device, "nodad"]);
+        add("2001:db8::11/64", "eth0");
+        world.outside(move || run("ip", &["addr", "add", "2001:db8::99/64", "dev", "out", "nodad"]));
+        let _agent = world.agent();
+        world.apply("{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: before}}");
+        let ssh = Ssh::start(world);
+        let six = ["-o", "HostName=2001:db8::11"];
+        let file = world.file("all.yaml", ALL);
+        let apply = format!("apply -f {}", file.to_str().unwrap());
+        let (code, said) = ssh.call(world, &six, &apply);
+        assert!(code == Some(2) && said.contains("would lock out 2001:db8::99 → tcp/2222"), "{said}");
+        let (code, said) = ssh.call(world, &six, &format!("{apply} --confirm=3s"));
+        assert_eq!(code, Some(0), "{said}");
+        until("a new connection is denied", || ssh.call(world, &six, "version").0 == Some(255));
+        until("the machine is as it was", || ssh.call(world, &six, "version").0 == Some(0));
+        let status = world.call(&["status"]);
+        assert!(status.contains("was not confirmed: put back at") && status.contains("hostendpoint/all"), "{status}");
+    });
+}
+
+#[test]
+fn an_edit_over_ssh_that_takes_its_way_is_refused() {
+    on_a_machine(|world| {
+        let _agent = world.agent();
+        world.apply(&(KEEPS_SSH.to_owned() + ALL));
+        let ssh = Ssh::start(world);
+        for change in ["s/2222/2223/", "s/Allow/Deny/", "s/all == /all != /"] {
+            let editor = world.file("editor", &format!("#!/bin/sh\nsed -i '{change}' \"$1\"\n"));
+            let mut client = ssh.client(&[]);
+            let settings = format!("TORTIE_EDITOR='sh {}' TMPDIR={}", editor.display(), world.place.path().display());
+            client.arg(format!("{settings} {} edit gnp ssh", ssh.call));
+            let output = world.outside(move || client.output().unwrap());
+            let said = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned();
+            assert!(output.status.code() == Some(2) && said.contains("would lock out 192.0.2.99"), "{change}: {said}");
+        }
+        assert!(ssh.lets_in(world));
+    });
+}
+
+#[test]
+fn over_a_jump_through_this_machine_the_outer_connection_counts_too() {
+    on_a_machine(|world| {
+        let _agent = world.agent();
+        world.apply("{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: before}}");
+        let ssh = Ssh::start(world);
+        let client = ssh.client(&["-W", "192.0.2.11:2222"]);
+        let words: Vec<String> = client.get_args().map(|word| word.to_str().unwrap().to_owned()).collect();
+        let jump = format!("ProxyCommand=ssh {}", words.join(" "));
+        let file = world.file("eth0.yaml", &ALL.replace("'*'", "eth0"));
+        let (code, said) = ssh.call(world, &["-o", &jump], &format!("apply -f {}", file.to_str().unwrap()));
+        assert!(code == Some(2) && said.contains("would lock out 192.0.2.99 → tcp/2222"), "{said}");
+        assert!(!world.call(&["get", "hep"]).contains("all"));
     });
 }
