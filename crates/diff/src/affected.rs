@@ -1,4 +1,4 @@
-//! Which endpoints a change can concern at all: for all others nothing is computed.
+//! The endpoints that a change can affect. For all others nothing is computed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,13 +7,13 @@ use tortie_policy::{Labels, Missing, NamedPort, PeerMatch, Policy, PortMatch, Ru
 
 use crate::endpoint_paths::PlacedEndpoint;
 
-/// What differs between the two sides. More than really differs is no mistake.
+/// The differences between the two sides. It may contain more than really differs.
 pub(crate) struct Affected<'a> {
     sides: [&'a Snapshot; 2],
     /// The policies of each side that differ, ask for something that does, or are in a tier that does.
     policies: [Vec<&'a Policy>; 2],
     profiles: BTreeSet<String>,
-    /// Something that every endpoint may depend on.
+    /// Whether something differs that every endpoint may depend on.
     everything: bool,
     /// The nodes with an endpoint that itself differs or has policies or profiles that do. Who governs an interface is
     /// always of its node.
@@ -71,7 +71,7 @@ impl<'a> Affected<'a> {
         nodes
     }
 
-    /// Whether an endpoint of a node may be judged otherwise. Of all others nothing more is asked.
+    /// Whether an endpoint of a node may be judged otherwise. Other endpoints are skipped.
     pub(crate) fn is_node(&self, node: &str) -> bool {
         self.is_all_of(node) || self.nodes.contains(node)
     }
@@ -157,7 +157,7 @@ fn changed<K: Ord + Clone, V: PartialEq>(before: &BTreeMap<K, V>, after: &BTreeM
     before.keys().chain(after.keys()).filter(|key| before.get(key) != after.get(key)).cloned().collect()
 }
 
-/// Whether one end of a rule asks for something that is not as it was.
+/// Whether one end of a rule has a condition on something that changed.
 fn asks(side: &PeerMatch, labels: &[Labels], ports: bool, services: bool) -> bool {
     let named = side.ports.iter().chain(&side.not_ports).any(|port| matches!(port, PortMatch::Named(_)));
     let selects = side.peers.as_ref().is_some_and(|peers| labels.iter().any(|one| peers.selector.matches(one)));

@@ -60,7 +60,7 @@ impl Changed {
         })
     }
 
-    /// What two programs can decide otherwise.
+    /// The packets that two programs can decide differently.
     pub(crate) fn add_programs(&mut self, before: &Program, after: &Program) {
         let paths = [in_order(before, after), in_place(before, after)];
         let found = paths.into_iter().flatten().min_by_key(Vec::len);

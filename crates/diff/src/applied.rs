@@ -18,12 +18,12 @@ pub(crate) struct AppliedTier {
     pub(crate) name: String,
     /// Its end denies.
     pub(crate) denies: bool,
-    /// What it allows goes on to the next tier.
+    /// Packets that it allows go on to the next tier.
     pub(crate) asked_first: bool,
     pub(crate) policies: Vec<PolicyId>,
 }
 
-/// Everything that policies and profiles say to an endpoint. Endpoints that have the same are alike for every packet.
+/// All policies and profiles of an endpoint. Endpoints that have the same ones decide every packet alike.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Applied {
     /// By list and direction.
@@ -64,7 +64,7 @@ impl Applied {
 /// Rules of one list in their order, each with its number from 1. Rules that only log are left out.
 pub(crate) type CompiledRules = Rc<[(usize, Clause)]>;
 
-/// One side.
+/// One side of the comparison.
 pub(crate) struct Side<'a> {
     pub(crate) snapshot: &'a Snapshot,
     /// Without conditions: to ask what rules match, and to begin with.

@@ -1,4 +1,4 @@
-//! The classes of packets that both sides together can tell apart, among those that may be judged otherwise.
+//! The classes of packets that both sides together can distinguish, among those that may be judged otherwise.
 
 use std::net::IpAddr;
 
@@ -13,14 +13,14 @@ pub(crate) struct Cells {
     pub(crate) destinations: Partition,
     /// All that begin connections.
     pub(crate) payloads: Vec<PayloadClass>,
-    /// Those of them that may be judged otherwise, by their places.
+    /// The classes that may be judged otherwise, by their indexes.
     pub(crate) judged: Vec<usize>,
 }
 
 impl Cells {
     /// Of what may be judged otherwise.
     pub(crate) fn new(classes: Classes, changed: &Changed) -> Self {
-        // It is about new connections.
+        // Only new connections are compared.
         let begins = |class: &PayloadClass| class.begins_connections(classes.family);
         let payloads: Vec<PayloadClass> = classes.payloads.iter().filter(begins).collect();
         let judged = (0..payloads.len()).filter(|at| changed.has(&payloads[*at])).collect();

@@ -1,8 +1,8 @@
-//! What is decided about classes of packets on one side.
+//! The decisions of one side about classes of packets.
 //!
-//! [`tortie_eval::judge_with`] says which stages a packet meets and what follows from what each answers. It is asked once for
-//! each class of packets that settings and endpoints can tell apart, and each combination of answers. What the policies of a
-//! stage answer to a class is looked up in a [`Table`].
+//! [`tortie_eval::judge_with`] says which stages a packet passes and what follows from the answer of each. It is called once for
+//! each class of packets that settings and endpoints can distinguish, and each combination of answers. The answer of a stage's
+//! policies for a class is looked up in a [`Table`].
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,16 +17,16 @@ use crate::cells::Cells;
 use crate::part::Part;
 use crate::program::{Program, Table};
 
-/// What the policies of a stage answer.
+/// The answer of the policies of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
-    /// They decide nothing, so the packet goes on.
+    /// They do not decide, so the packet goes on to the next stage.
     Nothing,
-    /// The packet goes on, by something that decides so.
+    /// They decide that the packet goes on.
     Pass,
-    /// It goes on, and later stages of the host endpoint let it by.
+    /// The packet goes on, and the later stages of the host endpoint do not judge it.
     Accept,
-    /// It is denied.
+    /// They deny the packet.
     Deny,
 }
 
@@ -128,7 +128,7 @@ impl<'a, 's> Decisions<'a, 's> {
         }
     }
 
-    /// What becomes of packets of a class. `packet` is one of them.
+    /// The decision about the packets of a class. `packet` is one of them.
     pub(crate) fn decide(&mut self, cell: PacketClass, packet: &dyn Fn() -> Packet) -> Decided {
         self.script.clear();
         self.hits.clear();
@@ -167,7 +167,7 @@ impl<'a, 's> Decisions<'a, 's> {
         }
     }
 
-    /// What follows from what was answered so far.
+    /// What follows from the answers so far.
     fn explore(&mut self, packet: &Packet) -> usize {
         let mut scripted = Scripted { side: self.side, script: &self.script, asked: 0, open: None };
         let verdict = judge_with(&self.part.snapshot, &self.part.host, packet, &mut scripted);

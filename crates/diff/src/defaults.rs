@@ -1,4 +1,4 @@
-//! What becomes of a packet that no rule of a policy decides, by endpoint and direction.
+//! What happens to packets that no rule of a policy decides, by endpoint and direction.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,7 +8,7 @@ use tortie_policy::{Direction, EndpointId, Snapshot};
 
 use crate::affected::Affected;
 
-/// What becomes of it.
+/// What happens to such a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Default {
     /// The endpoint does not exist.
@@ -43,9 +43,9 @@ pub struct DefaultChange {
     pub forwarded: bool,
     /// The direction.
     pub direction: Direction,
-    /// What it was.
+    /// The default before the change.
     pub before: Default,
-    /// What it is.
+    /// The default after the change.
     pub after: Default,
 }
 

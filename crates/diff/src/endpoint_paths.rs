@@ -1,4 +1,4 @@
-//! The ways by which packets reach an endpoint or leave it.
+//! The ways in which packets pass an endpoint: in, out, forwarded, from or to its own host.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What the walk of a packet through a node depends on besides its rules: settings, and which endpoints govern.
+//! What the path of a packet through a node depends on besides its rules: settings, and which endpoints govern.
 
 use std::net::IpAddr;
 

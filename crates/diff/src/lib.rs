@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!   stored before, stored after ──> objects    created, deleted, changed field by field
-//!   in force before, in force after ─┬─> defaults   what becomes of a packet that no rule of a policy decides
+//!   in force before, in force after ─┬─> defaults   what happens to packets that no rule of a policy decides
 //!                                    └─> verdicts   which packets of which endpoints are judged otherwise
 //! ```
 //!
 //! Both sides are values: nothing is read here. Verdicts are computed, not sampled: [`verdicts()`] decides each
-//! class of packets that the rules of both sides can tell apart and that may be judged otherwise, and a class is told exactly.
+//! class of packets that the rules of both sides can distinguish and that may be judged otherwise, and reports exactly these
+//! packets.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 /// Whether a deliberate mistake is switched on (feature `faults`).

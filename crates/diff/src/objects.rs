@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use tortie_api::{Key, decode, encode};
 use tortie_store::Stored;
 
-/// What a write sets by itself.
+/// The fields that a store sets by itself.
 const OF_WRITES: [&str; 4] = ["resourceVersion", "uid", "creationTimestamp", "generation"];
 
 /// An object that is not as it was.
@@ -15,13 +15,13 @@ const OF_WRITES: [&str; 4] = ["resourceVersion", "uid", "creationTimestamp", "ge
 pub struct ObjectChange {
     /// The object.
     pub key: Key,
-    /// What happens to it.
+    /// The kind of the change.
     pub word: ObjectWord,
     /// The fields that change, where it exists before and after.
     pub fields: Vec<Field>,
 }
 
-/// What happens to an object.
+/// The kind of a change of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectWord {
     /// It does not exist before.
@@ -37,9 +37,9 @@ pub enum ObjectWord {
 pub struct Field {
     /// Where: `spec.ingress[1].destination.ports`.
     pub path: String,
-    /// What it was; none when it did not exist.
+    /// Its value before; none if it did not exist.
     pub before: Option<Value>,
-    /// What it is; none when it does not exist any more.
+    /// Its value after; none if it does not exist any more.
     pub after: Option<Value>,
 }
 

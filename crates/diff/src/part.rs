@@ -1,4 +1,4 @@
-//! What packets of one interface can meet of a side. Of a large store nothing else is asked packet by packet.
+//! The endpoints and settings of one side that can concern packets of one interface. In a large store only these are evaluated.
 
 use std::collections::BTreeMap;
 

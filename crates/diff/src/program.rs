@@ -1,4 +1,4 @@
-//! What an endpoint's tiers and profiles say, as one list: the first item that matches a packet decides it or leads past the
+//! The rules of an endpoint's tiers and profiles as one list: the first item that matches a packet decides it or skips to the
 //! end of its segment. So a packet is judged by the sets of rules that its source, destination and payload each match.
 
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use crate::fault;
 /// What an item does with the packets that it matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Effect {
-    /// They are decided.
+    /// It decides them.
     Decide(Outcome),
     /// They go on behind the end of the segment, which is a tier or a profile.
     Leave,
@@ -23,7 +23,7 @@ pub(crate) enum Effect {
     End,
 }
 
-/// One item.
+/// An item of the list.
 #[derive(Clone, Debug)]
 pub(crate) struct Item {
     /// Which packets it matches.

@@ -8,7 +8,7 @@ use tortie_policy::Family;
 /// More ranges than this are counted, not listed.
 const SHOWN: usize = 40;
 
-/// What some of all classes of a family carry, together.
+/// The text for some of all classes of a family.
 pub(crate) fn text(family: Family, some: &[PayloadClass], all: &[PayloadClass]) -> String {
     if some.len() == all.len() {
         return "everything".to_owned();

@@ -1,4 +1,4 @@
-//! Which packets are judged otherwise, computed from the classes that the rules of both sides can tell apart.
+//! Which packets are judged otherwise, computed from the classes that the rules of both sides can distinguish.
 //!
 //! For each way of each endpoint that the change can concern, each class of packets that may be judged otherwise is decided on
 //! both sides. So an answer is about every packet of the way, for new connections; what connection tracking knows already and
@@ -47,7 +47,7 @@ pub struct VerdictChange {
 pub struct Verdicts {
     /// Rows, in the order of endpoints.
     pub changes: Vec<VerdictChange>,
-    /// What could not be computed.
+    /// The endpoints for which the changes could not be computed.
     pub too_many: Vec<TooMany>,
 }
 

@@ -16,8 +16,8 @@ const FEW: usize = 8;
 /// where nothing governs it.
 type Governed = Option<(bool, Vec<PolicyId>, Vec<String>)>;
 
-/// Of the interfaces of a node those that differ in what decides there, the first of each kind, and how many others each
-/// stands for.
+/// The interfaces of a node with different policies or profiles, the first of each kind, with the number of others that each
+/// represents.
 pub(crate) fn distinct(topology: &Topology<'_>, node: &str, names: &[String]) -> Vec<(String, usize)> {
     if names.len() <= FEW {
         return names.iter().map(|name| (name.clone(), 0)).collect();

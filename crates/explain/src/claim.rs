@@ -29,16 +29,16 @@ pub use traffic::Traffic;
 /// More packets than this are not traced for one claim.
 const MOST: usize = 1_000_000;
 
-/// What must be true of some packets.
+/// A claim: all packets of some kind are allowed, or all are denied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// Whether they must be allowed; else they must be denied.
     pub permits: bool,
     /// The ends and the ways. Its protocol is not looked at.
     pub question: Question,
-    /// What is left out of the addresses of the source.
+    /// Addresses that are excluded from the source.
     pub from_except: Vec<EndSpec>,
-    /// What is left out of the addresses of the destination.
+    /// Addresses that are excluded from the destination.
     pub to_except: Vec<EndSpec>,
     /// What the packets carry: any of these.
     pub traffic: Vec<Traffic>,
@@ -49,13 +49,13 @@ pub struct Claim {
 pub struct Counterexample {
     /// The packet, as it is sent.
     pub packet: Packet,
-    /// What becomes of it: `DENIED by gnp web rule 1, ingress of web1-eth0 on web1`.
+    /// The verdict: `DENIED by gnp web rule 1, ingress of web1-eth0 on web1`.
     pub verdict: String,
-    /// Which way it takes, where nothing tells the interface and that makes a difference: `it enters web1 at eth1`.
+    /// The path that it takes, if the interface is unknown and makes a difference: `it enters web1 at eth1`.
     pub when: Option<String>,
     /// The words with which `tortie explain` answers for it with every step.
     pub ask: Vec<String>,
-    /// What was assumed about addresses that are not known, interfaces that nobody knows, and what the kernel does with UDPLite.
+    /// Assumptions about unknown addresses and interfaces, and about how the kernel treats UDPLite.
     pub assumed: Vec<String>,
 }
 
@@ -66,7 +66,7 @@ pub struct Checked {
     pub counterexample: Option<Counterexample>,
     /// How many packets were traced, one of each class.
     pub traced: usize,
-    /// What was assumed of them: interfaces that nobody knows, and what the kernel does with UDPLite.
+    /// Assumptions about unknown interfaces, and about how the kernel treats UDPLite.
     pub assumed: BTreeSet<String>,
 }
 
@@ -184,12 +184,12 @@ fn ask(question: &Question, packet: &Packet) -> Vec<String> {
     words
 }
 
-/// What was assumed of a packet.
+/// The assumptions about a packet.
 fn assumed_of(traced: &Traced) -> impl Iterator<Item = &String> {
     traced.assumed.iter().filter(|note| note.starts_with(ASSUMED))
 }
 
-/// What the packets carry that a claim is about, one class after the other.
+/// The payloads of a claim, one class after the other.
 fn asked_payloads(classes: &PayloadClasses, family: Family, permits: bool, traffic: &[&Traffic]) -> Vec<PayloadClass> {
     let asked = |class: PayloadClass| traffic.iter().find_map(|traffic| traffic.intersection(&class));
     let mut payloads: Vec<PayloadClass> = classes.iter().filter_map(asked).collect();

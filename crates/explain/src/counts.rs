@@ -1,4 +1,4 @@
-//! What the rules of one machine have counted, beside the rules in words.
+//! The counters of rules on one machine, as text after each rule.
 
 use std::collections::BTreeMap;
 
@@ -23,13 +23,13 @@ impl Counts {
         self.rules.keys().any(|(name, _)| name == policy)
     }
 
-    /// ` [3 packets, 180 bytes]`: what follows a rule; nothing where it was not counted.
+    /// The text after a rule: ` [3 packets, 180 bytes]`; empty if there is no counter.
     pub(crate) fn of_rule(&self, policy: &str, direction: Direction, number: usize) -> String {
         let found = self.rules.get(&(policy.to_owned(), direction)).and_then(|rules| rules.get(&number));
         found.map_or(String::new(), |(packets, bytes)| shown(*packets, *bytes))
     }
 
-    /// The same for all rules of one direction together.
+    /// The text for all rules of one direction together.
     pub(crate) fn of_rules(&self, policy: &str, direction: Direction) -> String {
         let Some(rules) = self.rules.get(&(policy.to_owned(), direction)) else { return String::new() };
         let sum = |of: fn(&(u64, u64)) -> u64| rules.values().map(of).fold(0, u64::saturating_add);

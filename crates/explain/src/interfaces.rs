@@ -1,4 +1,4 @@
-//! Interfaces that a question names: whether there are such, and whether they make a difference.
+//! Checks the interfaces that a question names: whether they exist, and whether they make a difference.
 
 use tortie_policy::Snapshot;
 
@@ -61,7 +61,7 @@ fn has_workload(snapshot: &Snapshot, node: &str, name: &str) -> bool {
     snapshot.workload_endpoints.values().any(|endpoint| endpoint.node == node && endpoint.interface == name)
 }
 
-/// Says which of the named interfaces make no difference, because the packet does not cross there.
+/// Notes which of the named interfaces make no difference, because the packet does not pass them.
 pub(crate) fn unused(question: &Question, enters: bool, leaves: bool) -> Vec<String> {
     let entering = question.in_interface.as_ref().filter(|_| !enters);
     let entering = entering.map(|name| {

@@ -1,13 +1,13 @@
-//! Questions of people about packets, and their answers in words: `tortie explain`.
+//! Users' questions about packets, and the answers in words: `tortie explain`.
 //!
 //! A [`Question`] names two ends and a protocol. [`Topology`] finds them in the store. [`trace()`] follows the packet over every
 //! node on its path, hop by hop, and asks `eval` for the decision on each. [`text`] and [`json`] write the answer.
 //!
-//! Without a protocol, or where an end has many addresses, [`reach`] traces one packet of each class and puts together what
-//! has the same answer. [`claim`] proves that all packets of a kind are allowed, or denied. [`endpoint`] says what applies to an
-//! endpoint, [`policy`] what a policy decides, [`tier`] what a tier does, [`set`] what a network set is used for, [`profile`] what a profile gives, [`node`] what is on a node; with what rules have
-//! counted ([`Counts`]), where that is known. [`mod@lost`] says which connections a change would deny.
-//! [`policy_warnings()`] finds what policies together probably do not mean.
+//! Without a protocol, or if an end has many addresses, [`reach`] traces one packet of each class and groups those that
+//! have the same answer. [`claim`] proves that all packets of a kind are allowed, or denied. [`endpoint`] says what applies to an
+//! endpoint, [`policy`] what a policy decides, [`tier`] what a tier does, [`set`] what a network set is used for, [`profile`] what
+//! a profile gives, [`node`] what is on a node; with the counters of rules ([`Counts`]) if they are known. [`mod@lost`] says which
+//! connections a change would deny. [`policy_warnings()`] finds what is probably not intended in policies together.
 //!
 //! This crate has no store, no clock and no terminal: it turns values into values.
 

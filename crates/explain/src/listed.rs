@@ -1,4 +1,4 @@
-//! Lists of names, cut off where they become too long to read.
+//! Lists of names, shortened if they are too long to read.
 
 use std::fmt::Display;
 

@@ -1,5 +1,5 @@
-//! Multicast and broadcast: packets for everybody who listens on a link. They are delivered on each machine that receives
-//! them, so its input judges them; whoever sends one has a copy delivered to itself.
+//! Multicast and broadcast: packets for all receivers on a link. They are delivered on each machine that receives
+//! them, so its input judges them; the sender receives a copy itself.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -11,7 +11,7 @@ use crate::text::hops_decided_by;
 use crate::topology::{Location, Topology};
 use crate::trace::Hop;
 
-/// What an address stands for, when it is not a single machine's: `a multicast address`.
+/// What an address is if it does not belong to a single machine: `a multicast address`.
 pub(crate) fn kind(topology: &Topology<'_>, address: IpAddr) -> Option<&'static str> {
     match address {
         _ if address.is_multicast() => Some("a multicast address"),
@@ -20,7 +20,7 @@ pub(crate) fn kind(topology: &Topology<'_>, address: IpAddr) -> Option<&'static 
     }
 }
 
-/// Whether no route tells on which link an address is: groups, and addresses that every link has.
+/// Whether no route says on which link an address is: groups, and addresses that every link has.
 pub(crate) fn is_anywhere(address: IpAddr) -> bool {
     let everywhere = match address {
         IpAddr::V4(address) => address.is_unspecified() || address.is_link_local(),
@@ -49,7 +49,7 @@ pub(crate) fn receiver(
     let Some(kind) = kind(topology, address) else { return Ok(to) };
     let named = question.node.as_deref();
     let node = match (named, from) {
-        // It leaves; its own copy is told beside that.
+        // The packet leaves; the copy to the sender is a note.
         (None, Location::Process { .. }) => return Ok(to),
         (Some(node), Location::Process { node: own, .. }) if node == own => return Ok(to),
         (named, Location::Workload(endpoint)) => match named {
@@ -74,7 +74,7 @@ pub(crate) fn receiver(
     Ok(Location::Process { node: node.to_owned(), addresses: vec![address], interface: None, unknown: Vec::new() })
 }
 
-/// What is said of a packet from the broadcast address of a link: the kernel drops it where it checks sources.
+/// The note about a packet from the broadcast address of a link: the kernel drops it if it checks sources.
 pub(crate) fn source_note(topology: &Topology<'_>, source: IpAddr) -> Option<String> {
     topology.broadcasts_at(source).filter(|_| !source.is_multicast())?;
     Some(format!(
@@ -82,7 +82,7 @@ pub(crate) fn source_note(topology: &Topology<'_>, source: IpAddr) -> Option<Str
     ))
 }
 
-/// What becomes of the copies that whoever sends to a group receives of its own.
+/// The note about the copy that the sender to a group receives itself.
 pub(crate) fn copies(topology: &Topology<'_>, judge: &Judge<'_>, answers: &[(Vec<String>, Vec<Hop>)]) -> Vec<String> {
     let mut notes: Vec<String> = Vec::new();
     for hop in answers.iter().filter_map(|(_, hops)| hops.first()) {

@@ -1,8 +1,8 @@
-//! Whether a connection that is allowed now would be denied after a change: what keeps `tortie apply` from cutting off the very
-//! session that it is started from.
+//! Whether a connection that is allowed now would be denied after a change. `tortie apply` uses it to avoid cutting off the
+//! session that it was started from.
 //!
 //! A connection is judged as a new one, packet by packet: the first one, and the reply to it. Both ends may be this machine.
-//! Where nothing tells by which interface it comes, every one that is possible is judged.
+//! If the interface of a packet is unknown, every possible one is judged.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -27,7 +27,7 @@ pub struct Connection {
     pub direction: Direction,
     /// The other end.
     pub peer: IpAddr,
-    /// This machine's address; none where the route to the peer tells it.
+    /// This machine's address; none if the route to the peer determines it.
     pub local: Option<IpAddr>,
     /// TCP or UDP.
     pub protocol: Protocol,
@@ -68,7 +68,7 @@ pub fn new_denial(
     let most = if fault("lock-out-by-one-interface") { 1 } else { usize::MAX };
     for interface in interfaces(before, after, machine, connection).into_iter().take(most) {
         let Some(local) = connection.local.or_else(|| own_address(machine, connection.peer, &interface)) else {
-            // This machine has no address of the peer's IP version: there is nothing to lose.
+            // This machine has no address of the peer's IP version, so there is no connection to lose.
             continue;
         };
         for port in EPHEMERAL {

@@ -10,7 +10,7 @@ use crate::placement;
 use crate::question::AskError;
 use crate::topology::{Topology, list, similar};
 
-/// At most so many of a list are told.
+/// How many items of a list are shown at most.
 const SHOWN: usize = 20;
 
 /// The whole text; the error says which nodes there are.

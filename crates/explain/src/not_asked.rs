@@ -1,4 +1,4 @@
-//! Host endpoints that a reader may expect to judge a packet, and that are not asked because of the way that it takes.
+//! Host endpoints that a reader may expect to judge a packet, but whose policies are not evaluated because of its path.
 
 use tortie_eval::PacketPath;
 use tortie_policy::{EndpointId, HostAction, HostEndpoint, Snapshot};

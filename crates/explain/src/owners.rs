@@ -1,4 +1,4 @@
-//! Who has an address: a workload, by a floating IP too, or else a node.
+//! The owner of an address: a workload, also by a floating IP, otherwise a node.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use tortie_eval::Host;
 use tortie_policy::{Snapshot, WorkloadEndpoint};
 
-/// Who answers at an address. Of several workloads it is the first by namespace and name.
+/// The owner of an address. Of several workloads it is the first by namespace and name.
 #[derive(Clone, Debug)]
 pub(crate) enum Owner<'a> {
     /// A workload.
@@ -15,7 +15,7 @@ pub(crate) enum Owner<'a> {
     Node(String),
 }
 
-/// Whether a machine tells its addresses. What the store says of its addresses, which may be out of date, then counts no more.
+/// Whether the addresses of a node are known from its machine. If they are, those in the store, which may be outdated, are ignored.
 pub(crate) fn tells_addresses(host: &Host) -> bool {
     host.links.iter().flat_map(|link| &link.addresses).any(|address| !address.is_loopback())
 }

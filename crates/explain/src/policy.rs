@@ -33,13 +33,13 @@ pub struct About<'a> {
     pub directions: Vec<Side>,
 }
 
-/// What a policy says in one direction.
+/// The rules of a policy in one direction.
 pub struct Side {
     /// The direction.
     pub direction: Direction,
     /// Its rules in words, in order.
     pub rules: Vec<DescribedRule>,
-    /// How many classes of packets its rules tell apart.
+    /// How many classes of packets its rules distinguish.
     pub classes: u128,
     /// Whether the end of its tier denies there, and why where that is not by the tier's own setting. None where no
     /// endpoint is selected, and for staged policies.
@@ -84,12 +84,12 @@ pub(crate) fn side(snapshot: &Snapshot, direction: Direction, rules: &[Rule], st
 /// A rule that can match no packet: its direction and number (from 1), and why.
 pub type UnusedRule = (Direction, usize, String);
 
-/// The rules of a policy that can match no packet, as far as the policy itself, the endpoints and the sets tell.
+/// The rules of a policy that can match no packet, judged by the policy itself, the endpoints and the sets.
 pub fn unused_rules(snapshot: &Snapshot, policy: &Policy) -> Vec<UnusedRule> {
     unused_rules_of(snapshot, &[policy]).concat()
 }
 
-/// The same of each of some policies: what the endpoints and sets have is looked up once for all of them.
+/// Like [`unused_rules`], for several policies: endpoints and sets are read once for all of them.
 pub fn unused_rules_of(snapshot: &Snapshot, policies: &[&Policy]) -> Vec<Vec<UnusedRule>> {
     let found = Lookups::new(snapshot);
     policies.iter().map(|policy| unused(&found, policy)).collect()

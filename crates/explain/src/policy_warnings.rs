@@ -1,7 +1,7 @@
-//! Policies that together mean what is probably not meant: rules that no packet comes to, policies that only close, and
-//! untracked traffic without its answers. `tortie lint` tells it.
+//! What is probably not intended in policies together: rules that no packet reaches, policies that only make endpoints
+//! default-deny, and untracked policies that allow traffic but not its replies. `tortie lint` reports it.
 //!
-//! A rule counts as one that packets come to unless every endpoint shows the contrary, so what is told holds for all packets.
+//! A rule counts as reachable unless no packet reaches it at any endpoint, so a warning holds for all packets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,21 +13,21 @@ use crate::listed::listed;
 /// How many endpoints are named.
 const SHOWN: usize = 3;
 
-/// What a policy is warned of.
+/// The kind of a warning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PolicyWarningKind {
     /// No packet comes to a rule.
     NeverReached,
-    /// The policy allows and denies nothing, and closes a direction.
+    /// The policy neither allows nor denies anything, and makes its endpoints default-deny in a direction.
     OnlyCloses,
     /// Untracked traffic whose answers no untracked policy allows.
     UntrackedOneWay,
 }
 
-/// One thing about a policy.
+/// A warning about a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyWarning {
-    /// What it is.
+    /// Its kind.
     pub kind: PolicyWarningKind,
     /// The policy.
     pub policy: PolicyId,
@@ -35,17 +35,17 @@ pub struct PolicyWarning {
     pub field: &'static str,
     /// The rule, from 0.
     pub rule: Option<usize>,
-    /// What is to be said.
+    /// The message.
     pub message: String,
 }
 
 /// A direction of a policy.
 type Way = (PolicyId, &'static str);
 
-/// What was seen at all endpoints.
+/// The results from all endpoints.
 #[derive(Default)]
 struct Found {
-    /// Of each rule that some endpoint has: why no packet comes to it; none where one may.
+    /// For each rule that some endpoint has: why no packet reaches it; none if one may.
     rules: BTreeMap<(PolicyId, &'static str, usize), Option<String>>,
     closing: BTreeMap<Way, BTreeSet<EndpointId>>,
     unanswered: BTreeMap<Way, BTreeSet<EndpointId>>,
@@ -105,7 +105,7 @@ impl Found {
         let mut stop: Option<(&PolicyId, String)> = None;
         for policy in policies {
             for (index, rule) in policy.rules(direction).iter().enumerate() {
-                // What a rule of the same policy hides is told of the policy alone.
+                // If a rule of the same policy hides it, the warning `never-matches` says so.
                 let hidden = stop.as_ref().filter(|(by, _)| **by != policy.id).map(|(_, why)| why.as_str());
                 let why = before.or(hidden);
                 let seen = self.rules.entry((policy.id.clone(), direction.name(), index));

@@ -12,7 +12,7 @@ use crate::question::AskError;
 use crate::set::naming;
 use crate::topology::{Topology, list, node_text, similar};
 
-/// At most so many of a list are told.
+/// How many items of a list are shown at most.
 const SHOWN: usize = 20;
 
 /// The whole text; the error says which profiles there are.

@@ -1,4 +1,4 @@
-//! A question and how it is read: two ends, and what the packet carries.
+//! A question, and how it is read: two ends, a protocol and a port.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -41,7 +41,7 @@ pub enum EndSpec {
 }
 
 impl EndSpec {
-    /// Whether it is many addresses, which [`crate::reach`] answers for.
+    /// Whether it is many addresses, which [`crate::reach`] answers.
     pub fn is_many(&self) -> bool {
         matches!(self, EndSpec::Net(_) | EndSpec::Set(..) | EndSpec::Any)
     }
@@ -312,7 +312,7 @@ fn protocol(text: &str) -> Option<Protocol> {
     Protocol::parse_any_case(text).ok().filter(|protocol| !number && with_ports(protocol))
 }
 
-/// What connection tracking says of the packet asked about.
+/// The conntrack state of the packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum State {
     /// The first of its flow.
@@ -322,7 +322,7 @@ pub enum State {
     Established,
     /// Of none, and not the first of one.
     Invalid,
-    /// Not tracked, by a rule that is not ours.
+    /// Untracked, because of a rule of another program.
     Untracked,
 }
 
@@ -343,14 +343,14 @@ pub struct Question {
     pub out_interface: Option<String>,
     /// The source port; any high one otherwise.
     pub source_port: Option<u16>,
-    /// Translations of the destination that are not ours.
+    /// Translations of the destination by other programs.
     pub dnat: Dnat,
-    /// What connection tracking says.
+    /// The conntrack state.
     pub state: State,
 }
 
 impl Question {
-    /// A question about a new connection, of which nothing else is said.
+    /// A question about a new connection, with defaults for everything else.
     pub fn new(from: EndSpec, to: EndSpec, what: TrafficSpec) -> Self {
         Self {
             from,

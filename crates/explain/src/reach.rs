@@ -2,7 +2,7 @@
 //!
 //! With two fixed ends and no protocol this is the table of all that they may exchange. An end that is many addresses
 //! (`any`, a net, a network set) is answered by class. Every packet of the question is of one of the classes, so
-//! "everything else" and "everywhere else" are all that is left, and all of it has that answer.
+//! "everything else" and "everywhere else" are all remaining packets, and all of them have that answer.
 
 mod ends;
 mod rows;
@@ -42,16 +42,16 @@ const MOST_CELLS: usize = 20_000_000;
 /// Between the ways in which one verdict comes about.
 const OR: &str = "; or ";
 
-/// What becomes of the packets of one class.
+/// The verdict for the packets of one class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
-    /// They arrive, whichever way they take.
+    /// They arrive on every possible path.
     Allowed,
-    /// It depends on the interface, which nothing tells.
+    /// It depends on the interface, which is not known.
     Depends,
     /// It depends on an end's address, which is not known.
     DependsOnAddress,
-    /// They do not arrive.
+    /// They do not arrive on any path.
     Denied,
     /// A node on the way has nowhere to send them.
     Dropped,
@@ -78,7 +78,7 @@ impl Outcome {
 pub struct Reach {
     /// The rows, of the families in which both ends have addresses.
     pub rows: Vec<Row>,
-    /// What was taken for granted: interfaces that the store does not know, and that one stands for others.
+    /// Assumptions: interfaces that the store does not know, and that one represents others.
     pub notes: Vec<String>,
     /// The nodes that any of the packets passes.
     pub nodes: BTreeSet<String>,
@@ -320,7 +320,7 @@ pub(crate) struct VerdictTable<'a> {
     /// The verdicts that there are.
     pub(crate) verdicts: Vec<ClassVerdict>,
     pub(crate) traced: usize,
-    /// What the traces have passed.
+    /// Nodes and endpoints that the traces have passed.
     pub(crate) passed: Visited,
 }
 
@@ -372,7 +372,7 @@ fn too_many(classes: usize, what: fmt::Arguments<'_>) -> AskError {
     ))
 }
 
-/// What all traces together have passed.
+/// The nodes and endpoints that all traces together have passed.
 #[derive(Default)]
 pub(crate) struct Visited {
     notes: BTreeSet<String>,
@@ -529,7 +529,7 @@ impl Asked<'_, '_> {
         verdict
     }
 
-    /// What becomes of one packet of a class, and on how many paths.
+    /// The verdict for one packet of a class, and the number of its paths.
     fn class_verdict(
         &self,
         ends: &[End; 2],
@@ -664,7 +664,7 @@ fn title(what: &TrafficSpec, family: Family) -> String {
     }
 }
 
-/// What all ways of a packet come to.
+/// The verdict over all paths of a packet.
 fn verdict_of(snapshot: &Snapshot, traced: &Traced) -> ClassVerdict {
     let paths: BTreeSet<(bool, String)> = traced
         .answers

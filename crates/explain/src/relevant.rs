@@ -1,4 +1,4 @@
-//! The conditions that can tell the packets of a question apart: the rules, settings and endpoints that may judge them, and
+//! The conditions that can distinguish the packets of a question: the rules, settings and endpoints that may judge them, and
 //! the locations of addresses.
 
 use std::cell::RefCell;
@@ -22,7 +22,7 @@ use crate::translation::{Dnat, host_ports};
 /// One end of a question, resolved.
 #[derive(Clone, Debug)]
 pub(crate) enum End {
-    /// One location. Of one IP version it has one address.
+    /// One location with one address of an IP version.
     Single(Location),
     /// One location with several of these addresses: it has all of them, or if they are not known, it may have any of them.
     OneOf { location: Location, addresses: AddressSet, is_known: bool },
@@ -85,7 +85,7 @@ impl End {
     }
 }
 
-/// Addresses that routes do not tell the link of.
+/// Addresses whose link is not known from routes.
 const ON_ANY_LINK: [&str; 4] = ["169.254.0.0/16", "fe80::/10", "0.0.0.0/32", "::/128"];
 
 /// A node, and what of its host endpoints is asked.
@@ -295,7 +295,7 @@ struct Lists {
     profiles: BTreeSet<String>,
 }
 
-/// What is relevant for some of the packets.
+/// The conditions for some of the packets.
 struct Relevant<'r, 'q, 'w, 'a> {
     of: &'r Relevance<'q, 'w, 'a>,
     /// The nodes that packets pass, and in which direction their host endpoints may judge them.

@@ -1,4 +1,4 @@
-//! What one network set does: its addresses, who has them, and which rules mean it, on which endpoints:
+//! What one network set does: its addresses, their owners, and which rules match it, on which endpoints:
 //! `tortie explain set/NAME`.
 
 mod json;
@@ -35,7 +35,7 @@ pub struct AboutSet<'a> {
 
 /// A rule that asks for a set by its labels.
 pub struct UsingRule<'a> {
-    /// Whose rule it is.
+    /// The policy or profile of the rule.
     pub list: RuleList<'a>,
     /// Which of its lists.
     pub direction: Direction,

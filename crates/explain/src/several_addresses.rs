@@ -1,5 +1,5 @@
 //! Ends with several addresses of an IP version, known or not: a single question is answered for each class of them that
-//! anything in force tells apart.
+//! anything in force can distinguish.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! What a word may have been meant for that is not an end of a packet.
+//! Suggestions for a word that is not an end of a packet.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! What one tier does: its policies in the order in which they are asked, whom they select, and what its end does there:
+//! What one tier does: its policies in evaluation order, the endpoints that they select, and what its end does there:
 //! `tortie explain tier/NAME`.
 
 mod json;
@@ -37,7 +37,7 @@ pub struct End {
     pub list: List,
     /// For which packets.
     pub direction: Direction,
-    /// Whether it denies what is left.
+    /// Whether it denies packets that no rule of the tier decided.
     pub denies: bool,
     /// Why, where it is not by the tier's own setting.
     pub note: Option<&'static str>,

@@ -47,7 +47,8 @@ pub enum Location {
         addresses: Vec<IpAddr>,
         /// The interface asked about, when the question named a host endpoint.
         interface: Option<String>,
-        /// The IP versions of which no address of the interface, or else of the node, is known: it may have any that nobody else has.
+        /// The IP versions of which no address of the interface, or else of the node, is known: it may have any that nobody else
+        /// has.
         unknown: Vec<Family>,
     },
     /// A workload.
@@ -105,7 +106,7 @@ pub struct Topology<'a> {
     machines: BTreeMap<String, Machine>,
     /// The nets of local routes of such nodes.
     local_nets: Vec<(String, IpNet)>,
-    /// Who has which address; made when it is first asked for.
+    /// The owner of each address; computed at the first use.
     owners: OnceCell<BTreeMap<IpAddr, Owner<'a>>>,
     /// The pods of each node that have a `hostPort`; made when they are first asked for.
     host_ports: OnceCell<HashMap<&'a str, Vec<&'a WorkloadEndpoint>>>,
@@ -113,13 +114,13 @@ pub struct Topology<'a> {
     host_endpoints: OnceCell<HashMap<&'a str, Vec<&'a HostEndpoint>>>,
     /// The interfaces of nodes that were asked for.
     links: RefCell<HashMap<String, Rc<Host>>>,
-    /// What policies say to endpoints; made when it is first asked for.
+    /// The policies of endpoints; computed at the first use.
     judge: OnceCell<Judge<'a>>,
     /// Which interfaces stand for others, of those that were asked about.
     alike: RefCell<HashMap<(String, Vec<String>), Distinct>>,
 }
 
-/// Interfaces that differ in what decides there, and how many others each stands for.
+/// Interfaces with different policies or profiles, with the number of others that each represents.
 pub(crate) type Distinct = Rc<Vec<(String, usize)>>;
 
 impl<'a> Topology<'a> {
@@ -149,7 +150,7 @@ impl<'a> Topology<'a> {
         self
     }
 
-    /// Takes a node's routes from the machine. Without them nothing tells which of several interfaces a packet uses.
+    /// Sets a node's routes, as read on its machine. Without them it is unknown which of several interfaces a packet uses.
     #[must_use]
     pub fn with_machine(mut self, node: &str, machine: Machine) -> Self {
         let local = machine.routes.iter().filter(|route| route.kind == RouteKind::Local);
@@ -173,7 +174,7 @@ impl<'a> Topology<'a> {
         self.hosts.keys().map(String::as_str)
     }
 
-    /// Where a node's routes lead, if they are known and tell everything.
+    /// A node's routes, if they are known completely.
     pub(crate) fn route_to(&self, node: &str, address: IpAddr) -> Option<RouteDecision<'_>> {
         self.machine(node).filter(|machine| machine.partial.is_none())?.route_to(address)
     }
@@ -242,7 +243,7 @@ impl<'a> Topology<'a> {
         self.machines.values().flat_map(|machine| &machine.routes).map(|route| route.to)
     }
 
-    /// Everything in the store.
+    /// The objects that packets are judged by.
     pub fn snapshot(&self) -> &'a Snapshot {
         self.snapshot
     }
@@ -435,7 +436,7 @@ impl<'a> Topology<'a> {
             .then(|| format!("{ASSUMED}{place} has the address {address}, which nobody told"))
     }
 
-    /// Who has an address.
+    /// The owner of an address.
     pub fn at(&self, address: IpAddr) -> Location {
         match self.owners().get(&address) {
             // It may have others: this is the one that is asked about.
@@ -468,8 +469,9 @@ impl<'a> Topology<'a> {
         self.local_nets.iter().find(among).map(|(node, _)| node.as_str())
     }
 
-    /// The addresses that a node takes in by its local routes and that none of its interfaces has: nets of a loopback interface, and
-    /// where it forwards IPv6 the first address of each net (the anycast address of its routers). None where no machine tells.
+    /// The addresses that a node takes in by its local routes and that none of its interfaces has: nets of a loopback interface,
+    /// and where it forwards IPv6 the first address of each net (the anycast address of its routers). None where no machine
+    /// tells.
     pub(crate) fn taken_in(&self, node: &str) -> AddressSet {
         let own = self.hosts.get(node).into_iter().flat_map(|host| &host.links).flat_map(|link| &link.addresses);
         let nets = self.local_nets.iter().filter(|(of, _)| of == node).map(|(_, net)| net);
@@ -518,12 +520,12 @@ impl<'a> Topology<'a> {
         [Family::V4, Family::V6].into_iter().filter(is_unknown).collect()
     }
 
-    /// Whether anything tells of the node that a question names.
+    /// An error if the node that a question names is unknown.
     pub(crate) fn named_node(&self, question: &Question) -> Result<(), AskError> {
         question.node.as_deref().map_or(Ok(()), |node| self.known(node))
     }
 
-    /// Whether anything tells of a node; the error says what there is.
+    /// An error if a node is unknown, with the names of known nodes.
     pub(crate) fn known(&self, name: &str) -> Result<(), AskError> {
         let known = self.snapshot.nodes.contains_key(name)
             || self.hosts.contains_key(name)
@@ -688,7 +690,7 @@ impl<'a> Topology<'a> {
         list(&pods)
     }
 
-    /// Every node that anything tells of.
+    /// Every node that an object or a machine names.
     pub fn node_names(&self) -> Vec<&str> {
         let mut nodes: Vec<&str> = self.snapshot.nodes.keys().chain(self.hosts.keys()).map(String::as_str).collect();
         nodes.extend(self.snapshot.host_endpoints.values().map(|endpoint| endpoint.node.as_str()));

@@ -25,7 +25,7 @@ const SHOWN_INTERFACES: usize = 4;
 /// A source port for packets whose port nobody asked about.
 const SOME_PORT: u16 = 49152;
 pub(crate) const DISCOVERY_NOTE: &str = "hop limit 255, without which every receiver ignores neighbour discovery";
-/// What Linux was seen to do with UDPLite.
+/// A note on how Linux treats UDPLite, as measured.
 pub(crate) const UDPLITE_NOTE: &str = "connection tracking accepts UDPLite; Linux 6.18 was seen to call what comes in INVALID, so that it is dropped, unless net.netfilter.nf_conntrack_checksum is 0";
 
 /// The packet on one node, and the decision there.
@@ -66,7 +66,7 @@ pub struct Answer {
     pub from: Location,
     /// To whom, before any translation.
     pub to: Location,
-    /// What was taken for granted, and what else bears on the answer.
+    /// Assumptions, and other remarks on the answer.
     pub notes: Vec<String>,
     /// The paths that are possible where nothing tells which interface the packet uses, if their verdicts differ; else empty.
     pub paths: Vec<PossiblePath>,
@@ -183,7 +183,8 @@ pub(crate) fn paths(snapshot: &Snapshot, traced: &Traced) -> Vec<PossiblePath> {
     groups.into_iter().map(path).collect()
 }
 
-/// How packets are judged on one node: with all reasons, or only with what decides. The snapshot has the ends that do not exist yet.
+/// How packets are judged on one node: with all reasons, or only with what decides. The snapshot has the ends that do not exist
+/// yet.
 #[derive(Clone, Copy)]
 pub(crate) struct Judging<'j, 's> {
     pub(crate) judge: &'j Judge<'s>,
@@ -207,7 +208,7 @@ pub(crate) struct Traced {
     from: Location,
     to: Location,
     notes: Vec<String>,
-    /// What was assumed about the nodes, whatever the packet carries.
+    /// The assumptions about nodes, which do not depend on the payload.
     pub(crate) assumed: Vec<String>,
     /// What the packet does not cross: interfaces that were named, and host endpoints.
     pub(crate) left_out: Vec<String>,
@@ -354,7 +355,7 @@ struct Uplink {
     entering: bool,
     /// The interfaces that it may be.
     names: Vec<String>,
-    /// Only the store tells of them: the node may have others, without an endpoint.
+    /// They are known only from the store: the node may have others, without an endpoint.
     only_stored: bool,
 }
 
@@ -749,7 +750,7 @@ impl Nodes {
         let is_of_end = |node: &&str| [from.node(), end.node()].contains(&Some(node));
         let translator = to.node().or(from.node()).or(named).or(end.node()).filter(|_| is_translated);
         let others = translator.filter(|node| Some(*node) != from.node());
-        // What the ends of one node exchange does not leave it.
+        // Packets between two ends on one node do not leave it.
         let stays = from.node().is_some() && from.node() == end.node() && others.is_none();
         let passed = named.filter(|node| !is_of_end(node) && !stays);
         let mut nodes: Vec<String> = Vec::new();

@@ -1,7 +1,7 @@
-//! Translations of the destination that are not ours: the one that a question names, or what `hostPort` of pods asks for.
+//! Translations of the destination by other programs: the one that a question names, or those that `hostPort` of pods asks for.
 //!
-//! Kubernetes leaves `hostPort` to the CNI plugin `portmap`, which translates what comes to an address of the node at that port, from
-//! outside and from the node itself, to the port of the pod. That such a plugin runs is assumed, and said.
+//! Kubernetes leaves `hostPort` to the CNI plugin `portmap`, which translates packets to an address of the node and that port, from
+//! outside and from the node itself, to the port of the pod. The answer notes the assumption that such a plugin runs.
 
 use std::net::IpAddr;
 
@@ -13,10 +13,10 @@ use crate::interfaces::ASSUMED;
 use crate::question::Question;
 use crate::topology::{Location, Topology};
 
-/// What a question says of translations by other programs.
+/// The translations that a question assumes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dnat {
-    /// Nothing: what `hostPort` of pods asks for is translated.
+    /// The question names none: `hostPort` of pods is translated.
     #[default]
     HostPorts,
     /// There is none.

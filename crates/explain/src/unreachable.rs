@@ -1,4 +1,4 @@
-//! Workloads that packets do not reach, since their interface takes none: packets to their addresses follow the other routes.
+//! Workloads whose interface carries no packets: packets to their addresses follow the other routes.
 
 use tortie_policy::machine::{RouteDecision, RouteKind};
 use tortie_policy::{EndpointId, WorkloadEndpoint};

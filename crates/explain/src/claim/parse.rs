@@ -26,7 +26,7 @@ pub struct Line {
 /// How a line is written.
 const FORM: &str = "permits|forbids FROM [except END,...] -> TO [except END,...] [PROTOCOL/PORT ...]";
 
-/// Reads every line that says something. Names are looked up in the places.
+/// Reads every line except comments and empty ones. Names are looked up in the topology.
 pub fn parse(topology: &Topology<'_>, text: &str) -> Vec<Line> {
     let mut lines = Vec::new();
     for (index, line) in text.lines().enumerate() {

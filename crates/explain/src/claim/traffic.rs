@@ -1,4 +1,4 @@
-//! What the packets of a claim carry: `tcp/80,443`, `udp`, `icmp/8`, `proto/47`, `all`.
+//! The protocols and ports of a claim: `tcp/80,443`, `udp`, `icmp/8`, `proto/47`, `all`.
 
 use tortie_classes::{Payload, PayloadClass, Ranges};
 use tortie_net::Protocol;
@@ -6,20 +6,20 @@ use tortie_policy::Family;
 
 use crate::question::{AskError, TrafficSpec};
 
-/// Packets that carry something.
+/// A set of protocols and ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Traffic {
-    /// Of this family only.
+    /// The only IP version; none for both.
     family: Option<Family>,
-    /// Of these protocols.
+    /// The protocols.
     protocols: Ranges,
     payload: Wanted,
 }
 
-/// What is asked of the header.
+/// The condition on the protocol's header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Wanted {
-    /// Nothing, so packets without a readable header too.
+    /// No condition: packets without a readable header match too.
     Anything,
     /// These destination ports.
     Ports(Ranges),
@@ -28,7 +28,7 @@ enum Wanted {
 }
 
 impl Traffic {
-    /// Everything.
+    /// All protocols and ports.
     pub fn all() -> Self {
         Self { family: None, protocols: Ranges::span(0u8, u8::MAX), payload: Wanted::Anything }
     }

@@ -1,5 +1,5 @@
-//! Which rules of one list can never match, and what hides them. One packet of every class that the list tells apart is
-//! asked, so "never" holds for all packets; other policies, tiers, failsafes and profiles are not looked at.
+//! Which rules of one list can never match, and which rules hide them. One packet of every class that the list distinguishes is
+//! judged, so "never" holds for all packets; other policies, tiers, failsafes and profiles are ignored.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -19,9 +19,9 @@ const OBJECTS: u128 = 100;
 /// One packet that a rule matches before all others of its list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// Where it comes from.
+    /// Its source.
     pub source: IpAddr,
-    /// Where it goes, as the rule sees it.
+    /// Its destination, as the rule sees it.
     pub destination: IpAddr,
     /// Its protocol.
     pub protocol: u8,
@@ -36,7 +36,7 @@ pub enum Use {
     Matches(Sample),
     /// Every packet that it matches, one of these rules (from 1) matches first.
     Hidden(Vec<usize>),
-    /// It matches no packet: why, as far as that is known.
+    /// It matches no packet, for this reason if it is known.
     Nothing(Vec<String>),
     /// There are too many classes of packets.
     Unchecked,
@@ -88,7 +88,7 @@ pub(super) fn uses(found: &Lookups<'_>, rules: &[Rule], with_invalid: bool) -> (
 const SETTLED: &str =
     "no ICMP type that it matches begins a connection, and connection tracking decides all others before any rule";
 
-/// What is looked up once for many lists of rules.
+/// Data that is computed once for many lists of rules.
 pub(super) struct Lookups<'a> {
     pub(super) snapshot: &'a Snapshot,
     endpoints: Endpoints<'a>,
@@ -102,7 +102,7 @@ impl<'a> Lookups<'a> {
     }
 }
 
-/// What is found out about each rule.
+/// The result for each rule.
 struct Search<'r, 'a> {
     found: &'r Lookups<'a>,
     rules: &'r [Rule],
@@ -171,7 +171,7 @@ fn reasons(snapshot: &Snapshot, rule: &Rule) -> Vec<String> {
     reasons
 }
 
-/// What one end asks for and nobody has now.
+/// The condition of one end that no endpoint or set meets now.
 fn missing(snapshot: &Snapshot, side: &PeerMatch) -> Vec<String> {
     let mut missing = Vec::new();
     let positive = side.peers.as_ref().filter(|peers| !peers.negated);

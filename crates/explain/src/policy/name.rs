@@ -12,7 +12,7 @@ use crate::topology::similar;
 pub struct PolicyName(PolicyId);
 
 impl PolicyName {
-    /// None where the text names something else.
+    /// Reads a name; none if the text does not name a policy.
     pub fn parse(text: &str) -> Result<Option<Self>, AskError> {
         let Some((word, rest)) = text.split_once('/') else { return Ok(None) };
         let global = match Kind::from_alias(word) {

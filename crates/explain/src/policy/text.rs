@@ -1,4 +1,4 @@
-//! A policy as people read it.
+//! A policy as text.
 
 use std::fmt::Write as _;
 

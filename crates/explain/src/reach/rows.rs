@@ -13,7 +13,7 @@ use crate::{payload_text, several_addresses};
 /// More parts than this are counted, not listed, in text.
 const SHOWN: usize = 20;
 
-/// One row: packets of some kind, and what becomes of them.
+/// One row: packets of some kind, and their verdicts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// `tcp 80,443`, `icmp type 8`, `everything else`.
@@ -24,14 +24,14 @@ pub struct Row {
     pub apart: bool,
     /// Exactly which packets, by family; empty where the question named one kind.
     pub traffic: Vec<(Family, PayloadClass)>,
-    /// What becomes of them; several only where an end has several addresses.
+    /// Their verdicts; several only if an end has several addresses.
     pub parts: Vec<Part>,
 }
 
-/// What becomes of the packets of a row from some addresses, or to them.
+/// The verdict for the packets of a row from some addresses, or to them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
-    /// What becomes of them.
+    /// The verdict.
     pub outcome: Outcome,
     /// The addresses of the end that is many addresses, or else of one with several; none where both ends have one address, or
     /// all of them are answered alike.
@@ -65,7 +65,7 @@ pub struct Addresses {
 }
 
 impl Row {
-    /// One line: the row as people read it.
+    /// The row as one line of text.
     pub fn line(&self) -> String {
         let family = match self.families.as_slice() {
             [one] if self.apart && !self.what.starts_with("icmp") => format!("{one} "),
@@ -74,7 +74,7 @@ impl Row {
         format!("{family}{}: {}", self.what, self.verdict())
     }
 
-    /// What the line says after the colon.
+    /// The text after the colon.
     pub fn verdict(&self) -> String {
         self.parts.iter().map(Part::text).collect::<Vec<_>>().join("; ")
     }

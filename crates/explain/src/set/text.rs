@@ -1,11 +1,11 @@
-//! A network set as people read it.
+//! A network set as text.
 
 use std::fmt::Write as _;
 
 use super::{AboutSet, RuleList, UsingRule};
 use crate::listed::listed;
 
-/// At most so many of a list are told.
+/// How many items of a list are shown at most.
 const SHOWN: usize = 20;
 
 /// The whole text.

@@ -1,4 +1,4 @@
-//! A tier as people read it.
+//! A tier as text.
 
 use std::fmt::Write as _;
 
