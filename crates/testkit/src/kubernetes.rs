@@ -1,6 +1,6 @@
 //! A real Kubernetes API server for tests, in front of an etcd of its own.
 //!
-//! `tests/kubernetes/build` builds kube-apiserver and kubectl once; here they are started: processes on free loopback
+//! `tests/kubernetes/build` builds etcd, kube-apiserver and kubectl once; here they are started: processes on free loopback
 //! ports of the network namespace that the calling thread is in, with everything in a temporary directory. They end
 //! with the value; should the test itself be killed, the kernel ends them.
 
@@ -29,6 +29,7 @@ pub struct ApiServer {
     // Dropped in this order: nobody writes into the directory when it is removed.
     server: Process,
     etcd: Process,
+    address: &'static str,
     port: u16,
     etcd_port: u16,
     directory: tempfile::TempDir,
@@ -41,6 +42,15 @@ impl ApiServer {
     ///
     /// If it cannot be built or does not become ready.
     pub fn start() -> Self {
+        Self::start_on("127.0.0.1")
+    }
+
+    /// The same at this address of the network namespace, which other namespaces may reach.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be built or does not become ready.
+    pub fn start_on(address: &'static str) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let key = rcgen::KeyPair::generate().expect("a key");
         for (name, pem) in [("accounts.key", key.serialize_pem()), ("accounts.pub", key.public_key_pem())] {
@@ -49,14 +59,16 @@ impl ApiServer {
         let tokens = format!("{ADMIN},{ADMIN},1,system:masters\n{GUEST},{GUEST},2,\n");
         std::fs::write(directory.path().join("tokens.csv"), tokens).expect("the tokens");
         let deadline = Instant::now() + PATIENCE;
-        let server = programs().join("kube-apiserver");
-        let mut cluster = Self { etcd: Process::idle(), server: Process::idle(), port: 0, etcd_port: 0, directory };
+        let (etcd, server) = (programs().join("etcd"), programs().join("kube-apiserver"));
+        let mut cluster =
+            Self { etcd: Process::idle(), server: Process::idle(), address, port: 0, etcd_port: 0, directory };
         for _ in 0..ATTEMPTS {
             let [client, peer, port] = free_ports();
             let directory = cluster.directory.path();
             let etcd_log = cluster.etcd_log_file();
-            cluster.etcd = Process::start(Path::new("etcd"), etcd_arguments(directory, client, peer), etcd_log);
-            cluster.server = Process::start(&server, server_arguments(directory, client, port), cluster.log_file());
+            cluster.etcd = Process::start(&etcd, etcd_arguments(directory, client, peer), etcd_log);
+            cluster.server =
+                Process::start(&server, server_arguments(directory, client, address, port), cluster.log_file());
             (cluster.port, cluster.etcd_port) = (port, client);
             cluster.write_kubeconfigs();
             if cluster.becomes_ready(deadline) {
@@ -69,7 +81,7 @@ impl ApiServer {
 
     /// Where it listens.
     pub fn endpoint(&self) -> String {
-        format!("https://127.0.0.1:{}", self.port)
+        format!("https://{}:{}", self.address, self.port)
     }
 
     /// Where its etcd listens, without encryption.
@@ -202,7 +214,7 @@ impl ApiServer {
     }
 }
 
-/// The folder with kube-apiserver and kubectl; they are built if they are not yet, which takes minutes.
+/// The folder with etcd, kube-apiserver and kubectl; they are built if they are not yet, which takes minutes.
 pub fn programs() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
@@ -228,11 +240,11 @@ fn etcd_arguments(directory: &Path, client: u16, peer: u16) -> Vec<String> {
     ]
 }
 
-fn server_arguments(directory: &Path, etcd: u16, port: u16) -> Vec<String> {
+fn server_arguments(directory: &Path, etcd: u16, address: &str, port: u16) -> Vec<String> {
     let file = |name: &str| directory.join(name).display().to_string();
     vec![
         format!("--etcd-servers=http://127.0.0.1:{etcd}"),
-        "--bind-address=127.0.0.1".to_owned(),
+        format!("--bind-address={address}"),
         // A namespace need not have a route that says which address is its own, and nobody connects to this one.
         "--advertise-address=192.0.2.1".to_owned(),
         "--endpoint-reconciler-type=none".to_owned(),
