@@ -3,6 +3,7 @@
 //! All requests of a handle share one connection, watches included. One that is lost is made again by the next
 //! request, with keys, certificates and tokens as they are then. A server that does not answer pings is left.
 
+mod backoff;
 mod call_error;
 mod tls;
 mod token;
@@ -25,6 +26,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use self::token::Tokens;
 use crate::settings::Settings;
 
+pub(crate) use backoff::Backoff;
 pub(crate) use call_error::{CallError, Status};
 
 /// How long a server may take to take a connection.
@@ -269,36 +271,4 @@ pub(crate) fn describe_unreachable(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-/// Ever longer pauses, of random length, so that many who lost the same server do not come back at once.
-pub(crate) struct Backoff(Duration);
-
-/// The first pause.
-const FIRST: Duration = Duration::from_millis(100);
-/// The longest.
-const LONGEST: Duration = Duration::from_secs(10);
-
-impl Backoff {
-    pub(crate) fn new() -> Self {
-        Self(FIRST)
-    }
-
-    /// The next pause: between half of what it has come to and all of it.
-    pub(crate) fn next(&mut self) -> Duration {
-        let now = self.0;
-        self.0 = (now * 2).min(LONGEST);
-        now.mul_f64(0.5 + 0.5 * random())
-    }
-
-    /// The next pause, which is not shorter than what the server asks for, and up to half as long again.
-    pub(crate) fn at_least(&mut self, asked: Duration) -> Duration {
-        self.next().max(asked.mul_f64(1.0 + 0.5 * random()))
-    }
-}
-
-/// Between 0 and 1.
-fn random() -> f64 {
-    let [high, low, ..] = *uuid::Uuid::new_v4().as_bytes();
-    f64::from(u16::from_be_bytes([high, low])) / f64::from(u16::MAX)
 }

@@ -61,10 +61,19 @@ enum End {
 impl Stream {
     /// Runs until nobody reads, or the position is no longer kept.
     pub(crate) async fn run(mut self) {
-        let mut pause = Backoff::new();
+        let (mut pause, mut silent) = (Backoff::new(), Backoff::new());
         loop {
+            let before = self.position.clone();
             let call_error = match self.once(&mut pause).await {
-                Ok(End::Over) => continue,
+                Ok(End::Over) if self.position != before => {
+                    silent = Backoff::new();
+                    continue;
+                }
+                // A server that ends each stream at once is not asked again at once.
+                Ok(End::Over) => {
+                    tokio::time::sleep(silent.next()).await;
+                    continue;
+                }
                 Ok(End::Unread) => return,
                 Err(call_error) => call_error,
             };

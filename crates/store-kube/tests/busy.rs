@@ -1,5 +1,6 @@
-//! A server that has too much to do asks for patience: it gets it, for as long as the caller has some. The server is made by
-//! hand, since a real one is seldom so.
+//! A server that has too much to do asks for patience: it gets it, for as long as the caller has some. One that no longer
+//! has the history that is asked for says so, and nothing is passed over. The server is made by hand, since a real one is
+//! seldom so.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,11 +12,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tortie_api::{Key, Kind};
-use tortie_store::{Selection, Store, Write};
+use tortie_store::{Selection, Store, StoreError, Write};
 use tortie_store_kube::custom::Group;
 use tortie_store_kube::{KubeStore, RawSettings, Settings};
 
-/// What is answered: a code, how many seconds to wait, and a body.
+/// What is answered: a code, how many seconds to wait, and a body; null is an empty one.
 type Answer = (u16, Option<u64>, Value);
 
 /// A server that gives these answers to requests for anything under a path, and what it was asked when.
@@ -36,7 +37,7 @@ impl Server {
                 seen.lock().unwrap().push((line, Instant::now()));
                 let Some((code, wait, body)) = answers.lock().unwrap().pop_front() else { return };
                 let wait = wait.map_or(String::new(), |seconds| format!("Retry-After: {seconds}\r\n"));
-                let body = format!("{body}\n");
+                let body = if body.is_null() { String::new() } else { format!("{body}\n") };
                 let head =
                     format!("HTTP/1.1 {code} x\r\nConnection: close\r\n{wait}Content-Length: {}\r\n\r\n", body.len());
                 stream.unwrap().write_all((head + &body).as_bytes()).unwrap();
@@ -143,4 +144,63 @@ fn a_watch_is_opened_again_when_the_server_takes_it() {
     };
     assert_eq!(*event.key(), Key::cluster(Kind::Tier, "a"));
     assert!(server.asked()[2].1 >= Duration::from_secs(1), "{:?}", server.asked());
+}
+
+/// What a server says of a version that it no longer has, as the answer or within a watch.
+fn gone() -> Value {
+    json!({ "kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version: 9 (20)" })
+}
+
+#[test]
+fn a_watch_whose_position_the_server_no_longer_has_says_so_and_goes_on_only_from_a_new_list() {
+    for first in [(410, None, gone()), (200, None, json!({ "type": "ERROR", "object": gone() }))] {
+        let newer = json!({ "metadata": { "resourceVersion": "20" }, "items": [] });
+        let mut late = tier();
+        late["metadata"]["resourceVersion"] = json!("21");
+        let change = json!({ "type": "ADDED", "object": late });
+        let server = Server::start([(200, None, tiers()), first, (200, None, newer), (200, None, change)]);
+        let store = server.store(LONG);
+        let selection = Selection::kind(Kind::Tier);
+        let position = store.list(&selection).unwrap().position;
+        let mut watch = store.watch(&selection, &position).unwrap();
+        let mut next = || watch.next(LONG);
+        assert!(matches!(next(), Err(StoreError::Expired { kind: Kind::Tier })));
+        assert_eq!(server.asked().len(), 2, "a list is the caller's: {:?}", server.asked());
+        let listing = store.list(&selection).unwrap();
+        assert!(listing.items.is_empty(), "the tier was deleted in the time that nobody knows of");
+        watch.resume(Kind::Tier, &listing.position).unwrap();
+        let event = watch.next(LONG).unwrap().expect("a change");
+        assert_eq!(*event.key(), Key::cluster(Kind::Tier, "a"));
+        assert!(server.asked()[3].0.ends_with("&resourceVersion=20"), "{:?}", server.asked());
+    }
+}
+
+#[test]
+fn a_list_whose_further_pages_the_server_no_longer_has_is_begun_again() {
+    let mut first = tiers();
+    first["metadata"]["continue"] = json!("more");
+    let server = Server::start([(200, None, first), (410, None, gone()), (200, None, tiers())]);
+    let listing = server.store(LONG).list(&Selection::kind(Kind::Tier)).unwrap();
+    assert_eq!(listing.items.len(), 1, "nothing of the list that was given up");
+    let lines: Vec<_> = server.asked().into_iter().map(|(line, _)| line).collect();
+    let whole = "GET /apis/projectcalico.org/v3/tiers?limit=500".to_owned();
+    assert_eq!(lines, [whole.clone(), format!("{whole}&continue=more"), whole]);
+}
+
+#[test]
+fn a_server_that_ends_each_watch_at_once_is_asked_ever_more_seldom() {
+    let nothing = std::iter::repeat_n((200, None, Value::Null), 6);
+    let server = Server::start(std::iter::once((200, None, tiers())).chain(nothing));
+    let store = server.store(LONG);
+    let selection = Selection::kind(Kind::Tier);
+    let _watch = store.watch(&selection, &store.list(&selection).unwrap().position).unwrap();
+    let deadline = Instant::now() + LONG;
+    while server.asked().len() < 7 {
+        assert!(Instant::now() < deadline, "{:?}", server.asked());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let asked = server.asked();
+    for (pause, least) in asked[2..7].iter().zip([50, 100, 200, 400, 800]) {
+        assert!(pause.1 >= Duration::from_millis(least), "{asked:?}");
+    }
 }
