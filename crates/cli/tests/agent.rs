@@ -29,12 +29,16 @@ mod migrate;
 mod missing_store;
 #[path = "agent/node_name.rs"]
 mod node_name;
+#[path = "agent/nodes.rs"]
+mod nodes;
 #[path = "agent/off.rs"]
 mod off;
 #[path = "agent/open_connections.rs"]
 mod open_connections;
 #[path = "agent/operation.rs"]
 mod operation;
+#[path = "agent/pods.rs"]
+mod pods;
 #[path = "agent/readme.rs"]
 mod readme;
 #[path = "agent/real_ssh.rs"]

@@ -186,7 +186,8 @@ fn a_rule_with_a_service_follows_its_endpoints() {
     });
 }
 
-fn shipped(file: &str) -> String {
+/// The path of a file that is shipped for clusters.
+pub fn shipped(file: &str) -> String {
     format!("{}/../../packaging/kubernetes/{file}", env!("CARGO_MANIFEST_DIR"))
 }
 
