@@ -5,6 +5,7 @@
 //! works, changes are merged in its queue, which has one entry for each interface: a slow kernel does not make it grow.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::time::Timespec;
 use tortie_dataplane::{Delta, Endpoint, Host, Place, State};
 use tortie_hostnet::status::status_file;
-use tortie_hostnet::{Config, Network};
+use tortie_hostnet::{Config, IPV6_MTU, Network};
 
 use crate::config::NetworkSettings;
 use crate::dataplane::chain;
@@ -161,6 +162,7 @@ pub(crate) fn run(mut network: Network, network_queue: &NetworkQueue, status: &S
             let model = network.model();
             files.update(|interface| model.is_up(interface));
             problems.extend(model.open_problems().map(|(step, why)| format!("could not {step}: {why}")));
+            problems.extend(model.without_ipv6().map(no_ipv6));
             problems.extend_from_slice(files.problems());
             note_settings(status, &network);
             report(status, problems, mark);
@@ -170,6 +172,15 @@ pub(crate) fn run(mut network: Network, network_queue: &NetworkQueue, status: &S
         drop(working);
         network_queue.wait((begun && !deaf).then_some(&network), times.into_iter().flatten().min());
     }
+}
+
+/// What is missing for a workload whose interface has no IPv6. The rest of it is set up, and its file is there.
+fn no_ipv6((interface, addresses): (&str, Vec<IpAddr>)) -> String {
+    let addresses: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
+    format!(
+        "{interface} has no IPv6, because its MTU is below {IPV6_MTU}: nothing leads to {} (set a larger MTU on both ends)",
+        addresses.join(", ")
+    )
 }
 
 /// Applies pending work to the model.

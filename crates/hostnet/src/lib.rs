@@ -49,6 +49,7 @@ mod workload;
 pub use config::{Config, GRACE};
 pub use connections::{EnterReport, enter_open_connections};
 pub use conntrack::{Tracked, TrackedList, tracked};
+pub use links::table::IPV6_MTU;
 pub use machine::{machine, ports};
 pub use model::{Host, Model, Plan};
 pub use neighbour::Neighbour;

@@ -267,6 +267,16 @@ impl Model {
         self.workloads.contains_key(interface) && self.written.get(&is.index).is_some_and(|written| written.running)
     }
 
+    /// The interfaces of workloads with an IPv6 address whose MTU leaves no room for IPv6, with the addresses: nothing leads to these.
+    pub fn without_ipv6(&self) -> impl Iterator<Item = (&str, Vec<IpAddr>)> {
+        let workloads = self.workloads.iter().filter(|_| self.host.ipv6 && self.config.ipv6);
+        let narrow = workloads.filter(|(name, _)| self.observed.named(name).is_some_and(|is| !is.ipv6));
+        let addresses =
+            |workload: &Workload| workload.claims(self.config.floating_ips).filter(IpAddr::is_ipv6).collect();
+        let all = narrow.map(move |(name, workload)| (name.as_str(), addresses(workload)));
+        all.filter(|(_, addresses): &(_, Vec<IpAddr>)| !addresses.is_empty())
+    }
+
     fn unclaim(&mut self, interface: &str) {
         let Some(workload) = self.workloads.get(interface) else { return };
         for address in workload.claims(self.config.floating_ips) {

@@ -185,3 +185,27 @@ fn a_workload_interface_without_room_for_ipv6_is_up_and_gets_ipv6_with_its_mtu()
         until(&mut network, |_| proxy().is_ok_and(|text| text.trim() == "1"));
     });
 }
+
+#[test]
+fn a_workload_with_an_ipv6_address_is_up_without_room_for_ipv6_which_is_said_and_is_reached_once_there_is_room() {
+    in_namespace(|| {
+        let mut network = Network::open(Config::default()).unwrap();
+        veth("cali1");
+        ip("link set cali1 mtu 1279");
+        network.put("cali1", workload(&["10.65.0.2", "fd65::2"]));
+        let leads = || ip("-6 route show fd65::2").contains("cali1");
+        let missing =
+            |network: &Network| network.model().without_ipv6().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
+        for _ in 0..2 {
+            until(&mut network, |network| network.model().is_up("cali1") && missing(network) == ["cali1"]);
+            assert_eq!(network.model().open_problems().count(), 0);
+            assert!(ip("route show 10.65.0.2").contains("cali1"));
+            ip("link set cali1 mtu 1280");
+            until(&mut network, |network| leads() && missing(network) == [] as [&str; 0]);
+            ip("link set cali1 mtu 1000");
+        }
+        // Without an IPv6 address nothing is missing.
+        network.put("cali1", workload(&["10.65.0.2"]));
+        until(&mut network, |network| missing(network) == [] as [&str; 0]);
+    });
+}

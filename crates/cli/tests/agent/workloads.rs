@@ -90,6 +90,24 @@ fn a_workload_is_isolated_then_reachable_where_policy_allows_it_and_removed_with
 }
 
 #[test]
+fn a_workload_whose_interface_has_no_room_for_ipv6_has_its_status_file_and_status_says_what_is_missing() {
+    on_a_machine(|world| {
+        let (_pod, _listeners) = pod(world);
+        run("ip", &["link", "set", "cali1", "mtu", "1200"]);
+        let _agent = world.agent();
+        world.apply(&(ENDPOINT.replace("[10.65.0.2/32]", "[10.65.0.2/32, 'fd65::2/128']") + &allow(80)));
+        let file = world.place.path().join("calico/endpoint-status/cni shop%2Fweb eth0");
+        until("the file says that it is up", || file.exists());
+        assert!(reaches(world, 80));
+        let why = "the network of workloads: cali1 has no IPv6, because its MTU is below 1280: nothing leads to fd65::2 (set a larger MTU on both ends)";
+        assert_eq!(world.status()["problems"], serde_json::json!([why]));
+        run("ip", &["link", "set", "cali1", "mtu", "1500"]);
+        until("nothing is missing", || world.status()["problems"] == serde_json::json!([]));
+        assert!(run("ip", &["-6", "route", "show", "fd65::2"]).contains("cali1"));
+    });
+}
+
+#[test]
 fn an_interface_that_is_created_after_its_endpoint_gives_the_same_result() {
     on_a_machine(|world| {
         let _agent = world.agent();

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::message::{AssignedAddress, LinkMessage};
 use super::{Change, Interface, Interfaces};
 
-/// `IPV6_MIN_MTU`: with less the kernel switches IPv6 off on an interface.
-const IPV6_MTU: u32 = 1280;
+/// The least MTU with IPv6, in bytes: with less the kernel switches IPv6 off on an interface (`IPV6_MIN_MTU`).
+pub const IPV6_MTU: u32 = 1280;
 
 /// A link.
 #[derive(Debug)]

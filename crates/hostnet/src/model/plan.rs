@@ -106,13 +106,14 @@ impl Model {
         self.config.routes(address) && (self.host.ipv6 || address.is_ipv4())
     }
 
-    /// The one route to an address: out of the newest running interface whose workload has it.
+    /// The one route to an address: out of the newest running interface whose workload has it, and that has its family.
     pub(super) fn wanted(&self, address: IpAddr) -> Option<Route> {
         if !self.routes(&address) {
             return None;
         }
         let names = self.claims.get(&address)?.iter().filter(|name| self.config.is_workload(name));
-        let running = names.filter_map(|name| self.observed.named(name)).filter(|interface| interface.running);
+        let has_family = |interface: &&Interface| interface.running && (interface.ipv6 || address.is_ipv4());
+        let running = names.filter_map(|name| self.observed.named(name)).filter(has_family);
         Some(Route {
             index: running.map(|interface| interface.index).max()?,
             destination: IpNet::from(address),
