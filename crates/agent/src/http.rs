@@ -2,7 +2,7 @@
 //!
 //! Each connection has a thread of its own and one deadline for the whole exchange, and there are at most [`CLIENTS`] at
 //! a time: a new one closes the oldest. So clients that send slowly, or never finish, cannot prevent a probe from getting
-//! its answer. An address with [`Tls`](crate::config::Tls) is served over TLS only.
+//! its answer. An address with [`Tls`] is served over TLS only.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};

@@ -32,15 +32,15 @@ const EDIT_TRIES: u32 = 12;
 /// The longest time between two tries, about.
 const LONGEST_PAUSE: Duration = Duration::from_millis(160);
 
-/// One thing to do.
+/// A job of a batch.
 #[derive(Clone)]
 pub(super) struct Job<'a> {
-    /// What it is about.
+    /// The object of the job.
     pub(super) key: Key,
     pub(super) task: Task<'a>,
 }
 
-/// What to do.
+/// The operation.
 #[derive(Clone)]
 pub(super) enum Task<'a> {
     /// Write this object.
@@ -59,7 +59,7 @@ pub(super) struct Plan {
     pub(super) result: Result<Done, ClientError>,
 }
 
-/// What became of a job.
+/// The outcome of a job.
 pub(super) struct Settled {
     pub(super) result: Result<Done, ClientError>,
     /// The keys that were written, the object's own last.
@@ -163,7 +163,7 @@ fn work<'a>(
                 Ok(plan) => plan,
             };
             if waiting.rest {
-                // Who made the object again meanwhile keeps it.
+                // If somebody created the object again meanwhile, it stays.
                 planned.retain(|write| write.key != waiting.job.key);
             }
             if planned.is_empty() && waiting.rest {
@@ -275,7 +275,7 @@ fn settle<'a>(
 pub(super) fn stamp(done: &mut Done, revision: &Revision) {
     match done.change {
         Change::Deleted => {}
-        // It is only planned, so there is no version yet.
+        // The write is only planned, so there is no version yet.
         _ if *revision >= Overlay::FIRST => done.object.metadata.resource_version.clear(),
         _ => done.object.metadata.resource_version = revision.to_string(),
     }

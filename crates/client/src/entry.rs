@@ -14,7 +14,7 @@ use tortie_store::{Revision, Stored};
 
 const NAME_ANNOTATION: &str = "projectcalico.org/metadata";
 const TIER_LABEL: &str = "projectcalico.org/tier";
-/// What older releases put before the names of policies of the default tier.
+/// The prefix that older releases added to the names of policies of the default tier.
 pub(super) const LEGACY_PREFIX: &str = "default.";
 
 /// The tier of a policy.
@@ -79,7 +79,7 @@ pub(super) fn read_raw(stored: &Stored) -> Result<Object, ClientError> {
 /// the last one.
 pub(super) fn refuse_repeats(stored: &Stored) -> Result<(), ClientError> {
     let mut first = None;
-    // What cannot be read at all was refused before.
+    // Values that cannot be read at all were refused before.
     let _ = decode::without_repeats(&stored.key, &stored.value, usize::MAX, &mut |path| {
         first.get_or_insert(path);
     });
@@ -187,7 +187,7 @@ pub(super) fn is_same(stored: &Stored, value: &[u8]) -> bool {
 /// Whether the spec or the labels contain a null or a key that appears twice. Reading for users ignores both, and the agent
 /// treats both as unreadable, so writing what is shown changes something.
 fn loses_by_reading(stored: &Stored) -> bool {
-    // In a FelixConfiguration null says nothing.
+    // In a FelixConfiguration, null means that the field is not set.
     let null_counts = stored.key.kind != Kind::FelixConfiguration;
     refuse_repeats(stored).is_err() || (null_counts && null_in_spec(stored).is_some())
 }

@@ -1,7 +1,7 @@
 //! Why the client refused something.
 //!
 //! The texts are Calico's, word for word, since scripts match on them; the fields are for
-//! who wants to show more: the key, the problems with their places, what to do about it.
+//! callers that show more: the key, the problems with their places, and the help.
 
 use std::sync::Arc;
 
@@ -22,13 +22,13 @@ pub enum ClientError {
         /// The field that names it, if it is not the object itself.
         at: Option<Path>,
     },
-    /// It exists already.
+    /// The object exists already.
     #[error("resource already exists: {key} with error: <nil>")]
     Exists {
         /// The object that exists.
         key: Key,
     },
-    /// It is built in, so it always exists.
+    /// The object is built in, so it always exists.
     #[error(
         "resource already exists: {name} with error: {name} already exists. The profile {name:?} is default provided by Calico"
     )]
@@ -36,7 +36,7 @@ pub enum ClientError {
         /// Its name.
         name: String,
     },
-    /// It was changed by someone else.
+    /// Somebody else changed the object.
     #[error("update conflict: {key}")]
     Conflict {
         /// What was changed.
@@ -65,7 +65,7 @@ pub enum ClientError {
     /// The object is not valid. Warnings are not among the problems.
     #[error("{}", invalid_text(problems))]
     Invalid {
-        /// What is wrong, in Calico's order.
+        /// The problems, in Calico's order.
         problems: Vec<Problem>,
     },
     /// A rule that Calico states without naming a field.
@@ -76,16 +76,16 @@ pub enum ClientError {
     Unreadable {
         /// Its key.
         key: Key,
-        /// What is wrong with it.
+        /// The problems.
         reason: String,
     },
     /// The patch itself cannot be used.
     #[error("performing strategic merge patch: {0}")]
     Patch(String),
-    /// The patch leads to something that is no such object.
+    /// The patched object is not valid for its kind.
     #[error("{}", patched_text(problems))]
     Patched {
-        /// What is wrong; the paths are those of the patched object.
+        /// The problems, with paths in the patched object.
         problems: Vec<Problem>,
     },
     /// The patched object was refused.
@@ -113,7 +113,7 @@ pub enum ClientError {
         /// The number of the other one in the batch.
         other: usize,
     },
-    /// It has warnings, and warnings count as errors.
+    /// The object has warnings, and warnings count as errors.
     #[error("{}", notes.iter().map(|note| note.text()).collect::<Vec<_>>().join("; "))]
     Warned {
         /// The warnings of the client.
@@ -125,7 +125,7 @@ pub enum ClientError {
         /// The object.
         key: Key,
     },
-    /// The store did not answer. Nothing of the call can be relied on being done.
+    /// The store did not answer. It is unknown whether anything was written.
     #[error("{0}")]
     Store(Arc<StoreError>),
 }

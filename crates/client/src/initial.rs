@@ -1,4 +1,4 @@
-//! What a store holds before anything else: the ClusterInformation and the three tiers.
+//! The initial objects of a store: the ClusterInformation and the three tiers.
 
 use serde_json::{Map, Value, json};
 use tortie_api::{Key, Kind, Metadata, Object};
@@ -50,7 +50,7 @@ pub(super) fn initialise(client: &Client, version: &str, cluster_type: &str) -> 
                 Err(error @ (WriteError::Refused(_) | WriteError::Unsupported { .. })) => {
                     return Err(ClientError::refused(&write.key, error));
                 }
-                // Someone else was faster. A tier is as good from him; the information may still lack something.
+                // Somebody else created it meanwhile. A tier is complete then; the ClusterInformation may still lack fields.
                 Err(WriteError::Exists(_)) if write.key.kind == Kind::Tier => {}
                 Err(_) => again = Some(write.key.clone()),
             }
@@ -121,7 +121,7 @@ pub(super) fn is_locked(client: &Client) -> Result<bool, ClientError> {
     Ok(ready == Some(false))
 }
 
-/// Locks or unlocks the store. Gives back whether that changed anything.
+/// Locks or unlocks the store. Returns whether that changed anything.
 pub(super) fn set_locked(client: &Client, locked: bool) -> Result<bool, ClientError> {
     let key = cluster_information();
     for tries in 1.. {

@@ -74,7 +74,7 @@ pub struct Found {
 pub struct Objects {
     /// The position in the store's history at which it was read.
     pub position: Position,
-    /// What can be read, in the order of the keys; tiers in their own order.
+    /// The readable objects, in the order of the keys; tiers in their own order.
     pub objects: Vec<Object>,
     /// Why the others cannot.
     pub unreadable: Vec<ClientError>,
@@ -86,7 +86,7 @@ impl Client {
         Self { store, warned: Mutex::default() }
     }
 
-    /// A client whose writes stay within the client: everything is checked and answered as if it were written.
+    /// A client that keeps its writes in memory: everything is checked and answered as if it were written.
     #[must_use]
     pub fn dry_run(self) -> Self {
         Self { store: Arc::new(Overlay::new(self.store)), ..self }
@@ -208,7 +208,7 @@ impl Client {
         outcome.expect("there is one outcome for each job").result
     }
 
-    /// What names this object in the store; a workload endpoint without a name gets the one that its spec demands.
+    /// The key of this object in the store; a workload endpoint without a name gets the name that follows from its spec.
     pub fn key_of(&self, object: &Object) -> Result<Key, ClientError> {
         let mut object = object.clone();
         rules::name(&mut object)?;

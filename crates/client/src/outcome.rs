@@ -31,10 +31,10 @@ pub enum BatchMode {
     Calico,
 }
 
-/// What became of a batch.
+/// The result of a batch.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// What became of each object, in the order of the input.
+    /// The outcome for each object, in the order of the input.
     pub outcomes: Vec<Outcome>,
     /// What the outcomes mean.
     pub extent: Extent,
@@ -52,14 +52,14 @@ pub enum Extent {
     Part,
 }
 
-/// What happened to an object.
+/// The change of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It is new.
+    /// It was created.
     Created,
     /// It was changed.
     Changed,
-    /// It was as wanted already; nothing was written.
+    /// It was unchanged; nothing was written.
     Unchanged,
     /// It was skipped, as requested: it exists already, or does not exist.
     Skipped,
@@ -67,7 +67,7 @@ pub enum Change {
     Deleted,
 }
 
-/// What became of one object of a batch. The order is that of the input.
+/// The outcome for one object of a batch.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// What it is about.
@@ -76,7 +76,7 @@ pub struct Outcome {
     pub result: Result<Done, ClientError>,
 }
 
-/// Something that was done.
+/// A completed job.
 #[derive(Clone, Debug)]
 pub struct Done {
     /// What.
@@ -95,7 +95,7 @@ impl Done {
     }
 }
 
-/// Something to delete.
+/// An object to delete.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// What.

@@ -1,4 +1,4 @@
-//! Patching: the strategic merge of Kubernetes, as far as our kinds have anything strategic.
+//! Patching: the strategic merge of Kubernetes, as far as it applies to Calico's kinds.
 
 mod merge;
 
@@ -10,7 +10,7 @@ use tortie_manifest::read::{self, Source};
 
 use super::{ClientError, unknown};
 
-/// The object that the patch leads to. Fields that we do not know stay, and a patch cannot name them.
+/// Applies a patch. Unknown fields stay unchanged, and a patch cannot name them.
 pub(super) fn apply(object: &Object, patch: &str) -> Result<Object, ClientError> {
     let patch = parse(patch)?;
     let mut known = object.clone();

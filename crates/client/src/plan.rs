@@ -39,7 +39,7 @@ pub(super) fn is_last(job: &Job) -> bool {
 }
 
 fn put(view: &mut View, mut object: Object, mode: Mode) -> Result<Plan, ClientError> {
-    // What is applied is first tried as new, so a new object's rules hold for it: its tier must exist.
+    // Apply is first tried as create, so the rules of a new object hold: its tier must exist.
     let given = object.clone();
     object.metadata = new_metadata(object.metadata);
     if mode == Mode::Apply {
@@ -62,7 +62,7 @@ fn put(view: &mut View, mut object: Object, mode: Mode) -> Result<Plan, ClientEr
                 Err(error) => return Err(error),
                 Ok(()) => match view.locate(&object.key())? {
                     None => Ok(()),
-                    // What cannot be read is there all the same.
+                    // An unreadable object exists too.
                     Some(stored) => {
                         let object = entry::read(&stored).unwrap_or_else(|_| Object::new(object.key()));
                         Err((ClientError::Exists { key: given.key() }, object))

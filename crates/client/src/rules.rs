@@ -79,7 +79,7 @@ fn update_allowed(key: &Key) -> Result<(), ClientError> {
     Ok(())
 }
 
-/// Whether what has this name may be deleted, as far as the name tells.
+/// Whether an object may be deleted, judged by its name alone.
 pub(super) fn delete_allowed(key: &Key) -> Result<(), ClientError> {
     if key.kind == Kind::ClusterInformation {
         return Err(ClientError::unsupported("delete", "ClusterInformation", None));
@@ -118,7 +118,7 @@ pub(super) fn name(object: &mut Object) -> Result<(), ClientError> {
     Ok(())
 }
 
-/// What create and update have in common before validation.
+/// The steps of create and update before validation.
 fn prepare(view: &mut View, object: &mut Object) -> Result<(), ClientError> {
     name(object)?;
     if object.kind == Kind::BGPPeer {

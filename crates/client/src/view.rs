@@ -115,7 +115,7 @@ impl<'a> View<'a> {
         self.known.insert(write.key.clone(), stored);
     }
 
-    /// Reads everything anew: what was read turned out to be old.
+    /// Reads everything again, because it was outdated.
     pub(super) fn forget(&mut self) {
         self.known.clear();
         self.listed.clear();

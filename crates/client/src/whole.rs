@@ -56,7 +56,7 @@ pub(super) fn run(client: &Client, jobs: Vec<Job>, batch_mode: BatchMode, refuse
             Extent::Each
         }
     };
-    // What was not reached because of others has no result of its own.
+    // Jobs that were not reached because of others have no result of their own.
     let outcome = |(key, result): (Key, Option<Result<Done, ClientError>>)| Outcome {
         result: result.unwrap_or_else(|| Err(ClientError::Unfinished { key: key.clone() })),
         key,

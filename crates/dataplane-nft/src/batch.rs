@@ -97,7 +97,7 @@ impl Script {
         }
     }
 
-    /// Adds rules between those that are there, if nothing else is to be done. Whether it was.
+    /// Adds rules between the existing ones, if nothing else changes. Returns whether it did.
     fn insert(&mut self, chain: &str, old: &[Line], new: &[Line], handles: &[u64]) -> bool {
         let Some(kept) = subsequence(old, new) else { return false };
         let mut next = handles.iter();
@@ -112,7 +112,7 @@ impl Script {
         true
     }
 
-    /// Takes rules away, if nothing else is to be done. Whether it was.
+    /// Removes rules, if nothing else changes. Returns whether it did.
     fn delete(&mut self, chain: &str, old: &[Line], new: &[Line], handles: &[u64]) -> bool {
         let Some(kept) = subsequence(new, old) else { return false };
         for (handle, _) in handles.iter().zip(kept).filter(|(_, is_kept)| !is_kept) {

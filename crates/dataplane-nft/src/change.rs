@@ -85,7 +85,7 @@ pub(crate) struct Step<'a> {
 }
 
 impl Change {
-    /// What a step changes.
+    /// The changes of a step.
     pub(crate) fn of(step: &Step<'_>) -> Self {
         let mut change = Self::default();
         change.sets(step);
@@ -124,7 +124,7 @@ impl Change {
         self
     }
 
-    /// What makes chains and sets as they should be of what they are.
+    /// The batch that changes chains and sets to their desired content.
     pub(crate) fn repairs(
         sets_made: Vec<SetForm>,
         sets_gone: BTreeSet<String>,

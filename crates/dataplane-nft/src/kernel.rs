@@ -50,12 +50,12 @@ pub struct Kernel {
     table: Table,
     state: State,
     index: Index,
-    /// None until the state is in the kernel.
+    /// The plan of the state in the kernel; none until it is programmed.
     plan: Option<Plan>,
     quarantine: Quarantine,
     /// The shared sets in the kernel.
     uses: Uses,
-    /// What is in the kernel, by hash, for the watch.
+    /// The hashes of what was programmed, for the watch.
     programmed: Shared,
     /// Switches off the watch's notifications.
     subscription: Option<Subscription>,
@@ -87,7 +87,7 @@ impl std::ops::Add for TransactionSize {
 /// What the kernel had when the dataplane was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// Nothing. Connection tracking is on from now, and nothing is denied yet.
+    /// No table. Connection tracking is on from now on, and nothing is denied yet.
     Nothing,
     /// A table that an earlier agent left. It stays in force until the first change.
     Table,
@@ -96,9 +96,9 @@ pub enum Found {
 /// An object that the kernel refused.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Refused {
-    /// A list of rules. Its last good form stays, or, if there is none, a denial stands for it.
+    /// A list of rules. Its last accepted version stays, or, if there is none, it is replaced by a denial.
     Rules(RulesId),
-    /// A set. A denial stands for every list that looks in it.
+    /// A set. Every list that looks in it is replaced by a denial.
     Set(SetId),
     /// An endpoint. Its interface is in no map: a workload's is closed.
     Endpoint(Place),
@@ -171,8 +171,8 @@ impl Kernel {
         })
     }
 
-    /// What the kernel lacks of what we use. Without [`Feature::Owner`] and [`Feature::Persist`] others can change the
-    /// table; nothing else can be done without.
+    /// The features that tortie uses and the kernel lacks. Without [`Feature::Owner`] and [`Feature::Persist`] other programs can
+    /// change the table; nothing else can be done without.
     pub fn missing(&mut self) -> Result<Vec<Feature>, ApplyError> {
         Ok(probe::missing(&mut self.socket)?)
     }
@@ -258,7 +258,7 @@ impl Kernel {
         self.refusals
     }
 
-    /// Takes everything of ours out of the kernel. Fails with [`ApplyError::Held`] while an agent runs that owns it.
+    /// Removes tortie's tables from the kernel. Fails with [`ApplyError::Held`] while an agent runs that owns them.
     pub fn uninstall(options: &Options) -> Result<Found, ApplyError> {
         let mut socket = Socket::open().map_err(RequestError::Io)?;
         remove(&mut socket, &TableId::inet(&options.table))
@@ -294,7 +294,7 @@ impl Kernel {
         self.sent
     }
 
-    /// What is to be in the kernel.
+    /// The rendered desired state.
     pub fn ruleset(&self) -> Ruleset {
         if self.off {
             return off::without_verdicts(&self.state, &self.index, &self.options);
@@ -302,7 +302,7 @@ impl Kernel {
         whole(&self.state, &self.index, &self.options, &self.quarantine.out())
     }
 
-    /// What is in the kernel; none if our table is not there.
+    /// The table in the kernel; none if it does not exist.
     pub fn read(&mut self) -> Result<Option<TableDump>, RequestError> {
         dump::table(&mut self.socket, &self.table.id)
     }

@@ -6,7 +6,7 @@
 //!   kernel ──read_back──> Ruleset              to compare
 //! ```
 //!
-//! One table of family `inet` holds everything. A place where an endpoint has its say is a base chain of its own, so a
+//! One table of family `inet` holds everything. Each stage at which endpoints judge packets is a base chain of its own, so a
 //! verdict is a verdict and needs no mark (`stage`). Base chains (`skeleton`) dispatch by a map from interface to the
 //! endpoint's program (`place`), a program (`program`) jumps to the lists of rules (`list`, `rule`) in their order, and
 //! rules look addresses up in sets (`sets`). Lists of ports and nets are comparisons, or sets that rules share (`values`,

@@ -1,4 +1,4 @@
-//! What our chains and sets are called in the kernel.
+//! The names of chains and sets in the kernel.
 //!
 //! A name says what the object is for, so that `nft list ruleset` can be read, and follows from the desired state alone, so
 //! that it is the same after a restart. The characters are those that `nft` takes in names; the rest become dots, and

@@ -1,4 +1,4 @@
-//! What the operator may set about the tables themselves, and the mark bits that follow from it.
+//! The operator's settings of the table itself, and the mark bits that follow from them.
 
 /// The least bits that a mark mask must have.
 const BITS: u32 = 3;
@@ -10,7 +10,7 @@ pub struct Options {
     pub table: String,
     /// Added to the priority of every base chain of type filter.
     pub priority_shift: i32,
-    /// The bits of packet marks that are ours.
+    /// The bits of packet marks that tortie uses.
     pub bits: Bits,
     /// Log to this nflog group; to the kernel's log if there is none.
     pub log_group: Option<u16>,
@@ -30,7 +30,7 @@ impl Default for Options {
     }
 }
 
-/// The bits of a packet's mark that we use, each for one thing.
+/// The bits of a packet's mark that tortie uses, each with its purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bits {
     /// An untracked or pre-DNAT policy allowed the packet, which answers for later ingress stages of host endpoints.

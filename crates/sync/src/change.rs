@@ -9,7 +9,7 @@ use tortie_store::{Revision, Stored};
 
 use crate::{LastValid, Replacement, Unreadable};
 
-/// What a change puts in the place of an object.
+/// What replaces an object with a change.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
     /// The object, checked. Boxed, since most messages carry one.
@@ -18,11 +18,11 @@ pub enum Content {
     StagedDeletion(PolicyId),
     /// Settings of the agent, which are worked out from all of them together.
     Settings(Box<Object>),
-    /// Nothing: the object was deleted, or nothing can replace it.
+    /// The object was deleted, or nothing can replace it.
     Gone,
 }
 
-/// One object that has changed.
+/// A change of one object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
     /// The object.
@@ -53,7 +53,8 @@ struct UnreadableObject {
 }
 
 impl UnreadableObject {
-    /// The reason for users. The consequences of fields describe the replacement, and are left out if a last valid version is in force.
+    /// The reason for users. The consequences of fields describe the replacement, and are left out if a last valid version is in
+    /// force.
     fn reasons(self, replacement: &Replacement) -> Vec<String> {
         let mut invalid = self.invalid;
         if matches!(replacement, Replacement::LastValid(_)) {
@@ -72,7 +73,7 @@ fn read(stored: &Stored) -> Result<Content, UnreadableObject> {
         return Ok(Content::Item(Box::new(item)));
     }
     if stored.key.kind == Kind::FelixConfiguration {
-        // Which settings can be read depends on all of them, and is said where they are worked out.
+        // Which settings can be read depends on all of them, and is reported where they are resolved.
         let decode = || decode::without_repeats(&stored.key, &stored.value, decode::room(&stored.value), &mut |_| {});
         let object = match unreadable {
             None => decode().map_err(|error| whole(&error)),
@@ -96,7 +97,7 @@ fn read(stored: &Stored) -> Result<Content, UnreadableObject> {
     Err(UnreadableObject { invalid, replacement })
 }
 
-/// Why nothing of an object can be read.
+/// Why an object cannot be read at all.
 fn whole(error: &impl ToString) -> Invalid {
     Invalid::new(&Path::default(), error.to_string())
 }

@@ -23,7 +23,8 @@ pub struct InForce {
     pub unreadable: BTreeMap<Key, Unreadable>,
     /// FelixConfigurations, by name.
     pub configurations: BTreeMap<String, Object>,
-    /// What could not be read of a FelixConfiguration, by its name; the value of the next weaker one is in force instead.
+    /// The fields of FelixConfigurations that could not be read, by name; the value with the next lower precedence is in force
+    /// instead.
     pub invalid_settings: Vec<(String, Invalid)>,
     /// The staged policies that ask for the deletion of another.
     staged_deletions: BTreeMap<Key, PolicyId>,

@@ -22,7 +22,7 @@ pub trait LastValid {
     fn forget(&self, key: &Key);
 }
 
-/// Keeps nothing.
+/// Stores no versions.
 pub struct NoCache;
 
 impl LastValid for NoCache {
@@ -50,7 +50,7 @@ impl LastValid for RefCell<BTreeMap<Key, Version>> {
     }
 }
 
-/// Those that someone else has kept.
+/// Versions that were stored elsewhere.
 impl LastValid for BTreeMap<Key, Version> {
     fn keep(&self, _: &Stored) {}
 

@@ -27,7 +27,7 @@ pub use in_force::InForce;
 pub use last_valid::{LastValid, NoCache, Version};
 pub use unreadable::{Replacement, Unreadable};
 
-/// One step of the stream.
+/// A message of the stream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Message {
     /// Changes that belong together, and the position in the store's history up to which they go; of the first
@@ -59,10 +59,10 @@ pub struct Sync<'a> {
     store: &'a dyn Store,
     selection: Selection,
     last_valid: Box<dyn LastValid + 'a>,
-    /// What was sent: what a later listing is compared with. Each with the listing that had it last.
+    /// The versions that were sent, to compare a later listing with; each with the number of the last listing that had it.
     known: BTreeMap<Key, (Fingerprint, u32)>,
     listings: u32,
-    /// What is to be sent next.
+    /// The messages to send next.
     waiting: VecDeque<Message>,
     watch: Option<Box<dyn Watch>>,
     /// The kinds whose history expired, and that were not listed again yet.
@@ -73,12 +73,12 @@ pub struct Sync<'a> {
 }
 
 impl<'a> Sync<'a> {
-    /// Begins with nothing known of the store. `last_valid` keeps valid versions over restarts.
+    /// Begins a stream. `last_valid` keeps valid versions over restarts.
     pub fn new(store: &'a dyn Store, last_valid: impl LastValid + 'a) -> Self {
         Self::of(store, Selection::default(), last_valid)
     }
 
-    /// The same for a selection: of all kinds, but perhaps for a purpose that lets the store leave out what has no part in it.
+    /// Begins a stream of a selection: of all kinds, but perhaps for a purpose for which the store leaves some out.
     pub fn of(store: &'a dyn Store, selection: Selection, last_valid: impl LastValid + 'a) -> Self {
         Self {
             store,
@@ -95,7 +95,7 @@ impl<'a> Sync<'a> {
         }
     }
 
-    /// The next step; none when nothing happened within `wait`.
+    /// The next message; none if nothing happened within `wait`.
     pub fn next(&mut self, wait: Duration) -> Option<Message> {
         if self.waiting.is_empty() {
             let mut sent = VecDeque::new();
@@ -105,7 +105,7 @@ impl<'a> Sync<'a> {
         self.waiting.pop_front()
     }
 
-    /// The same for whoever takes messages as they come: the first listing is sent piece by piece, so that it is never
+    /// Like [`Sync::next`], but the first listing is sent page by page, so that it is never
     /// held as a whole.
     pub fn step(&mut self, wait: Duration, send: &mut dyn FnMut(Message)) {
         if !self.announced && self.watch.is_some() {
@@ -115,7 +115,7 @@ impl<'a> Sync<'a> {
         let step = match &mut self.watch {
             Some(_) if !self.expired.is_empty() => self.relist_expired().map(Some),
             Some(watch) => match watch.next(wait) {
-                // It answers again, and everything up to here was sent.
+                // The store answers again, and everything up to here was sent.
                 Ok(None) if self.lost => Ok(Some(Message::Changes(Vec::new(), self.position.clone()))),
                 Ok(event) => Ok(event.and_then(|event| self.events(event))),
                 Err(StoreError::Compacted { .. }) => {
@@ -127,7 +127,7 @@ impl<'a> Sync<'a> {
                     self.expired.push(kind);
                     self.relist_expired().map(Some)
                 }
-                // It goes on where it was: a store that comes back is not asked for everything by everyone.
+                // The watch continues where it was, so that not all clients list a store that is reachable again.
                 Err(error) => Err(error),
             },
             None => self.relist(send).map(Some),
@@ -251,7 +251,7 @@ impl<'a> Sync<'a> {
     }
 }
 
-/// What a listing has that was not sent before. Versions count as known once their changes are sent.
+/// The objects of a listing that were not sent before. Versions count as known once their changes are sent.
 #[derive(Default)]
 struct Unsent {
     changes: Vec<Change>,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use tortie_store::Revision;
 
-/// What could not be read of an object, for status, log, metrics and `explain`.
+/// The unreadable fields of an object, for status, log, metrics and `explain`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
     /// The revision of the object that cannot be read.
@@ -20,9 +20,9 @@ pub struct Unreadable {
 pub enum Replacement {
     /// Its last valid version, which is of this revision.
     LastValid(Revision),
-    /// What could be read of it, and for the rest what denies.
+    /// The readable fields, with a deny-by-default replacement for the others.
     DenyByDefault,
-    /// Nothing: it applies nowhere, and an endpoint that it describes denies everything.
+    /// Nothing replaces it: it applies nowhere, and an endpoint that it describes denies everything.
     Nothing,
 }
 

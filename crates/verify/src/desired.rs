@@ -1,4 +1,4 @@
-//! What the table in the kernel should be: the desired state of a snapshot, computed from nothing.
+//! The table that the kernel should have: the desired state of a snapshot, computed from scratch.
 
 use tortie_calc::{Engine, Update};
 use tortie_dataplane::State;

@@ -28,9 +28,9 @@ pub use chains::{ForeignChain, HookPlace, base_chains};
 /// What a table does with a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Nothing that changes whether it arrives, or where.
+    /// It changes neither whether the packet arrives nor where.
     Nothing,
-    /// It is dropped, by this.
+    /// It drops the packet, by this rule or policy of a chain.
     Drops(String),
     /// It translates the packet to another destination.
     Translates {
@@ -43,11 +43,11 @@ pub enum Effect {
     },
     /// The packet meets an expression of the table that is not understood, or that depends on what the question leaves open.
     Unclear {
-        /// What is not understood, or left open.
+        /// What is not understood, or not fixed by the question.
         why: String,
-        /// It drops packets somewhere.
+        /// Whether it drops packets in some rule.
         may_drop: bool,
-        /// Where it translates to, as far as that can be read; none where it does not translate on this way.
+        /// The destinations that it may translate to, as far as they can be read; none if it does not translate on this path.
         may_translate: Option<Vec<String>>,
     },
 }
@@ -83,13 +83,13 @@ pub fn effect(table: &ForeignTable, host: &Host, machine: Option<&Machine>, pack
     match device::effect(table, host, machine, packet) {
         Effect::Nothing => at_hooks,
         dropped @ Effect::Drops(_) => dropped,
-        // What is certain says more than what may be.
+        // A certain effect takes precedence over a possible one.
         other if at_hooks == Effect::Nothing => other,
         _ => at_hooks,
     }
 }
 
-/// What the chains at the hooks from prerouting to postrouting do.
+/// The effect of the chains at the hooks from prerouting to postrouting.
 fn followed(table: &TableDump, host: &Host, machine: Option<&Machine>, packet: &Packet) -> Effect {
     let hooks = hooks(&packet.path);
     if !table.chains.iter().any(|chain| chain.base.is_some_and(|base| hooks.contains(&base.hook))) {
@@ -218,7 +218,7 @@ fn address_type(host: &Host, machine: Option<&Machine>, address: IpAddr) -> u32 
     }
 }
 
-/// What decided at a hook.
+/// The result at a hook.
 fn last(outcome: &Outcome<'_>) -> String {
     let reason = outcome.steps.iter().rev().find_map(|step| match step {
         Step::Rule(rule) => Some(format!("chain {}, rule {}", rule.chain, rule.index + 1)),

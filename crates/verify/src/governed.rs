@@ -13,7 +13,7 @@ use tortie_policy::{EndpointId, Interface, Snapshot};
 pub(crate) struct GovernedInterface {
     /// Its name.
     pub(crate) interface: String,
-    /// It leads to a workload.
+    /// Whether it is a workload's interface.
     pub(crate) workload: bool,
     /// The endpoint that governs it; none for a workload interface without an endpoint.
     pub(crate) subject: Option<Subject>,
@@ -31,7 +31,7 @@ impl fmt::Display for GovernedInterface {
     }
 }
 
-/// All of a node, workloads first.
+/// All interfaces of a node, workloads first.
 pub(crate) fn governed(snapshot: &Snapshot, host: &Host) -> Vec<GovernedInterface> {
     let settings = snapshot.settings(&host.node);
     let here = snapshot.workload_endpoints.values().filter(|endpoint| endpoint.node == host.node);

@@ -11,10 +11,10 @@
 //!
 //! There are two checks. The probe packets share nothing with the agent: one answer comes from the objects in the
 //! store, the other from the table as the kernel gave it back, walked by the interpreter of `tortie-nft`. They show that
-//! what the endpoints ask for is enforced. The comparison shows that nothing else is: every chain, rule, set, element and
-//! map entry of the table is asked for, and all that is asked for exists. No packet is sent and nothing is changed.
+//! the policies of endpoints are enforced. The comparison shows that nothing else is: every chain, rule, set, element and
+//! map entry of the table is desired, and all that is desired exists. No packet is sent and nothing is changed.
 //!
-//! Rates and connection counts are taken as not reached, and other programs' tables are left out with what they translate:
+//! Limits of rates and connections are assumed as not reached, and tables of other programs are ignored with their translations:
 //! neither follows from the store.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -48,7 +48,7 @@ const KEPT: usize = 1000;
 /// Why a table cannot be judged.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// It has something that is not understood; never a guess.
+    /// The table has something that is not understood, so there is no verdict.
     #[error("the table in the kernel cannot be traced: {0}")]
     Load(#[from] LoadError),
     /// A rule of it has.

@@ -115,7 +115,7 @@ fn other_link(settings: &Settings, host: &Host, governed: &GovernedInterface) ->
     others.next().unwrap_or("elsewhere").to_owned()
 }
 
-/// Those of the endpoint's addresses; both when it has none.
+/// The IP versions of the endpoint's addresses; both if it has none.
 fn families(governed: &GovernedInterface) -> Vec<Family> {
     let all = [Family::V4, Family::V6];
     let has = |family: &Family| governed.own.iter().any(|address| Family::of(*address) == *family);
@@ -149,7 +149,7 @@ impl Asked<'_> {
         }
     }
 
-    /// What every endpoint is asked: strangers, failsafes, states, neighbours, tunnels, fragments, spoofed sources.
+    /// The probe packets of every endpoint: strangers, failsafes, states, neighbours, tunnels, fragments, spoofed sources.
     fn standard_probes(
         &mut self,
         settings: &Settings,
@@ -225,7 +225,7 @@ impl Asked<'_> {
         }
     }
 
-    /// One packet that a rule means, and one beside each edge.
+    /// One packet that a rule matches, and one beside each boundary.
     fn around(&mut self, rule: &Rule, path: &PacketPath, direction: Direction, family: Family, near: IpAddr) {
         let near_side = match direction {
             Direction::Ingress => &rule.destination,

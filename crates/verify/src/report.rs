@@ -6,7 +6,7 @@ use tortie_dataplane_nft::Compared;
 use tortie_nft::inventory::Inventory;
 use tortie_policy::packet::Packet;
 
-/// What was found.
+/// The result of a verification.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
     /// The table exists.
@@ -30,7 +30,7 @@ pub struct Report {
 pub struct Coverage {
     /// The rules that can concern an endpoint of this node.
     pub rules: usize,
-    /// Those of them that have packets beside their boundaries. Others are only compared in the table.
+    /// How many of the rules have probe packets at their boundaries. The others are only compared in the table.
     pub probed: usize,
     /// How often a packet is compared with a rule, at most.
     pub comparisons: usize,
@@ -45,7 +45,7 @@ pub enum Difference {
     Probe(Misjudged),
 }
 
-/// A part of the table that nothing asks for, or that is missing or different.
+/// An object of the table that is not desired, is missing, or differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableDifference {
     /// The difference in the user's terms.
@@ -63,7 +63,7 @@ pub struct Misjudged {
     pub packet: Packet,
     /// The verdict by what is in force.
     pub in_force: Answer,
-    /// What the kernel would do.
+    /// The verdict of the kernel.
     pub kernel: Answer,
     /// The rules of the kernel that matched it, in order, for people.
     pub trace: Vec<String>,

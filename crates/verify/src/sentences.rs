@@ -7,10 +7,10 @@ use tortie_dataplane_nft::{Difference, DifferenceKind, Line, Origin, element_tex
 use tortie_nft::{Data, Element, Set};
 use tortie_policy::{PortMatch, Snapshot};
 
-/// What is needed to name things.
+/// The data for the names in sentences.
 pub(crate) struct Names<'a> {
     snapshot: &'a Snapshot,
-    /// What each set of the desired state is for.
+    /// The purpose of each set of the desired state.
     sets: HashMap<&'a str, String>,
 }
 
@@ -104,7 +104,7 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// What a set is for.
+    /// The purpose of a set.
     fn set(&self, set: &Set, origin: &Origin) -> String {
         let known = set.comment.as_deref().and_then(|comment| self.sets.get(comment));
         match (known, &origin.rule) {
@@ -223,7 +223,7 @@ fn place(chain: &str, origin: &Origin) -> String {
     }
 }
 
-/// What led to a chain.
+/// The rule or map that jumps to a chain.
 fn reached_from(origin: &Origin) -> Option<String> {
     let Origin { endpoint, interface, .. } = origin;
     Some(match (endpoint, interface) {

@@ -12,7 +12,7 @@ use tortie_policy::packet::{Conntrack, Host, Packet, PacketPath, Transport};
 /// The path of a packet and its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
-    /// It got past every hook.
+    /// It passed every hook.
     pub allowed: bool,
     /// It was denied with an answer.
     pub rejected: bool,
@@ -92,11 +92,11 @@ pub(crate) fn trace(ruleset: &Ruleset, host: &Host, packet: &Packet) -> Result<T
         let at = host.links.iter().position(|link| link.name == name).unwrap_or(host.links.len());
         Interface::new(at as u32 + 1, name)
     };
-    // Whatever mark others set must gain nobody anything.
+    // Marks that other programs set must not change a verdict.
     let mut probe = Probe::new(packet, packet_bytes(packet)?, u32::MAX, interface);
     let from = probe.packet.iif.clone().filter(|_| packet.source_route_ok != Some(false));
     let fib = |_: FibQuestion<'_>| Some(FibAnswer::Interface(from.clone()));
-    // Masquerading asks for an address of the host; which one decides nothing.
+    // Masquerading needs an address of the host; no verdict depends on which one.
     let own_default =
         if packet.source.is_ipv4() { IpAddr::from([198, 18, 255, 1]) } else { IpAddr::from(Ipv6Addr::LOCALHOST) };
     let own = host.links.iter().flat_map(|link| &link.addresses);

@@ -1,4 +1,4 @@
-//! The little of iptables' own matches and targets that is read where a rule of nf_tables carries them: names, ports and
+//! Decodes parts of iptables' own matches and targets in rules of nf_tables: names, ports and
 //! destinations.
 //!
 //! Source: `xt_tcp`, `xt_udp`, `nf_nat_range2` and `nf_nat_ipv4_multi_range_compat` of `linux/netfilter`.

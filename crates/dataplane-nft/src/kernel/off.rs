@@ -12,7 +12,7 @@ use crate::skeleton::{self, Plan};
 use crate::{sets, uses};
 
 impl Kernel {
-    /// Takes every verdict out of the kernel, or puts them back. In one step, or nothing of it. Before the first change
+    /// Removes every verdict from the kernel, or restores them, in one step or not at all. Before the first change
     /// only what an earlier agent left is there: it is taken out, and the first change brings what is in force.
     pub fn set_off(&mut self, off: bool) -> Result<(), ApplyError> {
         if off == self.off {

@@ -1,7 +1,7 @@
 //! Quarantine: what the kernel refused, and what is programmed in its place.
 //!
-//! A list that the kernel refuses keeps its last good form; where there is none a denial stands for it. A set that it
-//! refuses is left out, and a denial stands for every list that looks in it. An endpoint is left out, which closes a
+//! A list that the kernel refuses keeps its last accepted version; if there is none, it is replaced by a denial. A set that it
+//! refuses is left out, and every list that looks in it is replaced by a denial. An endpoint is left out, which closes a
 //! workload's interface. Whatever is written anew is tried anew.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ use crate::source::Out;
 /// What the kernel refused.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Quarantine {
-    /// Lists that a denial stands for.
+    /// Lists that are replaced by a denial.
     pub(super) lists: BTreeSet<RulesId>,
     /// Lists that are still as they were before.
     behind: BTreeSet<RulesId>,

@@ -1,4 +1,4 @@
-//! Repairs what other programs changed in our table, and nothing else.
+//! Restores what other programs changed in tortie's table, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 

@@ -76,7 +76,7 @@ impl ForeignChain {
     }
 }
 
-/// What an expression can do.
+/// The possible effect of an expression.
 enum ExpressionEffect {
     Drops(String),
     Translates(String),
