@@ -279,18 +279,21 @@ impl RequestHandler {
         let in_sync = |record: &StatusRecord| record.store == StoreState::InSync;
         let reached = |record: &StatusRecord| !in_sync(record) || record.wanted.position.has_reached(position);
         self.status.wait(FIRST_LOOK, reached);
-        let quiet = || {
+        // Where the agent is, if no object changed from there up to the position. The API server takes a second to say so.
+        let quiet_at = || {
             let at = self.status.read().wanted.position.clone();
-            !position.is_behind(&at) && self.store.is_unchanged_between(&at, position).unwrap_or(false)
+            let is_quiet = !position.is_behind(&at) && self.store.is_unchanged_between(&at, position).unwrap_or(false);
+            is_quiet.then_some(at)
         };
-        if in_sync(&self.status.read()) && !quiet() {
+        let quiet = if in_sync(&self.status.read()) { quiet_at() } else { None };
+        if quiet.is_none() && in_sync(&self.status.read()) {
             self.status.wait(LONGEST_LOOK, reached);
         }
         let (in_sync, at) = {
             let record = self.status.read();
             (in_sync(&record), record.wanted.position.clone())
         };
-        in_sync && (at == *position || quiet())
+        in_sync && (at == *position || quiet == Some(at) || quiet_at().is_some())
     }
 
     /// Waits until the store up to this position is in the kernel. Returns whether it is.
