@@ -51,3 +51,38 @@ fn every_source_file_that_contributing_names_exists() {
         paths.iter().filter(|path| !root().join(path).exists() && !root().join("crates").join(path).exists()).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
+
+#[test]
+fn every_item_that_architecture_names_exists() {
+    let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let mut checked = 0;
+    for named in text.split('`').skip(1).step_by(2) {
+        let Some((name, item)) = named.split_once("::") else { continue };
+        let source = root().join("crates").join(name.replace('_', "-")).join("src");
+        // A module of a crate that the sentence names.
+        if !source.is_dir() {
+            continue;
+        }
+        checked += 1;
+        for part in item.split("::") {
+            assert!(occurs(part, &source), "{named}: {part} is not in {}", source.display());
+        }
+    }
+    assert!(checked > 15, "{checked}");
+}
+
+/// Whether a folder has a module of this name, or an item that is public beyond its file.
+fn occurs(name: &str, folder: &Path) -> bool {
+    let items = ["fn", "struct", "enum", "trait", "type", "mod"].map(|word| format!(" {word} {name}"));
+    folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).any(|path| {
+        if path.is_dir() {
+            return path.file_name().unwrap() == name || occurs(name, &path);
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let begins = |item: &String| {
+            text.match_indices(item.as_str())
+                .any(|(at, _)| !text[at + item.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+        };
+        path.file_stem().unwrap() == name || items.iter().any(begins)
+    })
+}

@@ -6,7 +6,7 @@
 //! Without a protocol, or if an end has many addresses, [`reach`] traces one packet of each class and groups those that
 //! have the same answer. [`claim`] proves that all packets of a kind are allowed, or denied. [`endpoint`] says what applies to an
 //! endpoint, [`policy`] what a policy decides, [`tier`] what a tier does, [`set`] what a network set is used for, [`profile`] what
-//! a profile gives, [`node`] what is on a node; with the counters of rules ([`Counts`]) if they are known. [`mod@lost`] says which
+//! a profile gives, [`node`] what is on a node; with the counters of rules ([`Counts`]) if they are known. [`mod@new_denial`] says which
 //! connections a change would deny. [`policy_warnings()`] finds what is probably not intended in policies together.
 //!
 //! This crate has no store, no clock and no terminal: it turns values into values.

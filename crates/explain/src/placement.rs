@@ -73,7 +73,7 @@ pub fn not_in_force(topology: &Topology<'_>, endpoint: &HostEndpoint) -> Option<
     let snapshot = topology.snapshot();
     let of_node = snapshot.host_endpoints.values().filter(|one| one.node == endpoint.node);
     let has_workloads = |node: &str| snapshot.workload_endpoints.values().any(|one| one.node == node);
-    idle_among(topology, endpoint, of_node, has_workloads)
+    not_in_force_among(topology, endpoint, of_node, has_workloads)
 }
 
 /// The host endpoints that govern no interface, by name, each with the reason.
@@ -85,14 +85,14 @@ pub fn all_not_in_force(topology: &Topology<'_>) -> BTreeMap<String, NotInForce>
     let workloads: HashSet<&str> =
         topology.snapshot().workload_endpoints.values().map(|one| one.node.as_str()).collect();
     let reason = |endpoint: &&HostEndpoint, all: &[&HostEndpoint]| {
-        let why = idle_among(topology, endpoint, all.iter().copied(), |node| workloads.contains(node))?;
+        let why = not_in_force_among(topology, endpoint, all.iter().copied(), |node| workloads.contains(node))?;
         Some((endpoint.name.clone(), why))
     };
     by_node.values().flat_map(|all| all.iter().filter_map(|one| reason(one, all)).collect::<Vec<_>>()).collect()
 }
 
-/// [`idle`] for one endpoint, with the other host endpoints of its node.
-fn idle_among<'a>(
+/// [`not_in_force`] for one endpoint, with the other host endpoints of its node.
+fn not_in_force_among<'a>(
     topology: &Topology<'_>,
     endpoint: &HostEndpoint,
     of_node: impl Iterator<Item = &'a HostEndpoint>,
