@@ -126,7 +126,7 @@ impl Guard<'_> {
             let has_history = || self.link.store().is_ok_and(|store| store.history().is_some());
             let helps = !losses.iter().any(|loss| loss.is_of_agent);
             let way = match helps && has_history() {
-                true => "use --confirm, or --allow-lockout",
+                true => "use --confirm (put back after 2m unless `tortie confirm` keeps it), or --allow-lockout",
                 false => "--allow-lockout writes it all the same",
             };
             session.terminal.error(format_args!("{nothing}; {way}"));

@@ -208,7 +208,7 @@ metadata: {name: set}
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains("would lock out 192.0.2.99 → tcp/2222"), "{said}");
-        assert!(said.contains("node web1, the name of the last agent here; this machine is called"), "{said}");
+        assert!(said.contains("web1, the name of the last agent here; this machine is called"), "{said}");
         assert!(!world.call(&["get", "hep"]).contains("all"), "nothing was written");
         // The other commands take it for the same node.
         let call = |arguments: &[&str]| {
@@ -220,7 +220,7 @@ metadata: {name: set}
         {
             let [out, err] = call(arguments);
             assert!(out.contains(expected), "{arguments:?}: {out}{err}");
-            assert!(err.contains("node web1, the name of the last agent here"), "{arguments:?}: {err}");
+            assert!(err.contains("web1, the name of the last agent here"), "{arguments:?}: {err}");
         }
     });
 }

@@ -41,7 +41,10 @@ fn what_tortie_wrote_to_etcd_is_told_and_taken_back_and_what_others_wrote_is_lef
         assert!(said.contains("which the history does not have") && said.contains("nothing was written"), "{said}");
         assert!(world.call(&["get", "gnp", "-o", "yaml"]).contains("82"));
         let described = world.said(&["describe", "gnp", "web"]);
-        assert!(described.contains("another program than tortie, or before what the history keeps"), "{described}");
+        assert!(
+            described.contains("another program than tortie wrote it, or it was written before the history begins"),
+            "{described}"
+        );
         world.call(&["apply", "-f", &file(&allow(83))]);
         let said = world.fails(&["undo", &revision]);
         assert!(said.contains("of root on") && said.contains("tortie apply"), "{said}");
