@@ -2,11 +2,13 @@
 
 mod copy;
 mod export;
+mod import;
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::args::Place;
 use crate::report::Exit;
 use crate::session::Session;
 use crate::store::Link;
@@ -71,7 +73,7 @@ Examples:
   tortie datastore migrate lock
   tortie datastore migrate export > export.yaml")]
     Export(StoreArgs),
-    /// Store an export in Kubernetes (not supported yet)
+    /// Store an export in a cluster that has nothing of Calico yet; the datastore stays locked
     #[command(after_help = "\
 Examples:
   tortie datastore migrate import -f export.yaml")]
@@ -102,6 +104,11 @@ pub(crate) fn run(args: &DatastoreArgs, session: &mut Session) -> anyhow::Result
             MigrateCommand::Unlock(args) => unlock(args, session),
             MigrateCommand::Export(args) => {
                 let link = connect(args, session)?;
+                if link.kind()? == "kubernetes" {
+                    anyhow::bail!(
+                        "invalid datastore type: kubernetes to export from for datastore migration. Datastore type must be etcdv3"
+                    );
+                }
                 export::run(&link.reader()?, session)
             }
             MigrateCommand::Import(args) => import(args, session),
@@ -157,11 +164,15 @@ fn unlock(args: &StoreArgs, session: &mut Session) -> anyhow::Result<Exit> {
 }
 
 fn import(args: &ImportArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    let _ = &args.filename;
-    let kind = connect(&args.store, session)?.kind()?;
+    let link = connect(&args.store, session)?;
+    let kind = link.kind()?;
+    if kind == "kubernetes" {
+        let place = Place { config: args.store.config.clone(), namespace: None };
+        return import::run(&link, args.filename.as_deref(), &place, session);
+    }
     if !session.persona.is_calico() {
         anyhow::bail!(
-            "import into a Kubernetes store is not supported yet (the store is {kind}); use `tortie apply -f`"
+            "an export is imported into Kubernetes, and this store is {kind}: `tortie datastore copy` copies one store into another"
         );
     }
     anyhow::bail!(

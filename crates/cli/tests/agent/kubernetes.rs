@@ -453,3 +453,79 @@ fn a_store_is_copied_into_a_cluster_and_back_and_what_the_other_cannot_hold_is_s
         assert!(shown(back, "wep").contains("10.65.0.2/32"), "{}", shown(back, "wep"));
     });
 }
+
+/// What an etcd or embedded store has that goes to a cluster.
+const EXPORTED: &str = "
+{apiVersion: projectcalico.org/v3, kind: Tier, metadata: {name: first}, spec: {order: 1}}
+---
+{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: web, labels: {a: b}}, spec: {tier: first, selector: app == 'web', types: [Ingress]}}
+---
+{apiVersion: projectcalico.org/v3, kind: NetworkPolicy, metadata: {name: db, namespace: data}, spec: {selector: app == 'db'}}
+---
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: web1-eth0}, spec: {node: web1, interfaceName: eth0}}
+---
+{apiVersion: projectcalico.org/v3, kind: Node, metadata: {name: old-name}, spec: {orchRefs: [{nodeName: web1, orchestrator: k8s}], bgp: {ipv4Address: 192.0.2.11/24, asNumber: 64512}}}
+---
+{apiVersion: projectcalico.org/v3, kind: FelixConfiguration, metadata: {name: default}, spec: {logSeverityScreen: Warning}}
+";
+
+#[test]
+fn an_export_is_imported_as_a_whole_or_not_at_all_and_leaves_the_datastore_locked() {
+    on_a_machine(|world| {
+        let server = cluster(world);
+        let store = world.file("none", "").with_file_name("from.db");
+        let manifests = world.file("exported.yaml", EXPORTED);
+        let embedded = |arguments: &[&str]| {
+            let mut command = world.tortie();
+            let output = command.env("DATASTORE_TYPE", "embedded").env("TORTIE_STORE", &store).args(arguments).output();
+            let output = output.unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap()
+        };
+        embedded(&["apply", "-f", manifests.to_str().unwrap()]);
+        embedded(&["datastore", "migrate", "lock"]);
+        let exported = embedded(&["datastore", "migrate", "export"]);
+        let import = |text: &str| {
+            let file = world.file("export.yaml", text);
+            let output = world.tortie().args(["datastore", "migrate", "import", "-f", file.to_str().unwrap()]).output();
+            let output = output.unwrap();
+            let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+            (output.status.success(), said)
+        };
+        let is_untouched = || {
+            server
+                .kubectl(&["get", "tiers,gnp,hep,felixconfigurations,clusterinformations", "-o", "name"], "")
+                .is_empty()
+        };
+        let managed = exported.replace("\n===\n{}\n", "\n===\n{\"blocks\": [{}]}\n");
+        for (text, reason) in [
+            (exported.as_str(), "the namespace \"data\" does not exist"),
+            ("apiVersion: v1", "it has no three parts divided by ==="),
+            (&managed, "has data of address management (blocks)"),
+            (&exported.replace("order: 1\n", "order: one\n"), "has mistakes"),
+            (&exported.replace("tier: first", "tier: second"), "nothing was imported"),
+        ] {
+            let (is_done, said) = import(text);
+            assert!(!is_done && said.contains(reason), "{reason}: {said}");
+            assert!(is_untouched(), "{reason}");
+        }
+        server.kubectl(&["create", "namespace", "data"], "");
+        let (is_done, said) = import(&exported);
+        assert!(is_done && said.contains("the datastore is locked"), "{said}");
+        let path = "jsonpath={.spec.datastoreReady}{.spec.clusterType}";
+        assert_eq!(server.kubectl(&["get", "clusterinformation", "default", "-o", path], ""), "falsekdd");
+        for kind in ["tier", "gnp", "np", "hep", "felixconfig"] {
+            let mut get = vec!["get", kind, "-o", "jsonpath={.items[*].spec}"];
+            get.extend((kind == "np").then_some("-A"));
+            assert_eq!(world.call(&get), embedded(&get), "{kind}");
+        }
+        let annotation = "jsonpath={.metadata.annotations.projectcalico\\.org/IPv4Address}";
+        assert_eq!(server.kubectl(&["get", "node", "web1", "-o", annotation], ""), "192.0.2.11/24");
+        let (is_done, said) = import(&exported);
+        assert!(!is_done && said.contains("only an empty datastore takes an export"), "{said}");
+        world.call(&["datastore", "migrate", "unlock"]);
+        assert_eq!(server.kubectl(&["get", "clusterinformation", "default", "-o", path], ""), "truekdd");
+        let refused = world.fails(&["datastore", "migrate", "export"]);
+        assert!(refused.contains("Datastore type must be etcdv3"), "{refused}");
+    });
+}

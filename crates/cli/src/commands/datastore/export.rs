@@ -15,7 +15,7 @@ use crate::report::Exit;
 use crate::session::Session;
 
 /// The kinds, in the order of the export: objects that others refer to come first.
-const KINDS: [Kind; 17] = [
+pub(super) const KINDS: [Kind; 17] = [
     Kind::IPPool,
     Kind::BGPPeer,
     Kind::Tier,
