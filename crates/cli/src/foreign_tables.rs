@@ -1,24 +1,78 @@
 //! What the rules of other programs on this machine do with a packet that `explain` answers for.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use tortie_agent::{ForeignTables, LocalFacts};
 use tortie_explain::reach::Reach;
-use tortie_explain::{Answer, Hop, OtherPrograms, PossiblePath, TranslatedBy};
+use tortie_explain::{
+    Answer, AskError, Dnat, Hop, OtherPrograms, PossiblePath, Question, Topology, TranslatedBy, trace,
+};
+use tortie_nft::foreign::ForeignTable;
 use tortie_policy::packet::Packet;
 use tortie_verify::foreign_tables::{Effect, effect};
 
-/// Adds to an answer what other programs do with the packet on this machine, or why that was not looked at.
-pub(crate) fn look(answer: &mut Answer, local_facts: Option<&LocalFacts>, offline: bool) {
-    let nodes: BTreeSet<&str> = hops(answer).map(|hop| hop.host.node.as_str()).collect();
+/// Answers a question about one packet, with what other programs do with it on this machine, or why that was not looked at. If one of
+/// them translates it for certain, the translated packet is judged.
+pub(crate) fn answer(
+    topology: &Topology<'_>,
+    question: &Question,
+    local_facts: Option<&LocalFacts>,
+    offline: bool,
+) -> Result<Answer, AskError> {
+    let mut answer = trace(topology, question)?;
+    let found = look(&mut answer, local_facts, offline);
+    if let Dnat::To(..) = question.dnat {
+        // A packet that is dropped for want of a route does not carry the translation that it was asked with.
+        answer.others.translates = None;
+    }
+    let Some(translation) = found.filter(|_| question.dnat == Dnat::HostPorts) else { return Ok(answer) };
+    let followed = translation.and_then(|Translation { node, to: (address, port), by }| {
+        let named = Question { dnat: Dnat::To(address, port), ..question.clone() };
+        let translates = answer.others.translates.clone().unwrap_or_default();
+        let mut followed =
+            trace(topology, &named).map_err(|why| format!("{translates}, of which there is no answer: {why}"))?;
+        // A question about a translation is answered for one node.
+        let is_elsewhere = |hop: &&Hop| hop.translated_by.is_some() && hop.host.node != node;
+        if let Some(hop) = followed.all_hops().find(is_elsewhere) {
+            return Err(format!("{translates}, on {node}, and --dnat is for {}", hop.host.node));
+        }
+        followed.translated_by_table(&by);
+        look(&mut followed, local_facts, offline);
+        followed.others.notes.insert(0, translates.clone());
+        followed.others.translates = Some(translates);
+        Ok(followed)
+    });
+    match followed {
+        Ok(followed) => Ok(followed),
+        Err(why) => {
+            answer.others.unanswered = Some(why);
+            Ok(answer)
+        }
+    }
+}
+
+/// A translation by a table of another program.
+struct Translation {
+    /// The node whose table it is.
+    node: String,
+    to: (IpAddr, Option<u16>),
+    by: String,
+}
+
+/// Adds to an answer what other programs do with the packet on this machine, or why that was not looked at. Gives the translation
+/// that is certain on all paths; where there is one only on some, or there are several, the error says so.
+fn look(answer: &mut Answer, local_facts: Option<&LocalFacts>, offline: bool) -> Option<Result<Translation, String>> {
+    let nodes: BTreeSet<&str> = answer.all_hops().map(|hop| hop.host.node.as_str()).collect();
     let mut others = OtherPrograms::default();
+    let mut translation = None;
     match here(local_facts, &nodes, offline, &mut others.notes) {
         Ok((local_facts, tables)) => {
             others.looked_at = true;
             let on_node = |hops: &mut dyn Iterator<Item = &Hop>| -> Vec<Hop> {
                 hops.filter(|hop| hop.host.node == local_facts.node).cloned().collect()
             };
-            let all = on_node(&mut hops(answer));
+            let all = on_node(&mut answer.all_hops());
             let found_on_all = found(&tables, local_facts, &all);
             others.notes.extend(found_on_all.notes);
             others.translates = found_on_all.translates;
@@ -28,10 +82,49 @@ pub(crate) fn look(answer: &mut Answer, local_facts: Option<&LocalFacts>, offlin
                 drops.extend(found.drops.map(|by| format!("{by} if {}", path.when)));
             }
             others.drops = (!drops.is_empty() && may_arrive(answer)).then(|| drops.join("; by "));
+            let single = answer.paths.is_empty().then_some(&answer.hops);
+            let paths: Vec<Vec<Hop>> = (single.into_iter().chain(answer.paths.iter().map(|path| &path.hops)))
+                .map(|hops| on_node(&mut hops.iter()))
+                .collect();
+            translation = others.translates.as_ref().map(|said| translated(&tables, local_facts, &paths, said));
         }
         Err(why) => others.notes.push(not_looked(&why)),
     }
     answer.others = others;
+    translation
+}
+
+/// The translation on all of these paths over this machine.
+fn translated(
+    tables: &ForeignTables,
+    local_facts: &LocalFacts,
+    paths: &[Vec<Hop>],
+    said: &str,
+) -> Result<Translation, String> {
+    let host = local_facts.host();
+    let mut found: Option<Translation> = None;
+    for hop in paths.iter().map(|hops| hops.first()) {
+        let effects = hop.into_iter().flat_map(|hop| {
+            let effect = |table: &ForeignTable| {
+                (table.dump.table.id.clone(), effect(table, &host, local_facts.machine.as_ref(), &hop.packet))
+            };
+            tables.tables.iter().map(effect).collect::<Vec<_>>()
+        });
+        let mut translations = effects.filter_map(|(id, effect)| match effect {
+            Effect::Translates { to, port, by } => Some(((to, port), format!("table {id} of another program ({by})"))),
+            _ => None,
+        });
+        let Some((to, by)) = translations.next() else { return Err(format!("{said} on some of its ways")) };
+        if translations.any(|(other, _)| other != to) {
+            return Err(format!("{said}, and another table translates it otherwise"));
+        }
+        match &found {
+            Some(known) if known.to != to => return Err(format!("{said}, and elsewhere on another way")),
+            Some(_) => {}
+            None => found = Some(Translation { node: local_facts.node.clone(), to, by }),
+        }
+    }
+    found.ok_or_else(|| said.to_owned())
 }
 
 /// Says of an answer for many packets which tables of other programs it leaves out.
@@ -83,12 +176,6 @@ fn here<'a>(
     Ok((local_facts, tables))
 }
 
-fn hops(answer: &Answer) -> impl Iterator<Item = &Hop> {
-    let paths = answer.paths.iter().flat_map(|way| &way.hops);
-    let single = if answer.paths.is_empty() { &answer.hops[..] } else { &[] };
-    single.iter().chain(paths)
-}
-
 /// Whether tortie lets the packet through on any possible path.
 fn may_arrive(answer: &Answer) -> bool {
     answer.allowed() || answer.paths.iter().any(PossiblePath::allowed)
@@ -136,12 +223,9 @@ fn found(tables: &ForeignTables, local_facts: &LocalFacts, hops: &[Hop]) -> Foun
                 Effect::Translates { to, port, by } => {
                     let to =
                         port.map_or_else(|| to.to_string(), |port| std::net::SocketAddr::new(to, port).to_string());
-                    said.insert(format!(
-                        "{id} of another program translates it to {to} ({by}): ask again with --dnat {to}"
-                    ));
-                    let translates =
-                        || format!("{id} of another program translates it to {to}: ask again with --dnat {to}");
-                    found.translates.get_or_insert_with(translates);
+                    let translates = format!("{id} of another program translates it to {to} ({by})");
+                    said.insert(translates.clone());
+                    found.translates.get_or_insert(translates);
                 }
                 Effect::Unclear { why, may_drop, may_translate } => {
                     let may_drop = may_drop.then(|| "drop it".to_owned());
@@ -172,7 +256,8 @@ fn found(tables: &ForeignTables, local_facts: &LocalFacts, hops: &[Hop]) -> Foun
             .push(format!("tables of the older iptables may drop or translate it, and were not looked into: {all}"));
     }
     let count = tables.tables.len();
-    if found.notes.is_empty() && count > 0 {
+    let is_translated = hops.iter().any(|hop| matches!(hop.translated_by, Some(TranslatedBy::Table(_))));
+    if found.notes.is_empty() && count > 0 && !is_translated {
         found.notes.push(format!("no table of another program drops or translates it ({count} looked at)"));
     }
     found

@@ -15,6 +15,7 @@ pub fn render(snapshot: &Snapshot, answer: &Answer) -> Value {
     json!({
         "allowed": answer.arrives(),
         "allowedByTortie": answer.allowed(),
+        "unanswered": answer.others.unanswered,
         "summary": verdict_line(snapshot, answer),
         "legs": answer.hops.iter().map(hop).collect::<Vec<_>>(),
         "notes": answer.notes.iter().chain(&answer.others.notes).collect::<Vec<_>>(),

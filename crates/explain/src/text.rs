@@ -76,6 +76,7 @@ fn translation_text(text: &mut String, hop: &Hop, number: &mut usize) {
 }
 
 /// `ALLOWED by ...`, `DENIED by ...`, or `DROPPED by ...` where another program drops what tortie allows: by what, and where; for what is denied also what came nearest to allowing it.
+/// `UNANSWERED` where another program translates it and that is not followed.
 /// Where the packet may take several ways that are not answered alike, what each of them comes to.
 pub fn verdict_line(snapshot: &Snapshot, answer: &Answer) -> String {
     let mut line = decided_by(snapshot, answer);
@@ -94,8 +95,17 @@ pub fn verdict_line(snapshot: &Snapshot, answer: &Answer) -> String {
             false => format!("{line}. Of what tortie lets through, some is DROPPED by {drops}"),
         };
     }
-    if let Some(translates) = &answer.others.translates {
-        let _ = write!(line, ". But {translates}");
+    match (&answer.others.translates, &answer.others.unanswered) {
+        (_, Some(why)) => line = format!("UNANSWERED: {why}; without the translation: {line}"),
+        (Some(translates), None) => {
+            let word = if answer.follows_table() {
+                "It is judged as translated"
+            } else {
+                "But it is not judged as translated"
+            };
+            let _ = write!(line, ". {word}: {translates}");
+        }
+        (None, None) => {}
     }
     for assumed in answer.notes.iter().filter(|note| note.starts_with(ASSUMED)) {
         let _ = write!(line, " ({assumed})");

@@ -82,8 +82,10 @@ pub struct OtherPrograms {
     /// What drops the packet for certain, though no policy denies it: `table ip filter of another program (chain INPUT, rule 1)`.
     /// Where the packet may take several paths, those that are allowed and on which it is dropped are told with it.
     pub drops: Option<String>,
-    /// What translates its destination for certain.
+    /// What translates its destination for certain: `table ip nat of another program (chain DOCKER, rule 1) translates it to 172.17.0.2:5001`.
     pub translates: Option<String>,
+    /// Why the translation is not followed, so that there is no verdict on the packet that goes on.
+    pub unanswered: Option<String>,
     /// What they do or may do, and what was not looked at.
     pub notes: Vec<String>,
 }
@@ -105,7 +107,26 @@ impl Answer {
 
     /// Whether it arrives on every possible path, as far as was looked: no other program drops it for certain.
     pub fn arrives(&self) -> bool {
-        self.allowed() && self.others.drops.is_none()
+        self.allowed() && self.others.drops.is_none() && self.others.unanswered.is_none()
+    }
+
+    /// Every node on every possible path.
+    pub fn all_hops(&self) -> impl Iterator<Item = &Hop> {
+        let single = if self.paths.is_empty() { &self.hops[..] } else { &[] };
+        single.iter().chain(self.paths.iter().flat_map(|path| &path.hops))
+    }
+
+    /// Whether the packet is judged as a table of another program translates it.
+    pub(crate) fn follows_table(&self) -> bool {
+        self.all_hops().any(|hop| matches!(hop.translated_by, Some(TranslatedBy::Table(_))))
+    }
+
+    /// Says that the translation that was asked about is that of a table of another program.
+    pub fn translated_by_table(&mut self, by: &str) {
+        let of_paths = self.paths.iter_mut().flat_map(|path| &mut path.hops);
+        for hop in self.hops.iter_mut().chain(of_paths).filter(|hop| hop.translated_by.is_some()) {
+            hop.translated_by = Some(TranslatedBy::Table(by.to_owned()));
+        }
     }
 }
 

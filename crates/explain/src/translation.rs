@@ -49,6 +49,8 @@ pub enum TranslatedBy {
     Question,
     /// A port of a pod, as text: `hostPort tcp/8080 of pod shop/web`.
     HostPort(String),
+    /// A rule of another program, as text: `table ip nat of another program (chain DOCKER, rule 1)`.
+    Table(String),
 }
 
 impl TranslatedBy {
@@ -56,7 +58,7 @@ impl TranslatedBy {
     pub(crate) fn text(&self) -> &str {
         match self {
             TranslatedBy::Question => "--dnat",
-            TranslatedBy::HostPort(text) => text,
+            TranslatedBy::HostPort(text) | TranslatedBy::Table(text) => text,
         }
     }
 }

@@ -2,7 +2,8 @@
 //! reached.
 //!
 //! Exit status 0: allowed (or something was told), 1: denied, or dropped by another program for certain, or either on one of
-//! the ways that the packet may take, 2: the question could not be answered.
+//! the ways that the packet may take, 2: the question could not be answered, or another program translates the packet for certain
+//! and that could not be followed.
 
 pub(crate) mod about;
 mod reach;
@@ -11,7 +12,7 @@ use std::net::SocketAddr;
 
 use clap::{Args, ValueEnum};
 use tortie_agent::LocalFacts;
-use tortie_explain::{AskError, Dnat, Question, State, Topology, TrafficSpec, json, suggest, text, trace};
+use tortie_explain::{AskError, Dnat, Question, State, Topology, TrafficSpec, json, suggest, text};
 
 use crate::args::Format;
 use crate::foreign_tables;
@@ -127,14 +128,17 @@ fn answer(
     if args.log.is_none() && (args.what.is_none() || question.from.is_many() || question.to.is_many()) {
         return reach::answer(args, topology, &question, local_facts, session);
     }
-    let mut answer = trace(topology, &question)?;
-    foreign_tables::look(&mut answer, local_facts, args.snapshot.offline);
+    let answer = foreign_tables::answer(topology, &question, local_facts, args.snapshot.offline)?;
     match args.output {
         Format::Json => session.terminal.line(format_args!("{:#}", json::render(snapshot, &answer))),
         Format::Text if args.quiet => session.terminal.line(text::verdict_line(snapshot, &answer)),
         Format::Text => session.terminal.print(&text::render(snapshot, &answer)),
     }
-    Ok(if answer.arrives() { Exit::Done } else { Exit::Failed })
+    Ok(match (&answer.others.unanswered, answer.arrives()) {
+        (Some(_), _) => Exit::Unanswered,
+        (None, true) => Exit::Done,
+        (None, false) => Exit::Failed,
+    })
 }
 
 fn question(args: &ExplainArgs, topology: &Topology<'_>) -> Result<Question, AskError> {

@@ -60,12 +60,39 @@ fn explain_shows_the_incoming_interface_and_what_other_programs_do_to_the_packet
         assert!(said.ends_with("ALLOWED: no tortie endpoint applies to it\n"), "{said}");
         nft(world, OTHERS);
         let before = run("nft", &["list", "ruleset"]);
-        let said = world.fails(&["explain", "203.0.113.9", "node/web1", "tcp/5000"]);
-        let line = "table ip nat of another program translates it to 172.17.0.2:5001 (chain DOCKER, rule 1): ask again with --dnat 172.17.0.2:5001";
-        assert!(said.contains(line), "{said}");
-        let said = world.fails(&["explain", "-q", "203.0.113.9", "node/web1", "tcp/5000"]);
-        let end = ". But table ip nat of another program translates it to 172.17.0.2:5001: ask again with --dnat 172.17.0.2:5001\n";
-        assert!(said.ends_with(end), "{said}");
+        let translated = "table ip nat of another program translates it to 172.17.0.2:5001 (chain DOCKER, rule 1)";
+        let untranslated = ["explain", "203.0.113.9", "node/web1", "tcp/5000", "--dnat", "none"];
+        let said = world.fails(&untranslated);
+        assert!(said.contains("\nDENIED by "), "{said}");
+        assert!(said.ends_with(&format!(". But it is not judged as translated: {translated}\n")), "{said}");
+        // What the table translates is judged so, as with --dnat.
+        let plain = &untranslated[..4];
+        until("the bridge is up", || !world.said(plain).contains("down or without carrier"));
+        let said = world.fails(plain);
+        assert!(said.contains(&format!("note: {translated}\n")), "{said}");
+        assert!(
+            said.contains("to 172.17.0.2:5001, as table ip nat of another program (chain DOCKER, rule 1) says"),
+            "{said}"
+        );
+        assert!(!said.contains("no table of another program drops or translates it"), "{said}");
+        let end = "\nDROPPED by table ip filter of another program (chain FORWARD has policy drop); tortie alone: ALLOWED: no rule of a tortie policy denies it";
+        assert!(said.ends_with(&format!("{end}. It is judged as translated: {translated}\n")), "{said}");
+        let shown: serde_json::Value = serde_json::from_str(&world.said(&[plain, &["-o", "json"]].concat())).unwrap();
+        assert_eq!([&shown["allowed"], &shown["allowedByTortie"]], [false, true]);
+        assert_eq!(shown["otherPrograms"]["translates"], translated);
+        assert_eq!(shown["legs"][0]["translated"]["address"], "172.17.0.2");
+        assert_eq!(shown["unanswered"], serde_json::Value::Null);
+        // Two tables that translate it to different places.
+        let other = "table ip later { chain first { type nat hook prerouting priority -90; tcp dport 5000 dnat to 172.17.0.9; }; }";
+        nft(world, other);
+        let output = world.tortie().args(plain).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("\nUNANSWERED: table ip nat of another program translates it"), "{said}");
+        assert!(said.contains("another table translates it otherwise; without the translation: DENIED by"), "{said}");
+        let shown: serde_json::Value = serde_json::from_str(&world.said(&[plain, &["-o", "json"]].concat())).unwrap();
+        assert!(shown["allowed"] == false && shown["unanswered"].is_string(), "{shown}");
+        run("nft", &["delete", "table", "ip", "later"]);
         let asked = ["explain", "203.0.113.9", "node/web1", "tcp/5000", "--dnat", "172.17.0.2:5001"];
         until("the bridge is up", || !world.said(&asked).contains("down or without carrier"));
         // Tortie allows it, and another program drops it: neither the exit status nor the last line says otherwise.
