@@ -68,7 +68,7 @@ fn the_table_of_an_earlier_agent_stays_while_store_and_copy_are_missing() {
         std::fs::rename(world.place.path().join("tortie.db"), world.place.path().join("aside")).unwrap();
         std::fs::remove_dir_all(world.place.path().join("state")).unwrap();
         let agent = world.agent();
-        is_told_as_missing(world, &agent.log(), "does not exist", "what an earlier agent left stays in force");
+        is_told_as_missing(world, &agent.log(), "does not exist", "the table of an earlier agent stays in force");
         assert!(world.reaches(80) && !world.reaches(81));
         // Also when whoever starts it would accept another store: there is none to accept.
         agent.kill();
