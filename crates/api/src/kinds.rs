@@ -82,7 +82,7 @@ fn of<T: JsonSchema>() -> Shape {
     Shape::of::<T>()
 }
 
-/// The same, where an explicit `{}` differs from absence.
+/// A shape in which an explicit `{}` differs from absence.
 fn pointer(shape: Shape) -> Shape {
     Shape { pointer: true, ..shape }
 }

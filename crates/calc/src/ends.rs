@@ -59,7 +59,7 @@ impl DetailedEnd {
         self.of(&self.ports).chain(self.of(&self.not_ports))
     }
 
-    /// Those of one list.
+    /// The named ports of one list.
     pub(crate) fn of(&self, numbers: &Numbers) -> impl Iterator<Item = (SelectorIndex, Name)> {
         self.named_of.into_iter().flat_map(|selector| numbers.named.iter().map(move |&name| (selector, name)))
     }

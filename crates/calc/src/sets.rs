@@ -365,7 +365,7 @@ impl Sets {
         changes
     }
 
-    /// Those of the given sets that the dataplane does not have yet, with their members. They count as emitted from now on.
+    /// The given sets that the dataplane does not have yet, with their members. They count as emitted from now on.
     pub(crate) fn emit(&mut self, indexes: &[SetIndex]) -> Vec<(SetId, Members)> {
         let mut made = Vec::new();
         for &index in indexes {

@@ -54,7 +54,7 @@ impl AddressSet {
         }
     }
 
-    /// Those of one family, as numbers.
+    /// The addresses of one family, as numbers.
     pub fn family(&self, family: Family) -> &Ranges {
         match family {
             Family::V4 => &self.v4,

@@ -16,7 +16,7 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 /// Source addresses that some built-in rule treats in its own way.
 const SPECIAL_SOURCES: [&str; 4] = ["0.0.0.0/8", "::/128", "fe80::/10", "ff02::/16"];
-/// The same of destination addresses.
+/// Destination addresses that the kernel or tortie treats specially.
 const SPECIAL_DESTINATIONS: [&str; 6] =
     ["127.0.0.0/8", "224.0.0.0/24", "255.255.255.255/32", "::1/128", "fe80::/10", "ff02::/16"];
 

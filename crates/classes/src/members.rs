@@ -71,7 +71,7 @@ impl<'a> Members<'a> {
         })
     }
 
-    /// The same of one family, to be kept by many.
+    /// The addresses of one family, shared by those that ask for the same.
     pub(crate) fn shared(&mut self, selector: &Selector, family: Family) -> Rc<Ranges> {
         if let Some(known) = self.shared.get(&(selector.clone(), family)) {
             return known.clone();

@@ -101,7 +101,7 @@ impl ConfirmArgs {
         anyhow::bail!("--confirm needs the agent of this machine, which puts the change back: {why}");
     }
 
-    /// Says when what was just written is put back, if anything was.
+    /// Prints when what was just written is put back, if anything was written.
     pub(crate) fn announce(&self, link: &Link, session: &mut Session) -> anyhow::Result<()> {
         if self.confirm.is_none() {
             return Ok(());

@@ -10,8 +10,8 @@ use crate::commands::agent::run_directory;
 use crate::session::Session;
 use crate::store::Link;
 
-/// Says so when what was just written is not enforced on this machine, although policy of ours is. Silent where nothing of
-/// ours is in force, and where that cannot be found out: the write itself is done.
+/// Warns if this machine enforces policy of tortie, but not from the store that was just written to. Silent if no policy of
+/// tortie is in force or that is unknown: the write itself is done.
 pub(crate) fn warn(link: &Link, agent: &Agent, session: &mut Session) {
     if session.persona.is_calico() {
         return;
@@ -31,7 +31,7 @@ pub(crate) fn warn(link: &Link, agent: &Agent, session: &mut Session) {
     }
 }
 
-/// Says so when what was just written is not in the history of a store that keeps one: it cannot be taken back.
+/// Warns if what was just written is missing in the history of a store that keeps one: it cannot be taken back.
 pub(crate) fn say_not_kept(link: &Link, session: &mut Session) {
     let why = link.store().ok().and_then(|store| store.history().and_then(|history| history.not_kept()));
     if let Some(why) = why {

@@ -98,7 +98,7 @@ pub(crate) fn by_table(tables: &ForeignTables) -> Vec<String> {
     tables.tables.iter().filter(has_base).map(line).collect()
 }
 
-/// The same for programs.
+/// What the tables of other programs can do, as JSON.
 pub(crate) fn json_by_table(tables: &ForeignTables) -> Value {
     let one = |table: &ForeignTable| {
         let all = CanDo::of_table(table);

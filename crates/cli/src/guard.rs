@@ -94,7 +94,7 @@ impl Guard<'_> {
         self.refuse(losses, "nothing was written", session)
     }
 
-    /// The same of a dry run, if it is one: whether the write would be refused.
+    /// Judges a dry run, if `plan` is one: false if the write would be refused.
     pub(crate) fn would_allow(&self, session: &mut Session, plan: Option<&Plan>) -> bool {
         let Some(plan) = plan.filter(|_| !session.persona.is_calico() && origin() != Origin::Local) else {
             return true;
@@ -108,7 +108,7 @@ impl Guard<'_> {
         self.refuse(losses, "this would be refused", session)
     }
 
-    /// Says what would be lost. Whether nothing is.
+    /// Prints what would be lost. Returns whether the write may continue.
     fn refuse(&self, losses: Vec<Lost>, nothing: &str, session: &mut Session) -> bool {
         if self.confirm {
             let (fatal, others): (Vec<Lost>, Vec<Lost>) = losses.into_iter().partition(|loss| loss.is_of_agent);

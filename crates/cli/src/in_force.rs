@@ -39,7 +39,7 @@ pub(crate) enum Purpose {
     /// To plan a change, which goes to the store, whatever the agent has in force. A store that does not exist counts as an
     /// empty one.
     Change,
-    /// The same, with manifests that are applied.
+    /// To preview manifests that are applied.
     Apply,
 }
 
@@ -95,7 +95,7 @@ pub(crate) fn load(link: &Link, wanted: Wanted, agent: &Agent, session: &mut Ses
     Ok(sources)
 }
 
-/// The same in silence, with the time that a command has for the agent.
+/// Finds the sources without printing anything. `agent` limits how long the command waits for the agent.
 pub(crate) fn sources(link: &Link, wanted: Wanted, agent: &Agent) -> anyhow::Result<Sources> {
     let mut sources = if_enforced(link, wanted, agent)?;
     match enforcement_warning::off_note().filter(|_| !wanted.from_store) {
@@ -106,7 +106,7 @@ pub(crate) fn sources(link: &Link, wanted: Wanted, agent: &Agent) -> anyhow::Res
     Ok(sources)
 }
 
-/// The same, whether enforcement is switched off or not.
+/// Finds the sources as if enforcement were on.
 fn if_enforced(link: &Link, wanted: Wanted, agent: &Agent) -> anyhow::Result<Sources> {
     let Wanted { from_store, purpose } = wanted;
     let list = || -> anyhow::Result<Listing> {
@@ -282,7 +282,7 @@ impl Sources {
     }
 }
 
-/// Says what could not be read, and what is in force instead.
+/// Warns of each unreadable object, and says what is in force instead.
 pub(crate) fn warn(in_force: &InForce, session: &mut Session) {
     for (key, unreadable) in &in_force.unreadable {
         session.terminal.note(format_args!("warning[unreadable]: {key}: {unreadable}"));

@@ -90,7 +90,7 @@ pub(crate) enum Writer {
 }
 
 impl Writer {
-    /// Of a command that is about to write, or is a dry run. With `held_back` nothing is written in any case.
+    /// Opens the writer of a command that writes, or of its dry run. With `held_back` nothing is written in any case.
     pub(crate) fn open(
         link: &Link,
         dry_run: bool,

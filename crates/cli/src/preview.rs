@@ -39,7 +39,7 @@ pub(crate) struct Preview {
 }
 
 impl Preview {
-    /// Of a change from one content of a store to another.
+    /// Computes what a change from one content of a store to another means.
     pub(crate) fn of(sources: &Sources, before: &Listing, after: &Listing, open: Open) -> Self {
         let [old, new] = [before, after].map(|listing| sources.in_force(listing).snapshot);
         let local_facts = sources.local_facts.as_ref();
@@ -76,7 +76,7 @@ impl Preview {
         }
     }
 
-    /// The same, with names that people know some objects by.
+    /// Shows some objects by the names that their users know.
     pub(crate) fn with_names(mut self, names: &BTreeMap<Key, String>) -> Self {
         self.names.extend(names.iter().map(|(key, name)| (key.clone(), name.clone())));
         self

@@ -164,7 +164,7 @@ impl Terminal {
         ExitCode::from(code)
     }
 
-    /// Says what went wrong, unless that was said already; the exit code.
+    /// Prints the error unless it was printed already. Returns the exit code.
     pub(crate) fn fail(&mut self, error: &anyhow::Error) -> u8 {
         if error.is::<Reported>() {
             return 1;

@@ -24,7 +24,7 @@ impl Session {
         self.read_manifests(verb, files, KubernetesKinds::Refused)
     }
 
-    /// The same for a preview, which also takes manifests of Kubernetes' own kinds.
+    /// Reads the manifests of a preview, which also accepts Kubernetes' own kinds.
     pub(crate) fn manifests_of_preview(&mut self, verb: &str, files: &Files) -> anyhow::Result<Option<Manifests>> {
         self.read_manifests(verb, files, KubernetesKinds::Taken)
     }

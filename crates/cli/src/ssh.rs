@@ -30,7 +30,7 @@ pub(crate) enum Origin {
     Local,
     /// Over this connection.
     Ssh(SshConnection),
-    /// That cannot be found out, and why.
+    /// Whether an SSH client started the command is unknown, for this reason.
     Unknown(String),
 }
 
@@ -54,7 +54,7 @@ pub(crate) fn origin() -> Origin {
     origin_by(std::env::var_os(VARIABLE).as_deref(), std::env::var_os("SUDO_UID").is_some(), Path::new("/proc"))
 }
 
-/// The same of an environment and a /proc.
+/// Finds the origin from the given environment and /proc directory.
 fn origin_by(own: Option<&OsStr>, is_sudo: bool, proc: &Path) -> Origin {
     if let Some(own) = own {
         // Set and empty is how a user says that there is none.
@@ -63,7 +63,7 @@ fn origin_by(own: Option<&OsStr>, is_sudo: bool, proc: &Path) -> Origin {
     by_parents(is_sudo, proc).unwrap_or_else(Origin::Unknown)
 }
 
-/// The same of the parent processes alone. The error says why they cannot be looked at.
+/// Finds the origin from the parent processes alone. The error says why they cannot be read.
 fn by_parents(is_sudo: bool, proc: &Path) -> Result<Origin, String> {
     let mut unread = None;
     let (mut servers, mut changed_user) = (Vec::new(), false);

@@ -72,7 +72,7 @@ impl Link {
         Self::find_by(session, &place.config)
     }
 
-    /// The same, for commands without a namespace.
+    /// Finds the store for commands without a namespace.
     pub(crate) fn find_by(session: &mut Session, config: &Path) -> anyhow::Result<Link> {
         let choice = choose(session, config, Path::new(FELIX_CONFIG))?;
         let link = Link { opened: open(choice.clone()), choice };
@@ -152,7 +152,7 @@ impl Link {
         })
     }
 
-    /// Says so when this call has made the store.
+    /// Notes that this call created the store, if it did.
     pub(crate) fn announce(&self, session: &mut Session) {
         if let Ok(Opened::Embedded(store)) = &self.opened
             && store.created()
@@ -184,13 +184,13 @@ impl Link {
         followed.is_some_and(|status| !matches!(status.state, StoreState::Missing | StoreState::Waiting))
     }
 
-    /// Says so, after a reading that found nothing.
+    /// Notes that the store does not exist, after a command that found nothing.
     pub(crate) fn mention_absent(&self, session: &mut Session) {
         let absent = self.absent().filter(|_| !session.persona.is_calico());
         absent.into_iter().for_each(|text| session.terminal.note(text));
     }
 
-    /// Says what was met in the store under keys that we do not know.
+    /// Notes what the store holds under keys that tortie does not know.
     pub(crate) fn mention_unread(&self, session: &mut Session) {
         if let Ok(opened) = &self.opened {
             for line in opened.store().unread() {
@@ -268,7 +268,7 @@ fn gone(path: &Path) -> String {
     )
 }
 
-/// That there is no embedded store at a path, and whether an apply to it would make one.
+/// The message that no embedded store exists at a path, and whether an apply would create it.
 fn absent(path: &Path) -> String {
     let shown = path.display();
     let here = || path.ancestors().skip(1).map(|one| if one == Path::new("") { Path::new(".") } else { one });

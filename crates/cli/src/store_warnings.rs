@@ -91,7 +91,7 @@ pub(crate) struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    /// Of a snapshot, with the names of Nodes that it may lack.
+    /// Indexes a snapshot. `nodes` are names of Nodes that the snapshot may lack.
     pub(crate) fn new(snapshot: &'a Snapshot, nodes: BTreeSet<String>) -> Self {
         let hosts = snapshot.host_endpoints.values().map(|one| Subject::host(snapshot, one));
         let workloads = snapshot.workload_endpoints.values().map(|one| Subject::workload(snapshot, one));

@@ -12,7 +12,7 @@ use crate::persona::Persona;
 use crate::report::Terminal;
 use crate::target;
 
-/// Says what is wrong, or prints the help that was asked for; gives the exit code.
+/// Prints the error, or the help that was asked for. Returns the exit code.
 pub(crate) fn report(mut error: Error, persona: Persona, typed: &[OsString], terminal: &mut Terminal) -> u8 {
     if !error.use_stderr() {
         terminal.print(&error.render().to_string());
@@ -117,7 +117,7 @@ const ELSEWHERE: [(&str, &str); 24] = [
     ("import", "restore"),
 ];
 
-/// Says that a command does not exist, and which one was meant if that is sure enough: the same in the words of other
+/// The message for a command that does not exist. It suggests one if that is certain enough: the same verb in the words of other
 /// programs, a slip of one or two letters, or the beginning of just one. What deletes or overwrites is never guessed.
 fn unknown_command(error: &Error, persona: Persona) -> String {
     let typed = match error.get(ContextKind::InvalidSubcommand) {

@@ -22,7 +22,7 @@ use tortie_store::{Overlay, Stopped, Write, WriteError, Written, WrittenTogether
 /// How often a batch is planned again because another writer was faster.
 const TRIES: u32 = 5;
 
-/// Says whether the warnings of an object are errors: its number in the batch, and what would be done. Without it none are.
+/// Decides whether the warnings of an object are errors, by its number in the batch and the planned change. Without it none are.
 pub type Refuse<'a> = Option<&'a dyn Fn(usize, &Done) -> bool>;
 
 /// Runs the jobs in the batch mode that was asked for. The outcomes are in the order of the jobs.
@@ -233,7 +233,7 @@ impl Settled {
         }
     }
 
-    /// The same with the store's reason, if it is about a change of this job.
+    /// The outcome with the store's reason, if that is about a change of this job.
     fn refused(mut self, reasons: &BTreeMap<&Key, WriteError>) -> Self {
         if let Some((key, reason)) = self.wrote.iter().find_map(|key| reasons.get_key_value(key)) {
             self.result = Err(ClientError::refused(key, reason.clone()));

@@ -40,7 +40,7 @@ pub(crate) type ElementChange = (Set, Vec<Element>, Vec<Element>);
 pub(crate) struct Rebased(Vec<(String, ChainForm)>);
 
 impl Rebased {
-    /// Those in `after`. None if a chain differs in what cannot be changed while it exists.
+    /// The changes from `before` to `after`. None if a chain differs in what cannot be changed while it exists.
     pub(crate) fn of(before: &BTreeMap<String, ChainForm>, after: &BTreeMap<String, ChainForm>) -> Option<Self> {
         let mut all = Vec::new();
         for (name, form) in after {

@@ -34,7 +34,7 @@ impl Damage {
         self.chains.len() + self.sets.len() + self.elements.values().map(BTreeSet::len).sum::<usize>()
     }
 
-    /// The same and more.
+    /// Adds other damage.
     pub(crate) fn extend(&mut self, other: Self) {
         self.whole |= other.whole;
         self.table |= other.table;

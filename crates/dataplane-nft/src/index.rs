@@ -1,7 +1,7 @@
 //! What follows from the desired state and is asked often: who asks a list, who looks in a set, what is in use where.
 //!
-//! It is kept step by step with the state. Each step says what it changed and what was there before, so that the kernel's
-//! picture of before can be drawn once more and compared.
+//! It follows the state step by step. Each step returns what it changed and the values before, so that what the kernel has can
+//! be rendered again and compared.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -56,7 +56,7 @@ impl Index {
         Self::with(state, Families::default())
     }
 
-    /// The same with sets kept for some families in any case.
+    /// Indexes a state, and keeps the sets of `families` in any case.
     pub(crate) fn with(state: &State, families: Families) -> Self {
         let families = families.or(Families::of_all(state.sets.iter()));
         let mut index = Self { families, ..Self::default() };

@@ -139,12 +139,12 @@ impl Kernel {
         Self::opened(options, Socket::open().map_err(RequestError::Io)?, true)
     }
 
-    /// The same with a table that anyone may change, as on kernels before 6.9.
+    /// Opens a dataplane whose table anyone may change, as on kernels before 6.9.
     pub fn open_unowned(options: Options) -> Result<Self, ApplyError> {
         Self::opened(options, Socket::open().map_err(RequestError::Io)?, false)
     }
 
-    /// The same with socket buffers of another size. A table that is longer than one send may be is built in pieces.
+    /// Opens a dataplane with socket buffers of another size. A table that is longer than one send may be is built in pieces.
     pub fn open_with(options: Options, buffers: Buffers, owned: bool) -> Result<Self, ApplyError> {
         Self::opened(options, Socket::open_with(buffers).map_err(RequestError::Io)?, owned)
     }
@@ -264,7 +264,7 @@ impl Kernel {
         remove(&mut socket, &TableId::inet(&options.table))
     }
 
-    /// The same by the dataplane itself, which may: it is the owner. If it fails everything stays as it is.
+    /// Removes the tables through the dataplane, which owns them. If that fails everything stays unchanged.
     pub fn remove(&mut self) -> Result<Found, ApplyError> {
         self.programmed.lock().begin_all();
         let found = remove(&mut self.socket, &self.table.id).inspect_err(|_| self.programmed.lock().refused())?;

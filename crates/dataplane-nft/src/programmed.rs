@@ -98,7 +98,7 @@ impl Hashes {
         self.of((base, comment.map(kept_comment)))
     }
 
-    /// The same of a chain that was read.
+    /// The hash of a chain that was read from the kernel.
     pub(crate) fn chain_read(&self, chain: &Chain) -> u64 {
         self.chain(chain.base, chain.comment.as_deref())
     }
@@ -123,7 +123,7 @@ impl Hashes {
         Content { hash: hasher.finish(), len: content.len + 1 }
     }
 
-    /// The same with a rule that was read.
+    /// The hash of `content` with a rule that was read from the kernel.
     pub(crate) fn rule_read(&self, content: Content, rule: &Rule) -> Content {
         self.rule(content, &rule.exprs, rule.comment.as_deref())
     }

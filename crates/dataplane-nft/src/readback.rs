@@ -8,7 +8,7 @@ use tortie_nft::{Element, Rule, Set};
 
 use crate::form::{ChainForm, Line, Ruleset, SetForm};
 
-/// The same without handles and counts.
+/// What was read from the kernel, without handles and counters.
 pub fn read_back(dump: &TableDump) -> Ruleset {
     let mut ruleset = Ruleset::new(dump.table.id.clone());
     ruleset.dormant = dump.table.dormant;

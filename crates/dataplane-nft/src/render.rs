@@ -18,12 +18,12 @@ pub fn render(state: &State, options: &Options) -> Ruleset {
     whole(state, &Index::of(state), options, &Out::nothing())
 }
 
-/// The same with sets kept for IPv6 also where none has an IPv6 member: a table keeps them once they were needed.
+/// Renders a state with the sets for IPv6, also if none has an IPv6 member: a table keeps them once they were needed.
 pub fn render_with_ipv6(state: &State, options: &Options) -> Ruleset {
     whole(state, &Index::with(state, Families { v6: true }), options, &Out::nothing())
 }
 
-/// The same with an index at hand, and stand-ins for what the kernel refuses.
+/// Renders a state by its index, with replacements for what the kernel refuses.
 pub(crate) fn whole(state: &State, index: &Index, options: &Options, out: &Out<'_>) -> Ruleset {
     some(state, index, options, out, None)
 }

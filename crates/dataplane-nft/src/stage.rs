@@ -31,7 +31,7 @@ pub(crate) enum Allow {
     Accept,
     /// It also is past the later ingress stages of host endpoints.
     Mark,
-    /// The same, and its flow is not tracked.
+    /// Accepts the packet, and its flow is not tracked.
     Notrack,
 }
 

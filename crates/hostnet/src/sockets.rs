@@ -20,7 +20,7 @@ const ESTABLISHED: u8 = 1;
 const FIN_WAIT1: u8 = 4;
 const FIN_WAIT2: u8 = 5;
 const CLOSE_WAIT: u8 = 8;
-/// Of a UDP socket: bound, and connected to nobody.
+/// The state of a UDP socket that is bound and not connected.
 const CLOSE: u8 = 7;
 const LISTEN: u8 = 10;
 /// The states in which a connection carries data at least one way, and listening.

@@ -92,7 +92,7 @@ impl Problem {
         self
     }
 
-    /// Says it in our words; Calico's stay in `reason`.
+    /// Sets tortie's own message; Calico's text stays in `reason`.
     #[must_use]
     pub fn message(mut self, message: impl Into<String>) -> Self {
         self.message = Some(message.into());

@@ -112,7 +112,7 @@ impl Element {
         self
     }
 
-    /// The same without its count: what two elements are compared by.
+    /// The element without its counter, for comparisons.
     pub fn shape(&self) -> Self {
         Self { counter: None, ..self.clone() }
     }

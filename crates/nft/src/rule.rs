@@ -58,7 +58,7 @@ impl Rule {
         })
     }
 
-    /// The same without handle and counts: what two rules are compared by.
+    /// The rule without handle and counters, for comparisons.
     pub fn shape(&self) -> Self {
         let mut shape = self.clone();
         shape.handle = None;

@@ -70,7 +70,7 @@ fn after(consequence: &str) -> String {
 }
 
 impl Invalid {
-    /// Says why a field has no meaning.
+    /// A field whose value is invalid, and why.
     pub fn new(path: &Path, reason: impl ToString) -> Self {
         Self { path: path.clone(), reason: reason.to_string(), consequence: "" }
     }

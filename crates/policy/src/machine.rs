@@ -39,7 +39,7 @@ pub struct Route {
     pub local_table: bool,
     /// The interfaces that it leads by; several share the packets.
     pub interfaces: Vec<String>,
-    /// Of two routes to one net the lower is used.
+    /// The metric: of two routes to one net the one with the lower metric is used.
     pub metric: u32,
     /// The address that the machine sends from on it.
     pub source: Option<IpAddr>,

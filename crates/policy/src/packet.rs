@@ -39,7 +39,7 @@ pub enum Conntrack {
 
 /// Types of ICMP that begin a connection for connection tracking: `valid_new` in nf_conntrack_proto_icmp.c.
 pub const FIRST_ICMP: [u8; 4] = [8, 13, 15, 17];
-/// The same of ICMPv6: `valid_new` in nf_conntrack_proto_icmpv6.c.
+/// Types of ICMPv6 that begin a connection for connection tracking: `valid_new` in nf_conntrack_proto_icmpv6.c.
 pub const FIRST_ICMPV6: [u8; 2] = [128, 139];
 /// Types of ICMPv6 that are never tracked: `noct_valid_new` there. Listeners, neighbour discovery, multicast routers.
 pub const UNTRACKED_ICMPV6: [u8; 10] = [130, 131, 132, 133, 134, 135, 136, 143, 151, 152];

@@ -28,7 +28,7 @@ impl Member {
         Self { channel, token: None }
     }
 
-    /// The same, with the token that says who we are.
+    /// Sends this token of a user with each call.
     pub(crate) fn with_token(self, token: &str) -> Result<Self, Status> {
         let token = token.parse().map_err(|_| Status::internal("etcd gave a token that cannot be sent back"))?;
         Ok(Self { token: Some(token), ..self })

@@ -115,7 +115,7 @@ impl Client {
         }
     }
 
-    /// The same; none where the server does not have what is asked for.
+    /// Makes a call; none if the server does not have the object.
     pub(crate) async fn find(&self, call: &Call) -> Result<Option<Bytes>, CallError> {
         match self.call(call).await {
             Ok(body) => Ok(Some(body)),

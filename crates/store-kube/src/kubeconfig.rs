@@ -123,7 +123,7 @@ pub(crate) fn read_files(paths: &[&Path], context: &str) -> Result<Settings, Set
     }
 }
 
-/// The same of a text.
+/// Reads a kubeconfig that is given as text.
 pub(crate) fn read_inline(text: &str, context: &str) -> Result<Settings, SettingsError> {
     settings(&[parse("the kubeconfig given inline", text.as_bytes().to_vec())?], context)
 }

@@ -112,7 +112,7 @@ pub(crate) async fn get(
     Ok(get_with_body(shared, decoder, key).await?.map(|(stored, _)| stored))
 }
 
-/// The same, with what the server said.
+/// Gets an object, with the body of the server's answer.
 pub(crate) async fn get_with_body(
     shared: &Shared,
     decoder: &Decoder,

@@ -21,7 +21,7 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// Those that a selection is read from.
+    /// The sources that a selection is read from.
     pub(crate) fn of(selection: &Selection, group: Group) -> Vec<Source> {
         let kinds = Kind::ALL.iter().chain(Kind::KUBERNETES).copied();
         let wanted = kinds.filter(|kind| selection.kind.is_none_or(|it| it == *kind) && selection.purpose.needs(*kind));
@@ -30,7 +30,7 @@ impl Source {
         wanted.filter(within).flat_map(|kind| Self::of_kind(kind, group)).collect()
     }
 
-    /// Those that a kind is read from: profiles come from two.
+    /// The sources that a kind is read from: profiles come from two.
     pub(crate) fn of_kind(kind: Kind, group: Group) -> Vec<Source> {
         match kind {
             Kind::WorkloadEndpoint => vec![Source::Pods],

@@ -45,7 +45,7 @@ fn connected() -> MutexGuard<'static, BTreeMap<FileId, usize>> {
     CONNECTED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Says, as long as it lives, that this process has a connection to a file.
+/// Registers, while it exists, that this process has a connection to a file.
 pub(crate) struct Registration(FileId);
 
 impl Registration {

@@ -35,7 +35,7 @@ pub(crate) fn entries(sql: &Connection) -> rusqlite::Result<Vec<HistoryEntry>> {
     sql.prepare_cached(&select(sql, "ORDER BY first DESC")?)?.query_map([], entry)?.collect()
 }
 
-/// Those with a change from the first of these revisions up to the last, the newest first.
+/// The entries with a change from the first of these revisions up to the last, the newest first.
 pub(crate) fn entries_between(sql: &Connection, from: u64, to: u64) -> rusqlite::Result<Vec<HistoryEntry>> {
     if schema::version(sql)? < 2 {
         return Ok(Vec::new());
@@ -44,7 +44,7 @@ pub(crate) fn entries_between(sql: &Connection, from: u64, to: u64) -> rusqlite:
     statement.query_map(params![to_sql(from), to_sql(to)], entry)?.collect()
 }
 
-/// Those that wait for a confirmation, the newest first.
+/// The entries that wait for a confirmation, the newest first.
 pub(crate) fn pending(sql: &Connection) -> rusqlite::Result<Vec<(HistoryEntry, Pending)>> {
     if schema::version(sql)? < 2 {
         return Ok(Vec::new());

@@ -37,7 +37,7 @@ impl fmt::Display for Operation {
     }
 }
 
-/// That a store does not support an operation.
+/// The error of a store that does not support an operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unsupported {
     /// A reason, shown to users after Calico's text; may be empty.

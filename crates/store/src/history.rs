@@ -125,7 +125,7 @@ pub trait History: Send + Sync {
     /// What is kept of the past, the newest first. Changes that were written before authors were kept are in none.
     fn entries(&self) -> Result<Vec<HistoryEntry>, StoreError>;
 
-    /// Those of them with a change from the first of these revisions up to the last, the newest first.
+    /// The entries with a change from the first of these revisions up to the last, the newest first.
     fn entries_between(&self, first: u64, last: u64) -> Result<Vec<HistoryEntry>, StoreError> {
         let mut entries = self.entries()?;
         entries.retain(|entry| entry.last >= first && entry.first <= last);

@@ -108,7 +108,7 @@ impl MemoryStore {
         }
     }
 
-    /// The same for one kind.
+    /// Forgets the history of one kind.
     pub fn expire(&self, kind: Kind) {
         if let Some(history) = self.state().histories.get_mut(&self.part_of(kind)) {
             history.log.clear();

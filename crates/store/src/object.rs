@@ -54,7 +54,7 @@ impl Value {
     }
 }
 
-/// The same bytes, without a copy of them; none of an unreadable object.
+/// Shares the bytes; empty for an unreadable object.
 impl From<&Value> for Arc<[u8]> {
     fn from(value: &Value) -> Self {
         match &value.0 {
@@ -150,7 +150,7 @@ impl Selection {
         Self { purpose: Purpose::Enforcement { node: node.into() }, ..Self::default() }
     }
 
-    /// The same of one kind only.
+    /// This selection, of one kind only.
     #[must_use]
     pub fn of_kind(&self, kind: Kind) -> Self {
         Self { kind: Some(kind), ..self.clone() }

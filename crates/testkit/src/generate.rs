@@ -33,7 +33,7 @@ pub fn object(kind: Kind, random: &mut Random) -> Object {
     object
 }
 
-/// The same, with what a store's client adds.
+/// A random object, with the fields that a store's client adds.
 pub fn stored(kind: Kind, random: &mut Random) -> Object {
     let mut object = object(kind, random);
     object.metadata.uid = text::uid(random);

@@ -45,7 +45,7 @@ impl ApiServer {
         Self::start_on("127.0.0.1")
     }
 
-    /// The same at this address of the network namespace, which other namespaces may reach.
+    /// Starts a server at this address of the network namespace, which other namespaces may reach.
     ///
     /// # Panics
     ///

@@ -50,7 +50,7 @@ use SettingUse::{Agent, Opening, Verdicts};
 
 /// The default inbound failsafe ports, in the syntax of the environment.
 const INBOUND: &str = "tcp:22,udp:68,tcp:179,tcp:2379,tcp:2380,tcp:5473,tcp:6443,tcp:6666,tcp:6667";
-/// The same, outbound.
+/// The failsafe ports of outbound packets, by default.
 const OUTBOUND: &str = "udp:53,udp:67,tcp:179,tcp:2379,tcp:2380,tcp:5473,tcp:6443,tcp:6666,tcp:6667";
 
 /// The settings that have an effect on a node, each with its default in the syntax of the environment; empty if it has none.

@@ -26,7 +26,7 @@ pub enum Part<'a> {
 pub(super) enum Mode<'e> {
     /// As Calico reads it: null is absence, and of a key that appears twice the last value counts.
     Tolerant,
-    /// The same, but a key that appears twice is null where it decides something.
+    /// As the limits say, but a key that appears twice is null where it decides something.
     NoRepeats(Limits<'e>),
     /// For enforcement: null stays null too, and long lists are handed over item by item.
     Exact(Limits<'e>),

@@ -101,7 +101,7 @@ fn status(agent: &Agent) -> anyhow::Result<Box<Status>> {
     }
 }
 
-/// Says what of tortie exists in the kernel where no agent runs. What becomes of packets is not looked at.
+/// Prints what exists of tortie in the kernel while no agent runs. Packets are not judged.
 fn without_agent(args: &StatusArgs, error: &anyhow::Error, session: &mut Session) -> anyhow::Result<()> {
     let reason = format!("{error:#}");
     let off = enforcement_warning::off();

@@ -42,9 +42,9 @@ impl Content {
 pub(crate) struct Plan {
     /// The objects that it takes.
     pub(crate) objects: Vec<(Key, Vec<u8>)>,
-    /// Of which kinds it can have none, how many there are, and why.
+    /// Kinds that the target cannot hold: how many objects, and why.
     pub(crate) left_out: Vec<String>,
-    /// Which of the others it refuses, and why.
+    /// Other objects that the target refuses, and why.
     pub(crate) refused: Vec<String>,
 }
 

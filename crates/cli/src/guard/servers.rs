@@ -22,7 +22,7 @@ pub(crate) struct Server {
     pub(crate) port: u16,
 }
 
-/// Those of a store: none of an embedded one. The error says why they are not known.
+/// The servers of a store; an embedded store has none. The error says why they are unknown.
 pub(crate) fn of(link: &Link) -> Result<Vec<Server>, String> {
     let mut found: Vec<Server> = Vec::new();
     let mut names: Vec<String> = Vec::new();

@@ -11,7 +11,7 @@ use tortie_store::{History, HistoryEntry, Listing, StoreError, Stored};
 pub(super) struct Waiting(Vec<(HistoryEntry, Vec<LoggedChange>)>);
 
 impl Waiting {
-    /// Those in a history.
+    /// The changes in a history that wait for a confirmation.
     pub(super) fn of(history: &dyn History) -> Result<Self, StoreError> {
         let entries = history.pending()?.into_iter();
         let with_changes = entries.map(|(entry, _)| history.changes(&entry).map(|changes| (entry, by_object(changes))));

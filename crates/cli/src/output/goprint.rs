@@ -36,7 +36,7 @@ pub(crate) fn join(value: Option<&Value>) -> String {
     items.join(",")
 }
 
-/// The same, cut to `max` bytes with `...`.
+/// [`join`], cut to `max` bytes with `...`.
 pub(crate) fn join_cut(value: Option<&Value>, max: usize) -> String {
     let mut text = join(value);
     if text.len() > max {

@@ -126,7 +126,7 @@ impl KubernetesChanges {
         }
     }
 
-    /// Says which endpoints a service is taken to have. Its EndpointSlices are written by a controller of Kubernetes.
+    /// Notes which endpoints the preview assumes for a service. A controller of Kubernetes writes its EndpointSlices.
     fn note_endpoints(&self, reference: &Reference, listing: &Listing, session: &mut Session) {
         let is_its = |stored: &&Stored| is_of(reference, stored);
         if self.changes.values().flatten().any(|stored| is_its(&stored)) {

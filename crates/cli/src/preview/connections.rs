@@ -47,7 +47,7 @@ impl fmt::Display for LostConnections {
 }
 
 impl Open {
-    /// Those the kernel tracks. Only where the agent of this machine tells of its interfaces, without which nothing can be judged.
+    /// The connections that the kernel tracks. Empty unless the agent of this machine reports its interfaces, without which nothing can be judged.
     pub(crate) fn of_this_machine(local_facts: Option<&LocalFacts>) -> Self {
         if local_facts.is_none() {
             return Self::default();
@@ -71,7 +71,7 @@ impl Open {
         Self { connections, note: (!notes.is_empty()).then(|| notes.join("; ")) }
     }
 
-    /// Those that are allowed as new ones before the change, and denied after it.
+    /// The connections that would be allowed as new ones before the change and denied after it.
     pub(super) fn lost(
         &self,
         before: &Topology<'_>,

@@ -10,7 +10,7 @@ use tortie_policy::{EndpointId, Policy, PolicyId, Snapshot};
 
 use crate::snapshot::topology;
 
-/// Of more workload endpoints it is not looked at whether they are in force, and of more policies whether their rules can match.
+/// With more changed workload endpoints or policies than this it is not examined whether they are in force, or whether their rules can match.
 const MOST: usize = 100;
 
 /// The host endpoints of one side that govern no interface.

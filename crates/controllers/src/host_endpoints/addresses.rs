@@ -13,7 +13,7 @@ pub(super) struct Address {
 }
 
 impl Address {
-    /// Of an address with or without its net. An address alone keeps its spelling.
+    /// Reads an address with or without its prefix length. An address alone keeps its spelling.
     fn read(text: &str) -> Option<Self> {
         let ip = parse_cidr(text).ok()?.addr();
         let text = if text.contains('/') { ip.to_string() } else { text.to_owned() };
@@ -45,7 +45,7 @@ impl Addresses {
         all
     }
 
-    /// Those within one of these nets, in their shortest form.
+    /// The addresses within one of these nets, in their shortest form.
     pub(super) fn within(&self, nets: &[IpNet]) -> Self {
         let within = self.0.iter().filter(|address| nets.iter().any(|net| net.contains(&address.ip)));
         Self(within.map(|address| Address { ip: address.ip, text: address.ip.to_string() }).collect())

@@ -72,7 +72,7 @@ impl Cluster {
         self.endpoints.insert(object.metadata.name.clone(), Ok(object));
     }
 
-    /// The same of one that was deleted.
+    /// Removes an endpoint that was deleted.
     pub(crate) fn deleted(&mut self, name: &str) {
         self.endpoints.remove(name);
     }

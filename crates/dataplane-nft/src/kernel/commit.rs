@@ -25,7 +25,7 @@ impl Kernel {
         self.commit_batch(&script.batch)
     }
 
-    /// The same with a batch.
+    /// Sends a batch.
     pub(super) fn commit_batch(&mut self, batch: &Batch) -> Result<(), CommitError> {
         let result = self.listen_and_commit(batch);
         self.refusals += usize::from(matches!(result, Err(CommitError::Refused(_))));

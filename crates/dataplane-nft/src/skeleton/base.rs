@@ -20,7 +20,7 @@ const FILTER: i32 = 0;
 const SOURCE_CHECK: &str = "source-check";
 const WORKLOAD_TO_HOST: &str = "workload-to-host";
 const FROM_WORKLOAD: &str = "from-workload";
-/// The same with what only the host is asked.
+/// Packets from workloads to the host itself.
 const INPUT_FROM_WORKLOAD: &str = "from-workload-in";
 const TO_WORKLOAD: &str = "to-workload";
 

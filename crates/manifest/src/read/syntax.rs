@@ -1,5 +1,5 @@
-//! Says in plain words what is wrong with a text that is no YAML, and points at the cause where the parser points at
-//! where it noticed.
+//! Explains in plain words why a text is not YAML, and points at the cause where the parser points at the place where it
+//! noticed.
 
 use std::ops::Range;
 

@@ -111,7 +111,7 @@ impl Out {
         self.column = 0;
     }
 
-    /// Says that a line has begun, or that text has been written.
+    /// Records that a line has begun, or that text was written.
     pub(super) fn line_begun(&mut self, begun: bool) {
         self.at_indent = begun;
         if begun {

@@ -14,9 +14,9 @@ use crate::wire::{Attrs, DecodeError, Writer, be_u32, expect, table};
 pub mod state {
     /// Not tracked, or not trackable.
     pub const INVALID: u32 = 1;
-    /// Of a connection that was answered.
+    /// A packet of a connection that was answered.
     pub const ESTABLISHED: u32 = 2;
-    /// Of a connection that another one announced.
+    /// A packet of a connection that another one announced.
     pub const RELATED: u32 = 4;
     /// The first packets of a connection.
     pub const NEW: u32 = 8;

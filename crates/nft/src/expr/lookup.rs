@@ -58,7 +58,7 @@ impl Lookup {
         Self { dest: Some(Dest::Verdict), ..Self::set(set, sreg) }
     }
 
-    /// The same for an anonymous set of this batch.
+    /// Looks in an anonymous set of this batch.
     pub fn with_id(mut self, id: u32) -> Self {
         self.set_id = Some(id);
         self

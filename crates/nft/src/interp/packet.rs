@@ -95,11 +95,11 @@ pub struct Open {
     pub bytes: Vec<u8>,
     /// The open bits of its mark.
     pub mark: u32,
-    /// Those of its priority.
+    /// The open bits of its priority.
     pub priority: u32,
-    /// Those of its connection's mark.
+    /// The open bits of its connection's mark.
     pub ct_mark: u32,
-    /// Those of its connection's status.
+    /// The open bits of its connection's status.
     pub ct_status: u32,
     /// Whether the direction in its connection is open.
     pub ct_direction: bool,

@@ -106,7 +106,7 @@ fn each<T>(
     items
 }
 
-/// Of too many named ports none counts.
+/// Removes all named ports if there are too many.
 fn bound(ports: &mut Vec<NamedPort>, addresses: usize, missing: &mut Missing, wrong: &mut Invalidities) {
     let members = ports.len().saturating_mul(addresses);
     if members > NamedPort::LIMIT {

@@ -108,7 +108,7 @@ pub(super) fn network_set(object: &Object, early: EarlyLists, wrong: &mut Invali
     NetworkSet { id, labels, profile, nets, incomplete }
 }
 
-/// Of a node fewer peers of tunnels are known.
+/// Reads a node. If a part cannot be read, fewer peers of tunnels are known.
 pub(super) fn node(object: &Object, wrong: &mut Invalidities) -> Node {
     let spec = object.body.get("spec").unwrap_or(&Value::Null);
     let labels = labels(object, "no FelixConfiguration is for the node by its labels", wrong);

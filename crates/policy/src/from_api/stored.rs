@@ -37,7 +37,7 @@ impl Stored {
         nothing_known(key, reason.to_owned(), Invalidities::default())
     }
 
-    /// The same with the object.
+    /// Reads a stored object, and keeps the decoded object.
     pub fn read(key: &Key, bytes: &[u8]) -> Stored {
         let mut wrong = Invalidities::default();
         let room = decode::room(bytes);
@@ -107,7 +107,7 @@ fn decides(kind: Kind) -> bool {
     )
 }
 
-/// Of the object only the name is known.
+/// Reads an object of which only the name is known.
 fn nothing_known(key: &Key, reason: String, wrong: Invalidities) -> Stored {
     let mut object = Object::new(key.clone());
     object.body.insert("spec".to_owned(), serde_json::Value::Null);

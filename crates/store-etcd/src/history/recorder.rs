@@ -94,7 +94,7 @@ impl Group<'_> {
         Ok(Some(Record::of(author, &self.call, number, writes, &before)))
     }
 
-    /// That what must be kept cannot be.
+    /// The error that what must be kept for putting back cannot be kept.
     pub(crate) fn not_kept(&self, why: &str) -> CallError {
         let nothing = if self.is_begun() { "the rest was not written" } else { "nothing was written" };
         CallError::NotWhole(format!("what is to be put back unless it is confirmed must be kept, and {why}: {nothing}"))

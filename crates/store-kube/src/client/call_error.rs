@@ -27,9 +27,9 @@ pub(crate) struct Status {
     pub(crate) code: u16,
     /// One word, such as `NotFound`.
     pub(crate) reason: String,
-    /// The same in a sentence.
+    /// The error in a sentence.
     pub(crate) message: String,
-    /// What of the request it is about.
+    /// The part of the request that the error is about.
     pub(crate) details: Details,
 }
 

@@ -125,7 +125,7 @@ fn matches(peers: &[Peer], ports: &[PolicyPort]) -> Result<Matches, ConversionEr
     Ok((entities, scalars(wanted)))
 }
 
-/// The same with ports as rules write them.
+/// Converts ports to the form that rules have.
 pub(super) fn scalars(ports: Ports) -> Vec<(Option<String>, Vec<Port>)> {
     let scalar = |port: tortie_net::Port| match port {
         tortie_net::Port::Number(number) => Port::from(u64::from(number)),

@@ -20,7 +20,7 @@ pub(super) fn to_packed(references: &[OwnerReference]) -> Result<Vec<OwnerRefere
     references.iter().map(packed).collect()
 }
 
-/// The same back, in metadata that was packed. A uid that is none stays as it is.
+/// Converts the uids of packed metadata back. Text that is not a uid stays unchanged.
 pub(super) fn from_packed(metadata: &mut Value) {
     for reference in metadata["ownerReferences"].as_array_mut().into_iter().flatten() {
         if reference["apiVersion"] == Group::Packed.api_version() {

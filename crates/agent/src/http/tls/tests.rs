@@ -13,7 +13,7 @@ use super::*;
 use crate::config::Served;
 use crate::http::{Answer, Server};
 
-/// The same authority signs the server and those clients that it knows.
+/// A certificate authority, which signs the server and the clients.
 struct Authority {
     pem: String,
     issuer: Issuer<'static, KeyPair>,

@@ -172,7 +172,7 @@ fn decoded(stored: Stored) -> Result<Object, ClientError> {
     }
 }
 
-/// Says that the store is lost, and up to where its changes were told.
+/// Prints that the store is lost, and up to which revision changes were shown.
 fn lost(error: &StoreError, told: &Position, session: &mut Session) -> anyhow::Error {
     session.terminal.error(format_args!("the store is lost: {error}; changes after revision {told} are not shown"));
     reported()

@@ -22,7 +22,7 @@ fn line(table: &TableId, chain: &str) -> String {
     )
 }
 
-/// Those that have rules, by table and name. What the rules do is not looked at.
+/// The chains of type `route` that have rules, by table and name. The rules are not examined.
 fn find(socket: &mut Socket) -> Result<Vec<(TableId, String)>, RequestError> {
     let mut found = Vec::new();
     let families = [Family::Inet, Family::Ipv4, Family::Ipv6];
