@@ -17,7 +17,7 @@ mod unreadable;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tortie_api::{Key, Kind};
 use tortie_store::{Event, Position, Revision, Selection, Store, StoreError, Stored, Watch};
@@ -32,7 +32,7 @@ pub use unreadable::{Replacement, Unreadable};
 pub enum Message {
     /// Changes that belong together, and the position in the store's history up to which they go; of the first
     /// listing, a piece of it, and the position is what was known before. An empty list means that the store is reachable
-    /// again and nothing changed.
+    /// again, or that its history went on, without a change.
     Changes(Vec<Change>, Position),
     /// Everything that was in the store at first has been sent.
     InSync(Position),
@@ -42,6 +42,9 @@ pub enum Message {
 
 /// Most changes in one message, of those that came at once.
 const TOGETHER: usize = 1_000;
+
+/// The shortest time between messages that have a new position and no change.
+const MOVED: Duration = Duration::from_secs(1);
 
 /// What distinguishes versions of an object: its revision, and a hash of its content, since a store that replaced another
 /// (a backup, say) counts its revisions anew.
@@ -68,6 +71,8 @@ pub struct Sync<'a> {
     /// The kinds whose history expired, and that were not listed again yet.
     expired: Vec<Kind>,
     position: Position,
+    /// The position that was sent last, and when.
+    sent: (Position, Instant),
     announced: bool,
     lost: bool,
 }
@@ -90,6 +95,7 @@ impl<'a> Sync<'a> {
             watch: None,
             expired: Vec::new(),
             position: Position::START,
+            sent: (Position::START, Instant::now()),
             announced: false,
             lost: false,
         }
@@ -110,6 +116,7 @@ impl<'a> Sync<'a> {
     pub fn step(&mut self, wait: Duration, send: &mut dyn FnMut(Message)) {
         if !self.announced && self.watch.is_some() {
             self.announced = true;
+            self.sent = (self.position.clone(), Instant::now());
             return send(Message::InSync(self.position.clone()));
         }
         let step = match &mut self.watch {
@@ -117,7 +124,7 @@ impl<'a> Sync<'a> {
             Some(watch) => match watch.next(wait) {
                 // The store answers again, and everything up to here was sent.
                 Ok(None) if self.lost => Ok(Some(Message::Changes(Vec::new(), self.position.clone()))),
-                Ok(event) => Ok(event.and_then(|event| self.events(event))),
+                Ok(event) => Ok(self.events(event)),
                 Err(StoreError::Compacted { .. }) => {
                     self.watch = None;
                     self.expired.clear();
@@ -135,6 +142,9 @@ impl<'a> Sync<'a> {
         match step {
             Ok(message) => {
                 self.lost = false;
+                if message.is_some() {
+                    self.sent = (self.position.clone(), Instant::now());
+                }
                 message.into_iter().for_each(send);
             }
             Err(_) if self.lost => {}
@@ -145,16 +155,18 @@ impl<'a> Sync<'a> {
         }
     }
 
-    /// A change, and those that came together with it.
-    fn events(&mut self, first: Event) -> Option<Message> {
-        let mut changes = Vec::from_iter(self.event(first));
+    /// A change, and those that came together with it. Without any, a new position is told now and then: whoever waits for
+    /// one of a moment when nothing that concerns us changed would wait for ever.
+    fn events(&mut self, first: Option<Event>) -> Option<Message> {
+        let mut changes = Vec::from_iter(first.and_then(|event| self.event(event)));
         while changes.len() < TOGETHER
             && let Some(event) = self.watch.as_mut().and_then(|watch| watch.more())
         {
             changes.extend(self.event(event));
         }
         self.move_on();
-        (!changes.is_empty()).then(|| Message::Changes(changes, self.position.clone()))
+        let moved = || self.sent.0 != self.position && self.sent.1.elapsed() >= MOVED;
+        (!changes.is_empty() || moved()).then(|| Message::Changes(changes, self.position.clone()))
     }
 
     fn event(&mut self, event: Event) -> Option<Change> {

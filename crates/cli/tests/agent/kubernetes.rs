@@ -120,6 +120,38 @@ fn a_network_policy_reaches_packets_soon_after_the_server_took_it() {
     });
 }
 
+#[test]
+fn status_wait_ends_while_only_pods_that_are_no_endpoints_change() {
+    on_a_machine(|world| {
+        let server = cluster(world);
+        let (_pod, _listeners) = pod(world);
+        let _agent = world.agent();
+        let hosts = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "proxy", "namespace": "shop" },
+            "spec": { "nodeName": "web1", "hostNetwork": true, "containers": [{ "name": "c", "image": "i" }] } });
+        server.kubectl(&["create", "-f", "-"], &hosts.to_string());
+        let mut changes = 0;
+        let mut change = || {
+            changes += 1;
+            server
+                .kubectl(&["-n", "shop", "annotate", "--overwrite", "pod", "proxy", &format!("change={changes}")], "");
+        };
+        for port in [80, 81] {
+            server.kubectl(&["apply", "-f", "-"], &policy(port).to_string());
+            until("the policy is in force", || reaches(world, port) && !reaches(world, 161 - port));
+            // The position that is waited for is after these changes; more follow while it is waited for.
+            change();
+            let mut waiting = world.tortie().args(["status", "--wait", "--timeout", "20s"]).spawn().unwrap();
+            let status = loop {
+                if let Some(status) = waiting.try_wait().unwrap() {
+                    break status;
+                }
+                change();
+            };
+            assert!(status.success(), "{status}");
+        }
+    });
+}
+
 /// An EndpointSlice of a service: the neighbour, on these ports.
 fn slice(name: &str, service: &str, ports: &[u16]) -> String {
     let ports: Vec<Value> = ports.iter().map(|port| json!({ "name": format!("p{port}"), "port": port })).collect();

@@ -4,14 +4,14 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tortie_api::{Key, Kind};
 use tortie_policy::{Action, Item};
 use tortie_store::memory::MemoryStore;
 use tortie_store::{
-    Listing, Op, Position, Revision, Selection, Store, StoreError, Stored, Watch, Write, WriteError, Written,
+    Event, Listing, Op, Position, Revision, Selection, Store, StoreError, Stored, Watch, Write, WriteError, Written,
 };
 use tortie_sync::{Content, Message, NoCache, Replacement, Sync, Unreadable};
 
@@ -102,7 +102,7 @@ fn away() -> StoreError {
 }
 
 impl Watch for CutWatch {
-    fn next(&mut self, wait: Duration) -> Result<Option<tortie_store::Event>, StoreError> {
+    fn next(&mut self, wait: Duration) -> Result<Option<Event>, StoreError> {
         if self.1.load(Ordering::SeqCst) { Err(away()) } else { self.0.next(wait) }
     }
 
@@ -416,4 +416,83 @@ fn a_store_that_answers_again_unchanged_sends_an_empty_message() {
     let position = store.inner.position().unwrap();
     assert_eq!(sync.next(SHORT), Some(Message::Changes(Vec::new(), position)));
     assert_eq!(sync.next(SHORT), None);
+}
+
+/// Reads until a message has this position; how many there were. None of them has a change.
+fn messages_until(sync: &mut Sync<'_>, reached: &Position) -> usize {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    for read in 1.. {
+        let message = loop {
+            assert!(Instant::now() < deadline, "{reached} is never told");
+            if let Some(message) = sync.next(SHORT) {
+                break message;
+            }
+        };
+        let Message::Changes(changes, position) = message else { panic!("{message:?}") };
+        assert_eq!(changes, [], "nothing of this concerns the reader");
+        if position.has_reached(reached) {
+            return read;
+        }
+    }
+    unreachable!()
+}
+
+#[test]
+fn a_position_that_moves_on_without_a_change_is_told_and_not_for_each_move() {
+    let store = new_store();
+    let in_namespace = |namespace: &str| Selection { namespace: Some(namespace.to_owned()), ..Selection::default() };
+    let mut sync = Sync::of(&store, in_namespace("shop"), NoCache);
+    drain(&mut sync);
+    let elsewhere = |name: &str| Key::namespaced(Kind::NetworkPolicy, "elsewhere", name);
+    let start = Instant::now();
+    let mut told = 0;
+    for each in 0..100 {
+        put(&store, &elsewhere(&format!("p{each}")), json!({}));
+        told += usize::from(sync.next(Duration::ZERO).is_some());
+    }
+    told += messages_until(&mut sync, &store.position().unwrap());
+    assert!(told as u64 <= start.elapsed().as_secs() + 1, "more than one message a second: {told}");
+}
+
+#[test]
+fn the_deletion_of_what_was_never_sent_moves_the_position_on_too() {
+    /// A store whose new objects are, to this reader, no longer there.
+    struct Hidden(MemoryStore);
+    struct HiddenWatch(Box<dyn Watch>);
+    impl Watch for HiddenWatch {
+        fn next(&mut self, wait: Duration) -> Result<Option<Event>, StoreError> {
+            let event = self.0.next(wait)?;
+            Ok(event.map(|event| Event::Deleted(event.key().clone(), event.revision().clone())))
+        }
+
+        fn position(&self) -> Position {
+            self.0.position()
+        }
+    }
+    impl Store for Hidden {
+        fn describe(&self) -> String {
+            self.0.describe()
+        }
+
+        fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
+            self.0.get(key)
+        }
+
+        fn list(&self, selection: &Selection) -> Result<Listing, StoreError> {
+            self.0.list(selection)
+        }
+
+        fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
+            self.0.write(writes)
+        }
+
+        fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {
+            Ok(Box::new(HiddenWatch(self.0.watch(selection, from)?)))
+        }
+    }
+    let store = Hidden(new_store());
+    let mut sync = Sync::new(&store, NoCache);
+    drain(&mut sync);
+    put(&store, &policy("p"), json!({}));
+    messages_until(&mut sync, &store.0.position().unwrap());
 }
