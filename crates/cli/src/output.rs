@@ -94,7 +94,23 @@ pub(crate) enum Format {
     JsonPath(JsonPath),
 }
 
+/// What `get -o` takes: how it begins, what the user adds, and whether calicoctl has it.
+const FORMATS: [(&str, &str, bool); 6] = [
+    ("yaml", "", true),
+    ("json", "", true),
+    ("name", "", false),
+    ("wide", "", true),
+    ("custom-columns=", "HEADING,...", true),
+    ("jsonpath=", "TEMPLATE", false),
+];
+
 impl Format {
+    /// The values that a shell offers for `get -o`; the user adds something where one ends in `=`.
+    pub(crate) fn offered(persona: Persona) -> Vec<&'static str> {
+        let known = FORMATS.iter().filter(|(_, _, calico)| *calico || !persona.is_calico());
+        known.map(|(word, _, _)| *word).collect()
+    }
+
     /// What `-o` says.
     pub(crate) fn parse(text: &str, persona: Persona) -> anyhow::Result<Format> {
         let (word, value) = text.split_once('=').unwrap_or((text, ""));
@@ -118,8 +134,10 @@ impl Format {
             ),
             _ if persona.is_calico() => anyhow::bail!("unrecognized output format '{text}'"),
             _ => {
-                let formats = "it is yaml, json, name, wide, custom-columns=HEADING,... or jsonpath=TEMPLATE";
-                return Err(wrong(&format!("there is no output format '{text}'; {formats}"), persona));
+                let mut formats = FORMATS.map(|(word, value, _)| format!("{word}{value}")).to_vec();
+                let last = formats.pop().unwrap_or_default();
+                let formats = formats.join(", ");
+                return Err(wrong(&format!("there is no output format '{text}'; it is {formats} or {last}"), persona));
             }
         })
     }
