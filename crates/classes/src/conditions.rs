@@ -286,6 +286,20 @@ impl<'a> Conditions<'a> {
     }
 
     fn add_rule_of(&mut self, rule: &Rule, family: Family) {
+        // The ends are read below; `add_rule` has looked at `never`, `add_readable` at the family.
+        let Rule {
+            action: _,
+            family: _,
+            protocol,
+            not_protocol,
+            icmp,
+            not_icmp,
+            source: _,
+            destination: _,
+            http: _,
+            annotations: _,
+            never: _,
+        } = rule;
         let Some(source) = self.address_conditions(rule, End::Source, family) else { return };
         let Some(destination) = self.address_conditions(rule, End::Destination, family) else { return };
         for ranges in source {
@@ -297,8 +311,8 @@ impl<'a> Conditions<'a> {
         self.add_ports(rule, End::Source, family);
         self.add_ports(rule, End::Destination, family);
         let payload = &mut self.family_mut(family).payload;
-        payload.protocols.extend(rule.protocol.into_iter().chain(rule.not_protocol).map(Protocol::number));
-        payload.icmp.extend(rule.icmp.into_iter().chain(rule.not_icmp).filter_map(icmp_pairs));
+        payload.protocols.extend(protocol.iter().chain(not_protocol).copied().map(Protocol::number));
+        payload.icmp.extend(icmp.iter().chain(not_icmp).copied().filter_map(icmp_pairs));
     }
 
     /// What a rule asks of the address of one end; none when no packet of the domain can match it.

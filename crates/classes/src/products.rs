@@ -307,19 +307,32 @@ fn on_none(end: End, family: Family, numbers: &Ranges, named: &[(u8, u16, Ranges
 
 /// What a rule asks of protocols and ICMP headers; none where no packet of the family can match.
 fn payload(rule: &Rule, family: Family) -> Option<Product> {
-    if rule.never || rule.family.is_some_and(|only| only != family) {
+    let Rule {
+        action: _,
+        family: only_family,
+        protocol,
+        not_protocol,
+        icmp,
+        not_icmp,
+        source: _,
+        destination: _,
+        http: _,
+        annotations: _,
+        never,
+    } = rule;
+    if *never || only_family.is_some_and(|only| only != family) {
         return None;
     }
     let mut product = Product::all(family);
-    if let Some(only) = rule.protocol {
+    if let Some(only) = *protocol {
         product.protocols = product.protocols.intersection(&Ranges::one(only.number()));
     }
-    if let Some(not) = rule.not_protocol {
+    if let Some(not) = *not_protocol {
         product.protocols = product.protocols.minus(&Ranges::one(not.number()));
     }
     let every = Ranges::span(0u16, u16::MAX);
-    let mut pairs: Option<Ranges> = rule.icmp.map(|only| icmp_pairs(only).unwrap_or_else(|| every.clone()));
-    if let Some(not) = rule.not_icmp {
+    let mut pairs: Option<Ranges> = icmp.map(|only| icmp_pairs(only).unwrap_or_else(|| every.clone()));
+    if let Some(not) = *not_icmp {
         let not = icmp_pairs(not).unwrap_or_else(|| every.clone());
         pairs = Some(pairs.unwrap_or(every).minus(&not));
     }

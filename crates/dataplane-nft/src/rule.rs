@@ -114,20 +114,23 @@ fn one(
     ports: [&[PortCondition<'_>]; 2],
     shape: &impl Fn(&SetId, Family) -> Option<Shape>,
 ) -> Option<Match> {
-    let ends = [(Side::Source, &rule.source), (Side::Destination, &rule.destination)];
+    // The family that the rule is for was looked at by `families`.
+    let Rule { number: _, action, family: _, protocol, not_protocol, icmp: only_icmp, not_icmp, source, destination } =
+        rule;
+    let ends = [(Side::Source, source), (Side::Destination, destination)];
     let ways = ports.map(|ports| ports.split_last().expect("there is always a way"));
-    let mut line = match (rule.protocol, ported) {
+    let mut line = match (protocol, ported) {
         (Some(protocol), _) => Line::new().protocol(protocol.number()),
         (None, Some(ported)) => Line::new().ported(ported),
         (None, None) => Line::new(),
     };
-    if let Some(not) = rule.not_protocol {
+    if let Some(not) = not_protocol {
         line = line.not_protocol(not.number());
     }
     // Lines behind which others are asked must not overlap.
-    let excludes = rule.action == Action::Log && !is_on("log-lines-overlap");
+    let excludes = *action == Action::Log && !is_on("log-lines-overlap");
     let mut transport = false;
-    if rule.icmp.is_some() || rule.not_icmp.is_some() {
+    if only_icmp.is_some() || not_icmp.is_some() {
         line = icmp(rule, family?, line)?;
         transport = true;
     }

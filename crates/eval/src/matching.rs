@@ -66,50 +66,63 @@ pub(crate) fn matching(
 }
 
 fn compare(snapshot: &Snapshot, rule: &Rule, view: &View, ends: [&AddressOwners<'_>; 2], reasons: bool) -> Match {
+    let Rule {
+        action,
+        family: only_family,
+        protocol,
+        not_protocol,
+        icmp,
+        not_icmp,
+        source,
+        destination,
+        http: _,
+        annotations: _,
+        never,
+    } = rule;
     let mut mismatches = Vec::new();
     let mut miss = |field: &'static str, text: &dyn Fn() -> String| {
         if reasons || mismatches.is_empty() {
             mismatches.push(Mismatch { field, text: if reasons { text() } else { String::new() } });
         }
     };
-    if rule.never {
+    if *never {
         miss("rule", &|| "a condition of it cannot be read".to_owned());
     }
     let family = view.family();
-    if let Some(only) = rule.family
+    if let Some(only) = *only_family
         && only != family
     {
         miss("ipVersion", &|| format!("{family} is not {only}"));
     }
-    if let Some(only) = rule.protocol
+    if let Some(only) = *protocol
         && only.number() != view.protocol
     {
         miss("protocol", &|| format!("{} is not {}", protocol_name(view.protocol), protocol_name(only.number())));
     }
-    if let Some(not) = rule.not_protocol
+    if let Some(not) = *not_protocol
         && not.number() == view.protocol
     {
         miss("notProtocol", &|| format!("it is {}", protocol_name(not.number())));
     }
-    if let Some(only) = rule.icmp
+    if let Some(only) = *icmp
         && icmp_matches(only, view) != Some(true)
     {
         miss("icmp", &|| format!("{} is not {}", transport_text(view), icmp_text(only)));
     }
     // What has no readable ICMP header meets neither the match nor its negation.
-    if let Some(not) = rule.not_icmp
+    if let Some(not) = *not_icmp
         && icmp_matches(not, view) != Some(false)
     {
         miss("notICMP", &|| format!("{} is {}, or no readable ICMP", transport_text(view), icmp_text(not)));
     }
     let (source_port, destination_port) = match view.ports() {
-        Some((source, destination)) => (Some(source), Some(destination)),
+        Some((from, to)) => (Some(from), Some(to)),
         None => (None, None),
     };
-    let question = Question { snapshot, action: rule.action, view };
-    let unsure = side(&question, &rule.source, ends[0], source_port, &SOURCE, &mut miss)
-        | side(&question, &rule.destination, ends[1], destination_port, &DESTINATION, &mut miss);
-    Match { action: if unsure { Unknown::action(rule.action) } else { rule.action }, mismatches }
+    let question = Question { snapshot, action: *action, view };
+    let unsure = side(&question, source, ends[0], source_port, &SOURCE, &mut miss)
+        | side(&question, destination, ends[1], destination_port, &DESTINATION, &mut miss);
+    Match { action: if unsure { Unknown::action(*action) } else { *action }, mismatches }
 }
 
 /// What both ends of a rule are asked about.

@@ -60,14 +60,14 @@ impl State {
     }
 
     pub(super) fn matches(&self, rule: &Rule, packet: &Header) -> bool {
-        let protocol = packet.protocol;
-        rule.family.is_none_or(|only| only == packet.family())
-            && rule.protocol.is_none_or(|only| only.number() == protocol)
-            && (rule.not_protocol.is_none_or(|not| not.number() != protocol) || faults::is_on("not-protocol"))
-            && rule.icmp.is_none_or(|only| packet.icmp().is_some_and(|is| same(only, is)))
-            && rule.not_icmp.is_none_or(|not| packet.icmp().is_some_and(|is| !same(not, is)))
-            && self.end_matches(&rule.source, packet, 0)
-            && self.end_matches(&rule.destination, packet, 1)
+        let Rule { number: _, action: _, family, protocol, not_protocol, icmp, not_icmp, source, destination } = rule;
+        family.is_none_or(|only| only == packet.family())
+            && protocol.is_none_or(|only| only.number() == packet.protocol)
+            && (not_protocol.is_none_or(|not| not.number() != packet.protocol) || faults::is_on("not-protocol"))
+            && icmp.is_none_or(|only| packet.icmp().is_some_and(|is| same(only, is)))
+            && not_icmp.is_none_or(|not| packet.icmp().is_some_and(|is| !same(not, is)))
+            && self.end_matches(source, packet, 0)
+            && self.end_matches(destination, packet, 1)
     }
 
     fn end_matches(&self, end: &End, packet: &Header, which: usize) -> bool {

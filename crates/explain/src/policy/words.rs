@@ -6,25 +6,38 @@ use tortie_policy::{Icmp, PeerMatch, PortMatch, Rule};
 
 /// `Allow tcp from role == 'app' to port 5432`.
 pub(crate) fn rule(rule: &Rule) -> String {
-    if rule.never {
-        return format!("{} (unreadable)", rule.action);
+    let Rule {
+        action,
+        family,
+        protocol,
+        not_protocol,
+        icmp: only_icmp,
+        not_icmp,
+        source,
+        destination,
+        http,
+        annotations: _,
+        never,
+    } = rule;
+    if *never {
+        return format!("{action} (unreadable)");
     }
-    let mut parts = vec![rule.action.to_string()];
+    let mut parts = vec![action.to_string()];
     // The family that ICMP implies is not said again.
-    if let Some(family) = rule.family.filter(|_| !rule.protocol.is_some_and(|one| [1, 58].contains(&one.number()))) {
+    if let Some(family) = family.filter(|_| !protocol.is_some_and(|one| [1, 58].contains(&one.number()))) {
         parts.push(family.to_string());
     }
-    parts.extend(rule.protocol.map(|one| protocol_name(one.number())));
-    parts.extend(rule.not_protocol.map(|one| format!("not {}", protocol_name(one.number()))));
-    parts.extend(rule.icmp.map(icmp));
-    parts.extend(rule.not_icmp.map(|one| format!("not {}", icmp(one))));
-    for (word, side) in [("from", &rule.source), ("to", &rule.destination)] {
+    parts.extend(protocol.map(|one| protocol_name(one.number())));
+    parts.extend(not_protocol.map(|one| format!("not {}", protocol_name(one.number()))));
+    parts.extend(only_icmp.map(icmp));
+    parts.extend(not_icmp.map(|one| format!("not {}", icmp(one))));
+    for (word, side) in [("from", source), ("to", destination)] {
         let asked = peer(side);
         if !asked.is_empty() {
             parts.push(format!("{word} {}", asked.join(" and ")));
         }
     }
-    if rule.http {
+    if *http {
         parts.push("(its HTTP match is not looked at)".to_owned());
     }
     if parts.len() == 1 {

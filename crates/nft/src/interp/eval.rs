@@ -308,6 +308,17 @@ fn decides(expr: &Expr) -> bool {
         | Expr::Counter(_)
         | Expr::Log(_) => false,
         Expr::Lookup(lookup) => lookup.dest == Some(Dest::Verdict),
-        _ => true,
+        // Without a wildcard, so that the compiler asks whether a new expression decides.
+        Expr::Meta(Meta::Set { .. })
+        | Expr::Ct(Ct::Set { .. })
+        | Expr::Immediate(_)
+        | Expr::Limit(_)
+        | Expr::Connlimit(_)
+        | Expr::Reject(_)
+        | Expr::Nat(_)
+        | Expr::Masq(_)
+        | Expr::Redir(_)
+        | Expr::Notrack
+        | Expr::Unknown(_) => true,
     }
 }

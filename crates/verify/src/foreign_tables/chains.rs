@@ -163,7 +163,23 @@ fn does(table: &TableDump, expr: &Expr) -> Option<ExpressionEffect> {
         Expr::Masq(_) => Some(ExpressionEffect::Translates("masquerade".to_owned())),
         Expr::Redir(_) => Some(ExpressionEffect::Translates("redirect".to_owned())),
         Expr::Unknown(unknown) => unknown_does(unknown),
-        _ => None,
+        // Without a wildcard, so that the compiler asks what a new expression does.
+        Expr::Payload(_)
+        | Expr::Meta(_)
+        | Expr::Ct(_)
+        | Expr::Cmp(_)
+        | Expr::Range(_)
+        | Expr::Bitwise(_)
+        | Expr::Byteorder(_)
+        | Expr::Lookup(_)
+        | Expr::Immediate(_)
+        | Expr::Counter(_)
+        | Expr::Log(_)
+        | Expr::Limit(_)
+        | Expr::Connlimit(_)
+        | Expr::Fib(_)
+        | Expr::Exthdr(_)
+        | Expr::Notrack => None,
     }
 }
 
