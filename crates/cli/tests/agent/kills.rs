@@ -9,6 +9,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use tortie_random::Random;
+use tortie_testkit::limit::limit;
 
 use super::confirm::{BEFORE, CLOSES, content, is_as_before, over_ssh};
 use super::world::{Agent, World, on_a_machine, until};
@@ -31,8 +32,10 @@ metadata: {name: set}
 spec: {nets: [192.0.2.0/24]}
 ";
 
-/// After what time a change is put back.
-const DEADLINE: Duration = Duration::from_secs(1);
+/// After what time a change is put back: later on a busy machine, where the command itself takes longer.
+fn deadline() -> Duration {
+    Duration::from_secs_f64(limit(Duration::from_secs(1)).as_secs_f64().ceil())
+}
 
 fn kills() -> u64 {
     std::env::var("TORTIE_KILLS").map_or(6, |text| text.parse().unwrap())
@@ -61,6 +64,8 @@ const MOMENTS: [Moment; 6] =
 /// How long things take here.
 #[derive(Debug)]
 struct Windows {
+    /// After what time a change is put back.
+    deadline: Duration,
     command: Duration,
     apply: Duration,
     putting_back: Duration,
@@ -117,15 +122,16 @@ fn measured(world: &World, file: &str, before: &str) -> Windows {
         what();
         begun.elapsed()
     };
-    let within = format!("--confirm={}s", DEADLINE.as_secs() + 1);
+    let deadline = deadline();
+    let within = format!("--confirm={}s", deadline.as_secs() + 1);
     let command = timed(&|| assert!(begin(world, &["apply", "-f", file, &within]).wait().unwrap().success()));
     let apply = timed(&|| until("the change is in force", || !is_open(world)));
     // Until the deadline, roughly.
-    std::thread::sleep((DEADLINE + Duration::from_secs(1)).saturating_sub(apply));
+    std::thread::sleep((deadline + Duration::from_secs(1)).saturating_sub(apply));
     let putting_back = timed(&|| until("it is put back", || is_open(world) && is_as_before(world, before)));
     let confirming = timed(&|| drop(world.said(&["confirm"])));
     agent.kill();
-    Windows { command, apply: apply.min(DEADLINE), putting_back, confirming }
+    Windows { deadline, command, apply: apply.min(deadline), putting_back, confirming }
 }
 
 /// One round. Whether the change must stay: none where either is right.
@@ -134,7 +140,7 @@ fn round(moment: Moment, world: &World, random: &mut Random, windows: &Windows, 
     let file = world.file("round.yaml", manifests);
     let within = match moment {
         Moment::Confirming => "--confirm=30s".to_owned(),
-        _ => format!("--confirm={}s", DEADLINE.as_secs()),
+        _ => format!("--confirm={}s", windows.deadline.as_secs()),
     };
     let arguments = ["apply", "-f", file.to_str().unwrap(), &within];
     let begun = Instant::now();
@@ -163,12 +169,12 @@ fn round(moment: Moment, world: &World, random: &mut Random, windows: &Windows, 
         }
         Moment::Waiting => {
             assert!(command.wait().unwrap().success());
-            std::thread::sleep(fraction(random, DEADLINE));
+            std::thread::sleep(fraction(random, windows.deadline));
             agent.kill();
         }
         Moment::PuttingBack => {
             assert!(command.wait().unwrap().success());
-            let due = DEADLINE.saturating_sub(windows.command.mul_f64(0.2));
+            let due = windows.deadline.saturating_sub(windows.command.mul_f64(0.2));
             std::thread::sleep(due);
             if random.below(2) == 0 && writes(world).is_some() {
                 await_write(world, windows.putting_back * 2);
