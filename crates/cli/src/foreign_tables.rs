@@ -9,8 +9,8 @@ use tortie_explain::{
     Answer, AskError, Dnat, Hop, OtherPrograms, PossiblePath, Question, Topology, TranslatedBy, trace,
 };
 use tortie_nft::foreign::ForeignTable;
-use tortie_policy::packet::Packet;
-use tortie_verify::foreign_tables::{Effect, effect};
+use tortie_policy::packet::{Packet, PacketPath};
+use tortie_verify::foreign_tables::{Effect, effect, may_reroute};
 
 /// Answers a question about one packet, with what other programs do with it on this machine, or why that was not looked at. If one of
 /// them translates it for certain, the translated packet is judged.
@@ -25,6 +25,9 @@ pub(crate) fn answer(
     if let Dnat::To(..) = question.dnat {
         // A packet that is dropped for want of a route does not carry the translation that it was asked with.
         answer.others.translates = None;
+    }
+    if question.dnat == Dnat::Never {
+        answer.others.may_translate.clear();
     }
     let Some(translation) = found.filter(|_| question.dnat == Dnat::HostPorts) else { return Ok(answer) };
     let followed = translation.and_then(|Translation { node, to: (address, port), by }| {
@@ -76,6 +79,7 @@ fn look(answer: &mut Answer, local_facts: Option<&LocalFacts>, offline: bool) ->
             let found_on_all = found(&tables, local_facts, &all);
             others.notes.extend(found_on_all.notes);
             others.translates = found_on_all.translates;
+            others.may_translate = found_on_all.may_translate.into_iter().collect();
             let mut drops: Vec<String> = found_on_all.drops.into_iter().filter(|_| answer.paths.is_empty()).collect();
             for path in answer.paths.iter().filter(|path| path.allowed()) {
                 let found = found(&tables, local_facts, &on_node(&mut path.hops.iter()));
@@ -189,7 +193,12 @@ struct Found {
     drops: Option<String>,
     /// What translates it for certain.
     translates: Option<String>,
+    /// The tables that may translate it, otherwise than is known of the packet.
+    may_translate: BTreeSet<String>,
 }
+
+/// So many destinations of a table are named.
+const SHOWN_TARGETS: usize = 4;
 
 /// What to say of a packet that a portmap plugin is assumed to translate, where no table of this machine does. None where one does, or
 /// may.
@@ -204,6 +213,34 @@ fn no_port_map(tables: &ForeignTables, local_facts: &LocalFacts, hop: &Hop) -> O
     (is_known && !tables.tables.iter().any(translates)).then(|| {
         "no table on this machine translates it, so the portmap plugin that is assumed has not done it (--dnat none)".to_owned()
     })
+}
+
+/// The destinations that a table may translate a packet to otherwise than is known; none where it is not asked, or there are none.
+fn otherwise(hop: &Hop, id: &str, mut targets: Vec<String>) -> Option<Vec<String>> {
+    match (&hop.translated_by, hop.packet.translated) {
+        // Who has said what it is translated to does not need to be asked.
+        (Some(TranslatedBy::Question), _) => None,
+        (Some(TranslatedBy::Table(by)), _) if by.starts_with(&format!("{id} of another program")) => None,
+        (Some(_), Some((to, port))) if !targets.is_empty() => {
+            let known = destination(to, port);
+            targets.retain(|target| *target != known);
+            (!targets.is_empty()).then_some(targets)
+        }
+        _ => Some(targets),
+    }
+}
+
+fn destination(to: IpAddr, port: Option<u16>) -> String {
+    port.map_or_else(|| to.to_string(), |port| std::net::SocketAddr::new(to, port).to_string())
+}
+
+/// What to say of a packet that this machine sends, where a table may have its route chosen again.
+fn rerouted(table: &ForeignTable, id: &str, local_facts: &LocalFacts, packet: &Packet) -> Option<String> {
+    let PacketPath::Output { interface } = &packet.path else { return None };
+    let chain = may_reroute(table, &local_facts.host(), local_facts.machine.as_ref(), packet)?;
+    Some(format!(
+        "{id} of another program may send it out by another interface: its chain {chain} of type route may change its mark, DSCP or addresses; it is judged as leaving by {interface} all the same"
+    ))
 }
 
 fn found(tables: &ForeignTables, local_facts: &LocalFacts, hops: &[Hop]) -> Found {
@@ -221,19 +258,25 @@ fn found(tables: &ForeignTables, local_facts: &LocalFacts, hops: &[Hop]) -> Foun
                     found.drops.get_or_insert_with(|| format!("{id} of another program ({by})"));
                 }
                 Effect::Translates { to, port, by } => {
-                    let to =
-                        port.map_or_else(|| to.to_string(), |port| std::net::SocketAddr::new(to, port).to_string());
-                    let translates = format!("{id} of another program translates it to {to} ({by})");
+                    let translates =
+                        format!("{id} of another program translates it to {} ({by})", destination(to, port));
                     said.insert(translates.clone());
                     found.translates.get_or_insert(translates);
                 }
                 Effect::Unclear { why, may_drop, may_translate } => {
                     let may_drop = may_drop.then(|| "drop it".to_owned());
-                    // Who has said what it is translated to does not need to be asked.
-                    let targets = may_translate.filter(|_| packet.translated.is_none());
+                    let targets = may_translate.and_then(|targets| otherwise(hop, &id, targets));
+                    if targets.is_some() {
+                        found.may_translate.insert(format!("{id} of another program"));
+                    }
                     let may_translate = targets.map(|targets| match targets.as_slice() {
                         [] => "translate it: then ask again with --dnat".to_owned(),
-                        all => format!("translate it to {}: then ask again with --dnat", all.join(" or ")),
+                        all => {
+                            let (shown, more) =
+                                (&all[..all.len().min(SHOWN_TARGETS)], all.len().saturating_sub(SHOWN_TARGETS));
+                            let more = if more > 0 { format!(" or {more} more") } else { String::new() };
+                            format!("translate it to {}{more}: then ask again with --dnat", shown.join(" or "))
+                        }
                     });
                     let may: Vec<String> = may_drop.into_iter().chain(may_translate).collect();
                     if !may.is_empty() {
@@ -241,11 +284,18 @@ fn found(tables: &ForeignTables, local_facts: &LocalFacts, hops: &[Hop]) -> Foun
                     }
                 }
             }
+            said.extend(rerouted(table, &id, local_facts, packet));
         }
         found.notes.extend(said);
     }
     let assumed = hops.iter().filter(|hop| matches!(hop.translated_by, Some(TranslatedBy::HostPort(_))));
     found.notes.extend(assumed.filter_map(|hop| no_port_map(tables, local_facts, hop)).next());
+    if let Some(hop) = hops.first().filter(|hop| hop.translated_by != Some(TranslatedBy::Question)) {
+        let nat = if hop.packet.source.is_ipv4() { "iptables nat" } else { "ip6tables nat" };
+        let unread = tables.unread.iter().map(|(table, _)| table);
+        let unknown = unread.chain(tables.legacy.iter().filter(|name| *name == nat));
+        found.may_translate.extend(unknown.map(|table| format!("table {table} of another program")));
+    }
     for (table, why) in &tables.unread {
         found.notes.push(format!("table {table} of another program was not looked into: {why}"));
     }

@@ -23,6 +23,7 @@ pub fn render(snapshot: &Snapshot, answer: &Answer) -> Value {
             "lookedAt": answer.others.looked_at,
             "drops": answer.others.drops,
             "translates": answer.others.translates,
+            "mayTranslate": answer.others.may_translate,
             "notes": answer.others.notes,
         },
         "ways": answer.paths.iter().map(|path| json!({

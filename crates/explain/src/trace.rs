@@ -84,6 +84,8 @@ pub struct OtherPrograms {
     pub drops: Option<String>,
     /// What translates its destination for certain: `table ip nat of another program (chain DOCKER, rule 1) translates it to 172.17.0.2:5001`.
     pub translates: Option<String>,
+    /// The tables that may translate its destination to another than the answer is for: `table ip nat of another program`.
+    pub may_translate: Vec<String>,
     /// Why the translation is not followed, so that there is no verdict on the packet that goes on.
     pub unanswered: Option<String>,
     /// What they do or may do, and what was not looked at.

@@ -5,6 +5,8 @@
 mod chains;
 mod device;
 mod open;
+mod possible;
+mod reroute;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -16,7 +18,7 @@ use tortie_nft::interp::{
     Ending, Environment, FibAnswer, FibQuestion, Interface, InterpError, Open, Outcome, Packet as Bytes, Ruleset, Step,
     Tracking,
 };
-use tortie_nft::{Data, Expr, Family, Hook, Policy, Rule};
+use tortie_nft::{Data, Element, Expr, Family, Hook, Policy, Rule};
 use tortie_policy::machine::{Machine, RouteKind};
 use tortie_policy::packet::{Host, Link, Packet, PacketPath, Transport};
 
@@ -24,6 +26,7 @@ use crate::trace::{Probe, packet_bytes};
 use crate::xt;
 
 pub use chains::{ForeignChain, HookPlace, base_chains};
+pub use reroute::may_reroute;
 
 /// What a table does with a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,23 +57,12 @@ pub enum Effect {
 
 /// What a table does with a packet of this host. A translation that the packet already has counts as done.
 pub fn effect(table: &ForeignTable, host: &Host, machine: Option<&Machine>, packet: &Packet) -> Effect {
-    let is_concerned = match table.dump.table.id.family {
-        Family::Inet | Family::Netdev | Family::Bridge => true,
-        Family::Ipv4 => packet.source.is_ipv4(),
-        Family::Ipv6 => packet.source.is_ipv6(),
-        Family::Arp => false,
-    };
-    if !is_concerned || table.dump.table.dormant {
+    if !is_concerned(table, packet) {
         return Effect::Nothing;
     }
     if !table.undecoded.is_empty() {
         let what: Vec<String> = table.undecoded.iter().map(ToString::to_string).collect();
-        return match unclear(
-            &table.dump,
-            packet,
-            hooks(&packet.path),
-            format!("cannot be decoded: {}", what.join(", ")),
-        ) {
+        return match unclear(&table.dump, host, machine, packet, format!("cannot be decoded: {}", what.join(", "))) {
             Effect::Unclear { why, may_translate, .. } => Effect::Unclear { why, may_drop: true, may_translate },
             other => other,
         };
@@ -89,6 +81,17 @@ pub fn effect(table: &ForeignTable, host: &Host, machine: Option<&Machine>, pack
     }
 }
 
+/// Whether packets like this one meet chains of the table.
+fn is_concerned(table: &ForeignTable, packet: &Packet) -> bool {
+    let is_of_family = match table.dump.table.id.family {
+        Family::Inet | Family::Netdev | Family::Bridge => true,
+        Family::Ipv4 => packet.source.is_ipv4(),
+        Family::Ipv6 => packet.source.is_ipv6(),
+        Family::Arp => false,
+    };
+    is_of_family && !table.dump.table.dormant
+}
+
 /// The effect of the chains at the hooks from prerouting to postrouting.
 fn followed(table: &TableDump, host: &Host, machine: Option<&Machine>, packet: &Packet) -> Effect {
     let hooks = hooks(&packet.path);
@@ -97,7 +100,7 @@ fn followed(table: &TableDump, host: &Host, machine: Option<&Machine>, packet: &
     }
     let walked = Ruleset::new([table.clone()]).map_err(|error| error.to_string());
     let walked = walked.and_then(|ruleset| walk(&ruleset, host, machine, packet).map_err(|error| error.to_string()));
-    walked.unwrap_or_else(|why| unclear(table, packet, hooks, why))
+    walked.unwrap_or_else(|why| unclear(table, host, machine, packet, why))
 }
 
 fn hooks(path: &PacketPath) -> &'static [Hook] {
@@ -109,6 +112,28 @@ fn hooks(path: &PacketPath) -> &'static [Hook] {
 }
 
 fn walk(ruleset: &Ruleset, host: &Host, machine: Option<&Machine>, packet: &Packet) -> Result<Effect, InterpError> {
+    let found = at_hooks(ruleset, host, machine, packet, |hook, outcome, before, after| {
+        if outcome.ending != Ending::Accept {
+            return Some(Effect::Drops(last(outcome)));
+        }
+        let is_translated = packet.translated.is_some() || !matches!(hook, Hook::Prerouting | Hook::Output);
+        let (before, after) = (ends(before), ends(after));
+        let (_, to, port) = after.filter(|_| !is_translated && before != after)?;
+        let port = port.filter(|_| matches!(packet.transport, Transport::Ports { .. }));
+        Some(Effect::Translates { to, port, by: last(outcome) })
+    })?;
+    Ok(found.unwrap_or(Effect::Nothing))
+}
+
+/// Walks a packet through the hooks that it passes, until something is `found` at one of them: of the outcome there, and the
+/// packet before and after.
+fn at_hooks<T>(
+    ruleset: &Ruleset,
+    host: &Host,
+    machine: Option<&Machine>,
+    packet: &Packet,
+    found: impl Fn(Hook, &Outcome<'_>, &Bytes, &Bytes) -> Option<T>,
+) -> Result<Option<T>, InterpError> {
     let index = |name: &str| match name {
         "lo" => Some(1),
         name => machine.and_then(|machine| machine.indexes.get(name)).copied(),
@@ -159,31 +184,20 @@ fn walk(ruleset: &Ruleset, host: &Host, machine: Option<&Machine>, packet: &Pack
         ..packet.clone()
     });
     for hook in hooks(&packet.path) {
-        let before = ends(&probe.packet);
+        let before = probe.packet.clone();
         let outcome = ruleset.hook(*hook, &mut probe.packet, &around)?;
-        if outcome.ending != Ending::Accept {
-            return Ok(Effect::Drops(last(&outcome)));
+        if let Some(found) = found(*hook, &outcome, &before, &probe.packet) {
+            return Ok(Some(found));
         }
-        if !matches!(hook, Hook::Prerouting | Hook::Output) {
-            continue;
-        }
-        let after = ends(&probe.packet);
-        match (&translated, after) {
-            // Somebody translates it so, which is what was asked.
-            (Some(translated), _) => {
-                probe.packet.bytes = packet_bytes(translated)?;
-                if let Tracking::Tracked(connection) = &mut probe.packet.ct {
-                    connection.status |= ct_status::DST_NAT;
-                }
+        // Somebody translates it so, which is what was asked.
+        if let Some(translated) = translated.as_ref().filter(|_| matches!(hook, Hook::Prerouting | Hook::Output)) {
+            probe.packet.bytes = packet_bytes(translated)?;
+            if let Tracking::Tracked(connection) = &mut probe.packet.ct {
+                connection.status |= ct_status::DST_NAT;
             }
-            (None, Some((_, to, port))) if before != after => {
-                let port = port.filter(|_| matches!(packet.transport, Transport::Ports { .. }));
-                return Ok(Effect::Translates { to, port, by: last(&outcome) });
-            }
-            _ => {}
         }
     }
-    Ok(Effect::Nothing)
+    Ok(None)
 }
 
 /// Source, destination, and the two bytes of the destination port.
@@ -229,7 +243,8 @@ fn last(outcome: &Outcome<'_>) -> String {
 }
 
 /// The result as far as the table is understood.
-fn unclear(table: &TableDump, packet: &Packet, hooks: &[Hook], why: String) -> Effect {
+fn unclear(table: &TableDump, host: &Host, machine: Option<&Machine>, packet: &Packet, why: String) -> Effect {
+    let hooks = hooks(&packet.path);
     let bases = || {
         table
             .chains
@@ -241,41 +256,41 @@ fn unclear(table: &TableDump, packet: &Packet, hooks: &[Hook], why: String) -> E
     let rules = || table.rules.iter().filter(|rule| reached.contains(rule.chain.as_str()));
     let by_policy = bases().any(|(_, base)| base.policy == Policy::Drop);
     let may_drop = by_policy || rules().any(|rule| rule.exprs.iter().any(|expr| chains::may_drop(table, expr)));
-    let mut targets = Vec::new();
-    let mut translates = false;
-    for rule in rules().filter(|rule| xt::may_be_for(rule, packet.protocol, packet.transport)) {
-        for to in translations(rule) {
-            translates = true;
-            targets.extend(to.filter(|to| !targets.contains(to)));
-        }
-    }
-    Effect::Unclear { why, may_drop, may_translate: translates.then_some(targets) }
+    Effect::Unclear { why, may_drop, may_translate: possible::translations(table, host, machine, packet) }
 }
 
-/// The chains that packets get to from these: those that a verdict names, or an element of a verdict map; all of them where such a
-/// map could not be read.
+/// The chains that packets get to from these, whatever the conditions of rules.
 fn reached<'a>(table: &'a TableDump, from: Vec<&'a str>) -> BTreeSet<&'a str> {
     let mut reached = BTreeSet::new();
     let mut open = from;
     while let Some(chain) = open.pop() {
-        if !reached.insert(chain) {
-            continue;
-        }
-        for expr in table.rules_of(chain).flat_map(|rule| &rule.exprs) {
-            match expr {
-                Expr::Immediate(Immediate::Verdict(verdict)) => open.extend(verdict.chain()),
-                Expr::Lookup(lookup) if lookup.dest.is_some() => match table.set(&lookup.set) {
-                    Some(map) => open.extend(map.elements.iter().filter_map(|element| match &element.data {
-                        Some(Data::Verdict(verdict)) => verdict.chain(),
-                        _ => None,
-                    })),
-                    None => open.extend(table.chains.iter().map(|chain| chain.name.as_str())),
-                },
-                _ => {}
-            }
+        if reached.insert(chain) {
+            open.extend(table.rules_of(chain).flat_map(|rule| leads_to(table, rule)));
         }
     }
     reached
+}
+
+/// The chains that a rule leads to: those that a verdict names, or an element of a verdict map; all of them where such a map could
+/// not be read.
+fn leads_to<'a>(table: &'a TableDump, rule: &'a Rule) -> Vec<&'a str> {
+    let of = |expr: &'a Expr| -> Vec<&'a str> {
+        match expr {
+            Expr::Immediate(Immediate::Verdict(verdict)) => verdict.chain().into_iter().collect(),
+            Expr::Lookup(lookup) if lookup.dest.is_some() => match table.set(&lookup.set) {
+                Some(map) => {
+                    let chain = |element: &'a Element| match &element.data {
+                        Some(Data::Verdict(verdict)) => verdict.chain(),
+                        _ => None,
+                    };
+                    map.elements.iter().filter_map(chain).collect()
+                }
+                None => table.chains.iter().map(|chain| chain.name.as_str()).collect(),
+            },
+            _ => Vec::new(),
+        }
+    };
+    rule.exprs.iter().flat_map(of).collect()
 }
 
 /// The destinations that a rule translates to; none for one that cannot be read.

@@ -161,6 +161,78 @@ fn a_condition_on_what_the_question_leaves_open_is_never_told_as_certain() {
     });
 }
 
+#[test]
+fn the_last_line_says_that_a_table_may_translate_the_packet_and_the_notes_what_others_may_do() {
+    on_a_machine(|world| {
+        let _agent = world.agent();
+        wide(world);
+        let asked = ["explain", "203.0.113.9", "node/web1", "tcp/80"];
+        let quiet = |more: &[&str]| world.call(&[&asked[..], &["-q"], more].concat());
+        let certain = quiet(&[]);
+        // Whether the mark is set is not known.
+        let open = "table ip nat {
+          chain PREROUTING { type nat hook prerouting priority -100; tcp dport 80 meta mark 1 dnat to 172.17.0.2:5001; }
+          chain unused { tcp dport 80 dnat to 172.17.0.9; }
+        }";
+        nft(world, open);
+        let unless = ", unless table ip nat of another program translates the packet\n";
+        assert_eq!(quiet(&[]), certain.trim_end().to_owned() + unless);
+        let said = world.call(&asked);
+        assert!(said.ends_with(unless), "{said}");
+        assert!(
+            said.contains("note: table ip nat of another program may translate it to 172.17.0.2:5001: then"),
+            "{said}"
+        );
+        let json = |asked: &[&str]| -> serde_json::Value {
+            serde_json::from_str(&world.said(&[asked, &["-o", "json"]].concat())).unwrap()
+        };
+        let shown = json(&asked);
+        assert_eq!(shown["otherPrograms"]["mayTranslate"], serde_json::json!(["table ip nat of another program"]));
+        assert_eq!(shown["allowed"], true);
+        // Another port, and a translation that was named, or ruled out.
+        let other = world.said(&["explain", "-q", "203.0.113.9", "node/web1", "tcp/81"]);
+        assert!(!other.contains("unless"), "{other}");
+        assert_eq!(quiet(&["--dnat", "none"]), certain);
+        let named = world.said(&[&asked[..], &["-q", "--dnat", "172.17.0.2:5001"]].concat());
+        assert!(!named.contains("unless"), "{named}");
+        // A translation that is certain in one table, and possible in others.
+        let first = "table ip first {
+          chain pre { type nat hook prerouting priority -110; tcp dport 80 dnat to 172.17.0.2:5001; }
+          chain through { type filter hook forward priority 0; meta mark 1 drop; }
+        }";
+        nft(world, first);
+        until("the bridge is up", || !world.said(&asked).contains("down or without carrier"));
+        let shown = json(&asked);
+        assert_eq!(shown["legs"][0]["translated"]["by"], "table ip first of another program (chain pre, rule 1)");
+        assert_eq!(shown["otherPrograms"]["mayTranslate"], serde_json::json!([]), "to the same place");
+        nft(world, "add rule ip nat PREROUTING tcp dport 80 meta mark 2 dnat to 172.17.0.9");
+        let shown = json(&asked);
+        assert_eq!(shown["otherPrograms"]["mayTranslate"], serde_json::json!(["table ip nat of another program"]));
+        let notes = shown["otherPrograms"]["notes"].to_string();
+        assert!(notes.contains("table ip nat of another program may translate it to 172.17.0.9"), "{notes}");
+        assert!(notes.contains("table ip first of another program may drop it"), "{notes}");
+    });
+}
+
+#[test]
+fn a_note_says_of_a_packet_that_is_sent_that_a_chain_of_type_route_may_change_its_route() {
+    on_a_machine(|world| {
+        let _agent = world.agent();
+        wide(world);
+        nft(
+            world,
+            "table ip mangle { chain OUTPUT { type route hook output priority -150; tcp dport 443 meta mark set 7; }; }",
+        );
+        let said = world.said(&["explain", "node/web1", "203.0.113.9", "tcp/443"]);
+        let note = "note: table ip mangle of another program may send it out by another interface: its chain OUTPUT of type route may change its mark, DSCP or addresses; it is judged as leaving by eth0 all the same\n";
+        assert!(said.contains(note), "{said}");
+        for other in [["node/web1", "203.0.113.9", "tcp/444"], ["203.0.113.9", "node/web1", "tcp/443"]] {
+            let said = world.said(&[&["explain"], &other[..]].concat());
+            assert!(!said.contains("of type route"), "{said}");
+        }
+    });
+}
+
 const HOST_PORT: &str = "
 {apiVersion: projectcalico.org/v3, kind: Profile, metadata: {name: open}, spec: {ingress: [{action: Allow}], egress: [{action: Allow}]}}
 ---

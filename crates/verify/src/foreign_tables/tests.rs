@@ -228,3 +228,53 @@ fn a_table_of_which_something_cannot_be_decoded_may_drop() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn a_table_that_is_not_understood_may_translate_only_by_rules_whose_other_conditions_hold() {
+    let unknown = || xt("match", "addrtype", 1, &[0; 8]);
+    let mut table = docker(vec![unknown()]);
+    table.dump.rules[0].exprs.insert(0, unknown());
+    let targets = |destination: &str, port, path| match effect(&table, &host(), None, &packet(destination, port, path))
+    {
+        Effect::Unclear { may_translate, .. } => may_translate,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(targets("192.0.2.11", 5000, enters()), Some(vec!["172.17.0.2:5001".to_owned()]));
+    assert_eq!(targets("192.0.2.11", 5001, enters()), None, "another port");
+    assert_eq!(targets("10.1.2.3", 5000, through()), None, "the chain is for local addresses");
+}
+
+/// A chain of type route that sets a mark for one port, if the rule begins with no `more`.
+fn marks(more: Vec<Expr>) -> ForeignTable {
+    let mut rule = more;
+    rule.extend([
+        Meta::get(MetaKey::L4Proto, Reg::R1).into(),
+        Cmp::eq(Reg::R1, [6]).into(),
+        Payload::destination_port(Reg::R1).into(),
+        Cmp::eq(Reg::R1, 5000u16.to_be_bytes()).into(),
+        Immediate::data(Reg::R1, 7u32.to_ne_bytes()).into(),
+        Meta::Set { key: MetaKey::Mark, sreg: Reg::R1 }.into(),
+    ]);
+    let base = BaseChain { kind: tortie_nft::ChainKind::Route, ..BaseChain::filter(Hook::Output, -150) };
+    table("mangle", vec![Chain::base("OUTPUT", base)], vec![Rule::new("OUTPUT", rule)])
+}
+
+#[test]
+fn a_packet_that_leaves_may_be_rerouted_by_a_rule_that_it_may_meet_in_a_chain_of_type_route() {
+    let leaves = || PacketPath::Output { interface: "eth0".into() };
+    let of = |table: &ForeignTable, port, path| {
+        may_reroute(table, &host(), None, &packet("10.1.2.3", port, path)).map(str::to_owned)
+    };
+    let chain = Some("OUTPUT".to_owned());
+    assert_eq!(of(&marks(vec![]), 5000, leaves()), chain);
+    assert_eq!(of(&marks(vec![]), 80, leaves()), None, "no rule matches it");
+    assert_eq!(of(&marks(vec![]), 5000, through()), None, "it does not begin here");
+    assert_eq!(of(&marks(vec![xt("match", "owner", 1, &[0; 8])]), 5000, leaves()), chain, "who sends is not known");
+    assert_eq!(of(&table("mangle", marks(vec![]).dump.chains, vec![]), 5000, leaves()), None, "it has no rules");
+    let mut filter = marks(vec![]);
+    filter.dump.chains[0].base = Some(BaseChain::filter(Hook::Output, -150));
+    assert_eq!(of(&filter, 5000, leaves()), None, "only chains of type route have it routed again");
+    let mut dormant = marks(vec![]);
+    dormant.dump.table.dormant = true;
+    assert_eq!(of(&dormant, 5000, leaves()), None);
+}
