@@ -19,7 +19,7 @@ pub enum Default {
     Rule {
         /// Whether it denies.
         denies: bool,
-        /// `gnp web rule 3`.
+        /// `gnp web rule 3`, `profile open rule 1`.
         by: String,
     },
     /// The end of a tier denies it.
@@ -195,6 +195,9 @@ fn of_subject(snapshot: &Snapshot, subject: &Subject, is_host: bool) -> [Default
         DefaultDecision::Rule { id, number, denies } => Default::Rule { denies, by: format!("{id} rule {number}") },
         DefaultDecision::TierEnd { tier } => Default::TierDenies(tier),
         DefaultDecision::NoProfile => Default::Denies,
+        DefaultDecision::ProfileRule { name, number, denies } => {
+            Default::Rule { denies, by: format!("profile {name} rule {number}") }
+        }
         DefaultDecision::Profiles(names) => profiles(snapshot, &names),
         DefaultDecision::GoesOn => Default::GoesOn,
     };
@@ -292,10 +295,8 @@ mod tests {
         assert_eq!(
             changes,
             [
-                "hep/e has another default, ingress (now: no endpoint; before: profile p, then denied)",
-                "hep/e has another default, egress (now: no endpoint; before: profile p, then denied)",
-                "wep/shop/w becomes default-deny, ingress (now: denied; before: profile p, then denied)",
-                "wep/shop/w becomes default-deny, egress (now: denied; before: profile p, then denied)",
+                "wep/shop/w becomes default-deny, ingress (now: denied; before: allowed by profile p rule 1)",
+                "wep/shop/w becomes default-deny, egress (now: denied; before: allowed by profile p rule 1)",
             ]
         );
     }

@@ -22,6 +22,15 @@ pub enum DefaultDecision {
         /// The tier.
         tier: String,
     },
+    /// A rule of a profile without a condition, which allows or denies.
+    ProfileRule {
+        /// The profile.
+        name: String,
+        /// The rule's number in its list, from 1.
+        number: usize,
+        /// Whether it denies.
+        denies: bool,
+    },
     /// These profiles, in order; what none of them allows is denied.
     Profiles(Vec<String>),
     /// It is denied, since there is neither a tier that denies nor a profile.
@@ -53,8 +62,30 @@ impl Subject {
         }
         match list {
             List::Normal if self.profiles.is_empty() => DefaultDecision::NoProfile,
-            List::Normal => DefaultDecision::Profiles(self.profiles.clone()),
+            List::Normal => {
+                let rule = profile_rule(snapshot, &self.profiles, direction);
+                rule.unwrap_or_else(|| DefaultDecision::Profiles(self.profiles.clone()))
+            }
             List::Untracked | List::PreDnat | List::Forward => DefaultDecision::GoesOn,
         }
     }
+}
+
+/// The first rule without a condition that decides, of these profiles up to the first that does not exist.
+fn profile_rule(snapshot: &Snapshot, profiles: &[String], direction: Direction) -> Option<DefaultDecision> {
+    let existing = profiles.iter().map_while(|name| Some((name, snapshot.profiles.get(name)?)));
+    existing
+        .filter_map(|(name, profile)| {
+            let rules = match direction {
+                Direction::Ingress => &profile.ingress,
+                Direction::Egress => &profile.egress,
+            };
+            let mut rules = rules.iter().enumerate().filter(|(_, rule)| rule.action != Action::Log);
+            let (index, rule) = rules.find(|(_, rule)| rule.is_any())?;
+            // One that passes leads to the next profile.
+            let denies = rule.action == Action::Deny;
+            let decides = denies || rule.action == Action::Allow;
+            decides.then(|| DefaultDecision::ProfileRule { name: name.clone(), number: index + 1, denies })
+        })
+        .next()
 }

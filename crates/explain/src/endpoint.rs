@@ -153,7 +153,7 @@ fn policy_line(policy: &Policy, direction: Direction, counts: &Counts) -> String
 
 /// Whether it is default-deny, and why.
 fn ending(snapshot: &Snapshot, subject: &Subject, list: List, direction: Direction) -> String {
-    let profiles = match subject.default_decision(snapshot, list, direction) {
+    let (profiles, rule) = match subject.default_decision(snapshot, list, direction) {
         DefaultDecision::Rule { id, number, denies: true } => {
             return format!(
                 "DEFAULT DENY: what no rule before it decides is denied by {id} rule {number}, which has no condition"
@@ -169,10 +169,18 @@ fn ending(snapshot: &Snapshot, subject: &Subject, list: List, direction: Directi
         DefaultDecision::NoProfile => {
             return "DEFAULT DENY: no tier denies what no rule decides, and there is no profile to allow it".to_owned();
         }
-        DefaultDecision::Profiles(profiles) => profiles,
+        DefaultDecision::ProfileRule { name, number, denies } => {
+            let becomes = if denies { "denied" } else { "allowed" };
+            (&subject.profiles, Some(format!("{becomes} by profile {name} rule {number}, which has no condition")))
+        }
+        DefaultDecision::Profiles(_) => (&subject.profiles, None),
     };
     let profiles = profiles.iter().map(|name| {
         if snapshot.profiles.contains_key(name) { name.clone() } else { format!("{name} (does not exist, denies)") }
     });
-    format!("then profiles: {}; what none of them allows is denied", profiles.collect::<Vec<_>>().join(", "))
+    let end = match rule {
+        Some(rule) => format!("what no rule before it decides is {rule}"),
+        None => "what none of them allows is denied".to_owned(),
+    };
+    format!("then profiles: {}; {end}", profiles.collect::<Vec<_>>().join(", "))
 }

@@ -37,7 +37,11 @@ fn is_same(by: &DecidedBy, default: &DefaultDecision) -> bool {
             (id, number) == (own, at)
         }
         (DecidedBy::TierEnd { tier }, DefaultDecision::TierEnd { tier: own }) => tier == own,
-        (DecidedBy::Profile { .. } | DecidedBy::NoProfile, DefaultDecision::Profiles(_)) => true,
+        (
+            DecidedBy::Profile { name, number: Some(number) },
+            DefaultDecision::ProfileRule { name: own, number: at, .. },
+        ) => (name, number) == (own, at),
+        (DecidedBy::Profile { number: None, .. } | DecidedBy::NoProfile, DefaultDecision::Profiles(_)) => true,
         (DecidedBy::NoProfile, DefaultDecision::NoProfile) | (DecidedBy::Nothing, DefaultDecision::GoesOn) => true,
         _ => false,
     }
@@ -45,7 +49,7 @@ fn is_same(by: &DecidedBy, default: &DefaultDecision) -> bool {
 
 #[test]
 fn without_conditional_rules_the_evaluator_decides_by_the_default() {
-    let (mut rules, mut ends, mut others) = (0, 0, 0);
+    let (mut rules, mut ends, mut profiles, mut others) = (0, 0, 0, 0);
     for seed in 0..300 {
         let case = Case::random(seed);
         let mut world = World::new();
@@ -66,10 +70,12 @@ fn without_conditional_rules_the_evaluator_decides_by_the_default() {
                 match default {
                     DefaultDecision::Rule { .. } => rules += 1,
                     DefaultDecision::TierEnd { .. } => ends += 1,
+                    DefaultDecision::ProfileRule { .. } => profiles += 1,
                     _ => others += 1,
                 }
             }
         }
     }
-    assert!(rules > 20 && ends > 100 && others > 100, "{rules} rules, {ends} ends of tiers, {others} others");
+    assert!(rules > 20 && ends > 100, "{rules} rules, {ends} ends of tiers");
+    assert!(profiles > 20 && others > 100, "{profiles} rules of profiles, {others} others");
 }
