@@ -3,10 +3,12 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use tortie_policy::{HostEndpoint, Snapshot, WorkloadEndpoint};
 
 use crate::members::{AddressOwners, is_anything_missing};
+use crate::named_ports::NamedPortCounts;
 
 /// The endpoints of a snapshot. Sorted, they are found without a look at all of them, for questions about very many packets.
 pub struct Endpoints<'a> {
@@ -23,6 +25,7 @@ struct Sorted<'a> {
     hosts_by_address: HashMap<IpAddr, Vec<&'a HostEndpoint>>,
     workloads_by_address: HashMap<IpAddr, Vec<&'a WorkloadEndpoint>>,
     is_anything_missing: bool,
+    ports: Rc<NamedPortCounts<'a>>,
 }
 
 impl<'a> Endpoints<'a> {
@@ -35,6 +38,7 @@ impl<'a> Endpoints<'a> {
             hosts_by_address: by_key(hosts.values(), |endpoint| endpoint.addresses.iter().copied()),
             workloads_by_address: by_key(workloads.values(), |endpoint| endpoint.addresses.iter().copied()),
             is_anything_missing: is_anything_missing(snapshot),
+            ports: Rc::new(NamedPortCounts::new(snapshot)),
         };
         Self { snapshot, sorted: Some(sorted), looked_at: Cell::new(0) }
     }
@@ -67,9 +71,9 @@ impl<'a> Endpoints<'a> {
         self.looked_at.set(self.looked_at.get() + 1);
     }
 
-    /// How many endpoints were looked at to find those of nodes.
+    /// How many endpoints were looked at to find those of nodes, and to count named ports.
     pub(crate) fn looked_at(&self) -> usize {
-        self.looked_at.get()
+        self.looked_at.get() + self.sorted.as_ref().map_or(0, |sorted| sorted.ports.looked_at())
     }
 
     /// Everything that has an address.
@@ -77,7 +81,8 @@ impl<'a> Endpoints<'a> {
         let Some(sorted) = &self.sorted else { return AddressOwners::new(self.snapshot, address) };
         let workloads = sorted.workloads_by_address.get(&address).into_iter().flatten().copied();
         let hosts = sorted.hosts_by_address.get(&address).into_iter().flatten().copied();
-        AddressOwners::among(self.snapshot, address, workloads, hosts, sorted.is_anything_missing)
+        let ports = sorted.ports.clone();
+        AddressOwners::among(self.snapshot, address, workloads, hosts, sorted.is_anything_missing, ports)
     }
 }
 

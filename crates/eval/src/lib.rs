@@ -17,6 +17,7 @@ mod list;
 mod many;
 mod matching;
 mod members;
+mod named_ports;
 mod path;
 mod policies;
 

@@ -51,7 +51,7 @@ impl<'a> Judge<'a> {
         walk(&self.endpoints, host, packet, &mut Found { of: self, reasons: false })
     }
 
-    /// How many endpoints were looked at to find those of the nodes of packets: what judging costs in a large store.
+    /// How many endpoints were looked at to find those of the nodes of packets, and to count named ports: what judging costs in a large store.
     pub fn looked_at(&self) -> usize {
         self.endpoints.looked_at()
     }

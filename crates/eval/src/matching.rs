@@ -6,7 +6,7 @@ use tortie_net::Protocol;
 use tortie_policy::{Action, EndpointSlice, Family, Icmp, PeerMatch, Peers, PortMatch, Rule, Snapshot, Unknown};
 use tortie_selector::Selector;
 
-use crate::members::{AddressOwners, has_ports, has_too_many_ports, set_of};
+use crate::members::{AddressOwners, has_ports, set_of};
 use crate::path::Mismatch;
 use tortie_policy::packet::Transport;
 
@@ -216,7 +216,7 @@ fn side(
         }
     }
     let named_of = || side.peers.as_deref().and_then(Peers::positive).cloned().unwrap_or_else(Selector::all);
-    let too_many = |name: &str| has_too_many_ports(snapshot, &named_of(), name);
+    let too_many = |name: &str| at.has_too_many_ports(named_of, name);
     let on = |entry: &PortMatch| {
         port.is_some_and(|port| match entry {
             PortMatch::Range(range) => has_ports(view.protocol) && range.contains(port),

@@ -1,6 +1,7 @@
 //! The endpoints and sets that have an address, with their labels, and what rules match by them.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use tortie_net::Protocol;
 use tortie_policy::{
@@ -8,6 +9,8 @@ use tortie_policy::{
     WorkloadEndpoint, unreadable_labels,
 };
 use tortie_selector::Selector;
+
+use crate::named_ports::NamedPortCounts;
 
 /// Own labels, and those inherited from profiles: own labels override, then those of the first profile.
 pub fn effective_labels<'a>(
@@ -37,6 +40,8 @@ pub(crate) struct AddressOwners<'a> {
     pub(crate) may_be_unreadable: bool,
     /// Of something in the store not all addresses or named ports are known.
     is_anything_missing: bool,
+    /// How many ports of each name there are.
+    ports: Rc<NamedPortCounts<'a>>,
 }
 
 /// Whether there is anything of which not all addresses or named ports are known.
@@ -59,7 +64,8 @@ impl<'a> AddressOwners<'a> {
     pub(crate) fn new(snapshot: &'a Snapshot, address: IpAddr) -> Self {
         let workloads = snapshot.workload_endpoints.values().filter(|one| one.addresses.contains(&address));
         let hosts = snapshot.host_endpoints.values().filter(|one| one.addresses.contains(&address));
-        Self::among(snapshot, address, workloads, hosts, is_anything_missing(snapshot))
+        let ports = Rc::new(NamedPortCounts::new(snapshot));
+        Self::among(snapshot, address, workloads, hosts, is_anything_missing(snapshot), ports)
     }
 
     /// Of these endpoints, which have the address, and of all sets.
@@ -69,6 +75,7 @@ impl<'a> AddressOwners<'a> {
         workloads: impl Iterator<Item = &'a WorkloadEndpoint>,
         hosts: impl Iterator<Item = &'a HostEndpoint>,
         is_anything_missing: bool,
+        ports: Rc<NamedPortCounts<'a>>,
     ) -> Self {
         let thing = |labels, profiles: &[String], ports, name| {
             let labels = effective_labels(snapshot, labels, profiles);
@@ -82,12 +89,17 @@ impl<'a> AddressOwners<'a> {
         let labelled: Vec<Labelled<'a>> = workloads.chain(hosts).chain(sets).collect();
         let here = labelled.iter().any(|thing| selects(unreadable_labels(), &thing.labels));
         let anywhere = || is_anything_missing && unknown_member(snapshot, unreadable_labels(), false).is_some();
-        Self { address, may_be_unreadable: here || anywhere(), labelled, is_anything_missing }
+        Self { address, may_be_unreadable: here || anywhere(), labelled, is_anything_missing, ports }
     }
 
     /// As [`unknown_member`]; where nothing is missing nobody is looked at.
     pub(crate) fn unknown_member(&self, snapshot: &Snapshot, selector: &Selector, ports: bool) -> Option<String> {
         self.is_anything_missing.then(|| unknown_member(snapshot, selector, ports)).flatten()
+    }
+
+    /// As [`has_too_many_ports`].
+    pub(crate) fn has_too_many_ports(&self, selector: impl FnOnce() -> Selector, name: &str) -> bool {
+        self.ports.are_too_many(selector, name)
     }
 
     /// In the user's own names: `pod default/web`, `host endpoint web1-eth0`, `set scanners`.
@@ -140,21 +152,7 @@ pub fn unknown_member(snapshot: &Snapshot, selector: &Selector, ports: bool) -> 
 
 /// Whether the endpoints that a selector matches have more ports of a name than a set of them takes.
 pub fn has_too_many_ports(snapshot: &Snapshot, selector: &Selector, name: &str) -> bool {
-    let members = |ports: &[NamedPort], addresses: &[IpAddr]| {
-        ports.iter().filter(|port| port.name == name).count() * addresses.len()
-    };
-    let workloads = snapshot.workload_endpoints.values();
-    let workloads = workloads.map(|one| (members(&one.ports, &one.addresses), &one.labels, &one.profiles));
-    let hosts = snapshot.host_endpoints.values();
-    let hosts = hosts.map(|one| (members(&one.ports, &one.addresses), &one.labels, &one.profiles));
-    let all: Vec<_> = workloads.chain(hosts).filter(|(members, ..)| *members > 0).collect();
-    let sum = |count: &dyn Fn(&Labels, &[String]) -> bool| -> usize {
-        all.iter().filter(|(_, labels, profiles)| count(labels, profiles)).map(|(members, ..)| members).sum()
-    };
-    // Matching labels costs more than counting.
-    sum(&|_, _| true) > NamedPort::SET_LIMIT
-        && sum(&|labels, profiles| selects(selector, &effective_labels(snapshot, labels, profiles)))
-            > NamedPort::SET_LIMIT
+    NamedPortCounts::new(snapshot).are_too_many(|| selector.clone(), name)
 }
 
 /// Whether a selector matches any endpoint or set that has an address.

@@ -58,13 +58,10 @@ fn the_addresses_of_a_node_are_asked_about_together() {
     assert!(found.traced < 200, "{} packets were traced", found.traced);
 }
 
-#[test]
-fn a_packet_among_many_is_judged_by_a_look_at_the_endpoints_of_its_node_alone() {
-    let snapshot = store(20, 20, 40);
-    let topology = Topology::new(&snapshot);
-    let (host, judge) = (topology.host("n5"), Judge::new(&snapshot));
-    let transport = Transport::Ports { source: 49152, destination: 1234 };
-    let packet = Packet {
+/// A packet to an endpoint of node n5.
+fn packet(port: u16) -> Packet {
+    let transport = Transport::Ports { source: 49152, destination: port };
+    Packet {
         source: "172.16.1.1".parse().unwrap(),
         destination: "10.5.5.1".parse().unwrap(),
         protocol: 6,
@@ -75,12 +72,36 @@ fn a_packet_among_many_is_judged_by_a_look_at_the_endpoints_of_its_node_alone() 
         conntrack: Conntrack::New,
         source_route_ok: None,
         hop_limit: usual_hop_limit(6, transport),
-    };
+    }
+}
+
+#[test]
+fn a_packet_among_many_is_judged_by_a_look_at_the_endpoints_of_its_node_alone() {
+    let snapshot = store(20, 20, 40);
+    let topology = Topology::new(&snapshot);
+    let (host, judge) = (topology.host("n5"), Judge::new(&snapshot));
+    let packet = packet(1234);
     for _ in 0..10 {
         judge.decide(&host, &packet);
     }
     // The node has 20 of 400 endpoints, and a packet passes three stages.
     assert!(judge.looked_at() < 10 * 200, "{} endpoints were looked at", judge.looked_at());
+}
+
+#[test]
+fn the_named_ports_of_all_endpoints_are_counted_once_for_many_packets() {
+    let mut snapshot = store(20, 20, 40);
+    let named = |name: &str| tortie_policy::PortMatch::Named(name.to_owned());
+    for policy in snapshot.policies.values_mut() {
+        policy.ingress[0].destination.ports = vec![named("web")];
+    }
+    let topology = Topology::new(&snapshot);
+    let (host, judge) = (topology.host("n5"), Judge::new(&snapshot));
+    for port in 1..50 {
+        judge.decide(&host, &packet(port));
+    }
+    // 400 endpoints once, and the 20 of the node for each stage of a packet.
+    assert!(judge.looked_at() < 400 + 50 * 200, "{} endpoints were looked at", judge.looked_at());
 }
 
 #[test]
