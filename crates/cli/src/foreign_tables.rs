@@ -22,12 +22,11 @@ pub(crate) fn answer(
 ) -> Result<Answer, AskError> {
     let mut answer = trace(topology, question)?;
     let found = look(&mut answer, local_facts, offline);
-    if let Dnat::To(..) = question.dnat {
-        // A packet that is dropped for want of a route does not carry the translation that it was asked with.
-        answer.others.translates = None;
-    }
-    if question.dnat == Dnat::Never {
-        answer.others.may_translate.clear();
+    match question.dnat {
+        // What it is translated to was said; a node before the one that does may have other tables.
+        Dnat::To(..) => answer.others.translates = None,
+        Dnat::Never => answer.others.may_translate.clear(),
+        Dnat::HostPorts => {}
     }
     let Some(translation) = found.filter(|_| question.dnat == Dnat::HostPorts) else { return Ok(answer) };
     let followed = translation.and_then(|Translation { node, to: (address, port), by }| {
@@ -109,8 +108,9 @@ fn translated(
     let mut found: Option<Translation> = None;
     for hop in paths.iter().map(|hops| hops.first()) {
         let effects = hop.into_iter().flat_map(|hop| {
+            let packet = untranslated(&hop.packet);
             let effect = |table: &ForeignTable| {
-                (table.dump.table.id.clone(), effect(table, &host, local_facts.machine.as_ref(), &hop.packet))
+                (table.dump.table.id.clone(), effect(table, &host, local_facts.machine.as_ref(), &packet))
             };
             tables.tables.iter().map(effect).collect::<Vec<_>>()
         });
@@ -203,7 +203,7 @@ const SHOWN_TARGETS: usize = 4;
 /// What to say of a packet that a portmap plugin is assumed to translate, where no table of this machine does. None where one does, or
 /// may.
 fn no_port_map(tables: &ForeignTables, local_facts: &LocalFacts, hop: &Hop) -> Option<String> {
-    let packet = Packet { translated: None, ..hop.packet.clone() };
+    let packet = untranslated(&hop.packet);
     let translates = |table| match effect(table, &local_facts.host(), local_facts.machine.as_ref(), &packet) {
         Effect::Nothing | Effect::Drops(_) => false,
         Effect::Translates { .. } => true,
@@ -213,6 +213,22 @@ fn no_port_map(tables: &ForeignTables, local_facts: &LocalFacts, hop: &Hop) -> O
     (is_known && !tables.tables.iter().any(translates)).then(|| {
         "no table on this machine translates it, so the portmap plugin that is assumed has not done it (--dnat none)".to_owned()
     })
+}
+
+fn untranslated(packet: &Packet) -> Packet {
+    Packet { translated: None, ..packet.clone() }
+}
+
+/// What a table does with the packet. Of a translation that is only assumed it says what it translates to instead.
+fn effect_on(table: &ForeignTable, local_facts: &LocalFacts, hop: &Hop) -> Effect {
+    let of = |packet: &Packet| effect(table, &local_facts.host(), local_facts.machine.as_ref(), packet);
+    if let (Some(TranslatedBy::HostPort(_)), Some(assumed)) = (&hop.translated_by, hop.packet.translated)
+        && let instead @ Effect::Translates { to, port, .. } = &of(&untranslated(&hop.packet))
+        && (*to, *port) != assumed
+    {
+        return instead.clone();
+    }
+    of(&hop.packet)
 }
 
 /// The destinations that a table may translate a packet to otherwise than is known; none where it is not asked, or there are none.
@@ -245,13 +261,12 @@ fn rerouted(table: &ForeignTable, id: &str, local_facts: &LocalFacts, packet: &P
 
 fn found(tables: &ForeignTables, local_facts: &LocalFacts, hops: &[Hop]) -> Found {
     let mut found = Found::default();
-    let host = local_facts.host();
     for table in &tables.tables {
         let id = format!("table {}", table.dump.table.id);
         let mut said = BTreeSet::new();
         for hop in hops {
             let packet = &hop.packet;
-            match effect(table, &host, local_facts.machine.as_ref(), packet) {
+            match effect_on(table, local_facts, hop) {
                 Effect::Nothing => {}
                 Effect::Drops(by) => {
                     said.insert(format!("{id} of another program drops it: {by}"));

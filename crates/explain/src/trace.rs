@@ -45,9 +45,9 @@ pub struct Hop {
 
 impl Hop {
     /// A packet that a node drops before any policy.
-    fn dropped(host: Rc<Host>, packet: Packet, why: &str) -> Self {
+    fn dropped(host: Rc<Host>, packet: Packet, why: &str, translated_by: Option<TranslatedBy>) -> Self {
         let verdict = Verdict { allowed: false, rejected: false, untracked: false, path: Vec::new() };
-        Self { host, packet, verdict, dropped: Some(why.to_owned()), translated_by: None }
+        Self { host, packet, verdict, dropped: Some(why.to_owned()), translated_by }
     }
 
     /// Whether it is of a connection on this node. Nothing else is translated.
@@ -701,6 +701,9 @@ impl Route {
                 Location::Process { .. } if ends => None,
                 _ => Some(next()),
             };
+            let translation = self.translation.as_ref().filter(|_| self.translator == Some(index));
+            packet.translated = translation.map(|translation| translation.to);
+            let translated_by = translation.map(|translation| translation.by.clone());
             if let Some((at, why)) = &self.dropped
                 && at == node
             {
@@ -708,12 +711,9 @@ impl Route {
                     Some(interface) => PacketPath::Input { interface },
                     None => PacketPath::Output { interface: String::new() },
                 };
-                hops.push(Hop::dropped(host, packet, why));
+                hops.push(Hop::dropped(host, packet, why, translated_by));
                 return hops;
             }
-            let translation = self.translation.as_ref().filter(|_| self.translator == Some(index));
-            packet.translated = translation.map(|translation| translation.to);
-            let translated_by = translation.map(|translation| translation.by.clone());
             packet.translated_interface = exit.clone();
             let crossings = match (entry, exit) {
                 (Some(interface), None) => vec![PacketPath::Input { interface }],

@@ -270,6 +270,27 @@ fn a_host_port_is_followed_and_explain_says_where_no_table_translates_it() {
         assert!(said.contains("\nALLOWED by profile open") && !said.contains(missing), "{said}");
         let said = world.fails(&[&asked[..], &["--dnat", "none"]].concat());
         assert!(said.contains("table ip nat of another program translates it to 10.65.0.2:80"), "{said}");
+        // What is assumed counts less than what a table does for certain.
+        nft(
+            world,
+            "delete table ip nat
+            table ip other { chain pre { type nat hook prerouting priority -100; tcp dport 8080 dnat to 172.17.0.2:5001; }; }",
+        );
+        until("the bridge is up", || !world.said(&asked).contains("down or without carrier"));
+        let said = world.said(&asked);
+        assert!(
+            said.contains("to 172.17.0.2:5001, as table ip other of another program (chain pre, rule 1) says"),
+            "{said}"
+        );
+        assert!(!said.contains("portmap") && !said.contains("profile open"), "{said}");
+        // A packet that is dropped behind the translation carries it.
+        run("ip", &["link", "set", "container", "down"]);
+        until("explain sees it", || world.said(&asked).contains("down or without carrier"));
+        let shown: serde_json::Value =
+            serde_json::from_str(&world.said(&[&asked[..], &["-o", "json"]].concat())).unwrap();
+        let leg = &shown["legs"][0];
+        assert!(leg["dropped"].is_string() && leg["translated"]["address"] == "172.17.0.2", "{shown}");
+        assert_eq!(leg["translated"]["by"], "table ip other of another program (chain pre, rule 1)");
     });
 }
 
