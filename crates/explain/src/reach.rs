@@ -60,12 +60,12 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// In capital letters, as verdicts are.
+    /// In capital letters, as verdicts are; the first word is that of a single question.
     pub fn word(self) -> &'static str {
         match self {
             Outcome::Allowed => "ALLOWED",
-            Outcome::Depends => "DEPENDS on the interface",
-            Outcome::DependsOnAddress => "DEPENDS on an unknown address",
+            Outcome::Depends => "DENIED or ALLOWED depending on the interface",
+            Outcome::DependsOnAddress => "DENIED or ALLOWED depending on an unknown address",
             Outcome::Denied => "DENIED",
             Outcome::Dropped => "DROPPED",
             Outcome::Unanswered => "UNANSWERED",

@@ -11,7 +11,7 @@ use tortie_policy::{Action, Direction, EndpointId, Interface, Settings, Snapshot
 
 use crate::interfaces::ASSUMED;
 use crate::topology::{Location, is_unknown};
-use crate::trace::{Answer, Hop};
+use crate::trace::{Answer, Hop, PossiblePath};
 use crate::translation::TranslatedBy;
 
 /// Width of the column that says what is asked.
@@ -129,7 +129,11 @@ pub fn decided_by(snapshot: &Snapshot, answer: &Answer) -> String {
     };
     match (in_words(true), in_words(false)) {
         (through, denied) if denied.is_empty() => format!("ALLOWED on every way: {through}"),
-        (through, denied) if through.is_empty() => format!("DENIED on every way: {denied}"),
+        (through, denied) if through.is_empty() => {
+            let is_dropped = |path: &PossiblePath| path.hops.last().is_some_and(|hop| hop.dropped.is_some());
+            let word = if answer.paths.iter().all(is_dropped) { "DROPPED" } else { "DENIED" };
+            format!("{word} on every way: {denied}")
+        }
         (through, denied) => {
             let differs = |word: &str| answer.paths.iter().any(|path| path.when.contains(word));
             let option = match (differs("it enters "), differs("leaves ")) {

@@ -51,7 +51,7 @@ fn an_interface_of_which_no_address_is_known_does_not_take_that_of_another() {
         let rows = reach(&topology, &asked, Some(&asked.what)).unwrap();
         assert!(rows.notes.iter().any(|one| one.starts_with(&note)), "{:?}", rows.notes);
         let line = rows.rows.iter().map(|row| row.line()).find(|line| line.starts_with(version) || first == "[]");
-        assert!(line.unwrap().contains("DEPENDS on an unknown address"), "{:?}", rows.rows);
+        assert!(line.unwrap().contains("DENIED or ALLOWED depending on an unknown address"), "{:?}", rows.rows);
         // Of the other one both are known.
         assert_eq!(wrong(&topology, "forbids any -> hep/b tcp/80"), None);
 

@@ -115,7 +115,7 @@ fn an_answer_that_depends_on_an_unknown_address_is_given_for_each() {
     let outcomes: Vec<_> = found.rows.iter().map(|row| (row.families[0], row.parts[0].outcome)).collect();
     assert_eq!(outcomes, [(Family::V4, Outcome::Allowed), (Family::V6, Outcome::DependsOnAddress)]);
     assert!(!found.allowed());
-    assert_eq!(found.rows[1].line(), "IPv6 tcp 443: DEPENDS on an unknown address from everywhere");
+    assert_eq!(found.rows[1].line(), "IPv6 tcp 443: DENIED or ALLOWED depending on an unknown address from everywhere");
     // Neither is proven.
     let permits = wrong(&unasked, "permits any -> hep/db tcp/443").unwrap();
     assert!(permits.contains("is DENIED"), "{permits}");
