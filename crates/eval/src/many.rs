@@ -1,6 +1,6 @@
 //! Judges many packets of one snapshot: what was found out for one is used for the others.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -27,13 +27,15 @@ pub struct Judge<'a> {
     policies: RefCell<HashMap<Labels, Rc<Vec<&'a Policy>>>>,
     tiers: RefCell<HashMap<EndpointId, TiersByList<'a>>>,
     owners: RefCell<HashMap<IpAddr, Rc<AddressOwners<'a>>>>,
+    /// How many policies' selectors were matched with labels.
+    matched: Cell<usize>,
 }
 
 impl<'a> Judge<'a> {
     /// Sorts the endpoints of a snapshot.
     pub fn new(snapshot: &'a Snapshot) -> Self {
         let (policies, tiers, owners) = Default::default();
-        Self { endpoints: Endpoints::new(snapshot), policies, tiers, owners }
+        Self { endpoints: Endpoints::new(snapshot), policies, tiers, owners, matched: Cell::new(0) }
     }
 
     /// The snapshot.
@@ -54,6 +56,11 @@ impl<'a> Judge<'a> {
     /// How many endpoints were looked at to find those of the nodes of packets, and to count named ports: what judging costs in a large store.
     pub fn looked_at(&self) -> usize {
         self.endpoints.looked_at()
+    }
+
+    /// How many selectors of policies were matched with the labels of an endpoint.
+    pub fn matched(&self) -> usize {
+        self.matched.get()
     }
 
     /// As [`crate::specific_host_endpoint`].
@@ -84,6 +91,7 @@ impl<'a> Judge<'a> {
             return known.clone();
         }
         let all = self.snapshot().policies.values();
+        self.matched.set(self.matched.get() + all.len());
         let found = Rc::new(all.filter(|policy| policy.selector.matches(labels)).collect());
         policies.entry(labels.clone()).or_insert(found).clone()
     }

@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tortie_eval::{List, Subject, TierView};
-use tortie_policy::{Action, Direction, EndpointId, Interface, Policy, PolicyId, Rule, Snapshot};
+use tortie_eval::{Judge, List, Subject, TierView};
+use tortie_policy::{Action, Direction, EndpointId, Interface, Policy, PolicyId, Rule};
 
 use crate::listed::listed;
 
@@ -52,41 +52,42 @@ struct Found {
 }
 
 /// Every warning about the enforced policies.
-pub fn policy_warnings(snapshot: &Snapshot) -> Vec<PolicyWarning> {
+pub fn policy_warnings(judge: &Judge<'_>) -> Vec<PolicyWarning> {
+    let snapshot = judge.snapshot();
     let mut found = Found::default();
     for endpoint in snapshot.host_endpoints.values() {
         let subject = Subject::host(snapshot, endpoint);
         let lists = [List::PreDnat, List::Normal, List::Forward];
-        lists.into_iter().for_each(|list| found.look(snapshot, &subject, list));
+        lists.into_iter().for_each(|list| found.look(judge, &subject, list));
         // On `*` no untracked policy acts.
         if endpoint.interface != Interface::All {
-            found.look(snapshot, &subject, List::Untracked);
-            found.look_for_answers(snapshot, &subject);
+            found.look(judge, &subject, List::Untracked);
+            found.look_for_answers(judge, &subject);
         }
     }
     for endpoint in snapshot.workload_endpoints.values() {
-        found.look(snapshot, &Subject::workload(snapshot, endpoint), List::Normal);
+        found.look(judge, &Subject::workload(snapshot, endpoint), List::Normal);
     }
     found.warnings()
 }
 
 impl Found {
     /// Follows the packets of one list through the tiers of one endpoint.
-    fn look(&mut self, snapshot: &Snapshot, subject: &Subject, list: List) {
+    fn look(&mut self, judge: &Judge<'_>, subject: &Subject, list: List) {
         if subject.unreadable {
             return;
         }
         for direction in [Direction::Ingress, Direction::Egress] {
             let mut before: Option<String> = None;
-            for tier in subject.tiers(snapshot, list, direction) {
-                let policies: Vec<&Policy> = enforced(&tier).collect();
+            for tier in judge.tiers(subject, list, direction).iter() {
+                let policies: Vec<&Policy> = enforced(tier).collect();
                 let Some(last) = policies.last() else { continue };
                 let decides = |rule: &Rule| rule.action != Action::Log;
                 if matches!(list, List::Normal) && tier.denies && !rules(&policies, direction).any(decides) {
                     let closing = self.closing.entry((last.id.clone(), direction.name())).or_default();
                     closing.insert(subject.id.clone());
                 }
-                let stop = self.follow(&tier, &policies, direction, before.as_deref());
+                let stop = self.follow(tier, &policies, direction, before.as_deref());
                 before = before.or(stop);
             }
         }
@@ -131,12 +132,12 @@ impl Found {
     }
 
     /// Looks for untracked traffic whose answers no untracked policy allows.
-    fn look_for_answers(&mut self, snapshot: &Snapshot, subject: &Subject) {
+    fn look_for_answers(&mut self, judge: &Judge<'_>, subject: &Subject) {
         if subject.unreadable {
             return;
         }
         let ways = [Direction::Ingress, Direction::Egress];
-        let [ingress, egress] = ways.map(|direction| subject.tiers(snapshot, List::Untracked, direction));
+        let [ingress, egress] = ways.map(|direction| judge.tiers(subject, List::Untracked, direction));
         let allows = |policy: &&Policy, way| policy.rules(way).iter().any(|rule| rule.action == Action::Allow);
         for (way, tiers, back, answers) in
             [(ways[0], &ingress, ways[1], &egress), (ways[1], &egress, ways[0], &ingress)]

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use tortie_eval::Judge;
 use tortie_explain::{PolicyWarningKind, policy_warnings};
 use tortie_testkit::manifests;
 
@@ -23,7 +24,8 @@ fn policy(name: &str, spec: &str) -> String {
 /// What is found with these policies: the policy, and which rule (from 1) or what it is warned of.
 fn found(policies: &[(&str, &str)]) -> Vec<String> {
     let text = ENDPOINT.to_owned() + &policies.iter().map(|(name, spec)| policy(name, spec)).collect::<String>();
-    let warnings = policy_warnings(&manifests::snapshot(text)).into_iter();
+    let snapshot = manifests::snapshot(text);
+    let warnings = policy_warnings(&Judge::new(&snapshot)).into_iter();
     let lines = warnings.map(|warning| match (warning.kind, warning.rule) {
         (PolicyWarningKind::NeverReached, Some(rule)) => {
             format!("{} {} {}", warning.policy.name, warning.field, rule + 1)

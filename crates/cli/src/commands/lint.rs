@@ -11,6 +11,7 @@ use clap::Args;
 use tortie_agent::LocalFacts;
 use tortie_api::{Key, Kind, Object, Path};
 use tortie_client::{BatchMode, Client, Mode, is_initial_tier};
+use tortie_eval::Judge;
 use tortie_explain::policy::{UnusedRule, unused_rules_of};
 use tortie_explain::{PolicyWarning, PolicyWarningKind, placement, policy_warnings};
 use tortie_manifest::{Problem, Severity, validate, warnings};
@@ -149,7 +150,7 @@ pub(crate) fn of_one(
         of_places(in_force, local_facts, &mut placed);
         found = placed.remove(&key).unwrap_or_default();
     }
-    let warnings = policy_warnings(snapshot).into_iter().filter(|warning| {
+    let warnings = policy_warnings(&Judge::new(snapshot)).into_iter().filter(|warning| {
         let of = &warning.policy;
         (of.kind, of.namespace.as_str(), of.name.as_str()) == (key.kind, key.namespace.as_str(), key.name.as_str())
     });
@@ -176,7 +177,7 @@ fn of_world(in_force: &InForce, local_facts: Option<&LocalFacts>, found: &mut Wa
     for (policy, unused) in enforced.iter().zip(unused.into_iter().flatten()).filter(|(_, unused)| !unused.is_empty()) {
         found.entry(key(policy)).or_default().extend(unused);
     }
-    for warning in policy_warnings(snapshot) {
+    for warning in policy_warnings(&Judge::new(snapshot)) {
         let Some(policy) = snapshot.policies.get(&warning.policy) else { continue };
         found.entry(key(policy)).or_default().push(of_policy(warning));
     }
