@@ -417,15 +417,15 @@ impl Asked<'_, '_> {
                     format_args!("more than {MOST} packets differ in what judges them"),
                 ));
             }
+            if paths > MOST_PATHS {
+                return Err(too_many(
+                    classes.len(),
+                    format_args!(
+                        "at least {traced} packets differ in what judges them and have at least {paths} paths, of which at most {MOST_PATHS} are followed"
+                    ),
+                ));
+            }
             begun.push((payloads, asked, alike, number(verdict)));
-        }
-        if paths > MOST_PATHS {
-            return Err(too_many(
-                classes.len(),
-                format_args!(
-                    "{traced} packets that differ in what judges them have {paths} paths, of which at most {MOST_PATHS} are followed"
-                ),
-            ));
         }
         let mut answers = Vec::with_capacity(classes.len());
         for (ends, (payloads, asked, alike, first)) in classes.iter().zip(begun) {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use tortie_eval::{Judge, Packet, PacketPath, usual_hop_limit};
 use tortie_explain::reach::reach;
-use tortie_explain::{Question, Topology};
+use tortie_explain::{Question, Topology, policy_warnings};
 use tortie_policy::Snapshot;
 use tortie_policy::packet::{Conntrack, Transport};
 use tortie_random::Random;
@@ -112,4 +112,16 @@ fn a_question_with_too_many_paths_is_refused_before_they_are_followed() {
     let why = reach(&topology, &asked, None).unwrap_err().to_string();
     assert!(why.contains("paths, of which at most 500000 are followed"), "{why}");
     assert!(why.contains("hep/NAME"), "{why}");
+    // As soon as there are so many: the rest is not looked at.
+    let paths = why.split("have at least ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    assert!(paths.parse::<usize>().unwrap() < 2 * 500_000, "{why}");
+}
+
+#[test]
+fn the_warnings_about_policies_match_each_selector_once_for_each_set_of_labels() {
+    let snapshot = store(20, 20, 40);
+    let judge = Judge::new(&snapshot);
+    policy_warnings(&judge);
+    // The endpoints have 20 sets of labels, and there are 40 policies.
+    assert!(judge.matched() <= 20 * 40, "{} selectors were matched", judge.matched());
 }
