@@ -30,6 +30,7 @@ use crate::config::{self, AgentSettings, Local};
 use crate::enforce::ApplyRequest;
 use crate::lag::{self, StepGuard};
 use crate::logger::event;
+use crate::missing_tiers::MissingTiers;
 use crate::other_nodes::OtherNodes;
 use crate::placement_log::PlacementLog;
 use crate::placement_writer::{PlacementWriter, Step};
@@ -101,6 +102,7 @@ pub(crate) struct NodeEngine {
     /// Endpoints of this node that ask for limits of bandwidth, and for classes of service.
     unsupported_qos: [BTreeSet<String>; 2],
     other_nodes: OtherNodes,
+    missing_tiers: MissingTiers,
     placements: PlacementLog,
     placement_writer: PlacementWriter,
     /// The position in the store's history up to which changes were part of the last flush.
@@ -132,6 +134,7 @@ impl NodeEngine {
             unanswered: Default::default(),
             unsupported_qos: Default::default(),
             other_nodes: OtherNodes::default(),
+            missing_tiers: MissingTiers::default(),
             placements: PlacementLog::default(),
             placement_writer,
             flushed: Position::START,
@@ -223,6 +226,7 @@ impl NodeEngine {
             }
             Message::InSync(position) => {
                 self.in_sync = true;
+                self.note_missing_tiers();
                 self.mark_received(Some(&position));
                 let counts: usize = self.status.read().counts.values().sum();
                 log::info!(target: event::STORE_READ, "the store was read completely: {counts} objects, revision {position}");
@@ -328,6 +332,10 @@ impl NodeEngine {
         }
         self.note_placement(&key, &item);
         self.look_for_unanswered(&key, &item);
+        // In the first listing a tier may come after its policies.
+        if self.missing_tiers.put(&key, &item) && self.in_sync {
+            self.note_missing_tiers();
+        }
         match item {
             // The built-in profile always exists.
             Item::Nothing if key == Key::cluster(Kind::Profile, Profile::default_allow().name) => {
@@ -391,6 +399,16 @@ impl NodeEngine {
                 Some(note) => drop(record.notes.insert(what, note)),
             });
         }
+    }
+
+    /// Records which tiers of ClusterNetworkPolicies do not exist though they have policies.
+    fn note_missing_tiers(&self) {
+        const WHAT: &str = "tiers of ClusterNetworkPolicies";
+        let note = self.missing_tiers.note();
+        self.status.update(|record| match note {
+            None => drop(record.notes.remove(WHAT)),
+            Some(note) => drop(record.notes.insert(WHAT, note)),
+        });
     }
 
     /// Records which host endpoints of other nodes are most likely meant for this one.

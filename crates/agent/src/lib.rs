@@ -50,6 +50,7 @@ mod local_facts;
 mod lock;
 mod logger;
 mod metrics;
+mod missing_tiers;
 mod network;
 mod node_name;
 mod notify;

@@ -23,7 +23,8 @@ use crate::relevant::{End, Relevance};
 use crate::text::{hops_decided_by, workload_text};
 use crate::topology::{Location, Topology};
 use crate::trace::{
-    DISCOVERY_NOTE, Hop, Judging, Traced, allowed, placement_notes, trace_between, transport, with_new_workloads,
+    DISCOVERY_NOTE, Hop, Judging, Traced, allowed, missing_tier_notes, placement_notes, trace_between, transport,
+    with_new_workloads,
 };
 use crate::{fault, interfaces, several_addresses, unknown_addresses};
 
@@ -157,6 +158,7 @@ pub fn reach(topology: &Topology<'_>, question: &Question, what: Option<&Traffic
         return Err(AskError(reason));
     }
     reach.notes.extend(placement_notes(topology, question, &[]));
+    reach.notes.extend(missing_tier_notes(topology));
     if let Some(TrafficSpec::Icmpv6(Some((133..=136, _)))) = what {
         reach.notes.push(format!("{}{DISCOVERY_NOTE}", interfaces::ASSUMED));
     }

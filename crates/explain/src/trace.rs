@@ -1,6 +1,7 @@
 //! The path of a packet over the nodes between two ends: a hop for each node, with the decision there.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -176,6 +177,7 @@ pub fn trace(topology: &Topology<'_>, question: &Question) -> Result<Answer, Ask
     let first = paths.iter().find(|path| !path.allowed()).or(paths.first());
     let hops = first.map(|path| path.hops.clone()).unwrap_or_default();
     notes.extend(placement_notes(topology, question, &hops));
+    notes.extend(missing_tier_notes(topology));
     if let Some(Hop { packet, .. }) = hops.first() {
         notes.extend(reach::judged_otherwise(topology, question, packet));
     }
@@ -330,6 +332,11 @@ pub(crate) fn placement_notes(topology: &Topology<'_>, question: &Question, hops
         placement::not_in_force(topology, endpoint).map(|why| format!("host endpoint {} {why}", endpoint.name))
     });
     notes.collect()
+}
+
+/// Tiers that policies are in and that do not exist, which leaves these policies to the end.
+pub(crate) fn missing_tier_notes(topology: &Topology<'_>) -> BTreeSet<String> {
+    topology.snapshot().in_missing_cluster_tiers().map(|(_, note)| note).collect()
 }
 
 /// `it enters gw at eth0 or eth1 and leaves gw by eth2`: what tells a group of choices from the others.

@@ -10,6 +10,7 @@ mod endpoint;
 pub mod from_api;
 mod group;
 pub mod machine;
+mod missing_tier;
 pub mod packet;
 mod policy;
 mod rule;
@@ -22,6 +23,7 @@ pub use endpoint::{
 };
 pub use from_api::{Invalid, Item, Stored, enforced_kind, staged_deletion};
 pub use group::{EndpointSlice, NetworkSet, Node, Pool, Profile, ServiceId, SetId, SliceId};
+pub use missing_tier::missing_cluster_tier;
 pub use policy::{Direction, Order, Policy, PolicyId, Stage, Tier, TierEnd, Types};
 pub use rule::{Action, Family, Icmp, PeerMatch, Peers, PortMatch, Rule, Unknown, asks_unreadable};
 pub use settings::{Failsafe, HostAction, LogLimit, NatOutgoing, Refusal, Settings};

@@ -285,3 +285,26 @@ fn limits_of_bandwidth_and_classes_of_service_are_noted_as_long_as_an_endpoint_a
     harness.catch_up();
     assert_eq!(notes(&harness), [None, None]);
 }
+
+#[test]
+fn a_tier_of_cluster_policies_that_has_some_and_does_not_exist_is_noted_until_it_does() {
+    let mut harness = EngineHarness::with_endpoint();
+    let note = |harness: &EngineHarness| harness.status.read().notes.get("tiers of ClusterNetworkPolicies").cloned();
+    for tier in ["default", "other"] {
+        harness.put(Kind::GlobalNetworkPolicy, "p", json!({ "tier": tier, "selector": "all()" }));
+        harness.catch_up();
+        assert_eq!(note(&harness), None, "{tier}");
+    }
+    harness.put(Kind::GlobalNetworkPolicy, "p", json!({ "tier": "kube-admin", "selector": "all()" }));
+    harness.catch_up();
+    assert!(note(&harness).is_some_and(|note| note.starts_with("the tier `kube-admin` does not exist")));
+    harness.put(Kind::Tier, "kube-admin", json!({ "order": 1_000, "defaultAction": "Pass" }));
+    harness.catch_up();
+    assert_eq!(note(&harness), None);
+    harness.gone(Kind::Tier, "kube-admin");
+    harness.catch_up();
+    assert!(note(&harness).is_some());
+    harness.gone(Kind::GlobalNetworkPolicy, "p");
+    harness.catch_up();
+    assert_eq!(note(&harness), None);
+}

@@ -115,7 +115,9 @@ fn looked_at(args: &LintArgs, session: &mut Session) -> anyhow::Result<Option<(S
 /// The warnings that each object gets when it is written as it is.
 fn of_objects(listing: Listing, found: &mut Warnings) -> anyhow::Result<()> {
     let client = Client::new(Arc::new(MemoryStore::holding(listing)));
-    let objects = client.list(&Selection::default())?.objects;
+    let mut objects = client.list(&Selection::default())?.objects;
+    // Kubernetes' own kinds are not written as Calico's are.
+    objects.retain(|object| Kind::ALL.contains(&object.kind));
     for object in &objects {
         found.entry(object.key()).or_default().extend(warnings::of(object));
     }
@@ -145,6 +147,8 @@ pub(crate) fn of_one(
     if let Some(policy) = policy.filter(|policy| !policy.staged) {
         found.extend(never_matches(snapshot, &[policy]).into_iter().flatten());
     }
+    let missing = snapshot.in_missing_cluster_tiers().filter(|(policy, _)| self::key(policy) == key);
+    found.extend(missing.map(|(_, message)| missing_tier(message)));
     if key.kind == Kind::HostEndpoint && local_facts.is_some() {
         let mut placed = Warnings::from([(key.clone(), std::mem::take(&mut found))]);
         of_places(in_force, local_facts, &mut placed);
@@ -181,6 +185,9 @@ fn of_world(in_force: &InForce, local_facts: Option<&LocalFacts>, found: &mut Wa
         let Some(policy) = snapshot.policies.get(&warning.policy) else { continue };
         found.entry(key(policy)).or_default().push(of_policy(warning));
     }
+    for (policy, message) in snapshot.in_missing_cluster_tiers() {
+        found.entry(key(policy)).or_default().push(missing_tier(message));
+    }
     for (key, unreadable) in &in_force.unreadable {
         found.entry(key.clone()).or_default().push(Problem::warning(
             "unreadable",
@@ -205,6 +212,10 @@ fn never_matches(snapshot: &Snapshot, policies: &[&Policy]) -> Vec<Vec<Problem>>
     };
     let problems = |unused: Vec<UnusedRule>| unused.into_iter().map(problem).collect();
     unused_rules_of(snapshot, policies).into_iter().map(problems).collect()
+}
+
+fn missing_tier(message: String) -> Problem {
+    Problem::warning("unknown-tier", Path::from("spec.tier"), message)
 }
 
 fn of_policy(warning: PolicyWarning) -> Problem {

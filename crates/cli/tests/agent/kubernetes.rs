@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tortie_testkit::kubernetes::{ADMIN, ApiServer};
 
+use super::pods::cluster_network_policies;
 use super::world::{Elsewhere, World, on_a_machine, reach_at, run, until};
 
 const POD: [u8; 4] = [10, 65, 0, 2];
@@ -149,6 +150,41 @@ fn status_wait_ends_while_only_pods_that_are_no_endpoints_change() {
             };
             assert!(status.success(), "{status}");
         }
+    });
+}
+
+#[test]
+fn an_administrators_policy_whose_tier_is_missing_comes_last_and_status_lint_and_explain_say_so() {
+    on_a_machine(|world| {
+        let server = cluster(world);
+        server.kubectl(&["create", "-f", "-"], &cluster_network_policies().to_string());
+        server.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"], "");
+        let (_pod, _listeners) = pod(world);
+        let _agent = world.agent();
+        until("the pod is reached", || reaches(world, 80) && reaches(world, 81));
+        server.kubectl(&["apply", "-f", "-"], &policy(80).to_string());
+        until("the policy is in force", || !reaches(world, 81));
+        let admin = json!({ "apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy",
+            "metadata": { "name": "closed" },
+            "spec": { "tier": "Admin", "priority": 1, "subject": { "namespaces": {} },
+                "ingress": [{ "action": "Deny", "from": [{ "networks": ["0.0.0.0/0"] }] }] } });
+        server.kubectl(&["create", "-f", "-"], &admin.to_string());
+        let missing = "the tier `kube-admin` does not exist";
+        until("the agent knows of it", || {
+            String::from_utf8(world.tortie().arg("status").output().unwrap().stdout).unwrap().contains(missing)
+        });
+        let explained = world.said(&["explain", "192.0.2.99", "pod/shop/web", "tcp/80"]);
+        assert!(explained.contains(missing), "{explained}");
+        let lint = world.tortie().args(["lint"]).output().unwrap();
+        let said = String::from_utf8(lint.stdout).unwrap();
+        let error = String::from_utf8(lint.stderr).unwrap();
+        assert!(said.contains("unknown-tier") && said.contains(missing), "{said} {error}");
+        assert!(reaches(world, 80), "without its tier the policy comes last");
+
+        server.kubectl(&["create", "-f", &shipped("tiers.yaml")], "");
+        until("the policy comes first", || !reaches(world, 80));
+        let status = world.said(&["status"]);
+        assert!(!status.contains(missing), "{status}");
     });
 }
 

@@ -29,7 +29,7 @@ struct Cluster {
 }
 
 /// The definition of ClusterNetworkPolicies, as far as a server needs it to keep them.
-fn cluster_network_policies() -> Value {
+pub fn cluster_network_policies() -> Value {
     let schema = json!({ "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } });
     json!({ "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": { "name": "clusternetworkpolicies.policy.networking.k8s.io",

@@ -84,7 +84,8 @@ pub(super) struct Node {
 impl Plan {
     /// The plan of a kind, made when it is first needed.
     pub(super) fn of(kind: Kind) -> &'static Plan {
-        static PLANS: [OnceLock<Plan>; Kind::ALL.len()] = [const { OnceLock::new() }; Kind::ALL.len()];
+        const KINDS: usize = Kind::ALL.len() + Kind::KUBERNETES.len();
+        static PLANS: [OnceLock<Plan>; KINDS] = [const { OnceLock::new() }; KINDS];
         PLANS[kind as usize].get_or_init(|| {
             let rules = rules::of(kind);
             let roots = kinds::shape(kind).record().map_or(&[][..], |record| &record.fields);
@@ -198,5 +199,17 @@ impl Node {
     /// What is to be checked in a field.
     pub(super) fn field(&self, name: &str) -> Option<&Node> {
         self.fields.iter().find(|field| field.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_has_a_plan_those_of_kubernetes_too() {
+        for kind in Kind::ALL.iter().chain(Kind::KUBERNETES) {
+            assert!(Plan::of(*kind).roots.len() <= 2, "{kind}");
+        }
     }
 }
