@@ -23,7 +23,8 @@ use crate::engine::{Input, NodeEngine};
 use crate::live_settings::LiveSettings;
 use crate::local_facts::LocalFactsError;
 use crate::lock::{Lock, LockError};
-use crate::logger::{LogFormat, event};
+use crate::log_event;
+use crate::logger::LogFormat;
 use crate::network::{self, NetworkQueue};
 use crate::node_name::NodeName;
 use crate::off::{Places, Switch};
@@ -122,7 +123,7 @@ const WAITING: usize = 4096;
 
 /// Runs until a signal or a client ends it. Policy stays in the kernel then, unless a client asked for its removal.
 pub fn run(options: Options) -> Result<Ended, AgentError> {
-    logger::start(options.log_format, event::ALL);
+    logger::start(options.log_format, log_event::ALL);
     let sources = Sources { env: std::env::vars().collect(), file: options.felix };
     let status = Arc::new(StatusCell::default());
     status.supervisor.enter();
@@ -144,7 +145,7 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
     let node = choose_node(called, cache.as_ref(), &status, options.accept_node)?;
     let problem = node.problem();
     let node = node.enforced;
-    log::info!(target: event::AGENT_STARTED, "node {node}, {}", options.store_name);
+    log::info!(target: log_event::AGENT_STARTED, "node {node}, {}", options.store_name);
     let (name, opener) = (&options.store_name, options.opener);
     let store = Arc::new(CachedStore::new(opener, name, cache.clone(), status.clone(), stop.clone()));
     store.accept(options.accept_store);
@@ -152,7 +153,7 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
         store.do_not_ask(problem);
     }
     let adopted = enforce::lock(&dataplane).adopt().map_err(AgentError::Adopt)?;
-    log::info!(target: event::TABLE_ADOPTED, "{adopted}");
+    log::info!(target: log_event::TABLE_ADOPTED, "{adopted}");
     status.update(|record| record.adopted = adopted);
 
     let switch = Arc::new(Switch::new(options.off, dataplane.clone(), status.clone()));
@@ -281,16 +282,16 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
 fn handle_signals(mut signals: Signals, sources: &Sources, store: &CachedStore, inputs: &SyncSender<Input>) {
     for signal in signals.forever() {
         if signal != SIGHUP {
-            log::info!(target: event::AGENT_STOPPING, "a signal asked the agent to end; policy stays in force");
+            log::info!(target: log_event::AGENT_STOPPING, "a signal asked the agent to end; policy stays in force");
             drop(inputs.send(Input::Stop));
             return;
         }
-        log::info!(target: event::SETTINGS_READ, "a signal asked the agent to read its files again");
+        log::info!(target: log_event::SETTINGS_READ, "a signal asked the agent to read its files again");
         store.reopen();
         match Local::read(sources) {
             Ok(local) => drop(inputs.send(Input::Local(Box::new(local)))),
             Err(error) => {
-                log::error!(target: event::SETTINGS_KEPT, "the settings that were read before stay in force: {}", chain(&error))
+                log::error!(target: log_event::SETTINGS_KEPT, "the settings that were read before stay in force: {}", chain(&error))
             }
         }
     }
@@ -308,7 +309,7 @@ fn check_foreign_agents(allowed: bool) -> Result<(), AgentError> {
     match foreign_agents::find().map_err(AgentError::Request)? {
         Some(other) if !allowed => Err(AgentError::ForeignAgent(other)),
         Some(other) => {
-            log::warn!(target: event::FOREIGN_AGENT, "beside another policy agent: {other}");
+            log::warn!(target: log_event::FOREIGN_AGENT, "beside another policy agent: {other}");
             Ok(())
         }
         None => Ok(()),
@@ -326,7 +327,7 @@ fn choose_node(
     let node = NodeName::choose(called, copy.as_ref(), kernel_table::table_exists()?, accepted);
     match node.problem() {
         Some(problem) => {
-            log::error!(target: event::NODE_CHANGED, "the node name CHANGED: {problem}");
+            log::error!(target: log_event::NODE_CHANGED, "the node name CHANGED: {problem}");
             status.update(|record| {
                 record.called.clone_from(&node.called);
                 record.problems.insert("node name", problem);
@@ -341,7 +342,7 @@ fn choose_node(
 fn open_cache(state: &Path, status: &Arc<StatusCell>) -> Option<CacheWriter> {
     let status_cell = status.clone();
     let failed = move |reason: String| {
-        log::error!(target: event::CACHE_FAILED, "the snapshot cache cannot be used, so an agent that starts without the store has no policy to enforce: {reason}"
+        log::error!(target: log_event::CACHE_FAILED, "the snapshot cache cannot be used, so an agent that starts without the store has no policy to enforce: {reason}"
         );
         status_cell.update(|record| drop(record.problems.insert("snapshot cache", reason)));
     };

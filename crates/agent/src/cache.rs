@@ -11,8 +11,8 @@
 //! disk is too slow, the snapshot is marked as incomplete and is not used until the store has been listed again.
 
 mod cached_store;
+mod continuity;
 mod file;
-mod history;
 mod identity;
 mod writer;
 

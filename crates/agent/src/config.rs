@@ -9,11 +9,11 @@
 //! Nothing is ignored silently: an unknown name, an invalid value and a setting that has no
 //! effect here each make a note, which `tortie status` shows. Where Calico's agent refuses to start, so does this one.
 
-mod agent;
-mod effect;
+mod agent_settings;
 mod effective;
 mod felix_cfg;
 mod local;
+mod supported;
 mod value;
 
 use std::cell::LazyCell;
@@ -22,7 +22,7 @@ use serde_json::{Map, Value};
 use tortie_api::{Key, Kind, Object, defaults};
 use tortie_policy::Settings;
 
-pub use agent::{AgentSettings, ClientAuth, NetworkSettings, Reporting, Served, Tls};
+pub use agent_settings::{AgentSettings, ClientAuth, NetworkSettings, Reporting, Served, Tls};
 pub use effective::{Effective, EffectiveSetting, effective};
 pub use felix_cfg::{FelixCfgError, felix_cfg};
 pub use local::{Local, LocalError, Sources};
@@ -56,7 +56,7 @@ pub fn resolve(local: &Local, base: Settings, configurations: &[&Object]) -> Res
                 note: "it is set, and has no effect here".to_owned(),
             };
             let said = |value: &Value| !value.is_null() && value.as_str() != Some("");
-            let in_vain = fields.iter().filter(|(field, value)| said(value) && !effect::has(field));
+            let in_vain = fields.iter().filter(|(field, value)| said(value) && !supported::has(field));
             let meant = in_vain.filter(|(field, value)| filled_in.get(*field) != Some(value));
             notes.extend(meant.map(|(field, _)| name(field)));
             // A local value replaces those of the store; an invalid local value leaves the built-in default.

@@ -13,7 +13,7 @@ use tortie_store::{Author, History, HistoryEntry, Position, StoreError};
 use crate::author::this_machine;
 use crate::cache::CachedStore;
 use crate::dataplane::chain;
-use crate::logger::event;
+use crate::log_event;
 use crate::status::StoreState;
 use crate::status_cell::StatusCell;
 use crate::stop_flag::StopFlag;
@@ -149,7 +149,7 @@ fn look(
         let in_kernel = status.read().in_kernel.position.has_reached(&Position::at(entry.last));
         if pending.enforced.is_none() && in_kernel && failed.is_none() {
             history.note_enforced(&entry, now)?;
-            log::info!(target: event::CONFIRMATION_AWAITED, "revision {} is in the kernel, and is put back unless it is confirmed", entry.last);
+            log::info!(target: log_event::CONFIRMATION_AWAITED, "revision {} is in the kernel, and is put back unless it is confirmed", entry.last);
         }
     }
     *waiting = now_waiting;
@@ -171,14 +171,14 @@ fn put_back(
     history.set_author(Author { uid, host: this_machine(), command, ..Author::default() });
     let Some(done) = history.put_back(entry)? else { return Ok(()) };
     let notice = notices.add(entry, &done, now());
-    log::warn!(target: event::CHANGE_PUT_BACK, "{notice}");
+    log::warn!(target: log_event::CHANGE_PUT_BACK, "{notice}");
     status.update(|record| record.put_back += 1);
     Ok(())
 }
 
 fn report(status: &StatusCell, name: &'static str, problem: &str) {
     if let Some(problem) = status.set_problem(name, Some(problem)) {
-        log::error!(target: event::CONFIRMATION_FAILED, "{problem}");
+        log::error!(target: log_event::CONFIRMATION_FAILED, "{problem}");
     }
 }
 

@@ -11,7 +11,7 @@
 use tortie_dataplane::{Delta, Place};
 
 use crate::dataplane::{NodeDataplane, chain};
-use crate::logger::event;
+use crate::log_event;
 
 /// Whether any of these places belongs to a host endpoint.
 pub(crate) fn names_host_endpoints<'a>(places: impl IntoIterator<Item = &'a Place>) -> bool {
@@ -37,19 +37,19 @@ pub(crate) fn before_host_endpoints(dataplane: &mut dyn NodeDataplane) {
     match entered {
         Ok(entered) => {
             if entered.entered > 0 {
-                log::info!(target: event::CONNECTIONS_TRACKED, "{} open connections are tracked now, so that the first host endpoint does not cut them",
+                log::info!(target: log_event::CONNECTIONS_TRACKED, "{} open connections are tracked now, so that the first host endpoint does not cut them",
                     entered.entered
                 );
             }
             if let Some(reason) = entered.reason {
-                log::warn!(target: event::CONNECTIONS_UNTRACKED, "{} open connections could not be tracked; the first host endpoint cuts them unless its policy allows their next packet: {}",
+                log::warn!(target: log_event::CONNECTIONS_UNTRACKED, "{} open connections could not be tracked; the first host endpoint cuts them unless its policy allows their next packet: {}",
                     entered.failed,
                     chain(&reason)
                 );
             }
         }
         Err(reason) => {
-            log::warn!(target: event::CONNECTIONS_UNTRACKED, "open connections could not be tracked; the first host endpoint cuts those that are not, unless its policy allows their next packet: {reason}"
+            log::warn!(target: log_event::CONNECTIONS_UNTRACKED, "open connections could not be tracked; the first host endpoint cuts those that are not, unless its policy allows their next packet: {reason}"
             )
         }
     }

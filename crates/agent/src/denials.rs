@@ -20,10 +20,10 @@ use self::naming::DenialPoint;
 use self::packet::Packet;
 use crate::dataplane::chain;
 use crate::enforce::{SharedDataplane, lock};
-use crate::events::{Denial, Event};
-use crate::logger::event;
+use crate::log_event;
 use crate::supervisor::{self, Lifetime};
 use crate::utc;
+use crate::watch_stream::{Denial, WatchEvent};
 
 /// The nflog groups that are tried; another program may listen to one.
 const GROUPS: std::ops::Range<u16> = 5600..5616;
@@ -35,7 +35,7 @@ const ROOM: usize = 1 << 20;
 const WAITING: usize = 1024;
 /// How many packets are sent in a second.
 const MOST_PER_SECOND: u64 = 200;
-/// How often [`Event::Alive`] is sent.
+/// How often [`WatchEvent::Alive`] is sent.
 const BEAT: Duration = Duration::from_secs(1);
 /// How long to wait for packets before checking whether watchers remain.
 const LOOK: Duration = Duration::from_millis(200);
@@ -48,7 +48,7 @@ pub(crate) struct Denials {
 
 #[derive(Default)]
 struct Watchers {
-    all: Vec<SyncSender<Event>>,
+    all: Vec<SyncSender<WatchEvent>>,
     /// The group that packets are logged to and read from.
     group: Option<u16>,
 }
@@ -60,12 +60,12 @@ impl Denials {
     }
 
     /// Adds a watcher, which receives the packets that are denied from now on.
-    pub(crate) fn watch(self: &Arc<Self>) -> Result<Receiver<Event>, String> {
+    pub(crate) fn watch(self: &Arc<Self>) -> Result<Receiver<WatchEvent>, String> {
         let mut watchers = self.watchers();
         if watchers.group.is_none() {
             let (group, listener) = open()?;
             lock(&self.dataplane).log_denied(Some(group))?;
-            log::info!(target: event::DENIALS_WATCHED, "denied packets are logged to nflog group {group}, because somebody watches them");
+            log::info!(target: log_event::DENIALS_WATCHED, "denied packets are logged to nflog group {group}, because somebody watches them");
             let denials = self.clone();
             let started = supervisor::start("denials", Lifetime::UntilDone, move || denials.read(listener));
             if let Err(error) = started {
@@ -99,8 +99,10 @@ impl Denials {
 
     fn log_no_more(&self) {
         match lock(&self.dataplane).log_denied(None) {
-            Ok(()) => log::info!(target: event::DENIALS_UNWATCHED, "denied packets are not logged any more"),
-            Err(reason) => log::warn!(target: event::DENIALS_UNWATCHED, "denied packets are still logged: {reason}"),
+            Ok(()) => log::info!(target: log_event::DENIALS_UNWATCHED, "denied packets are not logged any more"),
+            Err(reason) => {
+                log::warn!(target: log_event::DENIALS_UNWATCHED, "denied packets are still logged: {reason}")
+            }
         }
     }
 
@@ -116,18 +118,22 @@ impl Denials {
                 if count > MOST_PER_SECOND {
                     hidden += 1;
                 } else {
-                    events.extend(self.denial(&packet).map(|denial| Event::Denied(Box::new(denial))));
+                    events.extend(self.denial(&packet).map(|denial| WatchEvent::Denied(Box::new(denial))));
                 }
             }
             match lost {
                 Ok(false) => {}
-                Ok(true) => events.push(Event::NotShown { packets: None }),
+                Ok(true) => events.push(WatchEvent::NotShown { packets: None }),
                 Err(error) => {
-                    log::debug!(target: event::DENIAL_UNREADABLE, "a denied packet could not be read: {}", chain(&error))
+                    log::debug!(target: log_event::DENIAL_UNREADABLE, "a denied packet could not be read: {}", chain(&error))
                 }
             }
             if second.elapsed() >= BEAT {
-                events.push(if hidden > 0 { Event::NotShown { packets: Some(hidden) } } else { Event::Alive });
+                events.push(if hidden > 0 {
+                    WatchEvent::NotShown { packets: Some(hidden) }
+                } else {
+                    WatchEvent::Alive
+                });
                 (second, count, hidden) = (Instant::now(), 0, 0);
             }
             let mut watchers = self.watchers();

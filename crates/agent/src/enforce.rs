@@ -14,7 +14,7 @@ use crate::backoff::Backoff;
 use crate::connection_tracking::{before_host_endpoints, brings_host_endpoints, names_host_endpoints};
 use crate::dataplane::NodeDataplane;
 use crate::lag;
-use crate::logger::event;
+use crate::log_event;
 use crate::network::NetworkQueue;
 use crate::status::Mark;
 use crate::status_cell::StatusCell;
@@ -85,7 +85,7 @@ pub(crate) fn run(
                 match &removed {
                     Ok(()) => supervisor::stopping(),
                     Err(reason) => {
-                        log::error!(target: event::UNINSTALL_FAILED, "the table of tortie could not be removed: it stays in force, and the agent continues: {reason}")
+                        log::error!(target: log_event::UNINSTALL_FAILED, "the table of tortie could not be removed: it stays in force, and the agent continues: {reason}")
                     }
                 }
                 // Nobody waits any more if this cannot be sent.
@@ -129,7 +129,7 @@ fn change(
         Ok(()) => {
             let late = pending.take().is_some();
             log::debug!(
-                target: event::CHANGE_APPLIED,
+                target: log_event::CHANGE_APPLIED,
                 "revision {} is in the kernel: {} parts in {} ms",
                 mark.position,
                 delta.map_or(0, Delta::len),
@@ -138,7 +138,7 @@ fn change(
             status.measures.apply_time.observe(took.as_secs_f64());
             status.measures.batch_size.observe(delta.map_or(0, Delta::len) as f64);
             if late {
-                log::info!(target: event::CHANGE_RECOVERED, "the kernel accepts changes again");
+                log::info!(target: log_event::CHANGE_RECOVERED, "the kernel accepts changes again");
             }
             status.update(|record| {
                 record.in_kernel = mark.clone();
@@ -155,7 +155,7 @@ fn change(
         }
         Err(reason) => {
             if status.read().failing.as_ref() != Some(&reason) {
-                log::error!(target: event::CHANGE_FAILED, "the kernel refused a change, which is not in force and is tried again: {reason}");
+                log::error!(target: log_event::CHANGE_FAILED, "the kernel refused a change, which is not in force and is tried again: {reason}");
             }
             status.update(|record| {
                 record.failing = Some(reason);

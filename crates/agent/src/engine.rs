@@ -29,7 +29,7 @@ use tortie_sync::{Change, Content, Message, Unreadable};
 use crate::config::{self, AgentSettings, Local};
 use crate::enforce::ApplyRequest;
 use crate::lag::{self, StepGuard};
-use crate::logger::event;
+use crate::log_event;
 use crate::missing_tiers::MissingTiers;
 use crate::other_nodes::OtherNodes;
 use crate::placement_log::PlacementLog;
@@ -229,7 +229,7 @@ impl NodeEngine {
                 self.note_missing_tiers();
                 self.mark_received(Some(&position));
                 let counts: usize = self.status.read().counts.values().sum();
-                log::info!(target: event::STORE_READ, "the store was read completely: {counts} objects, revision {position}");
+                log::info!(target: log_event::STORE_READ, "the store was read completely: {counts} objects, revision {position}");
             }
             Message::Lost(reason) => {
                 let (known, adopted) = {
@@ -242,9 +242,11 @@ impl NodeEngine {
                 }
                 match self.in_sync {
                     true => {
-                        log::error!(target: event::STORE_LOST, "the store cannot be reached any more, what it held stays in force: {reason}")
+                        log::error!(target: log_event::STORE_LOST, "the store cannot be reached any more, what it held stays in force: {reason}")
                     }
-                    false => log::error!(target: event::STORE_LOST, "the store cannot be reached: {reason}; {adopted}"),
+                    false => {
+                        log::error!(target: log_event::STORE_LOST, "the store cannot be reached: {reason}; {adopted}")
+                    }
                 }
                 let state = if self.in_sync { StoreState::Lost } else { StoreState::Waiting };
                 self.status.update(|record| record.set_store(state, utc::now(), reason));
@@ -266,7 +268,7 @@ impl NodeEngine {
                 );
                 if in_sync && !stands_in && record.store != StoreState::InSync {
                     if record.store == StoreState::Lost {
-                        log::info!(target: event::STORE_REACHED, "the store answers again");
+                        log::info!(target: log_event::STORE_REACHED, "the store answers again");
                     }
                     record.set_store(StoreState::InSync, utc::now(), String::new());
                 }
@@ -466,7 +468,7 @@ impl NodeEngine {
         let problem = (!sets.is_empty())
             .then(|| format!("{}: rules that allow by them never match, others deny on every port", sets.join("; ")));
         if let Some(problem) = self.status.set_problem(PROBLEM, problem.as_deref()) {
-            log::error!(target: event::NAMED_PORTS_TOO_LARGE, "{problem}");
+            log::error!(target: log_event::NAMED_PORTS_TOO_LARGE, "{problem}");
         }
     }
 
@@ -474,9 +476,9 @@ impl NodeEngine {
         let known = self.status.read().unreadable.get(key).cloned();
         match &unreadable {
             Some(unreadable) if known.as_ref() != Some(unreadable) => {
-                log::error!(target: event::OBJECT_UNREADABLE, "{key}: {unreadable}")
+                log::error!(target: log_event::OBJECT_UNREADABLE, "{key}: {unreadable}")
             }
-            None if known.is_some() => log::info!(target: event::OBJECT_READABLE, "{key} can be read again"),
+            None if known.is_some() => log::info!(target: log_event::OBJECT_READABLE, "{key} can be read again"),
             _ => return,
         }
         self.status.update(|record| match unreadable {
@@ -495,7 +497,7 @@ impl NodeEngine {
         let resolved = config::resolve(&self.local, Settings::of_pools(self.pools.values()), &own);
         let known = self.status.read().settings.clone();
         for note in resolved.notes.iter().filter(|note| !known.contains(note)) {
-            log::warn!(target: event::SETTING_IGNORED, "setting {} ({}): {}", note.name, note.source, note.note);
+            log::warn!(target: log_event::SETTING_IGNORED, "setting {} ({}): {}", note.name, note.source, note.note);
         }
         let wrong = |object: &&Object| {
             let reasons: Vec<String> = unreadable_settings(object).iter().map(ToString::to_string).collect();

@@ -11,7 +11,7 @@ use tortie_dataplane_nft::Damage;
 
 use crate::dataplane::DamageWatch;
 use crate::enforce::{SharedDataplane, lock};
-use crate::logger::event;
+use crate::log_event;
 use crate::status_cell::StatusCell;
 use crate::stop_flag::StopFlag;
 use crate::supervisor;
@@ -66,7 +66,7 @@ pub(crate) fn run(mut watch: Box<dyn DamageWatch>, dataplane: &SharedDataplane, 
             watch.recheck_all();
         }
         if let Some(reason) = status.set_problem("guard", result.err().as_deref()) {
-            log::error!(target: event::TABLE_UNWATCHED, "cannot compare the table of tortie with what is in force: {reason}");
+            log::error!(target: log_event::TABLE_UNWATCHED, "cannot compare the table of tortie with what is in force: {reason}");
         }
         drop(working);
         stop.wait(pause);
@@ -78,7 +78,7 @@ fn repair(damage: &Damage, dataplane: &SharedDataplane, status: &StatusCell) -> 
         return Ok(());
     }
     lock(dataplane).repair_damage(damage)?;
-    log::warn!(target: event::TABLE_REPAIRED, "another program had changed the table of tortie; it was restored: {damage}");
+    log::warn!(target: log_event::TABLE_REPAIRED, "another program had changed the table of tortie; it was restored: {damage}");
     status.update(|record| record.repairs += 1);
     Ok(())
 }

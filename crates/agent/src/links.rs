@@ -10,7 +10,7 @@ use tortie_hostnet::links::{Change, Interfaces, Watcher};
 
 use crate::backoff::Backoff;
 use crate::dataplane::chain;
-use crate::logger::event;
+use crate::log_event;
 use crate::status_cell::StatusCell;
 use crate::supervisor;
 
@@ -116,13 +116,13 @@ pub(crate) fn run(mut watcher: Watcher, status: &StatusCell, report: impl Fn(Cha
 /// Replaces a watcher that failed.
 fn again(mut reason: String, status: &StatusCell, backoff: &mut Backoff) -> Watcher {
     loop {
-        log::error!(target: event::INTERFACES_LOST, "the interfaces cannot be watched, trying again: {reason}");
+        log::error!(target: log_event::INTERFACES_LOST, "the interfaces cannot be watched, trying again: {reason}");
         status.update(|record| drop(record.problems.insert(PROBLEM, reason)));
         std::thread::sleep(backoff.pause());
         backoff.longer();
         match Watcher::open() {
             Ok(watcher) => {
-                log::info!(target: event::INTERFACES_WATCHED, "the interfaces are watched again");
+                log::info!(target: log_event::INTERFACES_WATCHED, "the interfaces are watched again");
                 status.update(|record| drop(record.problems.remove(PROBLEM)));
                 return watcher;
             }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::config::{AgentSettings, Served};
 use crate::enforce::{SharedDataplane, lock};
 use crate::http::{Answer, Server};
-use crate::logger::event;
+use crate::log_event;
 use crate::network::NetworkQueue;
 use crate::status_cell::StatusCell;
 use crate::{health, metrics};
@@ -62,7 +62,7 @@ impl LiveSettings {
             let result = lock(&self.dataplane).set_mark_mask(settings.mark_mask);
             if result.is_ok() {
                 running.mask = settings.mark_mask;
-                log::info!(target: event::MARK_MASK_CHANGED, "packet marks: the bits of {:#010x}", running.mask);
+                log::info!(target: log_event::MARK_MASK_CHANGED, "packet marks: the bits of {:#010x}", running.mask);
             }
             report(&self.status, "mark mask", result);
         }
@@ -88,7 +88,7 @@ impl LiveSettings {
         let (status, at) = (self.status.clone(), format!("{}:{}", place.host, place.port));
         let on_result = move |result: io::Result<()>| {
             if result.is_ok() {
-                log::info!(target: event::SERVICE_LISTENING, "{name} on {at}");
+                log::info!(target: log_event::SERVICE_LISTENING, "{name} on {at}");
             }
             report(&status, name, result.map_err(|error| format!("cannot serve on {at}, trying again: {error}")));
         };
@@ -102,6 +102,6 @@ impl LiveSettings {
 /// Records a setting that could not be applied, and logs a new problem.
 fn report(status: &StatusCell, what: &'static str, result: Result<(), String>) {
     if let Some(reason) = status.set_problem(what, result.err().as_deref()) {
-        log::error!(target: event::SERVICE_FAILED, "{what}: {reason}");
+        log::error!(target: log_event::SERVICE_FAILED, "{what}: {reason}");
     }
 }

@@ -20,7 +20,7 @@ use tortie_verify::{Report, VerifyError, verify};
 
 use crate::config::{self, AgentSettings, Effective, Local, LocalError, Sources};
 use crate::kernel_table;
-use crate::logger::event;
+use crate::log_event;
 use crate::node_name::NodeNameSource;
 
 /// What an agent knows of its node beside the store.
@@ -94,7 +94,7 @@ impl LocalFacts {
         let interfaces = links.iter().map(|link| (link.name.clone(), link.addresses.clone())).collect();
         // Without routes, questions about packets are answered for every interface.
         let machine = tortie_hostnet::machine()
-            .inspect_err(|error| log::debug!(target: event::ROUTES_UNREADABLE, "cannot read the routes: {error}"))
+            .inspect_err(|error| log::debug!(target: log_event::ROUTES_UNREADABLE, "cannot read the routes: {error}"))
             .ok();
         Self { node, interfaces, local, machine, denied_group: None }
     }

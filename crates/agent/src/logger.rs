@@ -1,7 +1,7 @@
 //! The log, on standard error: lines with the time for people, lines with the severity for the journal, or a JSON object on each
 //! line.
 //!
-//! Each line is of one of the events in [`event`], which is the target of its `log` call. [docs/log.md](../../../docs/log.md) lists
+//! Each line is of one of the events in [`log_event`], which is the target of its `log` call. [docs/log.md](../../../docs/log.md) lists
 //! them; a test compares it with the calls.
 
 use std::io::Write;
@@ -10,7 +10,7 @@ use log::kv::VisitSource;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use serde_json::{Map, Value};
 
-use crate::utc;
+use crate::{log_event, utc};
 
 /// How the log is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,73 +20,6 @@ pub enum LogFormat {
     Text,
     /// A JSON object on each line: `time`, `level`, `event`, `message`, and further fields of some events.
     Json,
-}
-
-/// Defines the events of a process as constants, and `ALL`, the list of them.
-#[macro_export]
-macro_rules! events {
-    ($($name:ident = $text:literal,)*) => {
-        $(pub(crate) const $name: &str = $text;)*
-        /// All of them.
-        pub(crate) const ALL: &[&str] = &[$($text),*];
-    };
-}
-
-/// The names of events. They do not change, unlike the messages.
-pub(crate) mod event {
-    crate::events! {
-        AGENT_FAILED = "agent-failed",
-        AGENT_STARTED = "agent-started",
-        AGENT_STOPPING = "agent-stopping",
-        CACHE_FAILED = "cache-failed",
-        CHANGE_APPLIED = "change-applied",
-        CHANGE_FAILED = "change-failed",
-        CHANGE_PUT_BACK = "change-put-back",
-        CHANGE_RECOVERED = "change-recovered",
-        CONFIRMATION_AWAITED = "confirmation-awaited",
-        CONFIRMATION_FAILED = "confirmation-failed",
-        CONNECTIONS_TRACKED = "connections-tracked",
-        CONNECTIONS_UNTRACKED = "connections-untracked",
-        DENIAL_UNREADABLE = "denial-unreadable",
-        DENIALS_UNWATCHED = "denials-unwatched",
-        DENIALS_WATCHED = "denials-watched",
-        DIRECTORY_MODE = "directory-mode",
-        ENFORCEMENT_OFF = "enforcement-off",
-        ENFORCEMENT_ON = "enforcement-on",
-        ENFORCEMENT_UNCHANGED = "enforcement-unchanged",
-        FOREIGN_AGENT = "foreign-agent",
-        HOST_SETTING_CHANGED = "host-setting-changed",
-        INTERFACES_LOST = "interfaces-lost",
-        INTERFACES_WATCHED = "interfaces-watched",
-        MARK_MASK_CHANGED = "mark-mask-changed",
-        NAMED_PORTS_TOO_LARGE = "named-ports-too-large",
-        NETWORK_FAILED = "network-failed",
-        NODE_ACCEPTED = "node-accepted",
-        NODE_CHANGED = "node-changed",
-        OBJECT_READABLE = "object-readable",
-        OBJECT_UNREADABLE = "object-unreadable",
-        PLACEMENT_CHANGED = "placement-changed",
-        REPORT_FAILED = "report-failed",
-        ROUTES_UNREADABLE = "routes-unreadable",
-        RULE_COUNTS_UNREADABLE = "rule-counts-unreadable",
-        SERVICE_FAILED = "service-failed",
-        SERVICE_LISTENING = "service-listening",
-        SERVICE_MANAGER_UNREACHABLE = "service-manager-unreachable",
-        SETTING_IGNORED = "setting-ignored",
-        SETTINGS_KEPT = "settings-kept",
-        SETTINGS_READ = "settings-read",
-        STORE_ACCEPTED = "store-accepted",
-        STORE_LOST = "store-lost",
-        STORE_MISSING = "store-missing",
-        STORE_REACHED = "store-reached",
-        STORE_READ = "store-read",
-        STORE_REPLACED = "store-replaced",
-        TABLE_ADOPTED = "table-adopted",
-        TABLE_REPAIRED = "table-repaired",
-        TABLE_UNWATCHED = "table-unwatched",
-        THREAD_FAILED = "thread-failed",
-        UNINSTALL_FAILED = "uninstall-failed",
-    }
 }
 
 /// The form of the lines.
@@ -160,8 +93,8 @@ impl<'kvs> VisitSource<'kvs> for JsonFields<'_> {
 
 /// Logs why the agent does not run, in this format. It also works before [`start`].
 pub fn log_failure(format: LogFormat, reason: &str) {
-    start(format, event::ALL);
-    log::error!(target: event::AGENT_FAILED, "{reason}");
+    start(format, log_event::ALL);
+    log::error!(target: log_event::AGENT_FAILED, "{reason}");
 }
 
 /// Begins to log. `events` are the names of all events of the program.
@@ -186,7 +119,7 @@ mod tests {
         let now = "2026-01-02T03:04:05.678Z".parse().unwrap();
         line(
             form,
-            event::ALL,
+            log_event::ALL,
             &Record::builder().target(target).level(level).args(format_args!("a \"b\"\nc")).build(),
             now,
         )
@@ -194,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_json_line_is_one_object_with_time_level_event_and_message() {
-        let line = written(Form::Json, event::STORE_LOST, Level::Warn);
+        let line = written(Form::Json, log_event::STORE_LOST, Level::Warn);
         assert_eq!(line.matches('\n').count(), 1, "{line}");
         let expected = serde_json::json!({
             "time": "2026-01-02T03:04:05.678Z", "level": "warning", "event": "store-lost", "message": "a \"b\"\nc",
@@ -208,8 +141,8 @@ mod tests {
         let now = "2026-01-02T03:04:05.678Z".parse().unwrap();
         let fields = [("generation", log::kv::Value::from(7u64)), ("author", "root".into()), ("command", "".into())];
         let mut record = Record::builder();
-        record.target(event::PLACEMENT_CHANGED).level(Level::Info).key_values(&fields);
-        let line = line(Form::Json, event::ALL, &record.args(format_args!("m")).build(), now);
+        record.target(log_event::PLACEMENT_CHANGED).level(Level::Info).key_values(&fields);
+        let line = line(Form::Json, log_event::ALL, &record.args(format_args!("m")).build(), now);
         let read: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!((&read["generation"], &read["author"]), (&7.into(), &"root".into()));
         assert!(read.get("command").is_none() && read["message"] == "m", "{line}");
@@ -218,10 +151,10 @@ mod tests {
     #[test]
     fn terminals_get_the_time_and_the_journal_gets_the_severity() {
         assert_eq!(
-            written(Form::Terminal, event::STORE_LOST, Level::Warn),
+            written(Form::Terminal, log_event::STORE_LOST, Level::Warn),
             "2026-01-02T03:04:05Z warning: a \"b\"\nc\n"
         );
-        assert_eq!(written(Form::Journal, event::STORE_LOST, Level::Error), "<3>a \"b\"\nc\n");
+        assert_eq!(written(Form::Journal, log_event::STORE_LOST, Level::Error), "<3>a \"b\"\nc\n");
     }
 
     /// The files of this crate.
@@ -245,7 +178,7 @@ mod tests {
         for (path, text) in &all {
             for level in ["error", "warn", "info", "debug", "trace"] {
                 for call in text.split(&format!("log::{level}!(")).skip(1) {
-                    let Some(rest) = call.trim_start().strip_prefix("target: event::") else {
+                    let Some(rest) = call.trim_start().strip_prefix("target: log_event::") else {
                         panic!("{path} logs without an event: {}", &call[..call.len().min(60)]);
                     };
                     used.push(rest.split(',').next().unwrap().to_lowercase().replace('_', "-"));
@@ -254,10 +187,10 @@ mod tests {
         }
         used.sort();
         used.dedup();
-        assert_eq!(used, event::ALL.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>());
+        assert_eq!(used, log_event::ALL.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>());
         let page = std::fs::read_to_string(root.join("../../docs/log.md")).unwrap();
         let table = page.split("| Event |").nth(1).unwrap();
         let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
-        assert_eq!(rows.map(|(name, _)| name).collect::<Vec<_>>(), event::ALL);
+        assert_eq!(rows.map(|(name, _)| name).collect::<Vec<_>>(), log_event::ALL);
     }
 }

@@ -15,7 +15,7 @@ use crate::dataplane::chain;
 use crate::enforce::{SharedDataplane, lock};
 use crate::health;
 use crate::http::Answer;
-use crate::logger::event;
+use crate::log_event;
 use crate::rule_counts::{Count, RuleCounts, RuleName};
 use crate::status::{RuleCount, StoreState};
 use crate::status_cell::{StatusCell, StatusRecord};
@@ -181,7 +181,7 @@ fn register_rules(rules: &RuleCounts, registry: &mut Registry) {
     let counts = match rules.read() {
         Ok(counts) => counts,
         Err(error) => {
-            return log::warn!(target: event::RULE_COUNTS_UNREADABLE, "the counters of rules cannot be read: {}", chain(&error));
+            return log::warn!(target: log_event::RULE_COUNTS_UNREADABLE, "the counters of rules cannot be read: {}", chain(&error));
         }
     };
     let (packets, bytes) = (Family::<Labels, Counter>::default(), Family::<Labels, Counter>::default());

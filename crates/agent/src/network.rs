@@ -19,7 +19,7 @@ use tortie_hostnet::{Config, IPV6_MTU, Network};
 
 use crate::config::NetworkSettings;
 use crate::dataplane::chain;
-use crate::logger::event;
+use crate::log_event;
 use crate::status::Mark;
 use crate::status_cell::StatusCell;
 use crate::supervisor;
@@ -218,7 +218,7 @@ fn note_settings(status: &StatusCell, network: &Network) {
         return;
     }
     for one in all.iter().filter(|one| !known.contains(one)) {
-        log::info!(target: event::HOST_SETTING_CHANGED, "changed for the workloads of this machine: {one}");
+        log::info!(target: log_event::HOST_SETTING_CHANGED, "changed for the workloads of this machine: {one}");
     }
     status.update(|record| record.host_settings = all);
 }
@@ -226,7 +226,7 @@ fn note_settings(status: &StatusCell, network: &Network) {
 fn report(status: &StatusCell, problems: Vec<String>, mark: Option<Mark>) {
     let known = status.read().network.clone();
     for trouble in problems.iter().filter(|trouble| !known.contains(trouble)) {
-        log::error!(target: event::NETWORK_FAILED, "the network of workloads is not set up completely: {trouble}");
+        log::error!(target: log_event::NETWORK_FAILED, "the network of workloads is not set up completely: {trouble}");
     }
     if mark.is_some() || problems != known {
         status.update(|record| {

@@ -17,7 +17,7 @@ use std::path::Path;
 use crate::cache::{CACHE_FILE, Snapshot};
 use crate::config::Local;
 use crate::kernel_table::table_exists;
-use crate::logger::event;
+use crate::log_event;
 
 /// The node that is enforced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl NodeName {
         if has_table || copy.is_some_and(|copy| copy.has_endpoints_of(&before)) {
             return Self { enforced: before, called: Some(called) };
         }
-        log::warn!(target: event::NODE_CHANGED, "this machine is named {called} now and was named {before} before; no policy of node {before} is in force here");
+        log::warn!(target: log_event::NODE_CHANGED, "this machine is named {called} now and was named {before} before; no policy of node {before} is in force here");
         Self { enforced: called, called: None }
     }
 

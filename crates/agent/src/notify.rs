@@ -9,7 +9,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 
 use crate::health;
-use crate::logger::event;
+use crate::log_event;
 use crate::status::StoreState;
 use crate::status_cell::{StatusCell, StatusRecord};
 use crate::stop_flag::StopFlag;
@@ -48,7 +48,7 @@ pub(crate) fn run(status: &StatusCell, stop: &StopFlag) {
         if !message.is_empty()
             && let Err(error) = sd_notify::notify(&message)
         {
-            log::warn!(target: event::SERVICE_MANAGER_UNREACHABLE, "cannot reach the service manager: {error}");
+            log::warn!(target: log_event::SERVICE_MANAGER_UNREACHABLE, "cannot reach the service manager: {error}");
         }
         last_line = line;
         status.wait(pause, |record| {

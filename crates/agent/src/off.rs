@@ -21,7 +21,7 @@ use tortie_dataplane_nft::{ApplyError, Found, Kernel, Options};
 
 use crate::enforce::{SharedDataplane, lock};
 use crate::lock::{Lock, LockError};
-use crate::logger::event;
+use crate::log_event;
 use crate::socket;
 use crate::status_cell::StatusCell;
 use crate::stop_flag::StopFlag;
@@ -232,13 +232,13 @@ impl Switch {
         }
         let result = lock(&self.dataplane).set_off(wanted.is_some());
         if let Some(reason) = self.status.set_problem(PROBLEM, result.as_ref().err().map(String::as_str)) {
-            log::error!(target: event::ENFORCEMENT_UNCHANGED, "enforcement cannot be switched off or on, and that is tried again: {reason}");
+            log::error!(target: log_event::ENFORCEMENT_UNCHANGED, "enforcement cannot be switched off or on, and that is tried again: {reason}");
         }
         result?;
         self.status.update(|record| record.off.clone_from(&wanted));
         match &wanted {
-            Some(off) => log::error!(target: event::ENFORCEMENT_OFF, "{off}"),
-            None => log::warn!(target: event::ENFORCEMENT_ON, "enforcement is on again"),
+            Some(off) => log::error!(target: log_event::ENFORCEMENT_OFF, "{off}"),
+            None => log::warn!(target: log_event::ENFORCEMENT_ON, "enforcement is on again"),
         }
         Ok(wanted)
     }

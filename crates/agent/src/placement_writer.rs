@@ -8,7 +8,7 @@ use tortie_store::{HistoryEntry, Position};
 
 use crate::author::who;
 use crate::cache::CachedStore;
-use crate::logger::event;
+use crate::log_event;
 use crate::supervisor;
 
 /// How many steps may wait. Further steps are written without an author.
@@ -100,7 +100,7 @@ fn write(step: &Step, written: &Written) {
     };
     let revision = to.to_string();
     for line in lines {
-        log::info!(target: event::PLACEMENT_CHANGED, generation, revision = revision.as_str(), author = author.as_str(), command = command.as_str();
+        log::info!(target: log_event::PLACEMENT_CHANGED, generation, revision = revision.as_str(), author = author.as_str(), command = command.as_str();
             "{line} (generation {generation}, revision {to}{by})");
     }
 }

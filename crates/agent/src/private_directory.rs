@@ -1,6 +1,6 @@
 //! Directories that only root may enter: those of the agent's state and of its socket.
 
-use crate::logger::event;
+use crate::log_event;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -17,9 +17,9 @@ pub(crate) fn make(path: &Path, default: &Path) -> io::Result<()> {
     }
     if path == default {
         fs::set_permissions(path, Permissions::from_mode(0o700))?;
-        log::warn!(target: event::DIRECTORY_MODE, "{} had mode {mode:04o}; it has 0700 now", path.display());
+        log::warn!(target: log_event::DIRECTORY_MODE, "{} had mode {mode:04o}; it has 0700 now", path.display());
     } else if mode & 0o022 != 0 {
-        log::warn!(target: event::DIRECTORY_MODE, "{} has mode {mode:04o}: others can put files there; give it 0700", path.display());
+        log::warn!(target: log_event::DIRECTORY_MODE, "{} has mode {mode:04o}: others can put files there; give it 0700", path.display());
     }
     Ok(())
 }

@@ -13,15 +13,15 @@ use crate::cache::{CacheWriter, CachedStore, SnapshotReader};
 use crate::denials::Denials;
 use crate::enforce::SharedDataplane;
 use crate::engine::Input;
-use crate::events::Event;
 use crate::local_facts::LocalFacts;
-use crate::logger::event;
+use crate::log_event;
 use crate::off::{Off, Switch};
 use crate::socket::{AgentState, Answer, Objects, Reply, Request};
 use crate::status::{Mark, Status, StoreState};
 use crate::status_builder;
 use crate::status_cell::{StatusCell, StatusRecord};
 use crate::transfer;
+use crate::watch_stream::WatchEvent;
 
 /// How long to wait for a position before asking the store whether anything changed up to it.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
@@ -115,7 +115,7 @@ impl RequestHandler {
                 Err(reason) => Reply::Failed { reason },
             },
             Request::Uninstall => {
-                log::info!(target: event::AGENT_STOPPING, "a client asked the agent to remove everything of tortie from the kernel and to end");
+                log::info!(target: log_event::AGENT_STOPPING, "a client asked the agent to remove everything of tortie from the kernel and to end");
                 let (answer, answered) = sync_channel(1);
                 let sent = self.inputs.send(Input::Remove(answer)).is_ok();
                 let result = if sent { answered.recv_timeout(LONGEST_WAIT).ok() } else { None };
@@ -158,7 +158,8 @@ impl RequestHandler {
                 let mut status = status_builder::status(&node, &cell, &dataplane, store.left_out());
                 // The lag changes all the time.
                 (status.lag, status.received) = (None, Position::default());
-                let event = if status == last { Event::Alive } else { Event::Status(Box::new(status.clone())) };
+                let event =
+                    if status == last { WatchEvent::Alive } else { WatchEvent::Status(Box::new(status.clone())) };
                 send_event(to, &event)?;
                 last = status;
                 cell.wait(SHORTEST_PAUSE, |_| false);
@@ -177,7 +178,7 @@ impl RequestHandler {
         if own != store {
             return Reply::Failed { reason: format!("the agent follows {own}, and this call means {store}") };
         }
-        log::warn!(target: event::STORE_ACCEPTED, "a client asked the agent to accept the store as it is now");
+        log::warn!(target: log_event::STORE_ACCEPTED, "a client asked the agent to accept the store as it is now");
         self.store.accept(true);
         self.store.reopen();
         let listed = |record: &StatusRecord| record.resyncs > resyncs && record.store == StoreState::InSync;
@@ -201,7 +202,7 @@ impl RequestHandler {
         let Some(called) = self.status.read().called.clone() else {
             return Reply::NodeAccepted { node: self.node.clone(), restarts: false };
         };
-        log::warn!(target: event::NODE_ACCEPTED, "a client asked the agent to enforce node {called} instead of {}; the agent starts again", self.node);
+        log::warn!(target: log_event::NODE_ACCEPTED, "a client asked the agent to enforce node {called} instead of {}; the agent starts again", self.node);
         if !self.cache.as_ref().is_some_and(|cache| cache.set_node(&called)) {
             return Reply::Failed {
                 reason: "the agent's copy of the store, which names the node, cannot be written".to_owned(),
@@ -330,7 +331,7 @@ impl RequestHandler {
     }
 }
 
-fn send_event(to: &mut dyn Write, event: &Event) -> io::Result<()> {
+fn send_event(to: &mut dyn Write, event: &WatchEvent) -> io::Result<()> {
     serde_json::to_writer(&mut *to, event)?;
     to.write_all(b"\n")?;
     to.flush()

@@ -14,13 +14,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tortie_store::{Position, Stored};
 
-use crate::events::Event;
 use crate::local_facts::LocalFacts;
 use crate::off::Off;
 use crate::private_directory;
 use crate::status::{Mark, RuleCount, Status, StoreStatus};
 use crate::supervisor::{self, Lifetime};
 use crate::transfer;
+use crate::watch_stream::WatchEvent;
 
 /// The default directory of the agent's socket.
 pub const DEFAULT_RUN: &str = "/run/tortie";
@@ -275,7 +275,7 @@ pub fn watch(run: &Path, request: &Request, deadline: Instant) -> Result<Events,
 impl Events {
     /// Waits for the next event; none when the agent has ended. An agent that runs sends one each second, so one that sends
     /// nothing for longer is an error.
-    pub fn wait(&mut self) -> io::Result<Option<Event>> {
+    pub fn wait(&mut self) -> io::Result<Option<WatchEvent>> {
         self.from.get_mut().deadline = Instant::now() + SILENCE;
         match receive(&mut self.from) {
             Ok(event) => Ok(Some(event)),

@@ -15,7 +15,7 @@ use tortie_store::{StatusReports, StoreError, status_reports};
 use crate::cache::CachedStore;
 use crate::config::Reporting;
 use crate::enforce::{SharedDataplane, lock};
-use crate::logger::event;
+use crate::log_event;
 use crate::status::StoreState;
 use crate::status_cell::{StatusCell, StatusRecord};
 use crate::stop_flag::StopFlag;
@@ -73,7 +73,7 @@ impl Reporter {
     /// Records a problem, or that there is none, and logs a new one.
     fn problem(&self, what: &'static str, reason: Option<String>) {
         if let Some(reason) = self.status.set_problem(what, reason.as_deref()) {
-            log::warn!(target: event::REPORT_FAILED, "{what}: {reason}");
+            log::warn!(target: log_event::REPORT_FAILED, "{what}: {reason}");
         }
     }
 

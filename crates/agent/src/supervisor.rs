@@ -15,7 +15,7 @@
 //! A thread inherits the supervisor of the thread that started it. Tests
 //! whose thread has no supervisor start unsupervised threads.
 
-use crate::logger::event;
+use crate::log_event;
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -120,7 +120,7 @@ impl Supervisor {
     pub(crate) fn watch(&self, end: impl FnOnce(&str)) {
         loop {
             if let Some(failure) = self.failure() {
-                log::error!(target: event::THREAD_FAILED, "{failure}; the agent ends, and policy stays in place");
+                log::error!(target: log_event::THREAD_FAILED, "{failure}; the agent ends, and policy stays in place");
                 if !self.wait(GRACE, |state| state.stopping).stopping {
                     end(&failure);
                 }

@@ -478,7 +478,7 @@ pub(crate) struct Files {
 
 /// The format of an answer: for people, or for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum TextOrJson {
     Text,
     Json,
 }

@@ -2,7 +2,7 @@
 
 mod calico_columns;
 mod columns;
-mod goprint;
+mod go_values;
 mod json_path;
 mod label_selector;
 mod rows;
@@ -76,7 +76,7 @@ impl Found {
 
 /// How to print it.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Format {
+pub(crate) enum GetFormat {
     /// A table.
     Table {
         /// With more columns.
@@ -104,7 +104,7 @@ const FORMATS: [(&str, &str, bool); 6] = [
     ("jsonpath=", "TEMPLATE", false),
 ];
 
-impl Format {
+impl GetFormat {
     /// The values that a shell offers for `get -o`; the user adds something where one ends in `=`.
     pub(crate) fn offered(persona: Persona) -> Vec<&'static str> {
         let known = FORMATS.iter().filter(|(_, _, calico)| *calico || !persona.is_calico());
@@ -112,20 +112,20 @@ impl Format {
     }
 
     /// What `-o` says.
-    pub(crate) fn parse(text: &str, persona: Persona) -> anyhow::Result<Format> {
+    pub(crate) fn parse(text: &str, persona: Persona) -> anyhow::Result<GetFormat> {
         let (word, value) = text.split_once('=').unwrap_or((text, ""));
         Ok(match (word, value) {
-            ("ps", _) if text == "ps" => Format::Table { wide: false },
-            ("wide", _) if text == "wide" => Format::Table { wide: true },
-            ("yaml" | "yml", _) if text == word => Format::Yaml,
-            ("json", _) if text == word => Format::Json,
-            ("name", _) if text == word && !persona.is_calico() => Format::Name,
+            ("ps", _) if text == "ps" => GetFormat::Table { wide: false },
+            ("wide", _) if text == "wide" => GetFormat::Table { wide: true },
+            ("yaml" | "yml", _) if text == word => GetFormat::Yaml,
+            ("json", _) if text == word => GetFormat::Json,
+            ("name", _) if text == word && !persona.is_calico() => GetFormat::Name,
             ("jsonpath", _) if !persona.is_calico() => match JsonPath::parse(value) {
-                Ok(template) => Format::JsonPath(template),
+                Ok(template) => GetFormat::JsonPath(template),
                 Err(why) => return Err(wrong(&format!("-o jsonpath: {why}"), persona)),
             },
             ("custom-columns", "") => return Err(wrong("need to specify at least one column", persona)),
-            ("custom-columns", columns) => Format::Columns(columns.split(',').map(str::to_owned).collect()),
+            ("custom-columns", columns) => GetFormat::Columns(columns.split(',').map(str::to_owned).collect()),
             ("go-template", "") => return Err(wrong("need to specify a template", persona)),
             ("go-template-file", "") => return Err(wrong("need to specify a template file", persona)),
             ("go-template" | "go-template-file", _) => anyhow::bail!(
@@ -164,12 +164,12 @@ pub(crate) struct Printing {
 }
 
 /// The cluster-wide values that stand in the cells of this output.
-pub(crate) fn cluster(client: &Client, found: &[Found], format: &Format) -> Cluster {
-    let asked = matches!(format, Format::Table { .. } | Format::Columns(_));
+pub(crate) fn cluster(client: &Client, found: &[Found], format: &GetFormat) -> Cluster {
+    let asked = matches!(format, GetFormat::Table { .. } | GetFormat::Columns(_));
     let configuration = (asked && found.iter().any(|one| one.kind() == Kind::Node))
         .then(|| client.get(&Key::cluster(Kind::BGPConfiguration, "default")));
     let number = match &configuration {
-        Some(Ok(found)) => goprint::text(found.object.body.get("spec").and_then(|spec| spec.get("asNumber"))),
+        Some(Ok(found)) => go_values::text(found.object.body.get("spec").and_then(|spec| spec.get("asNumber"))),
         _ => String::new(),
     };
     let unknown = matches!(&configuration, Some(Err(error)) if !error.is_missing());
@@ -184,29 +184,29 @@ pub(crate) fn cluster(client: &Client, found: &[Found], format: &Format) -> Clus
 /// Prints everything that was found.
 pub(crate) fn print(
     found: &[Found],
-    format: &Format,
+    format: &GetFormat,
     printing: &Printing,
     session: &mut Session,
 ) -> anyhow::Result<Exit> {
     match format {
-        Format::Yaml if !found.is_empty() => session.terminal.print(&write::yaml(&all(found))),
-        Format::Json if !found.is_empty() => {
+        GetFormat::Yaml if !found.is_empty() => session.terminal.print(&write::yaml(&all(found))),
+        GetFormat::Json if !found.is_empty() => {
             session.terminal.print(&encode::go_json(&all(found), true));
             if !session.persona.is_calico() {
                 session.terminal.print("\n");
             }
         }
         // To calicoctl nothing is nothing.
-        Format::Yaml | Format::Json if session.persona.is_calico() => {}
-        Format::Yaml => session.terminal.print(&write::yaml(&one_list(found))),
-        Format::Json => session.terminal.print(&(encode::go_json(&one_list(found), true) + "\n")),
-        Format::JsonPath(template) => session.terminal.print(&template.render(&one_list(found))),
-        Format::Name => {
+        GetFormat::Yaml | GetFormat::Json if session.persona.is_calico() => {}
+        GetFormat::Yaml => session.terminal.print(&write::yaml(&one_list(found))),
+        GetFormat::Json => session.terminal.print(&(encode::go_json(&one_list(found), true) + "\n")),
+        GetFormat::JsonPath(template) => session.terminal.print(&template.render(&one_list(found))),
+        GetFormat::Name => {
             for object in found.iter().flat_map(Found::objects) {
                 session.terminal.line(object.key().as_argument());
             }
         }
-        Format::Columns(headings) if session.persona.is_calico() => {
+        GetFormat::Columns(headings) if session.persona.is_calico() => {
             for one in found {
                 let known = calico_columns::known(one.kind());
                 if let Some(heading) = headings.iter().find(|heading| !known.contains(&heading.as_str())) {
@@ -219,7 +219,7 @@ pub(crate) fn print(
                 calico_table(one, &headings, printing, session);
             }
         }
-        Format::Table { wide } if session.persona.is_calico() => {
+        GetFormat::Table { wide } if session.persona.is_calico() => {
             for one in found {
                 let mut headings = calico_columns::headings(one.kind(), *wide).to_vec();
                 if printing.namespaces && one.kind().namespaced() {
@@ -228,7 +228,7 @@ pub(crate) fn print(
                 calico_table(one, &headings, printing, session);
             }
         }
-        Format::Columns(_) | Format::Table { .. } => our_tables(found, format, printing, session)?,
+        GetFormat::Columns(_) | GetFormat::Table { .. } => our_tables(found, format, printing, session)?,
     }
     Ok(Exit::Done)
 }
@@ -261,8 +261,8 @@ fn calico_table(one: &Found, headings: &[&str], printing: &Printing, session: &m
 }
 
 /// The columns of our own table of a kind.
-fn chosen(kind: Kind, format: &Format, printing: &Printing) -> anyhow::Result<Vec<columns::Column>> {
-    if let Format::Columns(headings) = format {
+fn chosen(kind: Kind, format: &GetFormat, printing: &Printing) -> anyhow::Result<Vec<columns::Column>> {
+    if let GetFormat::Columns(headings) = format {
         let column = |title: &String| {
             columns::titled(kind, title).ok_or_else(|| {
                 let known = columns::titles(kind).join(", ");
@@ -271,7 +271,7 @@ fn chosen(kind: Kind, format: &Format, printing: &Printing) -> anyhow::Result<Ve
         };
         return headings.iter().map(column).collect();
     }
-    let mut columns = columns::of(kind, matches!(format, Format::Table { wide: true }));
+    let mut columns = columns::of(kind, matches!(format, GetFormat::Table { wide: true }));
     if printing.namespaces && kind.namespaced() {
         columns.insert(0, columns::namespace());
     }
@@ -289,7 +289,7 @@ fn cells(object: &Object, columns: &[columns::Column], printing: &Printing) -> V
 }
 
 /// One table for each kind, with all objects of it that were asked for.
-fn our_tables(found: &[Found], format: &Format, printing: &Printing, session: &mut Session) -> anyhow::Result<()> {
+fn our_tables(found: &[Found], format: &GetFormat, printing: &Printing, session: &mut Session) -> anyhow::Result<()> {
     let mut kinds: Vec<Kind> = Vec::new();
     for one in found {
         if !kinds.contains(&one.kind()) {

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use tortie_agent::service::StopFlag;
 use tortie_store::{Holding, Leases, StoreError};
 
-use crate::event;
 use crate::follow::News;
+use crate::log_event;
 
 /// The name of the lease.
 pub const LEASE: &str = "tortie-controllers";
@@ -103,13 +103,13 @@ pub(crate) fn run(
                 if leadership.take(asked, time, holding) {
                     match leadership.other() {
                         None if ours => {
-                            log::info!(target: event::LEADER_GAINED, "this process holds the lease: it writes")
+                            log::info!(target: log_event::LEADER_GAINED, "this process holds the lease: it writes")
                         }
                         Some(other) if was_ours => {
-                            log::warn!(target: event::LEADER_LOST, "{other} holds the lease now: this process does not write any more");
+                            log::warn!(target: log_event::LEADER_LOST, "{other} holds the lease now: this process does not write any more");
                         }
                         Some(other) => {
-                            log::info!(target: event::LEADER_OTHER, "{other} holds the lease: this process waits")
+                            log::info!(target: log_event::LEADER_OTHER, "{other} holds the lease: this process waits")
                         }
                         None => {}
                     }
@@ -124,7 +124,7 @@ pub(crate) fn run(
                         StoreError::Failed(text) => text,
                         error => error.to_string(),
                     };
-                    log::error!(target: event::LEASE_FAILED, "the lease {LEASE} can neither be taken nor renewed, which is tried again: {text}");
+                    log::error!(target: log_event::LEASE_FAILED, "the lease {LEASE} can neither be taken nor renewed, which is tried again: {text}");
                 }
             }
         }
@@ -133,7 +133,7 @@ pub(crate) fn run(
     if leadership.may_write()
         && let Err(error) = leases.release(LEASE, holder)
     {
-        log::warn!(target: event::LEASE_FAILED, "the lease {LEASE} could not be given up, and ends by itself: {error}");
+        log::warn!(target: log_event::LEASE_FAILED, "the lease {LEASE} could not be given up, and ends by itself: {error}");
     }
 }
 

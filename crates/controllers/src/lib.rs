@@ -13,11 +13,11 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod event;
 mod follow;
 mod health;
 pub mod host_endpoints;
 mod leader;
+mod log_event;
 mod run;
 mod state;
 mod writer;

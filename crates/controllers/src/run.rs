@@ -20,7 +20,7 @@ use crate::health::Health;
 use crate::host_endpoints::{KINDS, plan};
 use crate::leader::{self, Leadership};
 use crate::state::State;
-use crate::{event, writer};
+use crate::{log_event, writer};
 
 /// How much news waits for the controllers.
 const WAITING: usize = 256;
@@ -47,12 +47,12 @@ pub struct Options {
 
 /// Runs the controllers until a signal ends them. The error says what of the machine they cannot have.
 pub fn run(options: Options) -> io::Result<()> {
-    start_log(options.log_format, event::ALL);
+    start_log(options.log_format, log_event::ALL);
     let (sender, receiver) = sync_channel(WAITING);
     let stop = Arc::new(StopFlag::default());
     let ending = Arc::new(StopFlag::default());
     signals(sender.clone(), ending.clone())?;
-    log::info!(target: event::CONTROLLERS_STARTED, "the controllers follow the {}", options.store.describe());
+    log::info!(target: log_event::CONTROLLERS_STARTED, "the controllers follow the {}", options.store.describe());
     let health = Arc::new(Health::default());
     for kind in KINDS {
         let (store, news, stop) = (options.store.clone(), sender.clone(), stop.clone());
@@ -83,7 +83,7 @@ pub fn run(options: Options) -> io::Result<()> {
         pause: AGAIN,
     }
     .work(&receiver);
-    log::info!(target: event::CONTROLLERS_STOPPING, "the controllers end");
+    log::info!(target: log_event::CONTROLLERS_STOPPING, "the controllers end");
     stop.set();
     // What the threads still say is not for anybody.
     drop(receiver);
@@ -98,7 +98,7 @@ fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHa
     let told = name.to_owned();
     std::thread::Builder::new().name(name.to_owned()).spawn(move || {
         if catch_unwind(AssertUnwindSafe(work)).is_err() {
-            log::error!(target: event::THREAD_FAILED, "the thread {told} panicked; the process ends");
+            log::error!(target: log_event::THREAD_FAILED, "the thread {told} panicked; the process ends");
             std::process::exit(101);
         }
     })
@@ -120,8 +120,8 @@ fn signals(news: SyncSender<News>, ending: Arc<StopFlag>) -> io::Result<()> {
 fn serve(place: Served, health: Arc<Health>, leadership: Arc<Leadership>) -> io::Result<Server> {
     let at = format!("{}:{}", place.host, place.port);
     let report = move |result: io::Result<()>| match result {
-        Ok(()) => log::info!(target: event::SERVICE_LISTENING, "probes and metrics are served on {at}"),
-        Err(error) => log::error!(target: event::SERVICE_FAILED, "cannot serve on {at}, trying again: {error}"),
+        Ok(()) => log::info!(target: log_event::SERVICE_LISTENING, "probes and metrics are served on {at}"),
+        Err(error) => log::error!(target: log_event::SERVICE_FAILED, "cannot serve on {at}, trying again: {error}"),
     };
     Server::start(place, None, move |path| health.answer(path, &leadership), report, "http")
 }
@@ -197,7 +197,7 @@ impl Controllers {
         for (what, names) in ["created", "updated", "deleted"].iter().zip(&summary.done) {
             if !names.is_empty() {
                 let count = names.len();
-                log::info!(target: event::HOST_ENDPOINTS_WRITTEN, "{what} {count} host endpoint{}: {}", plural(count), few(names));
+                log::info!(target: log_event::HOST_ENDPOINTS_WRITTEN, "{what} {count} host endpoint{}: {}", plural(count), few(names));
             }
         }
         let stale = summary.stale;
@@ -214,7 +214,7 @@ impl Controllers {
         if failed != self.failing {
             let count = failed.len();
             log::error!(
-                target: event::HOST_ENDPOINTS_FAILED,
+                target: log_event::HOST_ENDPOINTS_FAILED,
                 "{count} host endpoint{} could not be written, which is tried again: {}",
                 plural(count),
                 few(&failed)
@@ -229,10 +229,10 @@ impl Controllers {
     /// Logs problems that are new, and those that are no more.
     fn tell(&mut self, problems: BTreeSet<String>) {
         for new in problems.difference(&self.problems) {
-            log::warn!(target: event::HOST_ENDPOINT_PROBLEM, "{new}");
+            log::warn!(target: log_event::HOST_ENDPOINT_PROBLEM, "{new}");
         }
         for solved in self.problems.difference(&problems) {
-            log::info!(target: event::HOST_ENDPOINT_SOLVED, "solved: {solved}");
+            log::info!(target: log_event::HOST_ENDPOINT_SOLVED, "solved: {solved}");
         }
         self.problems = problems;
     }

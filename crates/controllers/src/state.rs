@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use tortie_api::Kind;
 
-use crate::event;
 use crate::follow::News;
 use crate::host_endpoints::{Cluster, KINDS};
+use crate::log_event;
 
 /// What is known of the store.
 #[derive(Debug, Default)]
@@ -58,13 +58,13 @@ impl State {
         self.waiting.remove(&kind);
         self.kinds.insert(kind, Ok(()));
         if was_lost && self.lost().is_empty() {
-            log::info!(target: event::STORE_REACHED, "the store is followed again");
+            log::info!(target: log_event::STORE_REACHED, "the store is followed again");
         }
     }
 
     fn losing(&mut self, kind: Kind, reason: String) {
         if self.lost().is_empty() {
-            log::error!(target: event::STORE_LOST, "the store cannot be followed, so nothing is written until it can: {reason}");
+            log::error!(target: log_event::STORE_LOST, "the store cannot be followed, so nothing is written until it can: {reason}");
         }
         match self.kinds.get_mut(&kind) {
             Some(known) => *known = Err(reason),

@@ -28,7 +28,7 @@ use crate::wire::{
 };
 use crate::write::op;
 pub(crate) use record::Record;
-use record::{ACTS, Head, IMAGES, PENDING, Waits, decoded, id_of, range_of};
+use record::{ACTS, IMAGES, PENDING, StoredEntry, Waits, decoded, id_of, range_of};
 pub(crate) use recorder::{Group, Recorder, too_large};
 
 /// How often one of many machines asks what waits.
@@ -40,7 +40,7 @@ struct Found {
     id: String,
     /// Etcd's revision of the transaction.
     revision: u64,
-    head: Head,
+    head: StoredEntry,
 }
 
 impl Found {

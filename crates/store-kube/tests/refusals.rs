@@ -138,9 +138,12 @@ fn corpus() -> Vec<(String, Object)> {
 /// The manifests in the tests of mistakes, in transcripts and in the examples, with their file's name.
 fn manifests() -> Vec<(String, String)> {
     let mut all = Vec::new();
-    for folder in
-        ["crates/manifest/tests/mistakes", "tests/transcripts/tortie", "tests/transcripts/calicoctl", "examples"]
-    {
+    for folder in [
+        "crates/manifest/tests/reading_mistakes",
+        "tests/transcripts/tortie",
+        "tests/transcripts/calicoctl",
+        "examples",
+    ] {
         let folder = support::workspace().join(folder);
         let mut files: Vec<_> = walk(&folder);
         files.sort();

@@ -135,6 +135,6 @@ pub(crate) fn packet_bytes(packet: &Packet) -> Result<Vec<u8>, InterpError> {
     };
     let mut craft = PacketSpec::new(packet.source, packet.destination, payload);
     craft.fragment = fragment;
-    craft.ttl = packet.hop_limit;
+    craft.hop_limit = packet.hop_limit;
     craft.bytes().ok_or(InterpError::Packet)
 }

@@ -10,13 +10,13 @@ use tortie_store::{
     WriteError, Written,
 };
 
+use super::continuity;
 use super::file::Snapshot;
-use super::history;
 use super::identity::{self, Identity};
 use super::writer::CacheWriter;
 use crate::backoff::Backoff;
 use crate::lag::{self, StepGuard};
-use crate::logger::event;
+use crate::log_event;
 use crate::status::StoreState;
 use crate::status_cell::StatusCell;
 use crate::stop_flag::StopFlag;
@@ -62,7 +62,7 @@ impl CachedStore {
     ) -> Self {
         let copy = disk.as_ref().and_then(CacheWriter::copy);
         if let Some(other) = copy.as_ref().filter(|copy| copy.store != name) {
-            log::warn!(target: event::CACHE_FAILED, "the snapshot cache is of {}, so it does not replace {name}", other.store);
+            log::warn!(target: log_event::CACHE_FAILED, "the snapshot cache is of {}, so it does not replace {name}", other.store);
         }
         // A copy of a store to which nothing was ever written has no policy.
         let copy = copy.filter(|copy| copy.store == name && copy.identity != Identity::default());
@@ -143,7 +143,7 @@ impl CachedStore {
             )));
         }
         if self.accepted.load(Ordering::SeqCst) {
-            log::warn!(target: event::STORE_ACCEPTED, "{} {why}; the agent follows it, because --accept-store was given", store.describe());
+            log::warn!(target: log_event::STORE_ACCEPTED, "{} {why}; the agent follows it, because --accept-store was given", store.describe());
             return Ok(());
         }
         *self.refused() = Some(StoreState::Replaced);
@@ -159,7 +159,7 @@ impl CachedStore {
         let Some(disk) = self.disk.as_ref().filter(|_| is_comparable()) else { return Ok(None) };
         // Without a snapshot there is nothing to compare with; that it cannot be read has been reported elsewhere.
         let Ok(seen) = disk.moment() else { return Ok(None) };
-        history::difference(store, &seen)
+        continuity::difference(store, &seen)
     }
 
     /// Lists the store page by page. A store that says that it is not ready counts as unreachable; so does one that is not
@@ -279,7 +279,7 @@ impl Store for CachedStore {
                     }
                     if matches!(record.store, StoreState::Stale | StoreState::Replaced | StoreState::Missing) {
                         let word = if record.store == StoreState::Missing { "exists now" } else { "answers again" };
-                        log::info!(target: event::STORE_REACHED, "the store {word}");
+                        log::info!(target: log_event::STORE_REACHED, "the store {word}");
                         record.set_store(StoreState::Waiting, utc::now(), String::new());
                     }
                 });
@@ -293,11 +293,11 @@ impl Store for CachedStore {
                 let reason = error.to_string();
                 if state == StoreState::Missing && self.status.read().store != StoreState::Missing {
                     let adopted = self.status.read().adopted.clone();
-                    log::error!(target: event::STORE_MISSING, "{reason}; {adopted}");
+                    log::error!(target: log_event::STORE_MISSING, "{reason}; {adopted}");
                 }
                 let copy = self.copy().and_then(|copy| copy.open_complete());
                 if state == StoreState::Replaced && self.status.read().store != StoreState::Replaced {
-                    log::error!(target: event::STORE_REPLACED, "the store was REPLACED: {reason}");
+                    log::error!(target: log_event::STORE_REPLACED, "the store was REPLACED: {reason}");
                 }
                 let Some(copy) = copy else {
                     self.status.update(|record| {
@@ -318,7 +318,7 @@ impl Store for CachedStore {
                     return Err(error);
                 };
                 if state == StoreState::Stale && self.status.read().store != StoreState::Stale {
-                    log::error!(target: event::STORE_LOST, "the store cannot be reached ({reason}); what it held until {} is enforced",
+                    log::error!(target: log_event::STORE_LOST, "the store cannot be reached ({reason}); what it held until {} is enforced",
                         copy.written
                     );
                 }

@@ -21,7 +21,7 @@ use tortie_store::{Event, Position, Revision, Stored, Value};
 
 use super::identity::{self, Identity};
 use crate::dataplane::chain;
-use crate::logger::event;
+use crate::log_event;
 use crate::utc;
 
 /// The fact with the kinds of objects in the file: those that the release which wrote it knew.
@@ -217,7 +217,7 @@ impl CacheFile {
         if let Some(now) = &self.now
             && let Err(error) = carry_last_valid(now, &new)
         {
-            log::warn!(target: event::CACHE_FAILED, "last valid versions of an earlier copy are lost: {error}");
+            log::warn!(target: log_event::CACHE_FAILED, "last valid versions of an earlier copy are lost: {error}");
         }
         received(&new, position)?;
         set(&new, "whole", "yes")?;

@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 use tortie_api::kinds::felix_configuration::FelixConfigurationSpec;
 use tortie_api::shape::{Record, Shape};
 
-use super::effect;
 use super::effective::EffectiveSetting;
 use super::felix_cfg::{FelixCfgError, felix_cfg};
+use super::supported;
 use super::value;
 use crate::status::SettingNote;
 
@@ -158,7 +158,7 @@ impl Local {
             self.note(origin, name, "there is no such setting".to_owned());
             return Ok(());
         };
-        if !effect::has(&field.name) {
+        if !supported::has(&field.name) {
             self.note(origin.clone(), name, "it is set, and has no effect here".to_owned());
         }
         match value::read(field, text) {
@@ -167,7 +167,7 @@ impl Local {
                 self.origins.insert(field.name.clone(), origin);
                 self.spec.insert(field.name.clone(), value);
             }
-            Err(reason) if effect::is_fatal(&field.name) => {
+            Err(reason) if supported::is_fatal(&field.name) => {
                 return Err(LocalError::Value { origin, name: name.to_owned(), reason });
             }
             Err(reason) => {

@@ -10,7 +10,7 @@ use tortie_agent::socket::AskError;
 use tortie_agent::{Ended, FELIX_CONFIG, LogFormat, Options, uninstall};
 
 use crate::allocator;
-use crate::args::Format;
+use crate::args::TextOrJson;
 use crate::ask;
 use crate::report::Exit;
 use crate::session::Session;
@@ -37,7 +37,7 @@ pub(crate) struct AgentArgs {
     accept_node: bool,
     /// The format of the log: text, or json for one object on each line
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    log_format: Format,
+    log_format: TextOrJson,
     /// Remove everything of tortie from the kernel and restore the settings of this machine; an agent that runs here ends
     #[arg(long)]
     uninstall: bool,
@@ -46,7 +46,7 @@ pub(crate) struct AgentArgs {
 /// Runs the agent until it is told to end. With a JSON log, the reason why it does not start is logged too.
 pub(crate) fn run(args: &AgentArgs, session: &mut Session) -> anyhow::Result<Exit> {
     match run_in_text(args, session) {
-        Err(error) if args.log_format == Format::Json && !args.uninstall => {
+        Err(error) if args.log_format == TextOrJson::Json && !args.uninstall => {
             tortie_agent::log_failure(LogFormat::Json, &format!("{error:#}"));
             Ok(Exit::Failed)
         }
@@ -82,8 +82,8 @@ fn run_in_text(args: &AgentArgs, session: &mut Session) -> anyhow::Result<Exit> 
         accept_store: args.accept_store,
         accept_node: args.accept_node,
         log_format: match args.log_format {
-            Format::Text => LogFormat::Text,
-            Format::Json => LogFormat::Json,
+            TextOrJson::Text => LogFormat::Text,
+            TextOrJson::Json => LogFormat::Json,
         },
         give_back: allocator::give_back,
     })?;

@@ -5,7 +5,7 @@ use clap::{Args, Command, ValueEnum};
 use tortie_api::Kind;
 
 use crate::args;
-use crate::output::Format;
+use crate::output::GetFormat;
 use crate::persona::Persona;
 use crate::report::Exit;
 use crate::session::Session;
@@ -55,7 +55,7 @@ fn with_values(command: Command, persona: Persona) -> Command {
             if arg.is_positional() && names.first().is_some_and(|name| name.starts_with("KIND")) {
                 arg.value_parser(PossibleValuesParser::new(Kind::ALL.iter().map(|kind| kind.plural())))
             } else if is_get && arg.get_id() == "output" {
-                arg.value_parser(PossibleValuesParser::new(Format::offered(persona)))
+                arg.value_parser(PossibleValuesParser::new(GetFormat::offered(persona)))
             } else {
                 arg
             }
@@ -91,7 +91,7 @@ mod tests {
                     assert!(!refused, "{name} -o {value}");
                     if name == "get" {
                         let value = value.replace('=', "={.kind}");
-                        assert!(Format::parse(&value, persona).is_ok(), "get -o {value} of {}", persona.name());
+                        assert!(GetFormat::parse(&value, persona).is_ok(), "get -o {value} of {}", persona.name());
                     }
                 }
             }

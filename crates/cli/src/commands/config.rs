@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tortie_agent::FELIX_CONFIG;
 use tortie_agent::config::{Effective, EffectiveSetting};
 
-use crate::args::Format;
+use crate::args::TextOrJson;
 use crate::ask::Agent;
 use crate::in_force::{self, Basis, Purpose, Sources, Wanted};
 use crate::local_facts;
@@ -30,7 +30,7 @@ pub(crate) struct ConfigArgs {
     felix_config: PathBuf,
     /// text or json
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: Format,
+    output: TextOrJson,
 }
 
 /// Prints the settings.
@@ -60,7 +60,7 @@ pub(crate) fn run(args: &ConfigArgs, session: &mut Session) -> anyhow::Result<Ex
     in_force::warn(&in_force, session);
     let effective = facts.effective_settings(&in_force);
     match args.output {
-        Format::Json => {
+        TextOrJson::Json => {
             let report = json!({
                 "node": facts.node,
                 "agent": is_told,
@@ -69,7 +69,7 @@ pub(crate) fn run(args: &ConfigArgs, session: &mut Session) -> anyhow::Result<Ex
             });
             session.terminal.line(format_args!("{report:#}"));
         }
-        Format::Text => {
+        TextOrJson::Text => {
             if !is_told {
                 session
                     .terminal

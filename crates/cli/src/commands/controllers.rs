@@ -9,7 +9,7 @@ use tortie_agent::{FELIX_CONFIG, LogFormat};
 use tortie_controllers::Options;
 use tortie_store::Author;
 
-use crate::args::Format;
+use crate::args::TextOrJson;
 use crate::author::author;
 use crate::commands::undo;
 use crate::report::{Exit, Usage};
@@ -30,7 +30,7 @@ pub(crate) struct ControllersArgs {
     listen: Option<String>,
     /// How to write the log: text, or json for one object a line
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    log_format: Format,
+    log_format: TextOrJson,
 }
 
 /// Runs the controllers until they are told to end.
@@ -47,8 +47,8 @@ pub(crate) fn run(args: &ControllersArgs, session: &mut Session) -> anyhow::Resu
         lease: Duration::from_secs(args.lease),
         listen,
         log_format: match args.log_format {
-            Format::Text => LogFormat::Text,
-            Format::Json => LogFormat::Json,
+            TextOrJson::Text => LogFormat::Text,
+            TextOrJson::Json => LogFormat::Json,
         },
     })?;
     Ok(Exit::Done)

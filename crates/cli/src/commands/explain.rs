@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use tortie_agent::LocalFacts;
 use tortie_explain::{AskError, Dnat, Question, State, Topology, TrafficSpec, json, suggest, text};
 
-use crate::args::Format;
+use crate::args::TextOrJson;
 use crate::foreign_tables;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
@@ -62,7 +62,7 @@ pub(crate) struct ExplainArgs {
     log: Option<String>,
     /// text or json
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: Format,
+    output: TextOrJson,
     /// Only the last line
     #[arg(short, long)]
     quiet: bool,
@@ -130,9 +130,9 @@ fn answer(
     }
     let answer = foreign_tables::answer(topology, &question, local_facts, args.snapshot.offline)?;
     match args.output {
-        Format::Json => session.terminal.line(format_args!("{:#}", json::render(snapshot, &answer))),
-        Format::Text if args.quiet => session.terminal.line(text::verdict_line(snapshot, &answer)),
-        Format::Text => session.terminal.print(&text::render(snapshot, &answer)),
+        TextOrJson::Json => session.terminal.line(format_args!("{:#}", json::render(snapshot, &answer))),
+        TextOrJson::Text if args.quiet => session.terminal.line(text::verdict_line(snapshot, &answer)),
+        TextOrJson::Text => session.terminal.print(&text::render(snapshot, &answer)),
     }
     Ok(match (&answer.others.unanswered, answer.arrives()) {
         (Some(_), _) => Exit::Unanswered,

@@ -16,7 +16,7 @@ use crate::diagnose;
 use crate::label_filter::LabelFilter;
 use crate::names;
 use crate::namespace::{self, Wanted};
-use crate::output::{self, Format, Found, Rows};
+use crate::output::{self, Found, GetFormat, Rows};
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::Link;
@@ -69,7 +69,7 @@ impl Request {
 /// Looks them up and prints them.
 pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let calico = session.persona.is_calico();
-    let format = Format::parse(&args.output, session.persona)?;
+    let format = GetFormat::parse(&args.output, session.persona)?;
     let filter = args.selector.as_deref().map(LabelFilter::parse).transpose().map_err(Usage)?;
     let link = Link::find(session, &args.place)?;
     link.check_version(session)?;
@@ -131,7 +131,7 @@ pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit>
     if is_all {
         // What is built in is not stored.
         found.iter_mut().for_each(Found::leave_out_built_in);
-        if matches!(format, Format::Yaml | Format::Json) {
+        if matches!(format, GetFormat::Yaml | GetFormat::Json) {
             left_out = all::for_apply(&mut found);
         }
         found.retain(|one| !one.is_empty());
@@ -177,7 +177,7 @@ fn printing(
 fn watch(
     args: &GetArgs,
     link: &Link,
-    format: &Format,
+    format: &GetFormat,
     filter: Option<LabelFilter>,
     requests: Vec<Request>,
     with_kinds: bool,

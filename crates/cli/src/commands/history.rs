@@ -11,7 +11,7 @@ use tortie_api::Key;
 use tortie_store::history::{LoggedChange, Pending, by_object};
 use tortie_store::{HistoryEntry, Store};
 
-use crate::args::{Format, Place};
+use crate::args::{Place, TextOrJson};
 use crate::namespace::{self, Wanted};
 use crate::output::table;
 use crate::report::Exit;
@@ -35,7 +35,7 @@ pub(crate) struct HistoryArgs {
     limit: usize,
     /// text or json
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: Format,
+    output: TextOrJson,
 }
 
 /// Tells it, the newest first.
@@ -73,19 +73,19 @@ pub(crate) fn run(args: &HistoryArgs, session: &mut Session) -> anyhow::Result<E
         entries.push(as_json(&entry, &changes));
     }
     match args.output {
-        Format::Json => session.terminal.line(format_args!("{:#}", Value::from(entries))),
-        Format::Text if rows.is_empty() && wanted.is_some() => {
+        TextOrJson::Json => session.terminal.line(format_args!("{:#}", Value::from(entries))),
+        TextOrJson::Text if rows.is_empty() && wanted.is_some() => {
             session.terminal.note("no change of this object is kept")
         }
-        Format::Text if rows.is_empty() => {
+        TextOrJson::Text if rows.is_empty() => {
             session.terminal.note("the history is empty: nothing was written since it is kept")
         }
-        Format::Text => {
+        TextOrJson::Text => {
             let text = table::render(&TITLES, &rows, session.terminal.colour_out());
             session.terminal.print(&text);
         }
     }
-    if !history.is_complete() && args.output == Format::Text {
+    if !history.is_complete() && args.output == TextOrJson::Text {
         session.terminal.note(format_args!(
             "{}: it does not have what other programs wrote, nor what was written with `warning[no-history]`",
             partial(&*store)

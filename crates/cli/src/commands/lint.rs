@@ -20,7 +20,7 @@ use tortie_store::memory::MemoryStore;
 use tortie_store::{Listing, Selection};
 use tortie_sync::InForce;
 
-use crate::args::{Files, Format, Place};
+use crate::args::{Files, Place, TextOrJson};
 use crate::ask::Agent;
 use crate::commands::apply;
 use crate::in_force::{self, Purpose, Sources, Wanted};
@@ -52,7 +52,7 @@ pub(crate) struct LintArgs {
     allow: Vec<String>,
     /// text or json
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: Format,
+    output: TextOrJson,
 }
 
 /// How many policies are looked at with one look at all endpoints and sets.
@@ -80,8 +80,8 @@ fn lint(args: &LintArgs, session: &mut Session) -> anyhow::Result<Exit> {
     of_world(&in_force, sources.local_facts.as_ref(), &mut found);
     let report = Report::new(objects, found, &args.allow);
     match args.output {
-        Format::Text => session.terminal.print(&report.text()),
-        Format::Json => session.terminal.line(format_args!("{:#}", report.json())),
+        TextOrJson::Text => session.terminal.print(&report.text()),
+        TextOrJson::Json => session.terminal.line(format_args!("{:#}", report.json())),
     }
     Ok(if report.is_empty() { Exit::Done } else { Exit::Failed })
 }

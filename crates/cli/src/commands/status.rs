@@ -12,7 +12,7 @@ use tortie_agent::status::{EndpointStatus, LagStatus, Status, StoreState};
 use tortie_agent::{BaseChain, KernelTable};
 use tortie_api::duration;
 
-use crate::args::Format;
+use crate::args::TextOrJson;
 use crate::ask::{Agent, Waited};
 use crate::enforcement_warning;
 use crate::report::{Exit, counted};
@@ -36,7 +36,7 @@ pub(crate) struct StatusArgs {
     foreign: bool,
     /// text or json
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: Format,
+    output: TextOrJson,
 }
 
 /// What is under way for longer than this is late.
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &StatusArgs, session: &mut Session) -> anyhow::Result<Ex
     let agent = if args.wait { Agent::within(args.timeout) } else { Agent::patient() };
     if args.wait && agent.runs() {
         done = wait(args, &agent, session)?;
-        if args.output == Format::Text {
+        if args.output == TextOrJson::Text {
             return Ok(if done { Exit::Done } else { Exit::Failed });
         }
     }
@@ -65,12 +65,12 @@ pub(crate) fn run(args: &StatusArgs, session: &mut Session) -> anyhow::Result<Ex
     };
     let route_chains = route_chains::lines();
     match args.output {
-        Format::Json => {
+        TextOrJson::Json => {
             let mut report = serde_json::to_value(&status)?;
             report["routeChains"] = serde_json::json!(route_chains);
             session.terminal.line(serde_json::to_string_pretty(&report)?);
         }
-        Format::Text => {
+        TextOrJson::Text => {
             session.terminal.print(&text(&status));
             route_chains.iter().for_each(|line| session.terminal.line(line));
         }
@@ -105,12 +105,12 @@ fn status(agent: &Agent) -> anyhow::Result<Box<Status>> {
 fn without_agent(args: &StatusArgs, error: &anyhow::Error, session: &mut Session) -> anyhow::Result<()> {
     let reason = format!("{error:#}");
     let off = enforcement_warning::off();
-    if let (Some(off), Format::Text) = (&off, args.output) {
+    if let (Some(off), TextOrJson::Text) = (&off, args.output) {
         session.terminal.line(format_args!("{off}: NO policy is enforced, also once an agent runs"));
     }
     session.terminal.error(&reason);
     let found = tortie_agent::kernel_table();
-    if args.output == Format::Json {
+    if args.output == TextOrJson::Json {
         let (table, table_error) = match found {
             Ok(table) => (table, None),
             Err(error) => (None, Some(format!("{:#}", anyhow::Error::from(error)))),
@@ -175,7 +175,7 @@ fn wait(args: &StatusArgs, agent: &Agent, session: &mut Session) -> anyhow::Resu
     let Waited { kernel, unreadable } = agent.wait(&store, &position)?;
     let is_there = match kernel {
         Ok(in_kernel) => {
-            if args.output == Format::Text {
+            if args.output == TextOrJson::Text {
                 session.terminal.line(format_args!("in the kernel: revision {}", in_kernel.position));
             }
             true

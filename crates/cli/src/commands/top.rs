@@ -14,7 +14,7 @@ use tortie_agent::status::RuleCount;
 use tortie_agent::utc;
 use tortie_api::duration;
 
-use crate::args::Format;
+use crate::args::TextOrJson;
 use crate::ask::Agent;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
@@ -33,7 +33,7 @@ pub(crate) struct TopArgs {
     once: bool,
     /// text or json: an object a line
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: Format,
+    output: TextOrJson,
 }
 
 /// The shortest interval: the agent reads all rules of the kernel each time.
@@ -68,8 +68,8 @@ fn show(args: &TopArgs, session: &mut Session) -> anyhow::Result<Exit> {
             rates.truncate(args.count);
         }
         match args.output {
-            Format::Json => session.terminal.line(as_json(&rates, seconds)),
-            Format::Text => {
+            TextOrJson::Json => session.terminal.line(as_json(&rates, seconds)),
+            TextOrJson::Text => {
                 if !args.once && stdout().is_terminal() {
                     session.terminal.print("\x1b[H\x1b[2J");
                 }
@@ -80,7 +80,7 @@ fn show(args: &TopArgs, session: &mut Session) -> anyhow::Result<Exit> {
         if args.once || session.terminal.is_broken() {
             return Ok(Exit::Done);
         }
-        if args.output == Format::Text && !stdout().is_terminal() {
+        if args.output == TextOrJson::Text && !stdout().is_terminal() {
             session.terminal.line("");
         }
         before = now;

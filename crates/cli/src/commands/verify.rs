@@ -19,7 +19,7 @@ use tortie_agent::{FELIX_CONFIG, ForeignTables, LocalFacts};
 use tortie_api::duration;
 use tortie_verify::Report;
 
-use crate::args::Format;
+use crate::args::TextOrJson;
 use crate::ask::{Agent, Waited};
 use crate::enforcement_warning;
 use crate::in_force::{self, Basis, Purpose, Wanted};
@@ -48,7 +48,7 @@ pub(crate) struct VerifyArgs {
     from_store: bool,
     /// text or json
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: Format,
+    output: TextOrJson,
 }
 
 /// What was found out.
@@ -77,8 +77,8 @@ pub(crate) fn run(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Ex
     match find_out(args, session) {
         Ok(found) => {
             match args.output {
-                Format::Json => session.terminal.line(format_args!("{:#}", json::render(&found))),
-                Format::Text => text::show(&found, session),
+                TextOrJson::Json => session.terminal.line(format_args!("{:#}", json::render(&found))),
+                TextOrJson::Text => text::show(&found, session),
             }
             Ok(if found.is_as_stored() { Exit::Done } else { Exit::Failed })
         }

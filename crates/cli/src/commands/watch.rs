@@ -6,12 +6,12 @@
 mod changes;
 
 use clap::Args;
-use tortie_agent::events::{Denial, Event};
 use tortie_agent::socket::{self, AskError, Events, Request};
 use tortie_agent::status::Status;
+use tortie_agent::watch_stream::{Denial, WatchEvent};
 
 use super::agent::run_directory;
-use crate::args::Format;
+use crate::args::TextOrJson;
 use crate::ask;
 use crate::report::{Exit, counted};
 use crate::session::Session;
@@ -24,7 +24,7 @@ pub(crate) struct WatchArgs {
     denied: bool,
     /// text or json: an object a line
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    output: Format,
+    output: TextOrJson,
 }
 
 /// Prints what happens until the agent ends or nobody reads any more.
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &WatchArgs, session: &mut Session) -> anyhow::Result<Exi
         }
         Err(error) => return Err(error.into()),
     };
-    if args.denied && args.output == Format::Text {
+    if args.denied && args.output == TextOrJson::Text {
         session.terminal.status("waiting for denied packets; Ctrl-C ends");
     }
     print(args, events, session)
@@ -59,8 +59,8 @@ fn print(args: &WatchArgs, mut events: Events, session: &mut Session) -> anyhow:
             }
         };
         let lines: Vec<String> = match event {
-            Event::Alive => Vec::new(),
-            Event::Status(mut status) => {
+            WatchEvent::Alive => Vec::new(),
+            WatchEvent::Status(mut status) => {
                 // A busy dataplane does not list them.
                 if let Some(last) = last.as_ref().filter(|_| status.dataplane.busy) {
                     status.endpoints.clone_from(&last.endpoints);
@@ -70,14 +70,14 @@ fn print(args: &WatchArgs, mut events: Events, session: &mut Session) -> anyhow:
                 let changes = changes::between(last.as_deref(), &status);
                 last = Some(status);
                 let line = |change: &changes::Change| match args.output {
-                    Format::Json => change.json().to_string(),
-                    Format::Text => change.to_string(),
+                    TextOrJson::Json => change.json().to_string(),
+                    TextOrJson::Text => change.to_string(),
                 };
                 changes.iter().map(line).collect()
             }
-            event if args.output == Format::Json => vec![serde_json::to_string(&event)?],
-            Event::Denied(denial) => vec![text(&denial)],
-            Event::NotShown { packets } => vec![format!("  {}", not_shown(packets))],
+            event if args.output == TextOrJson::Json => vec![serde_json::to_string(&event)?],
+            WatchEvent::Denied(denial) => vec![text(&denial)],
+            WatchEvent::NotShown { packets } => vec![format!("  {}", not_shown(packets))],
         };
         for line in &lines {
             session.terminal.line(line);

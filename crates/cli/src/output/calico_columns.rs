@@ -6,7 +6,7 @@
 use serde_json::Value;
 use tortie_api::{Kind, Object};
 
-use super::{goprint, selector_text};
+use super::{go_values, selector_text};
 
 /// What stands in cells but not in the object itself.
 pub(crate) struct Cluster {
@@ -72,8 +72,8 @@ pub(crate) fn known(kind: Kind) -> Vec<&'static str> {
 pub(crate) fn cell(object: &Object, heading: &str, cluster: &Cluster) -> String {
     let spec = object.body.get("spec");
     let at = |field: &str| spec.and_then(|spec| spec.get(field));
-    let text = |field: &str| goprint::text(at(field));
-    let or = |field: &str, otherwise: &str| match goprint::text(at(field)) {
+    let text = |field: &str| go_values::text(at(field));
+    let or = |field: &str, otherwise: &str| match go_values::text(at(field)) {
         text if text.is_empty() => otherwise.to_owned(),
         text => text,
     };
@@ -99,21 +99,21 @@ pub(crate) fn cell(object: &Object, heading: &str, cluster: &Cluster) -> String 
             (node, _) => node,
         },
         (Kind::BGPPeer, "ASN") => or("asNumber", "0"),
-        (_, "CLASSES") => goprint::join(at("classes")),
+        (_, "CLASSES") => go_values::join(at("classes")),
         (_, "CLUSTERGUID") => text("clusterGUID"),
         (_, "CLUSTERTYPE") => text("clusterType"),
         (_, "CALICOVERSION") => text("calicoVersion"),
         (_, "DATASTOREREADY") => or("datastoreReady", "<nil>"),
         (_, "TIER") => text("tier"),
-        (_, "ORDER") => goprint::float(at("order")),
+        (_, "ORDER") => go_values::float(at("order")),
         (Kind::IPPool, "SELECTOR") => text("nodeSelector"),
         (_, "SELECTOR") => text("selector"),
-        (_, "NETS") => goprint::join_cut(at("nets"), 80),
-        (_, "CIDRS") => goprint::join_cut(at("reservedCIDRs"), 80),
+        (_, "NETS") => go_values::join_cut(at("nets"), 80),
+        (_, "CIDRS") => go_values::join_cut(at("reservedCIDRs"), 80),
         (_, "NODE") => text("node"),
         (_, "INTERFACE") => text("interfaceName"),
-        (_, "IPS") => goprint::join(at("expectedIPs")),
-        (_, "PROFILES") => goprint::join(at("profiles")),
+        (_, "IPS") => go_values::join(at("expectedIPs")),
+        (_, "PROFILES") => go_values::join(at("profiles")),
         (_, "STRICTAFFINITY") => or("strictAffinity", "false"),
         (_, "AUTOALLOCATEBLOCKS") => or("autoAllocateBlocks", "false"),
         (_, "MAXBLOCKSPERHOST") => or("maxBlocksPerHost", "0"),
@@ -125,10 +125,10 @@ pub(crate) fn cell(object: &Object, heading: &str, cluster: &Cluster) -> String 
         (_, "DISABLEBGPEXPORT") => or("disableBGPExport", "false"),
         (_, "ASSIGNMENTMODE") => text("assignmentMode"),
         (Kind::Node, heading) => node_cell(at("bgp"), heading, cluster),
-        (_, "LABELS") => goprint::join_map(at("labelsToApply")),
+        (_, "LABELS") => go_values::join_map(at("labelsToApply")),
         (_, "PODSELECTOR") => selector_text(at("podSelector")),
         (_, "WORKLOAD") => or("workload", &text("pod")),
-        (_, "NETWORKS") => goprint::join(at("ipNetworks")),
+        (_, "NETWORKS") => go_values::join(at("ipNetworks")),
         (_, "NATS") => nats(at("ipNATs")),
         (_, "ORCHESTRATOR") => text("orchestrator"),
         _ => String::new(),
@@ -137,7 +137,7 @@ pub(crate) fn cell(object: &Object, heading: &str, cluster: &Cluster) -> String 
 
 fn node_cell(bgp: Option<&Value>, heading: &str, cluster: &Cluster) -> String {
     let Some(bgp) = bgp.filter(|bgp| bgp.is_object()) else { return String::new() };
-    let text = |field: &str| goprint::text(bgp.get(field));
+    let text = |field: &str| go_values::text(bgp.get(field));
     match heading {
         "ASN" => match text("asNumber") {
             own if own.is_empty() => format!("({})", cluster.as_number),
@@ -153,7 +153,9 @@ fn nats(value: Option<&Value>) -> String {
     let pairs = value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let pairs: Vec<String> = pairs
         .iter()
-        .map(|pair| format!("{{{} {}}}", goprint::text(pair.get("internalIP")), goprint::text(pair.get("externalIP"))))
+        .map(|pair| {
+            format!("{{{} {}}}", go_values::text(pair.get("internalIP")), go_values::text(pair.get("externalIP")))
+        })
         .collect();
     pairs.join(",")
 }

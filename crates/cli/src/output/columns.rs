@@ -7,7 +7,7 @@ use serde_json::Value;
 use tortie_api::{Kind, Object};
 
 use super::calico_columns::{self, Cluster};
-use super::goprint::{join, join_map, text};
+use super::go_values::{join, join_map, text};
 use super::selector_text;
 
 /// One column.

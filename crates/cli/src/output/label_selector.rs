@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::goprint::text;
+use super::go_values::text;
 
 /// `a == 'b' && c in { 'd' }`; `all()` for a selector without terms.
 pub(crate) fn selector_text(selector: Option<&Value>) -> String {

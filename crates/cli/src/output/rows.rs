@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tortie_api::{Kind, Object};
 
 use super::columns::Column;
-use super::{Format, Printing, cells, chosen, table};
+use super::{GetFormat, Printing, cells, chosen, table};
 
 /// What the columns of each kind need so far. A wider cell moves those after it, in its row and the later ones.
 #[derive(Default)]
@@ -16,7 +16,7 @@ pub(crate) struct Rows {
 
 impl Rows {
     /// Makes the columns wide enough for these objects, so that they stand below each other.
-    pub(crate) fn widen(&mut self, object: &Object, format: &Format, printing: &Printing) -> anyhow::Result<()> {
+    pub(crate) fn widen(&mut self, object: &Object, format: &GetFormat, printing: &Printing) -> anyhow::Result<()> {
         let columns = chosen(object.kind, format, printing)?;
         let mut row = vec![String::new()];
         row.extend(cells(object, &columns, printing));
@@ -36,7 +36,7 @@ impl Rows {
         &mut self,
         event: &str,
         object: &Object,
-        format: &Format,
+        format: &GetFormat,
         printing: &Printing,
     ) -> anyhow::Result<String> {
         let columns = chosen(object.kind, format, printing)?;

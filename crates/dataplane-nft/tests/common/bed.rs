@@ -386,7 +386,7 @@ fn bytes(index: usize, shot: &SentPacket) -> Vec<Vec<u8>> {
         Transport::Opaque => Payload::Other { protocol: packet.protocol, payload: vec![0; 24] },
     };
     let mut craft = PacketSpec::new(packet.source, packet.destination, payload);
-    craft.ttl = packet.hop_limit;
+    craft.hop_limit = packet.hop_limit;
     craft.payload = vec![0x61; 24];
     let whole = craft.bytes().unwrap();
     let header = if packet.source.is_ipv4() { 20 } else { 40 };

@@ -118,7 +118,7 @@ fn craft(index: usize, packet: &Packet) -> Vec<u8> {
     };
     let mut craft = PacketSpec::new(packet.source, packet.destination, payload);
     craft.fragment = fragment;
-    craft.ttl = packet.hop_limit;
+    craft.hop_limit = packet.hop_limit;
     craft.bytes().unwrap()
 }
 

@@ -178,7 +178,7 @@ fn a_document_has_a_limit() {
     assert_eq!(names(text), ["a", "this document is larger than 10 MB"]);
 }
 
-const VALID: &str = include_str!("../../tests/mistakes/valid.yaml");
+const VALID: &str = include_str!("../../tests/reading_mistakes/valid.yaml");
 
 #[test]
 fn the_sample_that_is_mutated_is_valid() {

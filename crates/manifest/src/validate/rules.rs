@@ -11,7 +11,7 @@ mod kube_controllers_configuration;
 mod network_set;
 mod node;
 mod policy;
-mod rule;
+mod policy_rule;
 pub(super) mod scalar;
 mod staged_kubernetes_network_policy;
 mod tier;
@@ -126,28 +126,28 @@ type Table = &'static [(&'static str, RecordRule)];
 const RULES: Table = &[
     ("spec.ingress[].source", entity::check),
     ("spec.ingress[].destination", entity::check),
-    ("spec.ingress[].http", rule::http),
-    ("spec.ingress[].metadata", rule::metadata),
-    ("spec.ingress[]", rule::check),
+    ("spec.ingress[].http", policy_rule::http),
+    ("spec.ingress[].metadata", policy_rule::metadata),
+    ("spec.ingress[]", policy_rule::check),
     ("spec.egress[].source", entity::check),
     ("spec.egress[].destination", entity::check),
-    ("spec.egress[].http", rule::http),
-    ("spec.egress[].metadata", rule::metadata),
-    ("spec.egress[]", rule::check),
+    ("spec.egress[].http", policy_rule::http),
+    ("spec.egress[].metadata", policy_rule::metadata),
+    ("spec.egress[]", policy_rule::check),
 ];
 
 macro_rules! rule_schema {
     ($spec:expr) => {
         &[
             ("spec", $spec),
-            ("spec.ingress[]", rule::schema),
-            ("spec.ingress[].icmp", rule::icmp_schema),
-            ("spec.ingress[].notICMP", rule::icmp_schema),
+            ("spec.ingress[]", policy_rule::schema),
+            ("spec.ingress[].icmp", policy_rule::icmp_schema),
+            ("spec.ingress[].notICMP", policy_rule::icmp_schema),
             ("spec.ingress[].source", entity::schema),
             ("spec.ingress[].destination", entity::schema),
-            ("spec.egress[]", rule::schema),
-            ("spec.egress[].icmp", rule::icmp_schema),
-            ("spec.egress[].notICMP", rule::icmp_schema),
+            ("spec.egress[]", policy_rule::schema),
+            ("spec.egress[].icmp", policy_rule::icmp_schema),
+            ("spec.egress[].notICMP", policy_rule::icmp_schema),
             ("spec.egress[].source", entity::schema),
             ("spec.egress[].destination", entity::schema),
         ]

@@ -68,7 +68,7 @@ pub struct PacketSpec {
     /// As a fragment. A later one carries the transport's bytes as if they were data.
     pub fragment: Option<Fragment>,
     /// Time to live, or hop limit.
-    pub ttl: u8,
+    pub hop_limit: u8,
     /// Bytes behind the transport header of UDP, TCP and ICMP.
     pub payload: Vec<u8>,
 }
@@ -76,7 +76,7 @@ pub struct PacketSpec {
 impl PacketSpec {
     /// A whole packet.
     pub const fn new(source: IpAddr, destination: IpAddr, transport: Transport) -> Self {
-        Self { source, destination, transport, fragment: None, ttl: 64, payload: Vec::new() }
+        Self { source, destination, transport, fragment: None, hop_limit: 64, payload: Vec::new() }
     }
 
     /// The protocol number.
@@ -101,7 +101,7 @@ impl PacketSpec {
                 header.extend(total.to_be_bytes());
                 header.extend([0x12, 0x34]);
                 header.extend(field.to_be_bytes());
-                header.extend([self.ttl, self.protocol(), 0, 0]);
+                header.extend([self.hop_limit, self.protocol(), 0, 0]);
                 header.extend(source.octets());
                 header.extend(destination.octets());
                 let sum = checksum(&[&header]);
@@ -118,7 +118,7 @@ impl PacketSpec {
                 let len = u16::try_from(body.len() + extension.map_or(0, |header| header.len())).ok()?;
                 let mut header = vec![0x60, 0, 0, 0];
                 header.extend(len.to_be_bytes());
-                header.extend([if extension.is_some() { FRAGMENT } else { self.protocol() }, self.ttl]);
+                header.extend([if extension.is_some() { FRAGMENT } else { self.protocol() }, self.hop_limit]);
                 header.extend(source.octets());
                 header.extend(destination.octets());
                 header.extend(extension.into_iter().flatten());

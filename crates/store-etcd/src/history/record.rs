@@ -30,7 +30,7 @@ pub(super) const PENDING: &str = "/tortie/history/v1/pending/";
 /// Who made a transaction, and what it was about.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Head {
+pub(super) struct StoredEntry {
     /// The same for all transactions of one call.
     pub(super) group: String,
     /// Which of them it is, from 0.
@@ -50,13 +50,13 @@ pub(super) struct Head {
     pub(super) objects: Vec<(String, String, String)>,
 }
 
-impl Default for Head {
+impl Default for StoredEntry {
     fn default() -> Self {
         Self::new(&Author::default(), String::new(), 0)
     }
 }
 
-impl Head {
+impl StoredEntry {
     pub(super) fn new(author: &Author, group: String, time: u64) -> Self {
         let Author { uid, sudo_user, host, command, message, confirm_within: _, takes_back } = author.clone();
         let (puts_back, objects) = (None, Vec::new());
@@ -158,7 +158,7 @@ pub(crate) struct Record {
     pub(super) id: String,
     /// The id of another transaction of the call that must wait for a confirmation still.
     pub(super) follows: Option<String>,
-    pub(super) head: Head,
+    pub(super) head: StoredEntry,
     pub(super) images: Vec<Image>,
     /// When it is put back unless it is confirmed, in milliseconds since 1970.
     pub(super) deadline: Option<u64>,
@@ -178,7 +178,7 @@ impl Record {
         let mut record = Self {
             id: call.id(number),
             follows: None,
-            head: Head::new(author, call.name.clone(), call.time),
+            head: StoredEntry::new(author, call.name.clone(), call.time),
             images: Vec::new(),
             deadline: author.confirm_within.map(|within| call.time.saturating_add(millis(within))),
         };
@@ -240,7 +240,7 @@ pub(super) fn id_of(key: &[u8], prefix: &str) -> Option<String> {
 }
 
 /// The changes of a record, where its kinds are known.
-pub(super) fn changes(head: &Head, images: Vec<Image>, revision: u64) -> Vec<LoggedChange> {
+pub(super) fn changes(head: &StoredEntry, images: Vec<Image>, revision: u64) -> Vec<LoggedChange> {
     let keys = head.keys().into_iter().zip(images);
     let change = |(key, image): (Option<Key>, Image)| {
         Some(LoggedChange { revision, key: key?, before: image.before, after: image.after })

@@ -7,7 +7,7 @@ use tortie_explain::{AskError, Counts, EndSpec, Location as End, Topology, endpo
 use tortie_policy::{HostEndpoint, WorkloadEndpoint};
 
 use super::ExplainArgs;
-use crate::args::Format;
+use crate::args::TextOrJson;
 use crate::report::Exit;
 use crate::session::Session;
 
@@ -18,7 +18,7 @@ pub(super) fn answer(
     word: &str,
     session: &mut Session,
 ) -> Result<Exit, AskError> {
-    let json = matches!(args.output, Format::Json);
+    let json = matches!(args.output, TextOrJson::Json);
     if let Some(name) = PolicyName::parse(word)? {
         let about = policy::about(topology.snapshot(), name.find(topology.snapshot())?);
         match json {

@@ -5,7 +5,7 @@ use tortie_explain::reach::{self, Row};
 use tortie_explain::{AskError, Question, Topology, json};
 
 use super::ExplainArgs;
-use crate::args::Format;
+use crate::args::TextOrJson;
 use crate::foreign_tables;
 use crate::report::Exit;
 use crate::session::Session;
@@ -24,8 +24,8 @@ pub(super) fn answer(
     let mut found = reach::reach(topology, &question, what.as_ref())?;
     foreign_tables::left_out(&mut found, local_facts, args.snapshot.offline);
     match args.output {
-        Format::Json => session.terminal.line(json::reach(&found)),
-        Format::Text => {
+        TextOrJson::Json => session.terminal.line(json::reach(&found)),
+        TextOrJson::Text => {
             for note in found.notes.iter().filter(|_| !args.quiet) {
                 session.terminal.line(format_args!("note: {note}"));
             }

@@ -16,7 +16,7 @@ use tortie_store::{Event, Listing, Position, Selection, Store, StoreError, Store
 
 use super::Request;
 use crate::label_filter::LabelFilter;
-use crate::output::{Format, Printing, Rows};
+use crate::output::{GetFormat, Printing, Rows};
 use crate::report::{Exit, reported};
 use crate::session::Session;
 
@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(250);
 pub(super) struct Watched<'a> {
     pub(super) requests: Vec<Request>,
     pub(super) filter: Option<LabelFilter>,
-    pub(super) format: &'a Format,
+    pub(super) format: &'a GetFormat,
     pub(super) printing: &'a Printing,
     pub(super) rows: Rows,
     /// What was told, under the key in the store.
@@ -92,7 +92,7 @@ impl Watched<'_> {
         }
         let objects: Vec<(Key, Result<Object, ClientError>)> =
             listing.items.into_iter().map(|stored| (stored.key.clone(), decoded(stored))).collect();
-        if matches!(self.format, Format::Table { .. } | Format::Columns(_)) {
+        if matches!(self.format, GetFormat::Table { .. } | GetFormat::Columns(_)) {
             let asked = objects.iter().filter_map(|(_, object)| object.as_ref().ok()).filter(|one| self.asks(one));
             for object in asked.collect::<Vec<_>>() {
                 self.rows.widen(object, self.format, self.printing)?;
@@ -147,11 +147,11 @@ impl Watched<'_> {
     fn tell(&mut self, word: &'static str, object: &Object, session: &mut Session) -> anyhow::Result<()> {
         let event = || json!({ "type": word, "object": encode::shown(object) });
         match self.format {
-            Format::Yaml => session.terminal.print(&format!("---\n{}", write::yaml(&event()))),
-            Format::Json => session.terminal.print(&(encode::go_json(&event(), false) + "\n")),
-            Format::JsonPath(template) => session.terminal.print(&template.render(&encode::shown(object))),
-            Format::Name => session.terminal.line(format_args!("{word} {}", object.key().as_argument())),
-            Format::Table { .. } | Format::Columns(_) => {
+            GetFormat::Yaml => session.terminal.print(&format!("---\n{}", write::yaml(&event()))),
+            GetFormat::Json => session.terminal.print(&(encode::go_json(&event(), false) + "\n")),
+            GetFormat::JsonPath(template) => session.terminal.print(&template.render(&encode::shown(object))),
+            GetFormat::Name => session.terminal.line(format_args!("{word} {}", object.key().as_argument())),
+            GetFormat::Table { .. } | GetFormat::Columns(_) => {
                 let text = self.rows.event(word, object, self.format, self.printing)?;
                 session.terminal.print(&text);
             }

@@ -9,13 +9,13 @@ use tortie_nft::Policy;
 use tortie_nft::foreign::ForeignTable;
 use tortie_verify::foreign_tables::{ForeignChain, base_chains};
 
-use crate::args::Format;
+use crate::args::TextOrJson;
 use crate::foreign_summary::{CanDo, not_looked_into, undecoded};
 use crate::report::{Exit, counted};
 use crate::session::Session;
 
 /// Prints them. Needs no agent. Fails where a part of them cannot be read or decoded.
-pub(super) fn run(output: Format, session: &mut Session) -> anyhow::Result<Exit> {
+pub(super) fn run(output: TextOrJson, session: &mut Session) -> anyhow::Result<Exit> {
     let tables = match LocalFacts::foreign_tables() {
         Ok(tables) => tables,
         Err(error) => {
@@ -26,8 +26,8 @@ pub(super) fn run(output: Format, session: &mut Session) -> anyhow::Result<Exit>
     let mut chains: Vec<ForeignChain> = tables.tables.iter().flat_map(base_chains).collect();
     chains.sort_by(|one, other| (&one.place, one.priority).cmp(&(&other.place, other.priority)));
     match output {
-        Format::Json => session.terminal.line(format_args!("{:#}", as_json(&chains, &tables))),
-        Format::Text => session.terminal.print(&text(&chains, &tables)),
+        TextOrJson::Json => session.terminal.line(format_args!("{:#}", as_json(&chains, &tables))),
+        TextOrJson::Text => session.terminal.print(&text(&chains, &tables)),
     }
     let is_whole = tables.unread.is_empty() && tables.tables.iter().all(|table| table.undecoded.is_empty());
     Ok(if is_whole { Exit::Done } else { Exit::Failed })

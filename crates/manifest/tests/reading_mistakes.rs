@@ -1,6 +1,6 @@
-//! Mistakes people make in manifests, one file a class: `mistakes/x.yaml` is what was written, `mistakes/x.txt` what is
-//! seen. A new test is a new pair of files; `WRITE=1 cargo test -p tortie-api --test mistakes` writes the second, to be
-//! read before it is committed.
+//! Mistakes that are found when a manifest is read, before it is validated, one file a class: `reading_mistakes/x.yaml` is what
+//! was written, `reading_mistakes/x.txt` what is shown. A new test is a new pair of files;
+//! `UPDATE=1 cargo test -p tortie-manifest --test reading_mistakes` writes the second, to be read before it is committed.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -11,7 +11,7 @@ use tortie_manifest::read::{Source, read};
 
 #[test]
 fn every_mistake_is_shown_as_reviewed() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mistakes");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reading_mistakes");
     let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml" || extension == "json"));
     files.sort();
@@ -20,7 +20,7 @@ fn every_mistake_is_shown_as_reviewed() {
     for path in files {
         let shown = show(&path);
         let expected = path.with_extension("txt");
-        if std::env::var_os("WRITE").is_some() {
+        if std::env::var_os("UPDATE").is_some() {
             fs::write(&expected, &shown).unwrap();
         } else if fs::read_to_string(&expected).unwrap_or_default() != shown {
             different.push(format!("{}:\n{shown}", path.display()));

@@ -1,4 +1,5 @@
-//! The events that an agent sends to clients that watch it, each a line of JSON.
+//! What `tortie watch` receives over the local socket, each a line of JSON: a status change, a denied packet. The names of log
+//! lines are in `log_event`.
 
 use std::net::IpAddr;
 
@@ -6,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::status::Status;
 
-/// An event.
+/// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "kebab-case", rename_all_fields = "camelCase")]
-pub enum Event {
+pub enum WatchEvent {
     /// A packet was denied.
     Denied(Box<Denial>),
     /// Packets were denied that are not shown, because there were too many.

@@ -1,4 +1,4 @@
-//! The events of the log. Their names do not change, unlike the messages; [docs/log.md](../../../docs/log.md) lists them.
+//! The names of the lines in the controllers' log. They do not change, unlike the messages; [docs/log.md](../../../docs/log.md) lists them.
 
 tortie_agent::events! {
     CONTROLLERS_STARTED = "controllers-started",
@@ -37,7 +37,8 @@ mod tests {
             let Ok(text) = std::fs::read_to_string(&path) else { continue };
             for level in ["error", "warn", "info", "debug"] {
                 for call in text.split(&format!("log::{level}!(")).skip(1) {
-                    let rest = call.trim_start().strip_prefix("target: event::").unwrap_or_else(|| panic!("{path:?}"));
+                    let rest =
+                        call.trim_start().strip_prefix("target: log_event::").unwrap_or_else(|| panic!("{path:?}"));
                     used.push(rest.split(',').next().unwrap().to_lowercase().replace('_', "-"));
                 }
             }
