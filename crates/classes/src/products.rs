@@ -1,4 +1,4 @@
-//! What a rule matches, as a union of products: of sources, destinations, protocols and what packets carry.
+//! A rule as a set of boxes: source addresses × destination addresses × protocols × ports or ICMP. A box is called a product.
 //!
 //! `tests/products.rs` holds this against [`tortie_eval::rule_action`].
 

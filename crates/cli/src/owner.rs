@@ -1,4 +1,5 @@
-//! Objects that a program manages, so that it may overwrite what a person changes.
+//! Which program manages an object, and may overwrite what a person changes: a controller, Kubernetes, an orchestrator, or one
+//! that uses the store.
 
 use tortie_api::kinds::workload_endpoint::WorkloadEndpointSpec;
 use tortie_api::{Kind, Object};

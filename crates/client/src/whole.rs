@@ -1,4 +1,5 @@
-//! Batches that belong together: planned whole, then written whole or not at all.
+//! Batches, for any store: planned as a whole over an overlay, and then handed to `Store::write_together`. How a
+//! store makes them together is its own: see `whole.rs` of `tortie-store-etcd`.
 //!
 //! ```text
 //!   jobs ──> sorted ──> batch over an overlay ──> any error? ──> nothing is written

@@ -1,6 +1,7 @@
-//! Which packets two programs can decide otherwise, from the items that are not alike in both.
+//! An upper bound of the packets whose verdict may change: the items of both programs are paired in order, and unpaired ones
+//! contribute what they match.
 //!
-//! Items of both sides are paired in order. A packet that no unpaired item matches, and none of a pair whose two items match
+//! A packet that no unpaired item matches, and none of a pair whose two items match
 //! different packets, meets the same items on both sides with the same effects. So it is decided alike.
 
 use std::collections::HashMap;

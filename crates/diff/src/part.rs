@@ -1,4 +1,5 @@
-//! The endpoints and settings of one side that can concern packets of one interface. In a large store only these are evaluated.
+//! A reduced snapshot, before or after the change, with only the endpoints, profiles and settings that can concern packets of one
+//! interface, and without policies. In a large store only these are evaluated.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! What a node is set to that its network depends on.
+//! The settings of routes, neighbours and forwarding, as the agent resolved them from its environment, its file and
+//! FelixConfigurations.
 
 use std::net::IpAddr;
 use std::time::Duration;

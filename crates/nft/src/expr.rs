@@ -1,4 +1,8 @@
-//! Expressions: the steps of a rule, one file a family.
+//! Expressions: the steps of a rule, one file for each kind of expression; `nat`, `masq` and `redir` share one, and `notrack`, which
+//! has no attributes, has none.
+//!
+//! A new one also belongs into the tables of the tests: `expr/tests.rs`, and `tests/common/everything.rs`, `tests/common/worlds.rs` and
+//! `tests/listing.nft`.
 //!
 //! A rule's expressions run in order over one register file. Each one loads, changes, tests or acts; a
 //! test that fails ends the rule ([`Verdict::Break`](crate::Verdict::Break)). What the kernel may hold

@@ -1,4 +1,4 @@
-//! Enumerations that are numbers on the wire.
+//! The macro `numbers!`, for enums whose values are the kernel's constants.
 
 /// Declares an enumeration whose values are the kernel's numbers, with both conversions. Reading a
 /// number that is not listed is a [`DecodeError::Unknown`](crate::wire::DecodeError::Unknown).

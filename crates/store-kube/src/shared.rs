@@ -1,4 +1,5 @@
-//! The state that a store handle and its watches share.
+//! The client of the API server, the group of the custom resources and the conversion warnings, which a store handle and its
+//! watches share.
 
 use std::sync::Arc;
 
