@@ -9,8 +9,8 @@ use tortie_explain::{
     Answer, AskError, Dnat, Hop, OtherPrograms, PossiblePath, Question, Topology, TranslatedBy, trace,
 };
 use tortie_nft::foreign::ForeignTable;
-use tortie_policy::packet::{Packet, PacketPath};
-use tortie_verify::foreign_tables::{Effect, effect, may_reroute};
+use tortie_policy::packet::{Conntrack, OwnNat, Packet, PacketPath};
+use tortie_verify::foreign_tables::{Effect, effect_among, may_reroute};
 
 /// Answers a question about one packet, with what other programs do with it on this machine, or why that was not looked at. If one of
 /// them translates it for certain, the translated packet is judged.
@@ -72,13 +72,19 @@ fn look(answer: &mut Answer, local_facts: Option<&LocalFacts>, offline: bool) ->
         Ok((local_facts, tables)) => {
             others.looked_at = true;
             let on_node = |hops: &mut dyn Iterator<Item = &Hop>| -> Vec<Hop> {
-                hops.filter(|hop| hop.host.node == local_facts.node).cloned().collect()
+                let meets = |hop: &&Hop| {
+                    // Without a route a packet of the machine itself gets to no hook.
+                    let is_lost = hop.dropped.is_some() && matches!(hop.packet.path, PacketPath::Output { .. });
+                    hop.host.node == local_facts.node && (!is_lost || hop.translated_by.is_some())
+                };
+                hops.filter(meets).cloned().collect()
             };
             let all = on_node(&mut answer.all_hops());
             let found_on_all = found(&tables, local_facts, &all);
             others.notes.extend(found_on_all.notes);
             others.translates = found_on_all.translates;
             others.may_translate = found_on_all.may_translate.into_iter().collect();
+            others.may_change = found_on_all.may_change.into_iter().collect();
             let mut drops: Vec<String> = found_on_all.drops.into_iter().filter(|_| answer.paths.is_empty()).collect();
             for path in answer.paths.iter().filter(|path| path.allowed()) {
                 let found = found(&tables, local_facts, &on_node(&mut path.hops.iter()));
@@ -104,15 +110,14 @@ fn translated(
     paths: &[Vec<Hop>],
     said: &str,
 ) -> Result<Translation, String> {
-    let host = local_facts.host();
     let mut found: Option<Translation> = None;
     for hop in paths.iter().map(|hops| hops.first()) {
         let effects = hop.into_iter().flat_map(|hop| {
-            let packet = untranslated(&hop.packet);
-            let effect = |table: &ForeignTable| {
-                (table.dump.table.id.clone(), effect(table, &host, local_facts.machine.as_ref(), &packet))
+            let packet = untranslated(hop);
+            let of = |table: &ForeignTable| {
+                (table.dump.table.id.clone(), effect_of(table, tables, local_facts, (&packet, hop.own_nat)))
             };
-            tables.tables.iter().map(effect).collect::<Vec<_>>()
+            tables.tables.iter().map(of).collect::<Vec<_>>()
         });
         let mut translations = effects.filter_map(|(id, effect)| match effect {
             Effect::Translates { to, port, by } => Some(((to, port), format!("table {id} of another program ({by})"))),
@@ -195,6 +200,8 @@ struct Found {
     translates: Option<String>,
     /// The tables that may translate it, otherwise than is known of the packet.
     may_translate: BTreeSet<String>,
+    /// The tables that may change it otherwise.
+    may_change: BTreeSet<String>,
 }
 
 /// So many destinations of a table are named.
@@ -203,8 +210,8 @@ const SHOWN_TARGETS: usize = 4;
 /// What to say of a packet that a portmap plugin is assumed to translate, where no table of this machine does. None where one does, or
 /// may.
 fn no_port_map(tables: &ForeignTables, local_facts: &LocalFacts, hop: &Hop) -> Option<String> {
-    let packet = untranslated(&hop.packet);
-    let translates = |table| match effect(table, &local_facts.host(), local_facts.machine.as_ref(), &packet) {
+    let packet = untranslated(hop);
+    let translates = |table| match effect_of(table, tables, local_facts, (&packet, hop.own_nat)) {
         Effect::Nothing | Effect::Drops(_) => false,
         Effect::Translates { .. } => true,
         Effect::Unclear { may_translate, .. } => may_translate.is_some(),
@@ -215,20 +222,35 @@ fn no_port_map(tables: &ForeignTables, local_facts: &LocalFacts, hop: &Hop) -> O
     })
 }
 
-fn untranslated(packet: &Packet) -> Packet {
-    Packet { translated: None, ..packet.clone() }
+/// The packet as tables see it: one that a policy exempts from connection tracking is not tracked.
+fn seen(hop: &Hop) -> Packet {
+    let conntrack = if hop.verdict.untracked { Conntrack::Untracked } else { hop.packet.conntrack };
+    Packet { conntrack, ..hop.packet.clone() }
+}
+
+fn untranslated(hop: &Hop) -> Packet {
+    Packet { translated: None, ..seen(hop) }
+}
+
+fn effect_of(
+    table: &ForeignTable,
+    all: &ForeignTables,
+    local_facts: &LocalFacts,
+    (packet, own): (&Packet, OwnNat),
+) -> Effect {
+    effect_among(table, &all.tables, &local_facts.host(), local_facts.machine.as_ref(), packet, own)
 }
 
 /// What a table does with the packet. Of a translation that is only assumed it says what it translates to instead.
-fn effect_on(table: &ForeignTable, local_facts: &LocalFacts, hop: &Hop) -> Effect {
-    let of = |packet: &Packet| effect(table, &local_facts.host(), local_facts.machine.as_ref(), packet);
+fn effect_on(table: &ForeignTable, all: &ForeignTables, local_facts: &LocalFacts, hop: &Hop) -> Effect {
+    let of = |packet: &Packet| effect_of(table, all, local_facts, (packet, hop.own_nat));
     if let (Some(TranslatedBy::HostPort(_)), Some(assumed)) = (&hop.translated_by, hop.packet.translated)
-        && let instead @ Effect::Translates { to, port, .. } = &of(&untranslated(&hop.packet))
+        && let instead @ Effect::Translates { to, port, .. } = &of(&untranslated(hop))
         && (*to, *port) != assumed
     {
         return instead.clone();
     }
-    of(&hop.packet)
+    of(&seen(hop))
 }
 
 /// The destinations that a table may translate a packet to otherwise than is known; none where it is not asked, or there are none.
@@ -266,7 +288,7 @@ fn found(tables: &ForeignTables, local_facts: &LocalFacts, hops: &[Hop]) -> Foun
         let mut said = BTreeSet::new();
         for hop in hops {
             let packet = &hop.packet;
-            match effect_on(table, local_facts, hop) {
+            match effect_on(table, tables, local_facts, hop) {
                 Effect::Nothing => {}
                 Effect::Drops(by) => {
                     said.insert(format!("{id} of another program drops it: {by}"));
@@ -278,7 +300,7 @@ fn found(tables: &ForeignTables, local_facts: &LocalFacts, hops: &[Hop]) -> Foun
                     said.insert(translates.clone());
                     found.translates.get_or_insert(translates);
                 }
-                Effect::Unclear { why, may_drop, may_translate } => {
+                Effect::Unclear { why, may_drop, may_translate, may_change } => {
                     let may_drop = may_drop.then(|| "drop it".to_owned());
                     let targets = may_translate.and_then(|targets| otherwise(hop, &id, targets));
                     if targets.is_some() {
@@ -293,7 +315,11 @@ fn found(tables: &ForeignTables, local_facts: &LocalFacts, hops: &[Hop]) -> Foun
                             format!("translate it to {}{more}: then ask again with --dnat", shown.join(" or "))
                         }
                     });
-                    let may: Vec<String> = may_drop.into_iter().chain(may_translate).collect();
+                    if may_change {
+                        found.may_change.insert(format!("{id} of another program"));
+                    }
+                    let may_change = may_change.then(|| "change it otherwise".to_owned());
+                    let may: Vec<String> = may_drop.into_iter().chain(may_change).chain(may_translate).collect();
                     if !may.is_empty() {
                         said.insert(format!("{id} of another program may {} ({why})", may.join(", or ")));
                     }

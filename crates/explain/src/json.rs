@@ -24,6 +24,7 @@ pub fn render(snapshot: &Snapshot, answer: &Answer) -> Value {
             "drops": answer.others.drops,
             "translates": answer.others.translates,
             "mayTranslate": answer.others.may_translate,
+            "mayChange": answer.others.may_change,
             "notes": answer.others.notes,
         },
         "ways": answer.paths.iter().map(|path| json!({

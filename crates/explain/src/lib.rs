@@ -32,6 +32,7 @@ mod multicast;
 pub mod new_denial;
 pub mod node;
 mod not_asked;
+mod own_nat;
 mod owners;
 mod payload_text;
 pub mod placement;
@@ -50,6 +51,7 @@ pub mod tier;
 mod topology;
 mod trace;
 mod translation;
+mod undeliverable;
 mod unknown_addresses;
 mod unreachable;
 

@@ -192,7 +192,14 @@ fn judged(
     let judge_one = |path| {
         let packet = Packet { path, ..packet.clone() };
         let verdict: Verdict = judge(snapshot, host, &packet);
-        let hop = Hop { host: Rc::new(host.clone()), packet, verdict, dropped: None, translated_by: None };
+        let hop = Hop {
+            host: Rc::new(host.clone()),
+            packet,
+            verdict,
+            dropped: None,
+            translated_by: None,
+            own_nat: Default::default(),
+        };
         let by = (!hop.verdict.allowed).then(|| reason(snapshot, std::slice::from_ref(&hop)));
         (hop, by)
     };

@@ -75,13 +75,16 @@ fn translation_text(text: &mut String, hop: &Hop, number: &mut usize) {
     );
 }
 
-/// `ALLOWED by ...`, `DENIED by ...`, each with `unless TABLE translates the packet` where one may, or `DROPPED by ...` where another program drops what tortie allows: by what, and where; for what is denied also what came nearest to allowing it.
+/// `ALLOWED by ...`, `DENIED by ...`, each with `unless TABLE translates the packet` or `changes` where one may, or `DROPPED by ...` where another program drops what tortie allows: by what, and where; for what is denied also what came nearest to allowing it.
 /// `UNANSWERED` where another program translates it and that is not followed.
 /// Where the packet may take several ways that are not answered alike, what each of them comes to.
 pub fn verdict_line(snapshot: &Snapshot, answer: &Answer) -> String {
     let mut line = decided_by(snapshot, answer);
-    if !answer.others.may_translate.is_empty() {
-        let _ = write!(line, ", unless {} translates the packet", answer.others.may_translate.join(" or "));
+    let may = [(&answer.others.may_translate, "translates"), (&answer.others.may_change, "changes")];
+    let may = may.into_iter().filter(|(tables, _)| !tables.is_empty());
+    let may: Vec<String> = may.map(|(tables, verb)| format!("{} {verb} the packet", tables.join(" or "))).collect();
+    if !may.is_empty() {
+        let _ = write!(line, ", unless {}", may.join(" or "));
     }
     let steps = answer.hops.iter().flat_map(|hop| hop.verdict.path.iter().map(move |step| (hop, step)));
     if answer.paths.is_empty()

@@ -10,6 +10,7 @@ use tortie_eval::{
 };
 use tortie_net::Protocol;
 use tortie_policy::machine::RouteKind;
+use tortie_policy::packet::OwnNat;
 use tortie_policy::{Family, HostEndpoint, Interface, Snapshot};
 
 use crate::interfaces::ASSUMED;
@@ -19,7 +20,9 @@ use crate::several_addresses::{self, Case};
 use crate::text::hops_decided_by;
 use crate::topology::{ANOTHER, Location, Topology};
 use crate::translation::{self, TranslatedBy, Translation};
-use crate::{alike_interfaces, interfaces, multicast, not_asked, placement, reach, unreachable};
+use crate::{
+    alike_interfaces, interfaces, multicast, not_asked, own_nat, placement, reach, undeliverable, unreachable,
+};
 
 /// So many interfaces are named.
 const SHOWN_INTERFACES: usize = 4;
@@ -42,13 +45,15 @@ pub struct Hop {
     pub dropped: Option<String>,
     /// What says that the packet is translated, where it is.
     pub translated_by: Option<TranslatedBy>,
+    /// What tortie itself translates of it there. Only where reasons were asked for.
+    pub own_nat: OwnNat,
 }
 
 impl Hop {
     /// A packet that a node drops before any policy.
     fn dropped(host: Rc<Host>, packet: Packet, why: &str, translated_by: Option<TranslatedBy>) -> Self {
         let verdict = Verdict { allowed: false, rejected: false, untracked: false, path: Vec::new() };
-        Self { host, packet, verdict, dropped: Some(why.to_owned()), translated_by }
+        Self { host, packet, verdict, dropped: Some(why.to_owned()), translated_by, own_nat: OwnNat::default() }
     }
 
     /// Whether it is of a connection on this node. Nothing else is translated.
@@ -87,6 +92,8 @@ pub struct OtherPrograms {
     pub translates: Option<String>,
     /// The tables that may translate its destination to another than the answer is for: `table ip nat of another program`.
     pub may_translate: Vec<String>,
+    /// The tables that may change it otherwise: they write into it, or hand it to another program.
+    pub may_change: Vec<String>,
     /// Why the translation is not followed, so that there is no verdict on the packet that goes on.
     pub unanswered: Option<String>,
     /// What they do or may do, and what was not looked at.
@@ -173,6 +180,9 @@ pub fn trace(topology: &Topology<'_>, question: &Question) -> Result<Answer, Ask
             Some(address) => PossiblePath { when: format!("{address} and {}", path.when), ..path },
             None => path,
         }));
+    }
+    if let Some(why) = paths.iter().flat_map(|path| &path.hops).find_map(|hop| undeliverable::why(topology, hop)) {
+        return Err(AskError(why));
     }
     let first = paths.iter().find(|path| !path.allowed()).or(paths.first());
     let hops = first.map(|path| path.hops.clone()).unwrap_or_default();
@@ -473,8 +483,24 @@ impl Route {
         unreachable::note_silent(topology, from, notes);
         let mut dropped = None;
         route.uplinks = route.find_uplinks(topology, question, notes, assumed, &mut dropped)?;
-        route.dropped = dropped.or(route.dropped);
+        route.dropped = route.no_route_before_translation(topology).or(dropped).or(route.dropped);
         Ok(route)
+    }
+
+    /// The node that sends the packet, if it has no route to the destination before its translation: a packet gets to the hooks
+    /// only by a route.
+    fn no_route_before_translation(&self, topology: &Topology<'_>) -> Option<(String, String)> {
+        let (Location::Process { .. }, Some(0), Some(_)) = (&self.from, self.translator, &self.translation) else {
+            return None;
+        };
+        let node = self.nodes.first().filter(|node| self.from.node() == Some(node.as_str()))?;
+        let machine = topology.machine(node).filter(|machine| machine.partial.is_none())?;
+        let to = self.packet.destination;
+        let leads = machine.route_to(to).filter(|leads| leads.kind != RouteKind::Blocked);
+        let is_own =
+            topology.known_host(node).is_some_and(|host| host.links.iter().any(|link| link.addresses.contains(&to)));
+        let is_lost = leads.is_none() && !is_own && !to.is_loopback() && !multicast::is_anywhere(to);
+        is_lost.then(|| (node.clone(), format!("{node} has no usable route to {to}, before any translation")))
     }
 
     /// The interfaces that were named and that the packet does not cross.
@@ -737,7 +763,15 @@ impl Route {
                 let verdict = judging.verdict(&host, &packet);
                 let allowed = verdict.allowed;
                 let translated_by = translated_by.clone();
-                let hop = Hop { host: host.clone(), packet: packet.clone(), verdict, dropped: None, translated_by };
+                let nat = judging.reasons.then(|| own_nat::of(judging.snapshot(), &host, &packet, &verdict));
+                let hop = Hop {
+                    host: host.clone(),
+                    packet: packet.clone(),
+                    verdict,
+                    dropped: None,
+                    translated_by,
+                    own_nat: nat.unwrap_or_default(),
+                };
                 tracked &= hop.is_tracked();
                 hops.push(hop);
                 if !allowed {

@@ -121,6 +121,17 @@ impl Packet {
     }
 }
 
+/// The translations of tortie itself that a packet meets on a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnNat {
+    /// The address that it is for in the end: a floating IP is translated to it.
+    pub destination: Option<IpAddr>,
+    /// It may leave with another source, for `natOutgoing`.
+    pub masquerades: bool,
+    /// That source, where the settings name one; else it is of the interface that the packet leaves by.
+    pub source: Option<IpAddr>,
+}
+
 /// A network interface of the node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {

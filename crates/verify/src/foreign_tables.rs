@@ -2,11 +2,14 @@
 //! destination. They are read and never changed, and expressions that are not understood, or that depend on what the question does
 //! not fix, are named.
 
+mod among;
 mod chains;
 mod device;
 mod open;
+mod own_nat;
 mod possible;
 mod reroute;
+mod writes;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -25,6 +28,7 @@ use tortie_policy::packet::{Host, Link, Packet, PacketPath, Transport};
 use crate::trace::{Probe, packet_bytes};
 use crate::xt;
 
+pub use among::effect_among;
 pub use chains::{ForeignChain, HookPlace, base_chains};
 pub use reroute::may_reroute;
 
@@ -52,6 +56,8 @@ pub enum Effect {
         may_drop: bool,
         /// The destinations that it may translate to, as far as they can be read; none if it does not translate on this path.
         may_translate: Option<Vec<String>>,
+        /// Whether it changes packets in some rule otherwise: writes into them, copies them, or hands them to another program.
+        may_change: bool,
     },
 }
 
@@ -63,7 +69,9 @@ pub fn effect(table: &ForeignTable, host: &Host, machine: Option<&Machine>, pack
     if !table.undecoded.is_empty() {
         let what: Vec<String> = table.undecoded.iter().map(ToString::to_string).collect();
         return match unclear(&table.dump, host, machine, packet, format!("cannot be decoded: {}", what.join(", "))) {
-            Effect::Unclear { why, may_translate, .. } => Effect::Unclear { why, may_drop: true, may_translate },
+            Effect::Unclear { why, may_translate, may_change, .. } => {
+                Effect::Unclear { why, may_drop: true, may_translate, may_change }
+            }
             other => other,
         };
     }
@@ -118,7 +126,9 @@ fn walk(ruleset: &Ruleset, host: &Host, machine: Option<&Machine>, packet: &Pack
         }
         let is_translated = packet.translated.is_some() || !matches!(hook, Hook::Prerouting | Hook::Output);
         let (before, after) = (ends(before), ends(after));
-        let (_, to, port) = after.filter(|_| !is_translated && before != after)?;
+        // What is translated to where it goes already is not translated by a later chain.
+        let ends_translation = before != after || binds(outcome);
+        let (_, to, port) = after.filter(|_| !is_translated && ends_translation)?;
         let port = port.filter(|_| matches!(packet.transport, Transport::Ports { .. }));
         Some(Effect::Translates { to, port, by: last(outcome) })
     })?;
@@ -242,6 +252,15 @@ fn last(outcome: &Outcome<'_>) -> String {
     reason.unwrap_or_else(|| "one of its rules".to_owned())
 }
 
+/// Whether a rule that translates destinations was the last one.
+fn binds(outcome: &Outcome<'_>) -> bool {
+    let is_translation = |expr: &Expr| match expr {
+        Expr::Nat(nat) => nat.kind == NatKind::Destination,
+        expr => matches!(expr, Expr::Redir(_)),
+    };
+    outcome.steps.iter().any(|step| matches!(step, Step::Rule(at) if at.rule.exprs.iter().any(is_translation)))
+}
+
 /// The result as far as the table is understood.
 fn unclear(table: &TableDump, host: &Host, machine: Option<&Machine>, packet: &Packet, why: String) -> Effect {
     let hooks = hooks(&packet.path);
@@ -256,7 +275,8 @@ fn unclear(table: &TableDump, host: &Host, machine: Option<&Machine>, packet: &P
     let rules = || table.rules.iter().filter(|rule| reached.contains(rule.chain.as_str()));
     let by_policy = bases().any(|(_, base)| base.policy == Policy::Drop);
     let may_drop = by_policy || rules().any(|rule| rule.exprs.iter().any(|expr| chains::may_drop(table, expr)));
-    Effect::Unclear { why, may_drop, may_translate: possible::translations(table, host, machine, packet) }
+    let may_change = rules().any(|rule| rule.exprs.iter().any(writes::may_change));
+    Effect::Unclear { why, may_drop, may_translate: possible::translations(table, host, machine, packet), may_change }
 }
 
 /// The chains that packets get to from these, whatever the conditions of rules.
@@ -303,9 +323,12 @@ fn translations(rule: &Rule) -> Vec<Option<String>> {
     };
     let describe = |expr: &Expr| match expr {
         Expr::Nat(nat) if nat.kind == NatKind::Destination => {
-            let address = nat.address.and_then(|(first, _)| xt::address(&constant(first)?));
-            let port = nat.port.and_then(|(first, _)| Some(u16::from_be_bytes(constant(first)?[..2].try_into().ok()?)));
-            Some(address.map(|address| xt::destination(address, port)))
+            let address = |reg| xt::address(&constant(reg)?);
+            let port = |reg| Some(u16::from_be_bytes(constant(reg)?.get(..2)?.try_into().ok()?));
+            let addresses = nat.address.and_then(|(first, last)| Some((address(first)?, address(last)?)));
+            let ports = nat.port.map(|(first, last)| Some((port(first)?, port(last)?)));
+            // Ports that cannot be read are not left out.
+            Some(addresses.filter(|_| ports != Some(None)).map(|all| xt::destinations(all, ports.flatten())))
         }
         Expr::Redir(_) => Some(None),
         Expr::Unknown(unknown) => match xt::target(unknown)?.as_str() {

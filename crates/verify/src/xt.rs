@@ -36,21 +36,23 @@ pub(crate) fn target(unknown: &Unknown) -> Option<String> {
     is_named(unknown, "target").then(|| name(unknown)).flatten()
 }
 
-/// Where a DNAT target translates to.
+/// Where a DNAT target translates to: an address and port, or a range of them.
 pub(crate) fn dnat(unknown: &Unknown) -> Option<String> {
     let revision = attribute(unknown, REVISION).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes);
     let info = attribute(unknown, INFO)?;
     let port = |at: usize| Some(u16::from_be_bytes(info.get(at..at + 2)?.try_into().ok()?)).filter(|port| *port > 0);
     // Revision 0 is IPv4's alone; from 1 on the address has room for both families, and IPv4's stands first.
-    let (address, port) = match revision {
-        0 => (address(info.get(8..12)?)?, port(16)),
-        _ => {
-            let wide = info.get(4..20)?;
-            let narrow = wide[4..].iter().all(|byte| *byte == 0);
-            (address(if narrow { &wide[..4] } else { wide })?, port(36))
-        }
+    let wide = |at: usize| {
+        let wide = info.get(at..at + 16)?;
+        let narrow = wide[4..].iter().all(|byte| *byte == 0);
+        address(if narrow { &wide[..4] } else { wide })
     };
-    (!address.is_unspecified()).then(|| destination(address, port))
+    let (first, last, ports) = match revision {
+        0 => (address(info.get(8..12)?)?, address(info.get(12..16)?)?, 16),
+        _ => (wide(4)?, wide(20)?, 36),
+    };
+    let ports = port(ports).map(|first| (first, port(ports + 2).unwrap_or(first)));
+    (!first.is_unspecified()).then(|| destinations((first, last), ports))
 }
 
 /// Whether a rule's port match lets a packet by, as far as there is one that can be read.
@@ -79,7 +81,15 @@ pub(crate) fn address(bytes: &[u8]) -> Option<IpAddr> {
     four.or_else(|| <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from))
 }
 
-/// `172.17.0.2:5000`.
-pub(crate) fn destination(address: IpAddr, port: Option<u16>) -> String {
-    port.map_or_else(|| address.to_string(), |port| SocketAddr::new(address, port).to_string())
+/// `172.17.0.2:5000`, of ranges `172.17.0.2-172.17.0.9:5000-5002`.
+pub(crate) fn destinations((first, last): (IpAddr, IpAddr), ports: Option<(u16, u16)>) -> String {
+    let to = |address: IpAddr| match ports {
+        Some((port, _)) => SocketAddr::new(address, port).to_string(),
+        None => address.to_string(),
+    };
+    let addresses = if first == last { to(first) } else { format!("{first}-{}", to(last)) };
+    match ports {
+        Some((from, till)) if from != till => format!("{addresses}-{till}"),
+        _ => addresses,
+    }
 }

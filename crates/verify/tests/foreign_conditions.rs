@@ -5,10 +5,10 @@ use std::net::IpAddr;
 
 use tortie_nft::{Family, Socket, TableId, foreign};
 use tortie_policy::machine::{Machine, RouteKind};
-use tortie_policy::packet::{Conntrack, Host, Packet, PacketPath, Transport};
+use tortie_policy::packet::{Conntrack, Host, OwnNat, Packet, PacketPath, Transport};
 use tortie_testkit::machine::{link, route};
 use tortie_testkit::namespace::{in_namespace, run, run_with_input};
-use tortie_verify::foreign_tables::{Effect, effect};
+use tortie_verify::foreign_tables::{Effect, effect, effect_among};
 
 use Expected::{Drops, May, Nothing};
 
@@ -277,5 +277,186 @@ fn of_a_packet_without_readable_ports_only_addresses_and_protocol_are_fixed() {
             &four(47, Transport::Opaque),
             &[("ip protocol gre", Drops), ("@th,0,16 0", May), ("udp dport 80", Nothing)],
         );
+    });
+}
+
+/// What a whole table, of which only the inside is given, does with a packet among the tables of others.
+fn effects(tables: &[(&str, &str)], packet: &Packet) -> Vec<Effect> {
+    effects_with(tables, packet, OwnNat::default())
+}
+
+/// The same, where tortie translates the packet too.
+fn effects_with(tables: &[(&str, &str)], packet: &Packet, own: OwnNat) -> Vec<Effect> {
+    let read = |(name, inside): &(&str, &str)| {
+        run_with_input("nft", &["-f", "-"], &format!("table inet {name} {{\n{inside}\n}}\n"));
+        let id = TableId { family: Family::Inet, name: (*name).into() };
+        let table = foreign::read(&mut Socket::open().unwrap(), &id).unwrap().unwrap();
+        run("nft", &["delete", "table", "inet", name]);
+        table
+    };
+    let tables: Vec<_> = tables.iter().map(read).collect();
+    let host = Host { node: "h1".into(), links: vec![link("eth0", &["192.0.2.11", "2001:db8::11"])] };
+    let indexes = [("lo".to_owned(), 1), ("eth0".to_owned(), 7)].into();
+    let machine =
+        Machine { routes: vec![route("0.0.0.0/0", RouteKind::Unicast, "eth0")], indexes, ..Machine::default() };
+    tables.iter().map(|table| effect_among(table, &tables, &host, Some(&machine), packet, own)).collect()
+}
+
+fn sent(packet: Packet) -> Packet {
+    Packet { path: PacketPath::Output { interface: "eth0".into() }, ..packet }
+}
+
+fn translates(effect: &Effect) -> Option<String> {
+    match effect {
+        Effect::Translates { to, port, .. } => Some(format!("{to} {port:?}")),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_rule_that_writes_into_a_packet_or_hands_it_on_may_change_it() {
+    in_namespace(|| {
+        let statements = ["ip daddr set 192.0.2.12", "tcp dport set 81", "ip ttl set 1", "synproxy mss 1460 wscale 7"];
+        let asked = four(6, PORTS);
+        let of = |rule: &str| {
+            effects(&[("other", &format!("chain in {{ type filter hook input priority 0;\n{rule}\n}}"))], &asked)
+                .remove(0)
+        };
+        for statement in statements {
+            let found = of(&format!("tcp dport 80 {statement}"));
+            assert!(matches!(found, Effect::Unclear { may_change: true, .. }), "{statement}: {found:?}");
+            assert_eq!(of(&format!("tcp dport 81 {statement}")), Effect::Nothing, "{statement}");
+        }
+        let writes = "chain in { type filter hook prerouting priority 0;\ntcp dport 80 meta pkttype set other\n}";
+        let found = effects(&[("other", writes)], &asked).remove(0);
+        assert!(matches!(found, Effect::Unclear { may_change: true, .. }), "{found:?}");
+        for harmless in ["meta nftrace set 1", "ct mark set 1", "@ih,0,8 0 counter", "tcp option maxseg size set 1400"]
+        {
+            let found = of(harmless);
+            assert!(!matches!(found, Effect::Unclear { may_change: true, .. }), "{harmless}: {found:?}");
+        }
+    });
+}
+
+#[test]
+fn what_a_host_sends_is_redirected_to_its_loopback_address() {
+    in_namespace(|| {
+        let output = "chain out { type nat hook output priority -100;\ntcp dport 80 redirect to :8080\n}";
+        let found = effects(&[("other", output)], &sent(packet("192.0.2.11", "203.0.113.9", 6, PORTS))).remove(0);
+        assert_eq!(translates(&found).as_deref(), Some("127.0.0.1 Some(8080)"), "{found:?}");
+        let found = effects(&[("other", output)], &sent(packet("2001:db8::11", "2001:db8::9", 6, PORTS))).remove(0);
+        assert_eq!(translates(&found).as_deref(), Some("::1 Some(8080)"), "{found:?}");
+        let enters = "chain pre { type nat hook prerouting priority -100;\ntcp dport 80 redirect to :8080\n}";
+        let found = effects(&[("other", enters)], &four(6, PORTS)).remove(0);
+        assert_eq!(translates(&found).as_deref(), Some("192.0.2.11 Some(8080)"), "{found:?}");
+    });
+}
+
+#[test]
+fn a_translation_to_the_same_destination_is_one() {
+    in_namespace(|| {
+        let pre = |rule: &str| format!("chain pre {{ type nat hook prerouting priority -110;\n{rule}\n}}");
+        for rule in ["tcp dport 80 redirect to :80", "tcp dport 80 dnat ip to 192.0.2.11"] {
+            let found = effects(&[("other", &pre(rule))], &four(6, PORTS)).remove(0);
+            assert_eq!(translates(&found).as_deref(), Some("192.0.2.11 Some(80)"), "{rule}: {found:?}");
+        }
+    });
+}
+
+#[test]
+fn a_range_of_destinations_is_named_as_one() {
+    in_namespace(|| {
+        let pre = |rule: &str| format!("chain pre {{ type nat hook prerouting priority -100;\n{rule}\n}}");
+        for (rule, said) in [
+            ("tcp dport 80 dnat ip to 192.0.2.12:80-82", "192.0.2.12:80-82"),
+            ("tcp dport 80 dnat ip to 192.0.2.12-192.0.2.14", "192.0.2.12-192.0.2.14"),
+            ("tcp dport 80 dnat ip to 192.0.2.12-192.0.2.14:90-91", "192.0.2.12-192.0.2.14:90-91"),
+        ] {
+            match effects(&[("other", &pre(rule))], &four(6, PORTS)).remove(0) {
+                Effect::Unclear { may_translate, .. } => {
+                    assert_eq!(may_translate, Some(vec![said.to_owned()]), "{rule}")
+                }
+                other => panic!("{rule}: {other:?}"),
+            }
+        }
+        // What the kernel chooses from is not known.
+        for rule in [
+            "dnat ip to numgen inc mod 2 map { 0 : 192.0.2.12, 1 : 192.0.2.13 }",
+            "tcp dport 80 dnat ip to jhash ip saddr mod 2 map { 0 : 192.0.2.12, 1 : 192.0.2.13 }",
+        ] {
+            let found = effects(&[("other", &pre(rule))], &four(6, PORTS)).remove(0);
+            assert!(matches!(found, Effect::Unclear { may_translate: Some(_), .. }), "{rule}: {found:?}");
+        }
+        let drops = "chain in { type filter hook input priority 0;\nnumgen inc mod 2 vmap { 0 : drop, 1 : accept }\n}";
+        let found = effects(&[("other", drops)], &four(6, PORTS)).remove(0);
+        assert!(matches!(found, Effect::Unclear { may_drop: true, .. }), "{found:?}");
+    });
+}
+
+#[test]
+fn a_packet_that_another_table_exempts_from_tracking_is_untracked_and_not_translated() {
+    in_namespace(|| {
+        let judged = |rule: &str, packet: &Packet, hook: &str| {
+            let nat =
+                format!("chain nat {{ type nat hook {hook} priority -100;\ntcp dport 80 dnat ip to 192.0.2.12\n}}");
+            let filter = format!("chain f {{ type filter hook {hook} priority 0;\nct state new drop\n}}");
+            let raw = format!("chain raw {{ type filter hook {hook} priority -300;\n{rule}\n}}");
+            effects(&[("raw", &raw), ("nat", &nat), ("filter", &filter)], packet).split_off(1)
+        };
+        for (packet, hook) in [(four(6, PORTS), "prerouting"), (sent(four(6, PORTS)), "output")] {
+            assert_eq!(judged("tcp dport 80 notrack", &packet, hook), [Effect::Nothing, Effect::Nothing], "{hook}");
+            let [nat, filter] = &judged("tcp dport 81 notrack", &packet, hook)[..] else { panic!("two tables") };
+            assert!(
+                matches!((nat, filter), (Effect::Translates { .. }, Effect::Drops(_))),
+                "{hook}: {nat:?} {filter:?}"
+            );
+            let [nat, filter] = &judged("ip dscp 8 notrack", &packet, hook)[..] else { panic!("two tables") };
+            assert!(
+                matches!(nat, Effect::Unclear { may_translate: Some(to), .. } if to == &["192.0.2.12:80"]),
+                "{nat:?}"
+            );
+            assert!(matches!(filter, Effect::Unclear { may_drop: true, .. }), "{hook}: {filter:?}");
+        }
+    });
+}
+
+#[test]
+fn what_tortie_translates_itself_is_certain_only_where_both_addresses_are_judged_alike() {
+    in_namespace(|| {
+        let through = PacketPath::Forward { from: "cali1".into(), to: "eth0".into() };
+        let asked = Packet { path: through, ..four(6, PORTS) };
+        let floating = OwnNat { destination: Some("10.65.0.2".parse().unwrap()), ..OwnNat::default() };
+        let one = |inside: &str, own| effects_with(&[("other", inside)], &asked, own).remove(0);
+        let forward = |rule: &str| format!("chain f {{ type filter hook forward priority 0;\n{rule}\n}}");
+        for (rule, expected) in [
+            ("ip daddr 10.65.0.2 drop", May),
+            ("ip daddr 192.0.2.11 drop", May),
+            ("tcp dport 80 drop", Drops),
+            ("ip daddr 10.65.0.3 drop", Nothing),
+        ] {
+            let found = one(&forward(rule), floating);
+            let said = match found {
+                Effect::Drops(_) => Drops,
+                Effect::Nothing => Nothing,
+                Effect::Unclear { may_drop: true, .. } => May,
+                other => panic!("{rule}: {other:?}"),
+            };
+            assert_eq!(said, expected, "{rule}");
+        }
+        let early = "chain pre { type filter hook prerouting priority -50;\nip daddr 10.65.0.2 drop\n}";
+        assert!(matches!(one(early, floating), Effect::Unclear { may_drop: true, .. }));
+        let nat = "chain pre { type nat hook prerouting priority -90;\ntcp dport 80 dnat ip to 192.0.2.12\n}";
+        assert!(matches!(one(nat, floating), Effect::Unclear { may_translate: Some(_), .. }));
+        let masquerades = OwnNat { masquerades: true, ..OwnNat::default() };
+        for (priority, rule, expected) in [
+            (150, "ip saddr 192.0.2.11 drop", true),
+            (150, "ip saddr 203.0.113.9 drop", true),
+            (50, "ip saddr 192.0.2.11 drop", false),
+        ] {
+            let post = format!("chain post {{ type filter hook postrouting priority {priority};\n{rule}\n}}");
+            let found = one(&post, masquerades);
+            let may = matches!(found, Effect::Unclear { may_drop: true, .. });
+            assert_eq!(may, expected, "{priority} {rule}: {found:?}");
+        }
     });
 }

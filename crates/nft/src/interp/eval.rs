@@ -2,7 +2,7 @@
 //!
 //! Source: the `*_eval` functions named at each.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::environment::{Environment, FibQuestion, fib_value};
 use super::nat;
@@ -277,7 +277,13 @@ impl<'p, 'a, 's> Machine<'p, 'a, 's> {
         let nat = Nat { kind, family: 0, address: None, port, flags: 0 };
         let (_, port) =
             self.nat(&nat).map_err(|what| InterpError::Unsupported { rule: at.to_string(), what: what.into() })?;
-        let address = self.around.own_address.filter(|address| address.is_ipv4() == (self.info.family == IPV4));
+        let is_v4 = self.info.family == IPV4;
+        // `nf_nat_redirect`: what the host sends stays on it.
+        let address = match (kind, self.hook) {
+            (NatKind::Destination, Hook::Output) if is_v4 => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            (NatKind::Destination, Hook::Output) => Some(IpAddr::V6(Ipv6Addr::LOCALHOST)),
+            _ => self.around.own_address.filter(|address| address.is_ipv4() == is_v4),
+        };
         let unsupplied = || InterpError::Unsupplied { rule: at.to_string(), what: "the host's own address" };
         nat::rewrite(self.packet, self.info, kind, Some(address.ok_or_else(unsupplied)?), port);
         if let (NatKind::Source, Some(open)) = (kind, &mut self.packet.open) {

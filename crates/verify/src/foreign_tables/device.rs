@@ -56,10 +56,10 @@ pub(super) fn effect(table: &ForeignTable, host: &Host, machine: Option<&Machine
         match followed(&as_hooks(&table.dump, &own), host, machine, packet) {
             Effect::Nothing => {}
             // The chains were followed as those of another family.
-            Effect::Unclear { why, may_drop, may_translate } => {
+            Effect::Unclear { why, may_drop, may_translate, may_change } => {
                 let id = &table.dump.table.id;
                 let why = why.replace(&TableId::inet(&id.name).to_string(), &id.to_string());
-                return Effect::Unclear { why, may_drop, may_translate };
+                return Effect::Unclear { why, may_drop, may_translate, may_change };
             }
             effect => return effect,
         }
@@ -74,6 +74,7 @@ pub(super) fn effect(table: &ForeignTable, host: &Host, machine: Option<&Machine
             why: format!("chain {} at the {} was not followed", chain.name, chain.place),
             may_drop: true,
             may_translate: None,
+            may_change: false,
         },
     }
 }
@@ -95,6 +96,7 @@ pub(super) fn bridge_effect(table: &ForeignTable, machine: Option<&Machine>, pac
             why: format!("chain {} at the {} was not followed", chain.name, chain.place),
             may_drop: true,
             may_translate: None,
+            may_change: false,
         },
     }
 }

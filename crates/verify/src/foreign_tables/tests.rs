@@ -125,7 +125,7 @@ fn expressions_that_are_not_understood_are_named_with_what_they_may_do() {
     let chains = vec![Chain::base("PREROUTING", BaseChain::nat(Hook::Prerouting, -100))];
     let nat = table("nat", chains, vec![rule]);
     let targets = |port| match effect(&nat, &host(), None, &packet("192.0.2.11", port, enters())) {
-        Effect::Unclear { why, may_drop, may_translate } => {
+        Effect::Unclear { why, may_drop, may_translate, .. } => {
             assert!(why.contains("not understood") && !may_drop, "{why}");
             may_translate
         }

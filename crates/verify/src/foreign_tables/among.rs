@@ -1,0 +1,107 @@
+//! What a table does with a packet among the others: one of them may exempt it from connection tracking, and chains that translate
+//! do not see it then. Source: `nft_notrack_eval`, `nf_nat_inet_fn`.
+
+use tortie_nft::Expr;
+use tortie_nft::foreign::ForeignTable;
+use tortie_nft::interp::{Ruleset, Tracking};
+use tortie_policy::machine::Machine;
+use tortie_policy::packet::{Conntrack, Host, OwnNat, Packet};
+
+use super::{Effect, at_hooks, effect, hooks, is_concerned, own_nat, reached};
+use crate::xt;
+
+/// Whether a table exempts a packet from connection tracking.
+#[derive(PartialEq)]
+enum Exempts {
+    Never,
+    Maybe,
+    Always,
+}
+
+/// What a table does with a packet of this host, as [`effect`], where these tables see it too and tortie translates it itself.
+pub fn effect_among(
+    table: &ForeignTable,
+    all: &[ForeignTable],
+    host: &Host,
+    machine: Option<&Machine>,
+    packet: &Packet,
+    own: OwnNat,
+) -> Effect {
+    let as_asked = own_nat::effect(table, host, machine, packet, own);
+    if packet.conntrack == Conntrack::Untracked {
+        return as_asked;
+    }
+    let of = |other: &&ForeignTable| {
+        let is_another = other.dump.table.id != table.dump.table.id;
+        if is_another { exempts(other, host, machine, packet) } else { Exempts::Never }
+    };
+    let is_exempt = all.iter().any(|other| of(&other) == Exempts::Always);
+    let Some(exempting) = all.iter().find(|other| of(other) != Exempts::Never) else { return as_asked };
+    let untracked = effect(table, host, machine, &Packet { conntrack: Conntrack::Untracked, ..packet.clone() });
+    if is_exempt || untracked == as_asked {
+        return untracked;
+    }
+    either(as_asked, untracked, format!("table {} may exempt it from connection tracking", exempting.dump.table.id))
+}
+
+fn exempts(table: &ForeignTable, host: &Host, machine: Option<&Machine>, packet: &Packet) -> Exempts {
+    let first = hooks(&packet.path)[0];
+    let bases = table.dump.chains.iter().filter(|chain| chain.base.is_some_and(|base| base.hook == first));
+    let bases: Vec<&str> = bases.map(|chain| chain.name.as_str()).collect();
+    if bases.is_empty() || !is_concerned(table, packet) {
+        return Exempts::Never;
+    }
+    if !table.undecoded.is_empty() {
+        return Exempts::Maybe;
+    }
+    let reached = reached(&table.dump, bases);
+    let mut rules = table.dump.rules.iter().filter(|rule| reached.contains(rule.chain.as_str()));
+    if !rules.any(|rule| rule.exprs.iter().any(is_exemption)) {
+        return Exempts::Never;
+    }
+    let walked = Ruleset::new([table.dump.clone()]).ok().and_then(|ruleset| {
+        at_hooks(&ruleset, host, machine, packet, |_, _, _, after| Some(after.ct == Tracking::Untracked)).ok()
+    });
+    match walked.flatten() {
+        Some(true) => Exempts::Always,
+        Some(false) => Exempts::Never,
+        None => Exempts::Maybe,
+    }
+}
+
+fn is_exemption(expr: &Expr) -> bool {
+    match expr {
+        Expr::Notrack => true,
+        // A target of iptables that does much else.
+        Expr::Unknown(unknown) => {
+            xt::target(unknown).is_some_and(|target| matches!(&*target, "CT" | "NOTRACK")) || unknown.name == "notrack"
+        }
+        _ => false,
+    }
+}
+
+/// One of two effects, nobody knows which.
+pub(super) fn either(one: Effect, other: Effect, why: String) -> Effect {
+    let (mut may_drop, mut may_translate, mut may_change) = (false, None::<Vec<String>>, false);
+    for effect in [one, other] {
+        match effect {
+            Effect::Nothing => {}
+            Effect::Drops(_) => may_drop = true,
+            Effect::Translates { to, port, .. } => {
+                let to = xt::destinations((to, to), port.map(|port| (port, port)));
+                may_translate.get_or_insert_default().push(to);
+            }
+            Effect::Unclear { may_drop: drops, may_translate: targets, may_change: changes, .. } => {
+                (may_drop, may_change) = (may_drop || drops, may_change || changes);
+                if let Some(targets) = targets {
+                    may_translate.get_or_insert_default().extend(targets);
+                }
+            }
+        }
+    }
+    if let Some(targets) = &mut may_translate {
+        targets.sort();
+        targets.dedup();
+    }
+    Effect::Unclear { why, may_drop, may_translate, may_change }
+}
