@@ -229,7 +229,13 @@ impl NodeEngine {
                 self.note_missing_tiers();
                 self.mark_received(Some(&position));
                 let counts: usize = self.status.read().counts.values().sum();
-                log::info!(target: log_event::STORE_READ, "the store was read completely: {counts} objects, revision {position}");
+                let store = match self.status.read().store {
+                    StoreState::Waiting | StoreState::Missing | StoreState::InSync => "the store",
+                    StoreState::Lost | StoreState::Replaced | StoreState::NotAsked | StoreState::Stale => {
+                        "the agent's copy of the store"
+                    }
+                };
+                log::info!(target: log_event::STORE_READ, "{store} was read completely: {counts} objects, revision {position}");
             }
             Message::Lost(reason) => {
                 let (known, adopted) = {

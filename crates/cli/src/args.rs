@@ -109,7 +109,8 @@ Examples:
   # Those of one object, with what it was before and after each.
   tortie history gnp web -o json
 
-Only the embedded store keeps a history: its last 10,000 changes, or 64 MiB of them.")]
+The embedded store keeps its last 10,000 changes, or 64 MiB of them; etcd those that tortie wrote, its last 1,000 \
+transactions; Kubernetes keeps none.")]
     History(history::HistoryArgs),
     /// Keep a change that was made with --confirm
     #[command(after_help = "\
@@ -129,8 +130,8 @@ Examples:
   # See what would happen if the change with revision 12 were taken back.
   tortie undo 12 --dry-run
 
-All of it is taken back, or nothing where one of the objects was changed since. It is a change of its own: the next \
-`tortie undo` takes it back.")]
+All of it is taken back, or nothing where one of the objects was changed since. A second `tortie undo` takes back the change before \
+that one; to make a change again, name the revision of its undo.")]
     Undo(undo::UndoArgs),
     /// Show objects: all of a kind, named ones, or those that manifests describe
     #[command(after_help = "\

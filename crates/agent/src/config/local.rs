@@ -197,6 +197,6 @@ fn hook_priority(env: &[(String, String)]) -> Result<i32, LocalError> {
     text.trim().parse().ok().filter(|shift| HOOK_PRIORITIES.contains(shift)).ok_or_else(|| LocalError::Value {
         origin: "the environment".to_owned(),
         name: HOOK_PRIORITY.to_owned(),
-        reason: format!("{text:?} is not a number from {} to {}", HOOK_PRIORITIES.start(), HOOK_PRIORITIES.end()),
+        reason: format!("`{text}` is not a number from {} to {}", HOOK_PRIORITIES.start(), HOOK_PRIORITIES.end()),
     })
 }

@@ -293,9 +293,9 @@ mod tests {
         for (text, why) in [
             (String::new(), "not a backup"),
             ("my notes\nand more\n".to_owned(), "not a backup"),
-            (text[..=last].to_owned(), "cut off"),
+            (text[..=last].to_owned(), "its last line is missing"),
             (text.replace("1.0", "1.1"), "checksum"),
-            (text.replace("\"tortieBackup\":1", "\"tortieBackup\":2"), "newer tortie"),
+            (text.replace("\"tortieBackup\":1", "\"tortieBackup\":2"), "newer release"),
         ] {
             let error = read(&text).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
