@@ -5,10 +5,12 @@
 
 mod files;
 
+use std::collections::BTreeMap;
+
 use tortie_api::{API_VERSION, Kind, Object, Path};
-use tortie_manifest::Problem;
 use tortie_manifest::read::{Located, Source, read_part};
-use tortie_store_kube::convert::manifest::is_kubernetes;
+use tortie_manifest::{Problem, diagnostic};
+use tortie_store_kube::convert::manifest::{is_kubernetes, reference, strictly};
 
 use crate::args::Files;
 use crate::diagnose;
@@ -24,6 +26,8 @@ pub(crate) struct Manifests {
     pub(crate) items: Vec<Item>,
     /// Manifests of Kubernetes' own kinds, where they are asked for.
     pub(crate) kubernetes: Vec<serde_json::Value>,
+    /// What they name, and where.
+    kubernetes_places: BTreeMap<String, String>,
     /// Something was warned of that belongs to no object.
     pub(crate) has_remarks: bool,
 }
@@ -46,6 +50,25 @@ pub(crate) struct Item {
 }
 
 impl Manifests {
+    /// Keeps a manifest of one of Kubernetes' own kinds, or what is wrong with it.
+    fn take_kubernetes(&mut self, manifest: serde_json::Value, mut item: Item) {
+        if let Some(name) = reference(&manifest, "").map(|name| name.to_string())
+            && !item.located.problems.iter().any(Problem::is_error)
+        {
+            let at = Path::from("metadata.name");
+            let place = diagnostic::problem_place(&Problem::read(at.clone(), ""), &item.located, self.source(&item));
+            if let Some(first) = self.kubernetes_places.get(&name) {
+                let message = format!("{name} is described twice, here and at {first}");
+                item.located.problems.push(Problem::read(at, message).help("keep one of the two"));
+            }
+            self.kubernetes_places.insert(name, place);
+        }
+        if !item.located.problems.is_empty() {
+            self.items.push(item);
+        }
+        self.kubernetes.push(manifest);
+    }
+
     /// The file of an object.
     pub(crate) fn source(&self, item: &Item) -> &Source {
         &self.sources[item.source]
@@ -130,9 +153,9 @@ pub(crate) fn load(
             manifests.sources.push(source);
             for mut located in located {
                 if kubernetes == KubernetesKinds::Taken && located.object.is_none() {
-                    let manifest = located.tree.to_json();
-                    if is_kubernetes(&manifest) {
-                        manifests.kubernetes.push(manifest);
+                    if is_kubernetes(&located.tree.to_json()) {
+                        let manifest = strictly(&mut located, &manifests.sources[source_at]);
+                        manifests.take_kubernetes(manifest, Item { source: source_at, located });
                         continue;
                     }
                 }

@@ -29,6 +29,7 @@ pub(crate) use syntax::unseen_name;
 
 use std::ops::Range;
 
+use tortie_api::shape::Shape;
 use tortie_api::{Kind, Object, Path, Step};
 
 use crate::problem::Problem;
@@ -116,6 +117,16 @@ pub fn read_part(source: &Source, part: &Part) -> Vec<Located> {
         }
     }
     out
+}
+
+/// Reads a resource of Kubernetes' own, which [`read`] only found, against its shape: as an API server reads it, with names of
+/// fields in their case and no number for a text. What is wrong becomes the problems of the resource.
+pub fn of_kubernetes(
+    located: &mut Located,
+    source: &Source,
+    shape: &'static Shape,
+) -> serde_json::Map<String, serde_json::Value> {
+    resource::of_kubernetes(located, source.text(), shape)
 }
 
 /// The documents of a text without regard to what they mean, and what is no document.

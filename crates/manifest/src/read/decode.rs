@@ -29,8 +29,26 @@ const MAX_PROBLEMS: usize = 100;
 
 /// Decodes a whole object (or any other map) against its shape.
 pub(crate) fn decode(node: &mut Node, shape: &'static Shape, text: &str) -> Decoded {
+    read(node, shape, text, Reader::Calico)
+}
+
+/// Who reads it elsewhere.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    /// The case of field names does not count, and other scalars become text where text is wanted.
+    Calico,
+    /// Neither of these.
+    Kubernetes,
+}
+
+/// Decodes a whole object as an API server of Kubernetes does when kubectl applies it.
+pub(crate) fn decode_exactly(node: &mut Node, shape: &'static Shape, text: &str) -> Decoded {
+    read(node, shape, text, Reader::Kubernetes)
+}
+
+fn read(node: &mut Node, shape: &'static Shape, text: &str, reader: Reader) -> Decoded {
     let mut decoder =
-        Decoder { root: shape, text, path: Vec::new(), problems: Vec::new(), untold: 0, unread: Vec::new() };
+        Decoder { root: shape, text, reader, path: Vec::new(), problems: Vec::new(), untold: 0, unread: Vec::new() };
     let value = match decoder.value(node, shape) {
         Some(Json::Object(map)) => map,
         _ => Map::new(),
@@ -46,6 +64,7 @@ struct Decoder<'a> {
     root: &'static Shape,
     /// The text that the tree was made of.
     text: &'a str,
+    reader: Reader,
     path: Vec<At>,
     problems: Vec<Problem>,
     untold: usize,
@@ -72,6 +91,9 @@ impl Decoder<'_> {
                 Err(reason) => self.unreadable(reason, special_message(kind, node), special_help(kind, node)),
             },
             (Form::Text, Value::Text(text)) => Some(Json::String(text.clone())),
+            (Form::Text, value) if self.reader == Reader::Kubernetes && *value != Value::Null => {
+                self.mismatch(node, "string", "text")
+            }
             (Form::Text, value) => match as_text(value) {
                 Some(text) => {
                     self.respelled(node, &text);
@@ -134,7 +156,8 @@ impl Decoder<'_> {
     fn record(&mut self, entries: &mut [Entry], record: &'static Record) -> Json {
         let mut fields = Vec::with_capacity(entries.len());
         for entry in entries.iter_mut() {
-            let field = field(record, &entry.key);
+            let is_exact = self.reader == Reader::Kubernetes;
+            let field = field(record, &entry.key).filter(|field| !is_exact || field.name == entry.key);
             match field {
                 Some(field) if field.name != entry.key => field.name.clone_into(&mut entry.key),
                 Some(_) => {}
@@ -284,6 +307,7 @@ impl Decoder<'_> {
             }
             (Value::List(_) | Value::Map(_) | Value::Null, "a list") => None,
             (_, "a list") => Some("begin each item with `- ` on a line of its own, or write `[item, item]`"),
+            (Value::Bool(_) | Value::Int(_) | Value::Big(_) | Value::Float(_), "text") => Some("write it in quotes"),
             (Value::List(items), "text") if items.len() == 1 => {
                 Some("only one value is allowed here; leave out the `-` or the brackets")
             }

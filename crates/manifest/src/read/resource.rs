@@ -1,5 +1,6 @@
 //! From the tree of one document to the resources in it: one, a list of a kind, or an array of several.
 
+use serde_json::{Map, Value as Json};
 use tortie_api::shape::{Form, Shape};
 use tortie_api::{API_VERSION, Kind, Metadata, Object, Path, kinds};
 
@@ -69,6 +70,13 @@ fn object(mut node: Node, text: &str, kind: Kind) -> Located {
         false => Located { object: Some(object), partial: None, about, problems, tree: node },
         true => Located { object: None, partial: Some(Partial { object, unread }), about, problems, tree: node },
     }
+}
+
+/// Reads a resource that is none of Calico's against its shape, and keeps what is wrong with it.
+pub(crate) fn of_kubernetes(located: &mut Located, text: &str, shape: &'static Shape) -> Map<String, Json> {
+    let Decoded { value, problems, .. } = decode::decode_exactly(&mut located.tree, shape, text);
+    located.problems = problems;
+    value
 }
 
 fn list(mut node: Node, text: &str, kind: Kind, out: &mut Vec<Located>) {
@@ -173,6 +181,10 @@ fn foreign(kind: &str, version: &str) -> Option<(String, String)> {
         ("crd.projectcalico.org", _) => say(
             "this is how Calico keeps the resource inside Kubernetes, not how it is written",
             "write `apiVersion: projectcalico.org/v3`; the spec is the same",
+        ),
+        ("v1", "Pod" | "Namespace" | "ServiceAccount" | "Service") | ("discovery.k8s.io", "EndpointSlice") => say(
+            "this is an object of Kubernetes, which Kubernetes manages",
+            "`diff -f`, `explain -f` and `test -f` take it as a preview; apply it with kubectl",
         ),
         ("networking.k8s.io", "NetworkPolicy") => say(
             "this is a policy of Kubernetes, which Kubernetes manages",

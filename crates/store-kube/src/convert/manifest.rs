@@ -3,8 +3,11 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tortie_api::{Kind, Object};
+use tortie_manifest::read::{self, Located, Source};
 
 mod reference;
+mod shapes;
+mod values;
 
 pub use reference::{KubernetesKind, Reference};
 
@@ -17,6 +20,18 @@ pub const KINDS: &str =
 /// Whether this is a manifest of a kind that previews understand.
 pub fn is_kubernetes(manifest: &Value) -> bool {
     kind(manifest).is_some()
+}
+
+/// Reads what [`is_kubernetes`] as strictly as kubectl has it read. Problems are left in `located`, and then what is given is only
+/// what could be read.
+pub fn strictly(located: &mut Located, source: &Source) -> Value {
+    let manifest = located.tree.to_json();
+    let Some(kind) = kind(&manifest) else { return manifest };
+    let object = read::of_kubernetes(located, source, shapes::shape(kind));
+    if !located.problems.iter().any(tortie_manifest::Problem::is_error) {
+        located.problems.extend(values::check(kind, &object));
+    }
+    Value::Object(object)
 }
 
 /// What a manifest of such a kind names.
@@ -50,7 +65,7 @@ pub fn convert(
     let none = || ConversionError::new("nothing follows from it for packets");
     match kind {
         KubernetesKind::Pod => {
-            let mut made: pod::Pod = read(manifest)?;
+            let mut made: pod::Pod = typed(manifest)?;
             let existing = existing(&made.metadata.namespace, &made.metadata.name);
             fill_in(&mut made, existing);
             let converted = pod::workload_endpoint(&made, interface_prefix)?.ok_or_else(|| {
@@ -65,13 +80,13 @@ pub fn convert(
             }
             Ok(converted)
         }
-        KubernetesKind::Namespace => profile::of_namespace(&read(manifest)?),
-        KubernetesKind::ServiceAccount => profile::of_service_account(&read(manifest)?),
-        KubernetesKind::NetworkPolicy => network_policy::network_policy(&read(manifest)?),
+        KubernetesKind::Namespace => profile::of_namespace(&typed(manifest)?),
+        KubernetesKind::ServiceAccount => profile::of_service_account(&typed(manifest)?),
+        KubernetesKind::NetworkPolicy => network_policy::network_policy(&typed(manifest)?),
         KubernetesKind::ClusterNetworkPolicy => {
-            cluster_policy::global_network_policy(&read(manifest)?)?.ok_or_else(none)
+            cluster_policy::global_network_policy(&typed(manifest)?)?.ok_or_else(none)
         }
-        KubernetesKind::EndpointSlice => endpoint_slice::endpoint_slice(&read(manifest)?),
+        KubernetesKind::EndpointSlice => endpoint_slice::endpoint_slice(&typed(manifest)?),
         KubernetesKind::Service => Err(none()),
     }
 }
@@ -126,7 +141,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-fn read<T: for<'de> Deserialize<'de>>(manifest: Value) -> Result<T, ConversionError> {
+fn typed<T: for<'de> Deserialize<'de>>(manifest: Value) -> Result<T, ConversionError> {
     T::deserialize(manifest).map_err(|error| ConversionError(error.to_string()))
 }
 

@@ -1,0 +1,327 @@
+//! The values of manifests of Kubernetes' own kinds: what an API server refuses in the parts that previews use.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde_json::{Map, Value};
+use tortie_api::Path;
+use tortie_manifest::Problem;
+use tortie_net::parse_cidr;
+
+use super::KubernetesKind;
+
+const PROTOCOLS: &[&str] = &["TCP", "UDP", "SCTP"];
+
+/// What is wrong with an object that has the shape of its kind.
+pub(super) fn check(kind: KubernetesKind, object: &Map<String, Value>) -> Vec<Problem> {
+    let mut found = Found::default();
+    let object = Value::Object(object.clone());
+    let at = |path: &str| Path::from(path);
+    found.metadata(kind, &object["metadata"]);
+    let spec = &object["spec"];
+    match kind {
+        KubernetesKind::Pod => {
+            for list in ["containers", "initContainers"] {
+                for (container, path) in items(&spec[list], &at("spec").key(list)) {
+                    for (port, path) in items(&container["ports"], &path.key("ports")) {
+                        found.protocol(&port["protocol"], &path.key("protocol"));
+                        if port["containerPort"].as_u64().unwrap_or_default() == 0 {
+                            found.wrong(path.key("containerPort"), "a port from 1 to 65535 is missing".to_owned());
+                        }
+                    }
+                }
+            }
+            found.status(&object["status"]);
+        }
+        KubernetesKind::NetworkPolicy => found.network_policy(spec),
+        KubernetesKind::Service => {
+            if !spec.is_object() {
+                found.wrong(at("spec"), "`spec` is missing".to_owned());
+            }
+            found.choice(&spec["type"], &at("spec.type"), &["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"]);
+            for (port, path) in items(&spec["ports"], &at("spec.ports")) {
+                found.protocol(&port["protocol"], &path.key("protocol"));
+            }
+            for list in ["clusterIPs", "externalIPs"] {
+                for (address, path) in items(&spec[list], &at("spec").key(list)) {
+                    if address != "None" {
+                        found.address(address, &path);
+                    }
+                }
+            }
+            if spec["clusterIP"] != "None" {
+                found.address(&spec["clusterIP"], &at("spec.clusterIP"));
+            }
+        }
+        KubernetesKind::EndpointSlice => found.slice(&object),
+        KubernetesKind::Namespace | KubernetesKind::ServiceAccount | KubernetesKind::ClusterNetworkPolicy => {}
+    }
+    found.0
+}
+
+#[derive(Default)]
+struct Found(Vec<Problem>);
+
+impl Found {
+    fn wrong(&mut self, path: Path, message: String) {
+        self.0.push(Problem::read(path, message));
+    }
+
+    fn metadata(&mut self, kind: KubernetesKind, metadata: &Value) {
+        let at = Path::from("metadata");
+        let name = text(&metadata["name"]);
+        let is_label = matches!(kind, KubernetesKind::Namespace | KubernetesKind::Service);
+        if name.is_empty() {
+            self.wrong(at.key("name"), "`metadata.name` is missing".to_owned());
+        } else if if is_label { !is_dns_label(name) } else { name.len() > 253 || !name.split('.').all(is_dns_word) } {
+            let and = if is_label { "" } else { " and `.`" };
+            let message = format!(
+                "`{name}` cannot be a name: it is made of a-z, 0-9, `-`{and}, and begins and ends with a letter or digit"
+            );
+            self.wrong(at.key("name"), message);
+        }
+        let namespace = text(&metadata["namespace"]);
+        if !namespace.is_empty() && !is_dns_label(namespace) {
+            self.wrong(at.key("namespace"), format!("`{namespace}` cannot be the name of a namespace"));
+        }
+        self.labels(&metadata["labels"], &at.key("labels"));
+    }
+
+    /// What a node writes. Other fields of it are not looked at.
+    fn status(&mut self, status: &Value) {
+        let at = Path::from("status");
+        if !status.is_object() && !status.is_null() {
+            return self.wrong(at, "`status` takes a map".to_owned());
+        }
+        let phases = ["Pending", "Running", "Succeeded", "Failed", "Unknown"];
+        self.choice(&status["phase"], &at.key("phase"), &phases);
+        self.address(&status["podIP"], &at.key("podIP"));
+        let all = &status["podIPs"];
+        if !all.is_array() && !all.is_null() {
+            self.wrong(at.key("podIPs"), "`status.podIPs` takes a list".to_owned());
+        }
+        for (one, path) in items(all, &at.key("podIPs")) {
+            match one.get("ip") {
+                Some(ip) => self.address(ip, &path.key("ip")),
+                None => self.wrong(path, "write an address of the pod as `ip: ADDRESS`".to_owned()),
+            }
+        }
+    }
+
+    fn network_policy(&mut self, spec: &Value) {
+        let at = Path::from("spec");
+        self.selector(&spec["podSelector"], &at.key("podSelector"));
+        for (list, peers) in [("ingress", "from"), ("egress", "to")] {
+            for (rule, path) in items(&spec[list], &at.key(list)) {
+                for (port, path) in items(&rule["ports"], &path.key("ports")) {
+                    self.protocol(&port["protocol"], &path.key("protocol"));
+                    self.port(port, &path);
+                }
+                for (peer, path) in items(&rule[peers], &path.key(peers)) {
+                    self.peer(peer, &path);
+                }
+            }
+        }
+        let types = items(&spec["policyTypes"], &at.key("policyTypes"));
+        if types.len() > 2 {
+            self.wrong(at.key("policyTypes"), "at most two directions can be named".to_owned());
+        }
+        for (direction, path) in types {
+            if !matches!(text(direction), "Ingress" | "Egress") {
+                self.wrong(path, format!("`{}` is not one of Ingress, Egress", text(direction)));
+            }
+        }
+    }
+
+    fn port(&mut self, port: &Value, path: &Path) {
+        let number = port["port"].as_i64();
+        match &port["port"] {
+            Value::String(name) if !is_port_name(name) => {
+                self.wrong(path.key("port"), format!("`{name}` is neither a number nor the name of a port"));
+            }
+            _ if number.is_some_and(|number| !(1..=65535).contains(&number)) => {
+                self.wrong(path.key("port"), "a port is a number from 1 to 65535".to_owned());
+            }
+            _ => {}
+        }
+        let Some(last) = port["endPort"].as_i64() else { return };
+        match number {
+            None => self.wrong(path.key("endPort"), "`endPort` needs a number in `port`".to_owned()),
+            Some(first) if last < first || last > 65535 => {
+                self.wrong(path.key("endPort"), format!("`endPort` is a number from `port` ({first}) to 65535"));
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn peer(&mut self, peer: &Value, path: &Path) {
+        let selectors = ["podSelector", "namespaceSelector"];
+        let has_selector = selectors.iter().any(|name| !peer[*name].is_null());
+        for name in selectors {
+            self.selector(&peer[name], &path.key(name));
+        }
+        let block = &peer["ipBlock"];
+        match (has_selector, block.is_null()) {
+            (false, true) => {
+                let text = "this names no peer: write podSelector, namespaceSelector or ipBlock".to_owned();
+                self.wrong(path.clone(), text);
+            }
+            (true, false) => {
+                self.wrong(path.clone(), "`ipBlock` cannot stand beside a selector; write two peers".to_owned());
+            }
+            _ => {}
+        }
+        if block.is_null() {
+            return;
+        }
+        let path = path.key("ipBlock");
+        let net = self.net(&block["cidr"], &path.key("cidr"));
+        for (except, path) in items(&block["except"], &path.key("except")) {
+            let (Some(net), Some(hole)) = (net, self.net(except, &path)) else { continue };
+            if !net.contains(&hole) || net == hole {
+                self.wrong(path, format!("`{}` is not a part of `{net}`", text(except)));
+            }
+        }
+    }
+
+    fn slice(&mut self, slice: &Value) {
+        let types = ["IPv4", "IPv6", "FQDN"];
+        let family = text(&slice["addressType"]);
+        let at = Path::from("addressType");
+        match family {
+            "" => self.wrong(at, "`addressType` is missing: write IPv4, IPv6 or FQDN".to_owned()),
+            _ => self.choice(&slice["addressType"], &at, &types),
+        }
+        for (endpoint, path) in items(&slice["endpoints"], &Path::from("endpoints")) {
+            let addresses = items(&endpoint["addresses"], &path.key("addresses"));
+            if addresses.is_empty() {
+                self.wrong(path.key("addresses"), "an endpoint has an address".to_owned());
+            }
+            for (address, path) in addresses {
+                let is_of = match (family, text(address).parse::<IpAddr>()) {
+                    ("IPv4", found) => found.is_ok_and(|address| address.is_ipv4()),
+                    ("IPv6", found) => found.is_ok_and(|address| address.is_ipv6()),
+                    _ => true,
+                };
+                if !is_of {
+                    self.wrong(path, format!("`{}` is not an {family} address", text(address)));
+                }
+            }
+        }
+        for (port, path) in items(&slice["ports"], &Path::from("ports")) {
+            self.protocol(&port["protocol"], &path.key("protocol"));
+        }
+    }
+
+    fn selector(&mut self, selector: &Value, path: &Path) {
+        self.labels(&selector["matchLabels"], &path.key("matchLabels"));
+        for (one, path) in items(&selector["matchExpressions"], &path.key("matchExpressions")) {
+            let key = text(&one["key"]);
+            if !is_label_name(key) {
+                self.wrong(path.key("key"), format!("`{key}` cannot be the name of a label"));
+            }
+            let values = items(&one["values"], &path.key("values"));
+            match (text(&one["operator"]), values.is_empty()) {
+                ("In" | "NotIn", true) => self.wrong(path.key("values"), "In and NotIn need values".to_owned()),
+                ("Exists" | "DoesNotExist", false) => {
+                    self.wrong(path.key("values"), "Exists and DoesNotExist have no values".to_owned());
+                }
+                ("In" | "NotIn" | "Exists" | "DoesNotExist", _) => {}
+                (other, _) => {
+                    let text = format!("`{other}` is not one of In, NotIn, Exists, DoesNotExist");
+                    self.wrong(path.key("operator"), text);
+                }
+            }
+            for (value, path) in values {
+                self.label_value(text(value), path);
+            }
+        }
+    }
+
+    fn labels(&mut self, labels: &Value, path: &Path) {
+        for (name, value) in labels.as_object().into_iter().flatten() {
+            if !is_label_name(name) {
+                self.wrong(path.key(name), format!("`{name}` cannot be the name of a label"));
+            }
+            self.label_value(text(value), path.key(name));
+        }
+    }
+
+    fn label_value(&mut self, value: &str, path: Path) {
+        if !value.is_empty() && !is_label_word(value) {
+            self.wrong(path, format!("`{value}` cannot be the value of a label"));
+        }
+    }
+
+    fn protocol(&mut self, value: &Value, path: &Path) {
+        self.choice(value, path, PROTOCOLS);
+    }
+
+    fn choice(&mut self, value: &Value, path: &Path, choices: &[&str]) {
+        let is_one = value.is_null() || value.as_str().is_some_and(|text| choices.contains(&text));
+        if !is_one {
+            let found = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            self.wrong(path.clone(), format!("`{found}` is not one of {}", choices.join(", ")));
+        }
+    }
+
+    fn address(&mut self, value: &Value, path: &Path) {
+        let found = text(value);
+        let is_absent = value.is_null() || value.as_str().is_some_and(str::is_empty);
+        if !is_absent && found.parse::<IpAddr>().is_err() {
+            let found = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            self.wrong(path.clone(), format!("`{found}` is not an IP address"));
+        }
+    }
+
+    fn net(&mut self, value: &Value, path: &Path) -> Option<IpNet> {
+        let found = text(value);
+        let net = parse_cidr(found).ok().filter(|_| found.contains('/'));
+        if net.is_none() {
+            self.wrong(path.clone(), format!("`{found}` is not a CIDR, such as 10.0.0.0/8"));
+        }
+        net.map(|net| net.trunc())
+    }
+}
+
+/// The items of a list with their places; none if it is no list.
+fn items<'a>(list: &'a Value, path: &Path) -> Vec<(&'a Value, Path)> {
+    let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    list.iter().enumerate().map(|(index, item)| (item, path.index(index))).collect()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// A part of a name: a-z, 0-9 and `-`, at its ends no `-`.
+fn is_dns_word(word: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_end = |byte: Option<&u8>| byte.is_some_and(|byte| is_letter(*byte));
+    let bytes = word.as_bytes();
+    is_end(bytes.first()) && is_end(bytes.last()) && bytes.iter().all(|byte| is_letter(*byte) || *byte == b'-')
+}
+
+fn is_dns_label(name: &str) -> bool {
+    name.len() <= 63 && is_dns_word(name)
+}
+
+/// The value of a label, or its name without the prefix.
+fn is_label_word(word: &str) -> bool {
+    let is_end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = word.as_bytes();
+    let is_inner = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    word.len() <= 63 && is_end(bytes.first()) && is_end(bytes.last()) && bytes.iter().all(is_inner)
+}
+
+fn is_label_name(name: &str) -> bool {
+    match name.split_once('/') {
+        Some((prefix, name)) => prefix.len() <= 253 && prefix.split('.').all(is_dns_word) && is_label_word(name),
+        None => is_label_word(name),
+    }
+}
+
+/// A port's name: 1 to 15 of a-z, 0-9 and `-`, a letter among them, no `-` at an end or beside another.
+fn is_port_name(name: &str) -> bool {
+    name.len() <= 15 && is_dns_word(name) && !name.contains("--") && name.bytes().any(|byte| byte.is_ascii_lowercase())
+}
