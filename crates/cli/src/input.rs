@@ -152,12 +152,13 @@ pub(crate) fn load(
             }
             manifests.sources.push(source);
             for mut located in located {
-                if kubernetes == KubernetesKinds::Taken && located.object.is_none() {
-                    if is_kubernetes(&located.tree.to_json()) {
-                        let manifest = strictly(&mut located, &manifests.sources[source_at]);
-                        manifests.take_kubernetes(manifest, Item { source: source_at, located });
-                        continue;
-                    }
+                if kubernetes == KubernetesKinds::Taken
+                    && located.object.is_none()
+                    && is_kubernetes(&located.tree.to_json())
+                {
+                    let manifest = strictly(&mut located, &manifests.sources[source_at]);
+                    manifests.take_kubernetes(manifest, Item { source: source_at, located });
+                    continue;
                 }
                 if session.persona.is_calico() {
                     known_to_calicoctl(&mut located);

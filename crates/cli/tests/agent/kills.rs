@@ -94,6 +94,18 @@ fn begin(world: &World, arguments: &[&str]) -> Child {
     over_ssh(world, arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
+/// Waits until the command has written. It is refused while the agent does not say, or not in time, that it can put the change
+/// back, as on a busy machine.
+fn written(world: &World, arguments: &[&str], command: &mut Child) {
+    until("the change is written", || {
+        let is_written = command.wait().unwrap().success();
+        if !is_written {
+            *command = begin(world, arguments);
+        }
+        is_written
+    });
+}
+
 fn end(mut child: Child) -> bool {
     drop(child.kill());
     child.wait().unwrap().success()
@@ -163,17 +175,17 @@ fn round(moment: Moment, world: &World, random: &mut Random, windows: &Windows, 
             agent.kill();
         }
         Moment::Apply => {
-            assert!(command.wait().unwrap().success());
+            written(world, &arguments, &mut command);
             std::thread::sleep(fraction(random, windows.apply.mul_f64(1.1)));
             agent.kill();
         }
         Moment::Waiting => {
-            assert!(command.wait().unwrap().success());
+            written(world, &arguments, &mut command);
             std::thread::sleep(fraction(random, windows.deadline));
             agent.kill();
         }
         Moment::PuttingBack => {
-            assert!(command.wait().unwrap().success());
+            written(world, &arguments, &mut command);
             let due = windows.deadline.saturating_sub(windows.command.mul_f64(0.2));
             std::thread::sleep(due);
             if random.below(2) == 0 && writes(world).is_some() {
@@ -185,7 +197,7 @@ fn round(moment: Moment, world: &World, random: &mut Random, windows: &Windows, 
             agent.kill();
         }
         Moment::Confirming => {
-            assert!(command.wait().unwrap().success());
+            written(world, &arguments, &mut command);
             let mut confirm = world.tortie().args(["confirm", "--force"]).stdout(Stdio::null()).spawn().unwrap();
             std::thread::sleep(fraction(random, windows.confirming.mul_f64(1.3)));
             let done = confirm.try_wait().unwrap().is_some_and(|status| status.success());
