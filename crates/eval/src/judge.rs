@@ -4,6 +4,7 @@
 //! before them: connection tracking, failsafes and built-in rules.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use tortie_policy::{Direction, EndpointId, HostEndpoint, Settings, Snapshot};
 
@@ -12,7 +13,7 @@ use crate::builtin::{
     source_check, tunnel_in, tunnel_out,
 };
 use crate::endpoints::Endpoints;
-use crate::governing::{List, Subject};
+use crate::governing::{List, Subject, TierView};
 use crate::matching::View;
 use crate::members::AddressOwners;
 use crate::path::{Builtin, DecidedBy, Decision, Entry, Hook, Outcome, Step, StepKind, Verdict};
@@ -21,13 +22,13 @@ use tortie_policy::packet::{Conntrack, Host, Packet, PacketPath, Transport};
 
 /// Judges a packet on one node, with the reasons.
 pub fn judge(snapshot: &Snapshot, host: &Host, packet: &Packet) -> Verdict {
-    judge_with(snapshot, host, packet, &mut FromSnapshot { snapshot, reasons: true })
+    judge_with(snapshot, host, packet, &mut RuleByRule { lookup: snapshot, reasons: true })
 }
 
 /// Judges a packet on one node, with what decided. Rules that do not match have one reason without a text, and those
 /// behind the decision are left out: many packets are judged in a fraction of the time.
 pub fn decide(snapshot: &Snapshot, host: &Host, packet: &Packet) -> Verdict {
-    judge_with(snapshot, host, packet, &mut FromSnapshot { snapshot, reasons: false })
+    judge_with(snapshot, host, packet, &mut RuleByRule { lookup: snapshot, reasons: false })
 }
 
 /// What the policies and profiles of endpoints say, for [`judge_with`].
@@ -56,20 +57,46 @@ pub trait Policies {
     }
 }
 
-/// The policies of a snapshot, evaluated rule by rule.
-struct FromSnapshot<'a> {
-    snapshot: &'a Snapshot,
-    /// Whether the path has the reasons why rules do not match.
-    reasons: bool,
+/// Where the tiers of endpoints and the owners of addresses are found.
+pub(crate) trait Lookup<'a> {
+    fn snapshot(&self) -> &'a Snapshot;
+
+    /// The tiers of an endpoint in a list and direction, in order.
+    fn tiers(&self, subject: &Subject, list: List, direction: Direction) -> Rc<Vec<TierView<'a>>>;
+
+    /// Everything that has an address.
+    fn owners_of(&self, address: IpAddr) -> Rc<AddressOwners<'a>>;
 }
 
-impl Policies for FromSnapshot<'_> {
+/// A snapshot alone, for one packet.
+impl<'a> Lookup<'a> for &'a Snapshot {
+    fn snapshot(&self) -> &'a Snapshot {
+        self
+    }
+
+    fn tiers(&self, subject: &Subject, list: List, direction: Direction) -> Rc<Vec<TierView<'a>>> {
+        Rc::new(subject.tiers(self, list, direction))
+    }
+
+    fn owners_of(&self, address: IpAddr) -> Rc<AddressOwners<'a>> {
+        Rc::new(AddressOwners::new(self, address))
+    }
+}
+
+/// The policies of a snapshot, evaluated rule by rule.
+pub(crate) struct RuleByRule<L> {
+    pub(crate) lookup: L,
+    /// Whether the path has the reasons why rules do not match.
+    pub(crate) reasons: bool,
+}
+
+impl<'a, L: Lookup<'a>> Policies for RuleByRule<L> {
     fn gives_reasons(&self) -> bool {
         self.reasons
     }
 
     fn has_policy(&mut self, subject: &Subject, list: List, direction: Direction) -> bool {
-        subject.has_policy(self.snapshot, list, direction)
+        subject.has_policy_in(&self.lookup.tiers(subject, list, direction))
     }
 
     fn decide(&mut self, subject: &Subject, list: List, direction: Direction, view: &View) -> Decision {
@@ -84,9 +111,13 @@ impl Policies for FromSnapshot<'_> {
         view: &View,
         early: Option<Decision>,
     ) -> (Vec<Entry>, Decision) {
-        let tiers = subject.tiers(self.snapshot, list, direction);
-        let ends = [view.source, view.destination].map(|address| AddressOwners::new(self.snapshot, address));
-        let (snapshot, ends) = (self.snapshot, ends.each_ref());
+        if let (Some(early), false) = (&early, self.reasons) {
+            return (Vec::new(), early.clone());
+        }
+        let tiers = self.lookup.tiers(subject, list, direction);
+        let ends = [view.source, view.destination].map(|address| self.lookup.owners_of(address));
+        let ends = ends.each_ref().map(|end| &**end);
+        let snapshot = self.lookup.snapshot();
         ask(&Asked { snapshot, subject, tiers: &tiers, list, direction, view, ends }, early, self.reasons)
     }
 }

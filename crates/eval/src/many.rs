@@ -10,11 +10,9 @@ use tortie_policy::{Direction, EndpointId, HostEndpoint, Labels, Policy, Snapsho
 
 use crate::endpoints::Endpoints;
 use crate::governing::{List, Subject, TierView, tiers_of};
-use crate::judge::{Policies, walk};
-use crate::matching::View;
+use crate::judge::{Lookup, RuleByRule, walk};
 use crate::members::AddressOwners;
-use crate::path::{Decision, Entry, Verdict};
-use crate::policies::{Asked, ask};
+use crate::path::Verdict;
 
 /// The tiers of an endpoint by list and direction.
 type TiersByList<'a> = HashMap<(List, Direction), Rc<Vec<TierView<'a>>>>;
@@ -45,12 +43,12 @@ impl<'a> Judge<'a> {
 
     /// As [`crate::judge()`].
     pub fn judge(&self, host: &Host, packet: &Packet) -> Verdict {
-        walk(&self.endpoints, host, packet, &mut Found { of: self, reasons: true })
+        walk(&self.endpoints, host, packet, &mut RuleByRule { lookup: self, reasons: true })
     }
 
     /// As [`crate::decide`].
     pub fn decide(&self, host: &Host, packet: &Packet) -> Verdict {
-        walk(&self.endpoints, host, packet, &mut Found { of: self, reasons: false })
+        walk(&self.endpoints, host, packet, &mut RuleByRule { lookup: self, reasons: false })
     }
 
     /// How many endpoints were looked at to find those of the nodes of packets, and to count named ports: what judging costs in a large store.
@@ -95,48 +93,19 @@ impl<'a> Judge<'a> {
         let found = Rc::new(all.filter(|policy| policy.selector.matches(labels)).collect());
         policies.entry(labels.clone()).or_insert(found).clone()
     }
+}
+
+impl<'a> Lookup<'a> for &Judge<'a> {
+    fn snapshot(&self) -> &'a Snapshot {
+        Judge::snapshot(self)
+    }
+
+    fn tiers(&self, subject: &Subject, list: List, direction: Direction) -> Rc<Vec<TierView<'a>>> {
+        Judge::tiers(self, subject, list, direction)
+    }
 
     fn owners_of(&self, address: IpAddr) -> Rc<AddressOwners<'a>> {
         let mut owners = self.owners.borrow_mut();
         owners.entry(address).or_insert_with(|| Rc::new(self.endpoints.owners_of(address))).clone()
-    }
-}
-
-/// The policies of a snapshot, of which much was found out before.
-struct Found<'j, 'a> {
-    of: &'j Judge<'a>,
-    /// Whether the path has the reasons why rules do not match.
-    reasons: bool,
-}
-
-impl Policies for Found<'_, '_> {
-    fn gives_reasons(&self) -> bool {
-        self.reasons
-    }
-
-    fn has_policy(&mut self, subject: &Subject, list: List, direction: Direction) -> bool {
-        subject.has_policy_in(&self.of.tiers(subject, list, direction))
-    }
-
-    fn decide(&mut self, subject: &Subject, list: List, direction: Direction, view: &View) -> Decision {
-        self.ask(subject, list, direction, view, None).1
-    }
-
-    fn ask(
-        &mut self,
-        subject: &Subject,
-        list: List,
-        direction: Direction,
-        view: &View,
-        early: Option<Decision>,
-    ) -> (Vec<Entry>, Decision) {
-        if let (Some(early), false) = (&early, self.reasons) {
-            return (Vec::new(), early.clone());
-        }
-        let tiers = self.of.tiers(subject, list, direction);
-        let ends = [view.source, view.destination].map(|address| self.of.owners_of(address));
-        let ends = ends.each_ref().map(|end| &**end);
-        let snapshot = self.of.snapshot();
-        ask(&Asked { snapshot, subject, tiers: &tiers, list, direction, view, ends }, early, self.reasons)
     }
 }

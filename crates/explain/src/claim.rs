@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use tortie_classes::{AddressSet, PayloadClass, PayloadClasses};
-use tortie_eval::{Judge, Packet, Transport, needs_hop_limit_255, protocol_name};
+use tortie_eval::{Packet, Transport, needs_hop_limit_255, protocol_name};
 use tortie_policy::Family;
 
 use crate::interfaces::ASSUMED;
@@ -20,7 +20,7 @@ use crate::reach::{self, Asked, ends, no_family, of_family, remote, senders};
 use crate::relevant::{End, Relevance};
 use crate::text::hops_decided_by;
 use crate::topology::{Location, Topology};
-use crate::trace::{Hop, Judging, PossiblePath, Traced, allowed, paths, with_new_workloads};
+use crate::trace::{Hop, Judging, PossiblePath, Traced, allowed, paths, with_judging};
 use crate::{several_addresses, unknown_addresses};
 
 pub use parse::{Line, parse};
@@ -90,7 +90,10 @@ pub fn check(topology: &Topology<'_>, claim: &Claim) -> Result<Checked, AskError
         let Some([from, to]) = of_family(topology, &claim.question, [&from, &to], family) else { continue };
         answered += 1;
         let asked = Asked { topology, question: &claim.question, what: None, family, from, to };
-        checked.counterexample = contradiction(&asked, claim.permits, &traffic, &mut checked)?;
+        let fixed = [&asked.from, &asked.to].map(End::location);
+        checked.counterexample = with_judging(topology, fixed.each_ref(), false, |judging| {
+            contradiction(&asked, judging, claim.permits, &traffic, &mut checked)
+        })?;
         if checked.counterexample.is_some() {
             return Ok(checked);
         }
@@ -113,14 +116,12 @@ pub fn check(topology: &Topology<'_>, claim: &Claim) -> Result<Checked, AskError
 /// The first packet of which not that becomes what a claim says.
 fn contradiction(
     asked: &Asked<'_, '_>,
+    judging: Judging<'_, '_>,
     permits: bool,
     traffic: &[&Traffic],
     checked: &mut Checked,
 ) -> Result<Option<Counterexample>, AskError> {
-    let fixed = [&asked.from, &asked.to].map(End::location);
-    let snapshot = with_new_workloads(asked.topology, [&fixed[0], &fixed[1]]);
-    let judging = Judging { judge: &Judge::new(&snapshot), reasons: false };
-    let relevance = Relevance::new(asked.topology, &snapshot, asked.question);
+    let relevance = Relevance::new(asked.topology, judging.judge.snapshot(), asked.question);
     for ends in relevance.parts(&asked.from, &asked.to, asked.family) {
         let Some((source, destination)) = packet_between(asked, &ends) else { continue };
         let payloads = relevance.conditions(ends.each_ref()).payloads(asked.family);

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use tortie_classes::{AddressSet, Conditions, Names, Partition, PayloadClass, PayloadClasses, Ranges};
-use tortie_eval::{DecidedBy, Judge, Packet, Transport};
+use tortie_eval::{DecidedBy, Packet, Transport};
 use tortie_net::Protocol;
 use tortie_policy::{Family, Snapshot, WorkloadEndpoint};
 
@@ -24,7 +24,7 @@ use crate::text::{hops_decided_by, workload_text};
 use crate::topology::{Location, Topology};
 use crate::trace::{
     DISCOVERY_NOTE, Hop, Judging, Traced, allowed, missing_tier_notes, placement_notes, trace_between, transport,
-    with_new_workloads,
+    with_judging,
 };
 use crate::{fault, interfaces, several_addresses, unknown_addresses};
 
@@ -117,14 +117,22 @@ pub fn reach(topology: &Topology<'_>, question: &Question, what: Option<&Traffic
     let (from, to) = ends(topology, question)?;
     let fixed = [&from, &to].map(End::location);
     interfaces::look_for_named(topology, question, [&fixed[0], &fixed[1]].map(Location::node))?;
-    let snapshot = with_new_workloads(topology, [&fixed[0], &fixed[1]]);
-    let names = Names::new(&snapshot);
-    let judging = Judging { judge: &Judge::new(&snapshot), reasons: false };
+    with_judging(topology, fixed.each_ref(), false, |judging| between(judging, topology, question, what, [&from, &to]))
+}
+
+fn between(
+    judging: Judging<'_, '_>,
+    topology: &Topology<'_>,
+    question: &Question,
+    what: Option<&TrafficSpec>,
+    ends: [&End; 2],
+) -> Result<Reach, AskError> {
+    let names = Names::new(judging.judge.snapshot());
     let mut reach = Reach { rows: Vec::new(), notes: Vec::new(), nodes: BTreeSet::new(), traced: 0 };
     let mut answered = 0;
     let mut unanswered = None;
     for family in [Family::V4, Family::V6] {
-        let Some(ends) = of_family(topology, question, [&from, &to], family) else { continue };
+        let Some(ends) = of_family(topology, question, ends, family) else { continue };
         if what.is_some_and(|what| excludes(what, family) || excludes_unknown(what, family, &ends)) {
             continue;
         }
@@ -151,7 +159,7 @@ pub fn reach(topology: &Topology<'_>, question: &Question, what: Option<&Traffic
         rows::merge(&mut reach.rows, rows, family, what.is_some());
     }
     if answered == 0 {
-        return Err(unanswered.unwrap_or_else(|| no_family(topology, question, &fixed)));
+        return Err(unanswered.unwrap_or_else(|| no_family(topology, question, &ends.map(End::location))));
     }
     // One reason why there is no answer to anything is no answer by class.
     if let Some(reason) = rows::only_reason(&reach.rows) {
@@ -192,10 +200,10 @@ pub(crate) fn judged_otherwise(topology: &Topology<'_>, question: &Question, pac
     let [from, to] = of_family(topology, question, [&from, &to], family)?;
     let (from, to) = (own(from, packet.source), own(to, packet.destination));
     let fixed = [&from, &to].map(End::location);
-    let snapshot = with_new_workloads(topology, [&fixed[0], &fixed[1]]);
-    let judging = Judging { judge: &Judge::new(&snapshot), reasons: false };
     let asked = Asked { topology, question, what: Some(&what), family, from, to };
-    let table = asked.table(judging, &Names::new(&snapshot)).ok()?;
+    let table = with_judging(topology, fixed.each_ref(), false, |judging| {
+        asked.table(judging, &Names::new(judging.judge.snapshot())).ok()
+    })?;
     let (payloads, verdicts) = (table.asked.as_ref()?, table.first()?);
     let usual = table.payloads.class_of(packet.protocol, packet.transport)?;
     let own = verdicts.get(payloads.iter().position(|class| *class == usual)?)?.outcome;
@@ -223,9 +231,9 @@ pub(crate) fn excludes_unknown(what: &TrafficSpec, family: Family, ends: &[End; 
 /// The message of a single question, which tells what is missing.
 pub(crate) fn no_family(topology: &Topology<'_>, question: &Question, fixed: &[Location; 2]) -> AskError {
     let fallback = || AskError("the two ends have no IP version in common".to_owned());
-    let snapshot = with_new_workloads(topology, [&fixed[0], &fixed[1]]);
-    let judging = Judging { judge: &Judge::new(&snapshot), reasons: false };
-    trace_between(topology, question, fixed[0].clone(), fixed[1].clone(), judging).err().unwrap_or_else(fallback)
+    let trace =
+        |judging: Judging<'_, '_>| trace_between(topology, question, fixed[0].clone(), fixed[1].clone(), judging).err();
+    with_judging(topology, fixed.each_ref(), false, trace).unwrap_or_else(fallback)
 }
 
 /// Both ends with their addresses of one family; none if one of them has none. A node or host endpoint that is the target has also

@@ -4,7 +4,6 @@
 use std::net::IpAddr;
 
 use tortie_classes::{AddressSet, Names, enclosed};
-use tortie_eval::Judge;
 use tortie_policy::{EndpointId, Family};
 
 use crate::question::{AskError, Question};
@@ -12,7 +11,7 @@ use crate::reach::{self, Asked, grouped, of_family};
 use crate::relevant::{End, Relevance};
 use crate::text::hops_decided_by;
 use crate::topology::{Location, Topology};
-use crate::trace::{Judging, PossiblePath, Traced, paths, trace_between, with_new_workloads};
+use crate::trace::{Judging, PossiblePath, Traced, paths, trace_between, with_judging};
 use crate::unknown_addresses;
 
 /// Up to so many known addresses are listed one by one, and no address is told as "another one".
@@ -38,8 +37,16 @@ pub(crate) fn cases(
     from: Location,
     to: Location,
 ) -> Result<(Vec<Case>, Vec<String>), AskError> {
-    let snapshot = with_new_workloads(topology, [&from, &to]);
-    let judging = Judging { judge: &Judge::new(&snapshot), reasons: true };
+    with_judging(topology, [&from, &to], true, |judging| judged_cases(judging, topology, question, &from, &to))
+}
+
+fn judged_cases(
+    judging: Judging<'_, '_>,
+    topology: &Topology<'_>,
+    question: &Question,
+    from: &Location,
+    to: &Location,
+) -> Result<(Vec<Case>, Vec<String>), AskError> {
     let alone = || -> Result<Vec<Case>, AskError> {
         let traced = trace_between(topology, question, from.clone(), to.clone(), judging)?;
         let paths = paths(topology.snapshot(), &traced);
@@ -54,7 +61,7 @@ pub(crate) fn cases(
     let [source, destination] = ends;
     let asked = Asked { topology, question: &named, what: None, family, from: source, to: destination };
     let fixed = [&asked.from, &asked.to].map(End::location);
-    let mut parts = Relevance::new(topology, &snapshot, &named).parts(&asked.from, &asked.to, family);
+    let mut parts = Relevance::new(topology, judging.judge.snapshot(), &named).parts(&asked.from, &asked.to, family);
     parts.retain(|ends| of_packet(ends, family).is_some());
     if parts.len() > MOST {
         return Err(AskError(format!(
@@ -85,7 +92,8 @@ pub(crate) fn cases(
     if is_known && groups.len() < 2 {
         return Ok((alone()?, notes));
     }
-    let texts = conditions_text(family, &Names::new(&snapshot), &parts.iter().collect::<Vec<_>>(), &groups);
+    let texts =
+        conditions_text(family, &Names::new(judging.judge.snapshot()), &parts.iter().collect::<Vec<_>>(), &groups);
     let mut traced: Vec<_> = traced.into_iter().map(Some).collect();
     let cases = groups.iter().zip(texts).filter_map(|(members, when)| {
         // An address that the node is known to have stands for others.

@@ -303,8 +303,21 @@ fn depends_on_checksum(judging: Judging<'_, '_>, hops: &[Hop]) -> bool {
     is_udplite && allowed(hops) && hops.iter().any(is_denied)
 }
 
+/// Asks with what judges packets between these ends. Questions about ends that exist share what the topology has found out.
+pub(crate) fn with_judging<T>(
+    topology: &Topology<'_>,
+    ends: [&Location; 2],
+    reasons: bool,
+    ask: impl FnOnce(Judging<'_, '_>) -> T,
+) -> T {
+    match with_new_workloads(topology, ends) {
+        Cow::Borrowed(_) => ask(Judging { judge: topology.judge(), reasons }),
+        Cow::Owned(snapshot) => ask(Judging { judge: &Judge::new(&snapshot), reasons }),
+    }
+}
+
 /// The snapshot, with those ends in it that do not exist yet.
-pub(crate) fn with_new_workloads<'a>(topology: &Topology<'a>, ends: [&Location; 2]) -> Cow<'a, Snapshot> {
+fn with_new_workloads<'a>(topology: &Topology<'a>, ends: [&Location; 2]) -> Cow<'a, Snapshot> {
     let mut snapshot = Cow::Borrowed(topology.snapshot());
     for end in ends {
         if let Location::Workload(endpoint) = end
