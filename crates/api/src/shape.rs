@@ -126,6 +126,19 @@ impl Shape {
         Shape { form, pointer: false, rules: Rules::default() }
     }
 
+    /// A record whose fields have only names and values, for what has no type.
+    pub fn of_fields<'a>(fields: impl IntoIterator<Item = (&'a str, Shape)>) -> Shape {
+        let field = |(name, shape): (&str, Shape)| Field {
+            name: name.to_owned(),
+            go: String::new(),
+            felix: None,
+            always: false,
+            doc: String::new(),
+            shape,
+        };
+        Self::plain(Form::Record(Box::new(Record::new(fields.into_iter().map(field).collect()))))
+    }
+
     /// The record, if it is one.
     pub fn record(&self) -> Option<&Record> {
         match &self.form {

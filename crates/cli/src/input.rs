@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use tortie_api::{API_VERSION, Kind, Object, Path};
 use tortie_manifest::read::{Located, Source, read_part};
 use tortie_manifest::{Problem, diagnostic};
-use tortie_store_kube::convert::manifest::{is_kubernetes, reference, strictly};
+use tortie_store_kube::convert::manifest::{reference, strictly};
 
 use crate::args::Files;
 use crate::diagnose;
@@ -111,6 +111,14 @@ pub(crate) enum FileError {
     },
 }
 
+/// The text of a file, or with `-` of standard input.
+pub(crate) fn text(name: &str) -> std::io::Result<String> {
+    match name {
+        "-" => std::io::read_to_string(std::io::stdin().lock()),
+        name => std::fs::read_to_string(name),
+    }
+}
+
 /// The manifests that a folder gives; none where it is no folder or cannot be read.
 pub(crate) fn manifests_in(folder: &str, recursive: bool) -> Vec<String> {
     if !std::path::Path::new(folder).is_dir() {
@@ -154,9 +162,8 @@ pub(crate) fn load(
             for mut located in located {
                 if kubernetes == KubernetesKinds::Taken
                     && located.object.is_none()
-                    && is_kubernetes(&located.tree.to_json())
+                    && let Some(manifest) = strictly(&mut located, &manifests.sources[source_at])
                 {
-                    let manifest = strictly(&mut located, &manifests.sources[source_at]);
                     manifests.take_kubernetes(manifest, Item { source: source_at, located });
                     continue;
                 }

@@ -10,7 +10,7 @@
 //! when it writes, [`validate`] is what `calicoctl validate` asks.
 
 mod fields;
-mod formats;
+pub mod formats;
 mod metadata;
 mod place;
 mod plan;

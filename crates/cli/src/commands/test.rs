@@ -4,13 +4,12 @@
 
 mod formats;
 
-use std::io::Read as _;
-
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use tortie_explain::Topology;
 use tortie_explain::claim::{self, Counterexample};
 
+use crate::input;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::snapshot::SnapshotArgs;
@@ -94,12 +93,8 @@ fn test(args: &TestArgs, session: &mut Session) -> anyhow::Result<Exit> {
 }
 
 fn read(name: &str) -> anyhow::Result<String> {
-    if name == "-" {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
-        return Ok(text);
-    }
-    std::fs::read_to_string(name).with_context(|| format!("cannot read {name}"))
+    let what = if name == "-" { "standard input" } else { name };
+    input::text(name).with_context(|| format!("cannot read {what}"))
 }
 
 fn check(topology: &Topology<'_>, file: &str, text: &str) -> Vec<Tested> {

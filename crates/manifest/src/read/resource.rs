@@ -1,5 +1,7 @@
 //! From the tree of one document to the resources in it: one, a list of a kind, or an array of several.
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value as Json};
 use tortie_api::shape::{Form, Shape};
 use tortie_api::{API_VERSION, Kind, Metadata, Object, Path, kinds};
@@ -240,32 +242,16 @@ fn about(node: &Node, kind: &str) -> String {
 
 /// The shape of a list without its items.
 fn list_shape() -> &'static Shape {
-    use std::sync::LazyLock;
-    use tortie_api::shape::{Field, Record};
     static SHAPE: LazyLock<Shape> = LazyLock::new(|| {
-        let field = |name: &str, shape: Shape| Field {
-            name: name.to_owned(),
-            go: String::new(),
-            felix: None,
-            always: false,
-            doc: String::new(),
-            shape,
-        };
-        let record = |fields| Shape::plain(Form::Record(Box::new(Record::new(fields))));
         let text = || Shape::plain(Form::Text);
-        let metadata = record(vec![
-            field("selfLink", text()),
-            field("resourceVersion", text()),
-            field("continue", text()),
-            field("remainingItemCount", Shape::plain(Form::Int)),
+        let metadata = Shape::of_fields([
+            ("selfLink", text()),
+            ("resourceVersion", text()),
+            ("continue", text()),
+            ("remainingItemCount", Shape::plain(Form::Int)),
         ]);
         let items = Shape::plain(Form::Any);
-        record(vec![
-            field("kind", text()),
-            field("apiVersion", text()),
-            field("metadata", metadata),
-            field("items", items),
-        ])
+        Shape::of_fields([("kind", text()), ("apiVersion", text()), ("metadata", metadata), ("items", items)])
     });
     &SHAPE
 }

@@ -7,17 +7,17 @@ pub(super) const LABEL: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
 /// Labels with dots between, as messages show it.
 pub(super) const SUBDOMAIN: &str = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*";
 /// The longest name of an object.
-pub(super) const MAX_NAME: usize = 253;
+pub const MAX_NAME: usize = 253;
 /// The longest name of a tier, the longest label value, the longest last part of a label's name.
-pub(super) const MAX_LABEL: usize = 63;
+pub const MAX_LABEL: usize = 63;
 
 /// Lower-case letters, digits and inner dashes.
-pub(super) fn is_label(text: &str) -> bool {
+pub fn is_label(text: &str) -> bool {
     framed(text, |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit(), |byte| byte == b'-')
 }
 
 /// Labels with dots between: the name of an object.
-pub(super) fn is_subdomain(text: &str) -> bool {
+pub fn is_subdomain(text: &str) -> bool {
     text.split('.').all(is_label)
 }
 
@@ -49,7 +49,7 @@ pub(super) fn is_word(text: &str, longest: usize, others: &str) -> bool {
 }
 
 /// The name of a port, as Kubernetes has it.
-pub(super) fn is_port_name(text: &str) -> bool {
+pub fn is_port_name(text: &str) -> bool {
     text.len() <= 15
         && !text.contains("--")
         && text.bytes().any(|byte| byte.is_ascii_lowercase())
@@ -71,7 +71,7 @@ pub(super) fn is_dscp(text: &str) -> bool {
 }
 
 /// What is wrong with a label's key, in Kubernetes' words.
-pub(super) fn label_key_errors(key: &str) -> Vec<String> {
+pub fn label_key_errors(key: &str) -> Vec<String> {
     const WRONG: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an \
         alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
         '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
@@ -109,7 +109,7 @@ pub(super) fn in_short(error: &str) -> &str {
 }
 
 /// What is wrong with a label's value, in Kubernetes' words.
-pub(super) fn label_value_errors(value: &str) -> Vec<String> {
+pub fn label_value_errors(value: &str) -> Vec<String> {
     let mut errors = Vec::new();
     if value.len() > MAX_LABEL {
         errors.push(format!("must be no more than {MAX_LABEL} bytes"));

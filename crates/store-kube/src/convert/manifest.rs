@@ -17,21 +17,15 @@ use super::{ConversionError, Converted, cluster_policy, endpoint_slice, network_
 pub const KINDS: &str =
     "Pod, Namespace, ServiceAccount, NetworkPolicy, ClusterNetworkPolicy, Service and EndpointSlice";
 
-/// Whether this is a manifest of a kind that previews understand.
-pub fn is_kubernetes(manifest: &Value) -> bool {
-    kind(manifest).is_some()
-}
-
-/// Reads what [`is_kubernetes`] as strictly as kubectl has it read. Problems are left in `located`, and then what is given is only
-/// what could be read.
-pub fn strictly(located: &mut Located, source: &Source) -> Value {
-    let manifest = located.tree.to_json();
-    let Some(kind) = kind(&manifest) else { return manifest };
+/// Reads a manifest of a kind that previews understand as strictly as kubectl has it read; none of another kind. Problems are left in
+/// `located`, and then what is given is only what could be read.
+pub fn strictly(located: &mut Located, source: &Source) -> Option<Value> {
+    let kind = kind(&located.tree.to_json())?;
     let object = read::of_kubernetes(located, source, shapes::shape(kind));
     if !located.problems.iter().any(tortie_manifest::Problem::is_error) {
         located.problems.extend(values::check(kind, &object));
     }
-    Value::Object(object)
+    Some(Value::Object(object))
 }
 
 /// What a manifest of such a kind names.
@@ -197,7 +191,7 @@ mod tests {
                 "KubernetesNetworkPolicy(data/db)",
             ),
         ] {
-            assert!(is_kubernetes(&manifest));
+            assert!(kind(&manifest).is_some());
             let converted = convert(&manifest, "shop", "cali", none).unwrap();
             assert_eq!(converted.object.key().to_string(), key);
         }
@@ -213,7 +207,7 @@ mod tests {
             Some(existing.clone())
         });
         assert_eq!(again.unwrap().object.body, existing.body);
-        assert!(!is_kubernetes(&json!({ "apiVersion": "v1", "kind": "ConfigMap" })));
+        assert!(kind(&json!({ "apiVersion": "v1", "kind": "ConfigMap" })).is_none());
     }
 
     #[test]

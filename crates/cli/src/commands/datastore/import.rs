@@ -3,8 +3,6 @@
 //! Everything is tried before anything is written. The datastore is locked first and stays locked, as calicoctl leaves it. calicoctl also
 //! installs the definitions of its packed group, even where those of the native group are; here the definitions must be installed.
 
-use std::io::Read;
-
 use anyhow::{Context, bail};
 use serde_json::Value;
 use tortie_api::{Key, Kind};
@@ -29,7 +27,7 @@ pub(super) fn run(link: &Link, file: Option<&str>, place: &Place, session: &mut 
     let Some(file) = file else {
         return Err(Usage("import needs the export: -f FILE, or -f - for standard input".to_owned()).into());
     };
-    let text = read(file).with_context(|| format!("the export {file} cannot be read"))?;
+    let text = input::text(file).with_context(|| format!("the export {file} cannot be read"))?;
     let manifests = manifests(file, &text)?;
     if refused(&manifests, session) {
         bail!("nothing was imported: {file} has mistakes");
@@ -72,15 +70,6 @@ pub(super) fn run(link: &Link, file: Option<&str>, place: &Place, session: &mut 
         session.persona.name()
     ));
     Ok(Exit::Done)
-}
-
-fn read(file: &str) -> std::io::Result<String> {
-    if file != "-" {
-        return std::fs::read_to_string(file);
-    }
-    let mut text = String::new();
-    std::io::stdin().lock().read_to_string(&mut text)?;
-    Ok(text)
 }
 
 /// The objects of an export: lists of YAML, then the ClusterInformation, then the data of address management, divided by `===`.

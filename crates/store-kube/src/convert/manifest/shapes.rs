@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use tortie_api::kinds::staged_kubernetes_network_policy::{EgressRule, IngressRule, LabelSelector};
-use tortie_api::shape::{Field, Form, Record, Rules, Shape};
+use tortie_api::shape::{Form, Rules, Shape};
 
 use super::KubernetesKind;
 
@@ -155,16 +155,7 @@ fn object(fields: Vec<(&str, Shape)>, others: &str) -> Shape {
 }
 
 fn record(fields: Vec<(&str, Shape)>, others: &str) -> Shape {
-    let others = others.split_whitespace().map(|name| (name, any()));
-    let field = |(name, shape): (&str, Shape)| Field {
-        name: name.to_owned(),
-        go: String::new(),
-        felix: None,
-        always: false,
-        doc: String::new(),
-        shape,
-    };
-    Shape::plain(Form::Record(Box::new(Record::new(fields.into_iter().chain(others).map(field).collect()))))
+    Shape::of_fields(fields.into_iter().chain(others.split_whitespace().map(|name| (name, any()))))
 }
 
 fn list(item: Shape) -> Shape {

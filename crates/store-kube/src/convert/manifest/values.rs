@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use serde_json::{Map, Value};
 use tortie_api::Path;
 use tortie_manifest::Problem;
+use tortie_manifest::validate::formats;
 use tortie_net::parse_cidr;
 
 use super::KubernetesKind;
@@ -73,7 +74,7 @@ impl Found {
         let is_label = matches!(kind, KubernetesKind::Namespace | KubernetesKind::Service);
         if name.is_empty() {
             self.wrong(at.key("name"), "`metadata.name` is missing".to_owned());
-        } else if if is_label { !is_dns_label(name) } else { name.len() > 253 || !name.split('.').all(is_dns_word) } {
+        } else if !(if is_label { is_dns_label(name) } else { is_dns_name(name) }) {
             let and = if is_label { "" } else { " and `.`" };
             let message = format!(
                 "`{name}` cannot be a name: it is made of a-z, 0-9, `-`{and}, and begins and ends with a letter or digit"
@@ -136,7 +137,7 @@ impl Found {
     fn port(&mut self, port: &Value, path: &Path) {
         let number = port["port"].as_i64();
         match &port["port"] {
-            Value::String(name) if !is_port_name(name) => {
+            Value::String(name) if !formats::is_port_name(name) => {
                 self.wrong(path.key("port"), format!("`{name}` is neither a number nor the name of a port"));
             }
             _ if number.is_some_and(|number| !(1..=65535).contains(&number)) => {
@@ -217,7 +218,7 @@ impl Found {
         self.labels(&selector["matchLabels"], &path.key("matchLabels"));
         for (one, path) in items(&selector["matchExpressions"], &path.key("matchExpressions")) {
             let key = text(&one["key"]);
-            if !is_label_name(key) {
+            if !formats::label_key_errors(key).is_empty() {
                 self.wrong(path.key("key"), format!("`{key}` cannot be the name of a label"));
             }
             let values = items(&one["values"], &path.key("values"));
@@ -240,7 +241,7 @@ impl Found {
 
     fn labels(&mut self, labels: &Value, path: &Path) {
         for (name, value) in labels.as_object().into_iter().flatten() {
-            if !is_label_name(name) {
+            if !formats::label_key_errors(name).is_empty() {
                 self.wrong(path.key(name), format!("`{name}` cannot be the name of a label"));
             }
             self.label_value(text(value), path.key(name));
@@ -248,7 +249,7 @@ impl Found {
     }
 
     fn label_value(&mut self, value: &str, path: Path) {
-        if !value.is_empty() && !is_label_word(value) {
+        if !formats::label_value_errors(value).is_empty() {
             self.wrong(path, format!("`{value}` cannot be the value of a label"));
         }
     }
@@ -294,34 +295,10 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// A part of a name: a-z, 0-9 and `-`, at its ends no `-`.
-fn is_dns_word(word: &str) -> bool {
-    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let is_end = |byte: Option<&u8>| byte.is_some_and(|byte| is_letter(*byte));
-    let bytes = word.as_bytes();
-    is_end(bytes.first()) && is_end(bytes.last()) && bytes.iter().all(|byte| is_letter(*byte) || *byte == b'-')
+fn is_dns_name(name: &str) -> bool {
+    name.len() <= formats::MAX_NAME && formats::is_subdomain(name)
 }
 
 fn is_dns_label(name: &str) -> bool {
-    name.len() <= 63 && is_dns_word(name)
-}
-
-/// The value of a label, or its name without the prefix.
-fn is_label_word(word: &str) -> bool {
-    let is_end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = word.as_bytes();
-    let is_inner = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-    word.len() <= 63 && is_end(bytes.first()) && is_end(bytes.last()) && bytes.iter().all(is_inner)
-}
-
-fn is_label_name(name: &str) -> bool {
-    match name.split_once('/') {
-        Some((prefix, name)) => prefix.len() <= 253 && prefix.split('.').all(is_dns_word) && is_label_word(name),
-        None => is_label_word(name),
-    }
-}
-
-/// A port's name: 1 to 15 of a-z, 0-9 and `-`, a letter among them, no `-` at an end or beside another.
-fn is_port_name(name: &str) -> bool {
-    name.len() <= 15 && is_dns_word(name) && !name.contains("--") && name.bytes().any(|byte| byte.is_ascii_lowercase())
+    name.len() <= formats::MAX_LABEL && formats::is_label(name)
 }
