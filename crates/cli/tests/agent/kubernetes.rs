@@ -382,8 +382,10 @@ fn a_preview_of_kubernetes_manifests_is_what_holds_once_kubectl_has_applied_or_d
             [0, 3].iter().all(|at| allowed(&seen[1], *at)) && [1, 2, 4, 5].iter().all(|at| !allowed(&seen[1], *at))
         );
         // A service of the store: its slices are taken from there.
-        let service =
-            world.file("service.yaml", "{apiVersion: v1, kind: Service, metadata: {name: db, namespace: data}}");
+        let service = world.file(
+            "service.yaml",
+            "{apiVersion: v1, kind: Service, metadata: {name: db, namespace: data}, spec: {ports: [{port: 5432}]}}",
+        );
         let output = world.tortie().args(["diff", "-f", service.to_str().unwrap()]).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(
