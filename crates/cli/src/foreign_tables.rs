@@ -9,7 +9,8 @@ use tortie_explain::{
     Answer, AskError, Dnat, Hop, OtherPrograms, PossiblePath, Question, Topology, TranslatedBy, trace,
 };
 use tortie_nft::foreign::ForeignTable;
-use tortie_policy::packet::{Conntrack, OwnNat, Packet, PacketPath};
+use tortie_policy::machine::Machine;
+use tortie_policy::packet::{Conntrack, Host, OwnNat, Packet, PacketPath};
 use tortie_verify::foreign_tables::{Effect, effect_among, may_reroute};
 
 /// Answers a question about one packet, with what other programs do with it on this machine, or why that was not looked at. If one of
@@ -68,34 +69,23 @@ fn look(answer: &mut Answer, local_facts: Option<&LocalFacts>, offline: bool) ->
     let nodes: BTreeSet<&str> = answer.all_hops().map(|hop| hop.host.node.as_str()).collect();
     let mut others = OtherPrograms::default();
     let mut translation = None;
-    match here(local_facts, &nodes, offline, &mut others.notes) {
-        Ok((local_facts, tables)) => {
+    match Tables::here(local_facts, &nodes, offline, &mut others.notes) {
+        Ok(tables) => {
             others.looked_at = true;
-            let on_node = |hops: &mut dyn Iterator<Item = &Hop>| -> Vec<Hop> {
-                let meets = |hop: &&Hop| {
-                    // Without a route a packet of the machine itself gets to no hook.
-                    let is_lost = hop.dropped.is_some() && matches!(hop.packet.path, PacketPath::Output { .. });
-                    hop.host.node == local_facts.node && (!is_lost || hop.translated_by.is_some())
-                };
-                hops.filter(meets).cloned().collect()
-            };
-            let all = on_node(&mut answer.all_hops());
-            let found_on_all = found(&tables, local_facts, &all);
-            others.notes.extend(found_on_all.notes);
-            others.translates = found_on_all.translates;
-            others.may_translate = found_on_all.may_translate.into_iter().collect();
-            others.may_change = found_on_all.may_change.into_iter().collect();
-            let mut drops: Vec<String> = found_on_all.drops.into_iter().filter(|_| answer.paths.is_empty()).collect();
+            let all = tables.found(&tables.met(answer.all_hops()));
+            others.notes.extend(all.notes);
+            others.translates = all.translates;
+            others.may_translate = all.may_translate.into_iter().collect();
+            others.may_change = all.may_change.into_iter().collect();
+            let mut drops: Vec<String> = all.drops.into_iter().filter(|_| answer.paths.is_empty()).collect();
             for path in answer.paths.iter().filter(|path| path.allowed()) {
-                let found = found(&tables, local_facts, &on_node(&mut path.hops.iter()));
-                drops.extend(found.drops.map(|by| format!("{by} if {}", path.when)));
+                drops.extend(tables.dropped_by(&path.hops).map(|by| format!("{by} if {}", path.when)));
             }
             others.drops = (!drops.is_empty() && may_arrive(answer)).then(|| drops.join("; by "));
             let single = answer.paths.is_empty().then_some(&answer.hops);
-            let paths: Vec<Vec<Hop>> = (single.into_iter().chain(answer.paths.iter().map(|path| &path.hops)))
-                .map(|hops| on_node(&mut hops.iter()))
-                .collect();
-            translation = others.translates.as_ref().map(|said| translated(&tables, local_facts, &paths, said));
+            let paths = single.into_iter().chain(answer.paths.iter().map(|path| &path.hops));
+            let firsts: Vec<Option<&Hop>> = paths.map(|hops| tables.met(hops.iter()).first().copied()).collect();
+            translation = others.translates.as_ref().map(|said| tables.translated(&firsts, said));
         }
         Err(why) => others.notes.push(not_looked(&why)),
     }
@@ -103,45 +93,12 @@ fn look(answer: &mut Answer, local_facts: Option<&LocalFacts>, offline: bool) ->
     translation
 }
 
-/// The translation on all of these paths over this machine.
-fn translated(
-    tables: &ForeignTables,
-    local_facts: &LocalFacts,
-    paths: &[Vec<Hop>],
-    said: &str,
-) -> Result<Translation, String> {
-    let mut found: Option<Translation> = None;
-    for hop in paths.iter().map(|hops| hops.first()) {
-        let effects = hop.into_iter().flat_map(|hop| {
-            let packet = untranslated(hop);
-            let of = |table: &ForeignTable| {
-                (table.dump.table.id.clone(), effect_of(table, tables, local_facts, (&packet, hop.own_nat)))
-            };
-            tables.tables.iter().map(of).collect::<Vec<_>>()
-        });
-        let mut translations = effects.filter_map(|(id, effect)| match effect {
-            Effect::Translates { to, port, by } => Some(((to, port), format!("table {id} of another program ({by})"))),
-            _ => None,
-        });
-        let Some((to, by)) = translations.next() else { return Err(format!("{said} on some of its ways")) };
-        if translations.any(|(other, _)| other != to) {
-            return Err(format!("{said}, and another table translates it otherwise"));
-        }
-        match &found {
-            Some(known) if known.to != to => return Err(format!("{said}, and elsewhere on another way")),
-            Some(_) => {}
-            None => found = Some(Translation { node: local_facts.node.clone(), to, by }),
-        }
-    }
-    found.ok_or_else(|| said.to_owned())
-}
-
 /// Says of an answer for many packets which tables of other programs it leaves out.
 pub(crate) fn left_out(found: &mut Reach, local_facts: Option<&LocalFacts>, offline: bool) {
     let nodes: BTreeSet<&str> = found.nodes.iter().map(String::as_str).collect();
     let mut notes = Vec::new();
-    match here(local_facts, &nodes, offline, &mut notes) {
-        Ok((_, tables)) => {
+    match Tables::here(local_facts, &nodes, offline, &mut notes) {
+        Ok(Tables { tables, .. }) => {
             let known = tables.tables.iter().map(|table| table.dump.table.id.to_string());
             let unread = tables.unread.iter().map(|(table, _)| table.clone());
             let names: Vec<String> = known.chain(unread).chain(tables.legacy.iter().cloned()).collect();
@@ -159,30 +116,6 @@ pub(crate) fn left_out(found: &mut Reach, local_facts: Option<&LocalFacts>, offl
 
 fn not_looked(why: &str) -> String {
     format!("the rules of other programs were not looked at: {why}")
-}
-
-/// The tables of other programs on this machine, if packets of the answer pass it; otherwise why they were not looked at.
-/// Other machines on the way are noted.
-fn here<'a>(
-    local_facts: Option<&'a LocalFacts>,
-    nodes: &BTreeSet<&str>,
-    offline: bool,
-    notes: &mut Vec<String>,
-) -> Result<(&'a LocalFacts, ForeignTables), String> {
-    let local_facts = match local_facts {
-        _ if offline => return Err("--offline".to_owned()),
-        None => return Err("no agent of this machine was asked".to_owned()),
-        Some(local_facts) => local_facts,
-    };
-    if !nodes.contains(local_facts.node.as_str()) {
-        return Err(format!("this machine is {}", local_facts.node));
-    }
-    let elsewhere: Vec<&str> = nodes.iter().copied().filter(|node| *node != local_facts.node).collect();
-    if !elsewhere.is_empty() {
-        notes.push(not_looked(&format!("on {}, which is another machine", elsewhere.join(", "))));
-    }
-    let tables = LocalFacts::foreign_tables().map_err(|error| error.to_string())?;
-    Ok((local_facts, tables))
 }
 
 /// Whether tortie lets the packet through on any possible path.
@@ -207,19 +140,201 @@ struct Found {
 /// So many destinations of a table are named.
 const SHOWN_TARGETS: usize = 4;
 
-/// What to say of a packet that a portmap plugin is assumed to translate, where no table of this machine does. None where one does, or
-/// may.
-fn no_port_map(tables: &ForeignTables, local_facts: &LocalFacts, hop: &Hop) -> Option<String> {
-    let packet = untranslated(hop);
-    let translates = |table| match effect_of(table, tables, local_facts, (&packet, hop.own_nat)) {
-        Effect::Nothing | Effect::Drops(_) => false,
-        Effect::Translates { .. } => true,
-        Effect::Unclear { may_translate, .. } => may_translate.is_some(),
-    };
-    let is_known = tables.unread.is_empty() && tables.legacy.is_empty();
-    (is_known && !tables.tables.iter().any(translates)).then(|| {
-        "no table on this machine translates it, so the portmap plugin that is assumed has not done it (--dnat none)".to_owned()
-    })
+/// The tables of other programs on this machine.
+struct Tables<'a> {
+    tables: ForeignTables,
+    host: Host,
+    machine: Option<&'a Machine>,
+}
+
+impl<'a> Tables<'a> {
+    /// The tables of other programs on this machine, if packets of the answer pass it; otherwise why they were not looked at.
+    /// Other machines on the way are noted.
+    fn here(
+        local_facts: Option<&'a LocalFacts>,
+        nodes: &BTreeSet<&str>,
+        offline: bool,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, String> {
+        let local_facts = match local_facts {
+            _ if offline => return Err("--offline".to_owned()),
+            None => return Err("no agent of this machine was asked".to_owned()),
+            Some(local_facts) => local_facts,
+        };
+        if !nodes.contains(local_facts.node.as_str()) {
+            return Err(format!("this machine is {}", local_facts.node));
+        }
+        let elsewhere: Vec<&str> = nodes.iter().copied().filter(|node| *node != local_facts.node).collect();
+        if !elsewhere.is_empty() {
+            notes.push(not_looked(&format!("on {}, which is another machine", elsewhere.join(", "))));
+        }
+        let tables = LocalFacts::foreign_tables().map_err(|error| error.to_string())?;
+        Ok(Self { tables, host: local_facts.host(), machine: local_facts.machine.as_ref() })
+    }
+
+    /// The hops at which a packet meets the tables.
+    fn met<'h>(&self, hops: impl Iterator<Item = &'h Hop>) -> Vec<&'h Hop> {
+        let meets = |hop: &&Hop| {
+            // Without a route a packet of the machine itself gets to no hook.
+            let is_lost = hop.dropped.is_some() && matches!(hop.packet.path, PacketPath::Output { .. });
+            hop.host.node == self.host.node && (!is_lost || hop.translated_by.is_some())
+        };
+        hops.filter(meets).collect()
+    }
+
+    /// What drops a packet on a path for certain.
+    fn dropped_by(&self, path: &[Hop]) -> Option<String> {
+        let hops = self.met(path.iter());
+        self.tables.tables.iter().find_map(|table| {
+            hops.iter().find_map(|hop| match self.effect_on(table, hop) {
+                Effect::Drops(by) => Some(dropper(table, &by)),
+                _ => None,
+            })
+        })
+    }
+
+    /// What the tables do with a packet at these hops.
+    fn found(&self, hops: &[&Hop]) -> Found {
+        let tables = &self.tables;
+        let mut found = Found::default();
+        for table in &tables.tables {
+            let id = format!("table {}", table.dump.table.id);
+            let mut said = BTreeSet::new();
+            for hop in hops {
+                let packet = &hop.packet;
+                match self.effect_on(table, hop) {
+                    Effect::Nothing => {}
+                    Effect::Drops(by) => {
+                        said.insert(format!("{id} of another program drops it: {by}"));
+                        found.drops.get_or_insert_with(|| dropper(table, &by));
+                    }
+                    Effect::Translates { to, port, by } => {
+                        let translates =
+                            format!("{id} of another program translates it to {} ({by})", destination(to, port));
+                        said.insert(translates.clone());
+                        found.translates.get_or_insert(translates);
+                    }
+                    Effect::Unclear { why, may_drop, may_translate, may_change } => {
+                        let may_drop = may_drop.then(|| "drop it".to_owned());
+                        let targets = may_translate.and_then(|targets| otherwise(hop, &id, targets));
+                        if targets.is_some() {
+                            found.may_translate.insert(format!("{id} of another program"));
+                        }
+                        let may_translate = targets.map(|targets| match targets.as_slice() {
+                            [] => "translate it: then ask again with --dnat".to_owned(),
+                            all => {
+                                let (shown, more) =
+                                    (&all[..all.len().min(SHOWN_TARGETS)], all.len().saturating_sub(SHOWN_TARGETS));
+                                let more = if more > 0 { format!(" or {more} more") } else { String::new() };
+                                format!("translate it to {}{more}: then ask again with --dnat", shown.join(" or "))
+                            }
+                        });
+                        if may_change {
+                            found.may_change.insert(format!("{id} of another program"));
+                        }
+                        let may_change = may_change.then(|| "change it otherwise".to_owned());
+                        let may: Vec<String> = may_drop.into_iter().chain(may_change).chain(may_translate).collect();
+                        if !may.is_empty() {
+                            said.insert(format!("{id} of another program may {} ({why})", may.join(", or ")));
+                        }
+                    }
+                }
+                said.extend(self.rerouted(table, &id, packet));
+            }
+            found.notes.extend(said);
+        }
+        let assumed = hops.iter().filter(|hop| matches!(hop.translated_by, Some(TranslatedBy::HostPort(_))));
+        found.notes.extend(assumed.filter_map(|hop| self.no_port_map(hop)).next());
+        if let Some(hop) = hops.first().filter(|hop| hop.translated_by != Some(TranslatedBy::Question)) {
+            let nat = if hop.packet.source.is_ipv4() { "iptables nat" } else { "ip6tables nat" };
+            let unread = tables.unread.iter().map(|(table, _)| table);
+            let unknown = unread.chain(tables.legacy.iter().filter(|name| *name == nat));
+            found.may_translate.extend(unknown.map(|table| format!("table {table} of another program")));
+        }
+        for (table, why) in &tables.unread {
+            found.notes.push(format!("table {table} of another program was not looked into: {why}"));
+        }
+        if !tables.legacy.is_empty() {
+            let all = tables.legacy.join(", ");
+            found.notes.push(format!(
+                "tables of the older iptables may drop or translate it, and were not looked into: {all}"
+            ));
+        }
+        let count = tables.tables.len();
+        let is_translated = hops.iter().any(|hop| matches!(hop.translated_by, Some(TranslatedBy::Table(_))));
+        if found.notes.is_empty() && count > 0 && !is_translated {
+            found.notes.push(format!("no table of another program drops or translates it ({count} looked at)"));
+        }
+        found
+    }
+    /// The translation on all paths over this machine, by the first hop of each that meets its tables.
+    fn translated(&self, firsts: &[Option<&Hop>], said: &str) -> Result<Translation, String> {
+        let mut found: Option<Translation> = None;
+        for hop in firsts {
+            let effects = hop.into_iter().flat_map(|hop| {
+                let packet = untranslated(hop);
+                let of =
+                    |table: &ForeignTable| (table.dump.table.id.clone(), self.effect_of(table, &packet, hop.own_nat));
+                self.tables.tables.iter().map(of).collect::<Vec<_>>()
+            });
+            let mut translations = effects.filter_map(|(id, effect)| match effect {
+                Effect::Translates { to, port, by } => {
+                    Some(((to, port), format!("table {id} of another program ({by})")))
+                }
+                _ => None,
+            });
+            let Some((to, by)) = translations.next() else { return Err(format!("{said} on some of its ways")) };
+            if translations.any(|(other, _)| other != to) {
+                return Err(format!("{said}, and another table translates it otherwise"));
+            }
+            match &found {
+                Some(known) if known.to != to => return Err(format!("{said}, and elsewhere on another way")),
+                Some(_) => {}
+                None => found = Some(Translation { node: self.host.node.clone(), to, by }),
+            }
+        }
+        found.ok_or_else(|| said.to_owned())
+    }
+
+    fn effect_of(&self, table: &ForeignTable, packet: &Packet, own: OwnNat) -> Effect {
+        effect_among(table, &self.tables.tables, &self.host, self.machine, packet, own)
+    }
+
+    /// What a table does with the packet. Of a translation that is only assumed it says what it translates to instead.
+    fn effect_on(&self, table: &ForeignTable, hop: &Hop) -> Effect {
+        let of = |packet: &Packet| self.effect_of(table, packet, hop.own_nat);
+        if let (Some(TranslatedBy::HostPort(_)), Some(assumed)) = (&hop.translated_by, hop.packet.translated)
+            && let instead @ Effect::Translates { to, port, .. } = &of(&untranslated(hop))
+            && (*to, *port) != assumed
+        {
+            return instead.clone();
+        }
+        of(&seen(hop))
+    }
+
+    /// What to say of a packet that a portmap plugin is assumed to translate, where no table of this machine does. None where one does, or
+    /// may.
+    fn no_port_map(&self, hop: &Hop) -> Option<String> {
+        let (tables, packet) = (&self.tables, untranslated(hop));
+        let translates = |table| match self.effect_of(table, &packet, hop.own_nat) {
+            Effect::Nothing | Effect::Drops(_) => false,
+            Effect::Translates { .. } => true,
+            Effect::Unclear { may_translate, .. } => may_translate.is_some(),
+        };
+        let is_known = tables.unread.is_empty() && tables.legacy.is_empty();
+        (is_known && !tables.tables.iter().any(translates)).then(|| {
+            "no table on this machine translates it, so the portmap plugin that is assumed has not done it (--dnat none)".to_owned()
+        })
+    }
+
+    /// What to say of a packet that this machine sends, where a table may have its route chosen again.
+    fn rerouted(&self, table: &ForeignTable, id: &str, packet: &Packet) -> Option<String> {
+        let PacketPath::Output { interface } = &packet.path else { return None };
+        let chain = may_reroute(table, &self.host, self.machine, packet)?;
+        Some(format!(
+            "{id} of another program may send it out by another interface: its chain {chain} of type route may change its mark, DSCP or addresses; it is judged as leaving by {interface} all the same"
+        ))
+    }
 }
 
 /// The packet as tables see it: one that a policy exempts from connection tracking is not tracked.
@@ -232,25 +347,9 @@ fn untranslated(hop: &Hop) -> Packet {
     Packet { translated: None, ..seen(hop) }
 }
 
-fn effect_of(
-    table: &ForeignTable,
-    all: &ForeignTables,
-    local_facts: &LocalFacts,
-    (packet, own): (&Packet, OwnNat),
-) -> Effect {
-    effect_among(table, &all.tables, &local_facts.host(), local_facts.machine.as_ref(), packet, own)
-}
-
-/// What a table does with the packet. Of a translation that is only assumed it says what it translates to instead.
-fn effect_on(table: &ForeignTable, all: &ForeignTables, local_facts: &LocalFacts, hop: &Hop) -> Effect {
-    let of = |packet: &Packet| effect_of(table, all, local_facts, (packet, hop.own_nat));
-    if let (Some(TranslatedBy::HostPort(_)), Some(assumed)) = (&hop.translated_by, hop.packet.translated)
-        && let instead @ Effect::Translates { to, port, .. } = &of(&untranslated(hop))
-        && (*to, *port) != assumed
-    {
-        return instead.clone();
-    }
-    of(&seen(hop))
+/// `table inet filter of another program (chain input, rule 1)`.
+fn dropper(table: &ForeignTable, by: &str) -> String {
+    format!("table {} of another program ({by})", table.dump.table.id)
 }
 
 /// The destinations that a table may translate a packet to otherwise than is known; none where it is not asked, or there are none.
@@ -270,86 +369,4 @@ fn otherwise(hop: &Hop, id: &str, mut targets: Vec<String>) -> Option<Vec<String
 
 fn destination(to: IpAddr, port: Option<u16>) -> String {
     port.map_or_else(|| to.to_string(), |port| std::net::SocketAddr::new(to, port).to_string())
-}
-
-/// What to say of a packet that this machine sends, where a table may have its route chosen again.
-fn rerouted(table: &ForeignTable, id: &str, local_facts: &LocalFacts, packet: &Packet) -> Option<String> {
-    let PacketPath::Output { interface } = &packet.path else { return None };
-    let chain = may_reroute(table, &local_facts.host(), local_facts.machine.as_ref(), packet)?;
-    Some(format!(
-        "{id} of another program may send it out by another interface: its chain {chain} of type route may change its mark, DSCP or addresses; it is judged as leaving by {interface} all the same"
-    ))
-}
-
-fn found(tables: &ForeignTables, local_facts: &LocalFacts, hops: &[Hop]) -> Found {
-    let mut found = Found::default();
-    for table in &tables.tables {
-        let id = format!("table {}", table.dump.table.id);
-        let mut said = BTreeSet::new();
-        for hop in hops {
-            let packet = &hop.packet;
-            match effect_on(table, tables, local_facts, hop) {
-                Effect::Nothing => {}
-                Effect::Drops(by) => {
-                    said.insert(format!("{id} of another program drops it: {by}"));
-                    found.drops.get_or_insert_with(|| format!("{id} of another program ({by})"));
-                }
-                Effect::Translates { to, port, by } => {
-                    let translates =
-                        format!("{id} of another program translates it to {} ({by})", destination(to, port));
-                    said.insert(translates.clone());
-                    found.translates.get_or_insert(translates);
-                }
-                Effect::Unclear { why, may_drop, may_translate, may_change } => {
-                    let may_drop = may_drop.then(|| "drop it".to_owned());
-                    let targets = may_translate.and_then(|targets| otherwise(hop, &id, targets));
-                    if targets.is_some() {
-                        found.may_translate.insert(format!("{id} of another program"));
-                    }
-                    let may_translate = targets.map(|targets| match targets.as_slice() {
-                        [] => "translate it: then ask again with --dnat".to_owned(),
-                        all => {
-                            let (shown, more) =
-                                (&all[..all.len().min(SHOWN_TARGETS)], all.len().saturating_sub(SHOWN_TARGETS));
-                            let more = if more > 0 { format!(" or {more} more") } else { String::new() };
-                            format!("translate it to {}{more}: then ask again with --dnat", shown.join(" or "))
-                        }
-                    });
-                    if may_change {
-                        found.may_change.insert(format!("{id} of another program"));
-                    }
-                    let may_change = may_change.then(|| "change it otherwise".to_owned());
-                    let may: Vec<String> = may_drop.into_iter().chain(may_change).chain(may_translate).collect();
-                    if !may.is_empty() {
-                        said.insert(format!("{id} of another program may {} ({why})", may.join(", or ")));
-                    }
-                }
-            }
-            said.extend(rerouted(table, &id, local_facts, packet));
-        }
-        found.notes.extend(said);
-    }
-    let assumed = hops.iter().filter(|hop| matches!(hop.translated_by, Some(TranslatedBy::HostPort(_))));
-    found.notes.extend(assumed.filter_map(|hop| no_port_map(tables, local_facts, hop)).next());
-    if let Some(hop) = hops.first().filter(|hop| hop.translated_by != Some(TranslatedBy::Question)) {
-        let nat = if hop.packet.source.is_ipv4() { "iptables nat" } else { "ip6tables nat" };
-        let unread = tables.unread.iter().map(|(table, _)| table);
-        let unknown = unread.chain(tables.legacy.iter().filter(|name| *name == nat));
-        found.may_translate.extend(unknown.map(|table| format!("table {table} of another program")));
-    }
-    for (table, why) in &tables.unread {
-        found.notes.push(format!("table {table} of another program was not looked into: {why}"));
-    }
-    if !tables.legacy.is_empty() {
-        let all = tables.legacy.join(", ");
-        found
-            .notes
-            .push(format!("tables of the older iptables may drop or translate it, and were not looked into: {all}"));
-    }
-    let count = tables.tables.len();
-    let is_translated = hops.iter().any(|hop| matches!(hop.translated_by, Some(TranslatedBy::Table(_))));
-    if found.notes.is_empty() && count > 0 && !is_translated {
-        found.notes.push(format!("no table of another program drops or translates it ({count} looked at)"));
-    }
-    found
 }

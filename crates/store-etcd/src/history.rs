@@ -60,23 +60,20 @@ fn is_as_found(kv: &KeyValue) -> Compare {
     Compare { result: 0, target: 2, key: kv.key.clone(), union: Some(Target::ModRevision(kv.mod_revision)) }
 }
 
-/// The first revision of each call.
-fn first_revisions(found: &[Found]) -> HashMap<&str, u64> {
-    let mut firsts = HashMap::new();
+/// The first revision of the call of each record, by the revision of the record.
+fn first_revisions(found: &[Found]) -> HashMap<u64, u64> {
+    let mut firsts: HashMap<&str, u64> = HashMap::new();
     for one in found {
-        let first = firsts.entry(one.head.group.as_str()).or_insert(one.revision);
+        let first = firsts.entry(&one.head.group).or_insert(one.revision);
         *first = one.revision.min(*first);
     }
-    firsts
+    found.iter().map(|one| (one.revision, firsts[one.head.group.as_str()])).collect()
 }
 
 /// The entries of records, one for each call, the newest first.
 fn grouped(found: &[Found], waiting: &BTreeMap<String, Waits>) -> Vec<HistoryEntry> {
     let firsts = first_revisions(found);
-    let entry_of = |revision: u64| {
-        let one = found.iter().find(|one| one.revision == revision);
-        one.and_then(|one| firsts.get(one.head.group.as_str()).copied()).unwrap_or(revision)
-    };
+    let entry_of = |revision: u64| firsts.get(&revision).copied().unwrap_or(revision);
     let expired: BTreeSet<u64> = found.iter().filter_map(|one| one.head.puts_back).map(entry_of).collect();
     let mut entries: BTreeMap<&str, HistoryEntry> = BTreeMap::new();
     for one in found.iter().filter(|one| !one.head.objects.is_empty()) {

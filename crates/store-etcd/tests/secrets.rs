@@ -6,43 +6,19 @@ mod support;
 
 use std::path::Path;
 
-use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use support::Cluster;
 use tortie_api::{Key, Kind};
 use tortie_store::Store;
 use tortie_store_etcd::{EtcdStore, Pem, Settings, TlsFiles};
-
-/// An authority that signs.
-struct Authority {
-    certificate: Certificate,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        Self { certificate, issuer: Issuer::new(params, key) }
-    }
-
-    /// A certificate and its key, for this machine.
-    fn sign(&self) -> (String, String) {
-        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        params.subject_alt_names.push(SanType::IpAddress("127.0.0.1".parse().unwrap()));
-        let key = KeyPair::generate().unwrap();
-        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
-    }
-}
+use tortie_testkit::certificates::Authority;
 
 /// A member that speaks TLS only, wants client certificates of its authority, and that authority.
 fn guarded() -> (Cluster, Authority) {
     let directory = tempfile::tempdir().unwrap();
-    let authority = Authority::new();
+    let authority = Authority::generate();
     let put = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
-    let (certificate, key) = authority.sign();
-    put("ca.pem", &authority.certificate.pem());
+    let [certificate, key] = authority.sign();
+    put("ca.pem", &authority.certificate);
     put("server.pem", &certificate);
     put("server.key", &key);
     let more = [
@@ -65,9 +41,9 @@ fn file(directory: &Path, name: &str) -> Pem {
 #[test]
 fn certificates_are_taken_from_files_and_inline() {
     let (cluster, authority) = guarded();
-    let (cert, key) = authority.sign();
+    let [cert, key] = authority.sign();
     let inline = TlsFiles {
-        ca: Some(Pem::Inline(authority.certificate.pem())),
+        ca: Some(Pem::Inline(authority.certificate.clone())),
         identity: Some((Pem::Inline(cert.clone()), Pem::Inline(key.clone()))),
     };
     ask(Settings { tls: inline, ..cluster.settings() }).unwrap();
@@ -82,7 +58,7 @@ fn certificates_are_taken_from_files_and_inline() {
 fn a_replaced_key_is_used_for_the_next_connection() {
     let (cluster, authority) = guarded();
     let put = |name: &str, text: &str| std::fs::write(cluster.directory().join(name), text).unwrap();
-    let (cert, key) = Authority::new().sign();
+    let [cert, key] = Authority::generate().sign();
     put("client.pem", &cert);
     put("client.key", &key);
     let files = |name| file(cluster.directory(), name);
@@ -90,7 +66,7 @@ fn a_replaced_key_is_used_for_the_next_connection() {
     let store = EtcdStore::new(Settings { tls, ..cluster.settings() });
     let node = Key::cluster(Kind::Node, "a");
     store.get(&node).unwrap_err();
-    let (cert, key) = authority.sign();
+    let [cert, key] = authority.sign();
     put("client.pem", &cert);
     put("client.key", &key);
     assert_eq!(store.get(&node).unwrap(), None);
@@ -99,10 +75,10 @@ fn a_replaced_key_is_used_for_the_next_connection() {
 #[test]
 fn mistakes_in_a_certificate_are_reported_in_a_line() {
     let (cluster, authority) = guarded();
-    let (cert, key) = authority.sign();
+    let [cert, key] = authority.sign();
     let identity = Some((Pem::Inline(cert), Pem::Inline(key)));
-    let ca = Some(Pem::Inline(authority.certificate.pem()));
-    let foreign = Some(Pem::Inline(Authority::new().certificate.pem()));
+    let ca = Some(Pem::Inline(authority.certificate.clone()));
+    let foreign = Some(Pem::Inline(Authority::generate().certificate));
     let url = cluster.endpoints().remove(0);
     for (tls, url, said) in [
         (TlsFiles { ca: foreign, identity: identity.clone() }, url.clone(), "not signed by the given CA"),
@@ -123,7 +99,7 @@ fn mistakes_in_a_certificate_are_reported_in_a_line() {
 fn tls_towards_a_member_without_it_is_named() {
     let cluster = Cluster::start(1);
     let endpoints = vec![cluster.endpoints()[0].replace("http", "https")];
-    let tls = TlsFiles { ca: Some(Pem::Inline(Authority::new().certificate.pem())), identity: None };
+    let tls = TlsFiles { ca: Some(Pem::Inline(Authority::generate().certificate)), identity: None };
     let error = ask(Settings { endpoints, tls, ..cluster.settings() }).unwrap_err();
     assert!(error.contains("does not speak TLS, write http://"), "{error}");
 }

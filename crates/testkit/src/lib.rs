@@ -2,6 +2,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[cfg(feature = "certificates")]
+pub mod certificates;
 pub mod faults;
 pub mod generate;
 #[cfg(feature = "kubernetes")]

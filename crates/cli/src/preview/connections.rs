@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use tortie_agent::LocalFacts;
-use tortie_eval::protocol_name;
+use tortie_eval::{Host, protocol_name};
 use tortie_explain::text::decided_by;
 use tortie_explain::{Dnat, EndSpec, Question, Topology, TrafficSpec, trace};
 use tortie_hostnet::{Tracked, TrackedList, tracked};
@@ -79,8 +79,9 @@ impl Open {
         local_facts: &LocalFacts,
     ) -> Vec<LostConnections> {
         let mut found: BTreeMap<(u8, IpAddr, SocketAddr), (usize, String)> = BTreeMap::new();
+        let host = local_facts.host();
         for one in &self.connections {
-            let question = question(one, local_facts);
+            let question = question(one, &host);
             let Ok(answer) = trace(after, &question) else { continue };
             if answer.allowed() || trace(before, &question).is_ok_and(|answer| !answer.allowed()) {
                 continue;
@@ -96,15 +97,15 @@ impl Open {
 }
 
 /// The question whether a connection could be opened now.
-fn question(one: &Tracked, local_facts: &LocalFacts) -> Question {
-    let is_own = |address: IpAddr| local_facts.host().links.iter().any(|link| link.addresses.contains(&address));
+fn question(one: &Tracked, host: &Host) -> Question {
+    let is_own = |address: IpAddr| host.links.iter().any(|link| link.addresses.contains(&address));
     let is_through = !is_own(one.from.ip()) && !is_own(one.answers.ip());
     let what = match Protocol::from_number(one.protocol) {
         Ok(protocol) => TrafficSpec::Port(protocol, one.to.port()),
         Err(_) => TrafficSpec::Other(one.protocol),
     };
     Question {
-        node: is_through.then(|| local_facts.node.clone()),
+        node: is_through.then(|| host.node.clone()),
         source_port: Some(one.from.port()),
         dnat: match one.answers == one.to {
             true => Dnat::Never,

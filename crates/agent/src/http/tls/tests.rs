@@ -5,42 +5,18 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use tortie_testkit::certificates::Authority;
 
 use super::*;
 use crate::config::Served;
 use crate::http::{Answer, Server};
 
-/// A certificate authority, which signs the server and the clients.
-struct Authority {
-    pem: String,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self { pem, issuer: Issuer::new(params, key) }
-    }
-
-    /// A certificate and its key.
-    fn sign(&self) -> [String; 2] {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.subject_alt_names.push(SanType::IpAddress("127.0.0.1".parse().unwrap()));
-        let key = KeyPair::generate().unwrap();
-        [params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem()]
-    }
-}
-
 /// Asks over TLS, with a certificate if one is given.
 fn get(place: &Served, authority: &Authority, identity: Option<[String; 2]>) -> io::Result<String> {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap()).unwrap();
+    roots.add(CertificateDer::from_pem_slice(authority.certificate.as_bytes()).unwrap()).unwrap();
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
     let config = match identity {
@@ -75,14 +51,14 @@ fn files(folder: &Path, authority: &Authority, client_auth: ClientAuth) -> Tls {
     Tls {
         certificate: file("server.pem", &certificate),
         key: file("server.key", &key),
-        client_ca: Some(file("ca.pem", &authority.pem)),
+        client_ca: Some(file("ca.pem", &authority.certificate)),
         client_auth,
     }
 }
 
 #[test]
 fn each_kind_of_client_is_answered_only_where_the_setting_says_so() {
-    let [known, other] = [Authority::new(), Authority::new()];
+    let [known, other] = [Authority::generate(), Authority::generate()];
     for (client_auth, without, with_other) in [
         (ClientAuth::NoClientCert, true, true),
         (ClientAuth::RequireAnyClientCert, false, true),
@@ -115,7 +91,7 @@ fn each_kind_of_client_is_answered_only_where_the_setting_says_so() {
 #[test]
 fn replaced_files_are_used_and_unusable_ones_leave_the_earlier_ones() {
     let folder = tempfile::tempdir().unwrap();
-    let [first, second] = [Authority::new(), Authority::new()];
+    let [first, second] = [Authority::generate(), Authority::generate()];
     let place = place(files(folder.path(), &first, ClientAuth::NoClientCert));
     let (report, reports) = channel();
     let answer = |_: &str| Answer::text(200, "metrics");
@@ -132,7 +108,7 @@ fn replaced_files_are_used_and_unusable_ones_leave_the_earlier_ones() {
 #[test]
 fn nothing_is_served_until_the_files_can_be_used_and_the_report_names_the_setting() {
     let folder = tempfile::tempdir().unwrap();
-    let authority = Authority::new();
+    let authority = Authority::generate();
     let good = files(folder.path(), &authority, ClientAuth::RequireAndVerifyClientCert);
     let nowhere = folder.path().join("nowhere");
     let without_key = Tls { key: Path::new("").to_owned(), ..good.clone() };
