@@ -49,7 +49,7 @@ pub(crate) fn pages(
     Ok(Position::of_parts(parts))
 }
 
-/// Sends the pages of one resource; the version of the whole list. A resource that the server does not have is empty.
+/// Sends the pages of one resource; the version of the whole list. A custom resource that the server does not have is empty.
 pub(crate) async fn one_source(
     shared: &Shared,
     decoder: &Decoder,
@@ -65,8 +65,11 @@ pub(crate) async fn one_source(
         if !next.is_empty() {
             call.push_str(&format!("&continue={next}"));
         }
-        let Some(body) = shared.client().find(&Call::get(call)).await? else { return Ok(Revision::default()) };
+        let Some(body) = find(shared, source, &Call::get(call)).await? else { return Ok(Revision::default()) };
         let Page { items, version, next: more } = decoder.page(source, &body).map_err(CallError::Away)?;
+        if version.is_empty() {
+            return Err(CallError::Away(format!("{}: the answer is not a list of objects", source.name())));
+        }
         if !items.is_empty() && pages.send(items).await.is_err() {
             return Err(CallError::Away("nobody wants the rest of the list".to_owned()));
         }
@@ -81,10 +84,19 @@ pub(crate) async fn one_source(
     }
 }
 
+/// The answer to a call about all objects of a resource; none if the server does not have the resource. What every API server has
+/// is never taken for absent: a proxy in front of it that answers 404 would remove all policies.
+async fn find(shared: &Shared, source: Source, call: &Call) -> Result<Option<Bytes>, CallError> {
+    match source.is_always_served() {
+        true => shared.client().call(call).await.map(Some),
+        false => shared.client().find(call).await,
+    }
+}
+
 /// The version that a resource is at now.
 pub(crate) async fn version(shared: &Shared, decoder: &Decoder, source: Source) -> Result<Revision, CallError> {
     let call = Call::get(format!("{}?limit=1", source.path(decoder.group, None)));
-    let Some(body) = shared.client().find(&call).await? else { return Ok(Revision::default()) };
+    let Some(body) = find(shared, source, &call).await? else { return Ok(Revision::default()) };
     version_in(&body).map_err(|error| CallError::Away(error.to_string()))
 }
 

@@ -74,6 +74,11 @@ impl Source {
         }
     }
 
+    /// Whether every API server has it. The others come with a definition, which may come later.
+    pub(crate) fn is_always_served(self) -> bool {
+        !matches!(self, Source::ClusterNetworkPolicies | Source::Custom(_))
+    }
+
     /// Whether its objects are in namespaces.
     fn namespaced(self) -> bool {
         match self {

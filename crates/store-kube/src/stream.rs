@@ -77,13 +77,14 @@ impl Stream {
                 Ok(End::Unread) => return,
                 Err(call_error) => call_error,
             };
+            let is_absent = call_error.code() == Some(404) && !self.source.is_always_served();
             let wait = match &call_error {
                 CallError::Expired => {
                     let _ = self.report(Content::Expired).await;
                     return;
                 }
                 // Its definition is gone or not there yet: nothing to watch is no trouble.
-                CallError::Refused(status) if status.code == 404 => {
+                CallError::Refused(_) if is_absent => {
                     self.position = Revision::default();
                     self.found();
                     ABSENT.mul_f64(0.5) + pause.at_least(ABSENT.mul_f64(0.5))
@@ -92,7 +93,7 @@ impl Stream {
                 _ => pause.next(),
             };
             let is_away = matches!(call_error, CallError::Away(_));
-            if call_error.code() != Some(404) {
+            if !is_absent {
                 self.record_failure(call_error);
             }
             if is_away {

@@ -204,3 +204,35 @@ fn a_server_that_ends_each_watch_at_once_is_asked_ever_more_seldom() {
         assert!(pause.1 >= Duration::from_millis(least), "{asked:?}");
     }
 }
+
+#[test]
+fn policies_and_namespaces_are_never_taken_for_absent_while_the_server_answers_something_else() {
+    let policies = Selection::kind(Kind::KubernetesNetworkPolicy);
+    let not_found = || (404, None, json!({ "kind": "Status", "code": 404, "message": "page not found" }));
+    for answer in [not_found(), (200, None, json!({})), (200, None, json!({ "items": null }))] {
+        let server = Server::start([answer]);
+        let error = server.store(Duration::from_millis(100)).list(&policies).unwrap_err();
+        assert!(matches!(error, StoreError::Failed(_)), "{error}");
+    }
+    let server = Server::start([not_found()]);
+    assert!(
+        server.store(LONG).list(&Selection::kind(Kind::Tier)).unwrap().items.is_empty(),
+        "its definition may come later"
+    );
+    // A watch goes on where it was, so a deletion that it missed is told.
+    let policy =
+        json!({ "metadata": { "name": "a", "namespace": "b", "resourceVersion": "7" }, "spec": { "podSelector": {} } });
+    let list = json!({ "metadata": { "resourceVersion": "9" }, "items": [policy] });
+    let mut late = policy.clone();
+    late["metadata"]["resourceVersion"] = json!("10");
+    let deleted = json!({ "type": "DELETED", "object": late });
+    let server = Server::start([(200, None, list), not_found(), (200, None, deleted)]);
+    let store = server.store(LONG);
+    let mut watch = store.watch(&policies, &store.list(&policies).unwrap().position).unwrap();
+    let event = watch.next(LONG).unwrap().expect("a change");
+    assert_eq!(
+        event,
+        tortie_store::Event::Deleted(Key::namespaced(Kind::KubernetesNetworkPolicy, "b", "a"), "10".into())
+    );
+    assert!(server.asked()[2].0.ends_with("&resourceVersion=9"), "{:?}", server.asked());
+}
