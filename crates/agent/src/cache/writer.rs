@@ -3,14 +3,14 @@
 //! Changes are gathered and written ten times a second at most: one transaction for each would cost more than the writing itself.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use std::{io, mem};
 
 use tortie_api::{Key, Kind};
 use tortie_store::{Event, Position, Stored};
@@ -59,21 +59,42 @@ pub(crate) struct CacheWriter {
 #[derive(Default)]
 struct Shared {
     changes: Mutex<Changes>,
-    /// Something could not be recorded, so the copy is incomplete.
-    torn: AtomicBool,
     /// How many pages wait to be written.
     pages: AtomicUsize,
     /// The last answer did not arrive in time.
     late: AtomicBool,
 }
 
-/// Changes that wait to be written.
+/// Changes that wait to be written, in their order.
 #[derive(Default)]
 struct Changes {
-    events: Vec<Event>,
-    /// The position after the last change.
-    position: Position,
+    batches: VecDeque<Batch>,
+    /// How many beginnings and ends of listings were sent.
+    bounds: u64,
     bytes: usize,
+}
+
+/// Changes between two bounds (beginnings and ends) of listings. They must not be written before what was sent before them.
+#[derive(Default)]
+struct Batch {
+    /// How many bounds of listings were sent before.
+    after: u64,
+    events: Vec<Event>,
+    /// The position after the last event.
+    position: Position,
+    /// Something could not be recorded, so the copy is incomplete.
+    torn: bool,
+}
+
+impl Changes {
+    /// The batch of now.
+    fn batch(&mut self) -> &mut Batch {
+        if self.batches.back().is_none_or(|last| last.after != self.bounds) {
+            self.batches.push_back(Batch { after: self.bounds, ..Batch::default() });
+        }
+        let last = self.batches.len() - 1;
+        &mut self.batches[last]
+    }
 }
 
 impl Shared {
@@ -81,6 +102,20 @@ impl Shared {
         // A change is added in one step, so the list is consistent even after a panic.
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Takes the changes that were recorded before bound number `bounds` of a listing was sent.
+    fn take(&self, bounds: u64) -> Vec<Batch> {
+        let mut changes = self.changes();
+        let count = changes.batches.iter().take_while(|batch| batch.after <= bounds).count();
+        let taken: Vec<Batch> = changes.batches.drain(..count).collect();
+        changes.bytes -= taken.iter().flat_map(|batch| &batch.events).map(size).sum::<usize>();
+        taken
+    }
+}
+
+/// How many bytes of memory a change takes.
+fn size(event: &Event) -> usize {
+    size_of::<Event>() + if let Event::Put(stored) = event { stored.value.len() } else { 0 }
 }
 
 /// A listing on its way to the disk. One that is dropped before it is complete leaves the cache unchanged.
@@ -100,7 +135,7 @@ impl ListingWriter<'_> {
         }
         self.patience.set(self.patience.get().saturating_sub(start.elapsed()));
         if shared.pages.load(Ordering::SeqCst) >= PAGES {
-            shared.torn.store(true, Ordering::SeqCst);
+            shared.changes().batch().torn = true;
             return;
         }
         shared.pages.fetch_add(1, Ordering::SeqCst);
@@ -117,8 +152,7 @@ impl ListingWriter<'_> {
 
 impl Drop for ListingWriter<'_> {
     fn drop(&mut self) {
-        // If the thread has ended, it has reported why.
-        let _ = self.disk.jobs.send(Job::Listed(self.whole.take()));
+        self.disk.send_bound(Job::Listed(self.whole.take()));
     }
 }
 
@@ -150,21 +184,30 @@ impl CacheWriter {
 
     /// Begins to record a listing of a store, or of one kind, page by page. There is at most one listing at a time.
     pub(crate) fn listing(&self, store: String, of: Option<Kind>) -> ListingWriter<'_> {
-        let _ = self.jobs.send(Job::Listing(store, of));
+        self.send_bound(Job::Listing(store, of));
         ListingWriter { disk: self, whole: None, patience: Cell::new(self.patience) }
+    }
+
+    /// Sends the beginning or the end of a listing.
+    fn send_bound(&self, job: Job) {
+        let mut changes = self.shared.changes();
+        changes.bounds += 1;
+        // If the thread has ended, it has reported why.
+        let _ = self.jobs.send(job);
     }
 
     /// Records one change, after which the store is at this position.
     pub(crate) fn event(&self, event: &Event, position: Position) {
         let mut changes = self.shared.changes();
         if changes.bytes > BYTES {
-            self.shared.torn.store(true, Ordering::SeqCst);
+            changes.batch().torn = true;
             return;
         }
-        let first = changes.events.is_empty();
-        changes.bytes += size_of::<Event>() + if let Event::Put(stored) = event { stored.value.len() } else { 0 };
-        changes.events.push(event.clone());
-        changes.position = position;
+        let first = changes.batches.is_empty();
+        changes.bytes += size(event);
+        let batch = changes.batch();
+        batch.events.push(event.clone());
+        batch.position = position;
         drop(changes);
         if first && self.jobs.send(Job::Changes).is_err() {
             *self.shared.changes() = Changes::default();
@@ -259,6 +302,8 @@ fn lock(path: &Path) -> io::Result<File> {
 fn work(file: &mut CacheFile, todo: &Receiver<Job>, shared: &Shared) -> Result<(), CacheError> {
     // When the waiting changes must be written.
     let mut due: Option<Instant> = None;
+    // How many bounds of listings were handled.
+    let mut bounds = 0;
     loop {
         let job = match due {
             None => todo.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -268,10 +313,13 @@ fn work(file: &mut CacheFile, todo: &Receiver<Job>, shared: &Shared) -> Result<(
             due = due.or_else(|| Some(Instant::now() + GATHER));
             continue;
         }
-        // Changes that were recorded before the job are written before it.
-        due = None;
-        let changes = mem::take(&mut *shared.changes());
-        file.changes(&changes.events, &changes.position, shared.torn.swap(false, Ordering::SeqCst))?;
+        // Changes that were recorded before the job are written before it; those that follow a listing, after the listing.
+        for batch in shared.take(bounds) {
+            file.changes(&batch.events, &batch.position, batch.torn)?;
+        }
+        if matches!(job, Ok(Job::Listing(..) | Job::Listed(_))) {
+            bounds += 1;
+        }
         match job {
             Ok(Job::Listing(store, None)) => file.listing(&store)?,
             Ok(Job::Listing(_, Some(kind))) => file.listing_of(kind),
@@ -289,6 +337,7 @@ fn work(file: &mut CacheFile, todo: &Receiver<Job>, shared: &Shared) -> Result<(
             Ok(Job::Changes) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }
+        due = (!shared.changes().batches.is_empty()).then(|| Instant::now() + GATHER);
     }
 }
 
@@ -326,6 +375,64 @@ mod tests {
             took < Duration::from_millis(200) * 50,
             "after the first answer that did not come it waits less: {took:?}"
         );
+    }
+
+    fn policy(name: &str, revision: u64) -> Stored {
+        let key = Key::cluster(Kind::GlobalNetworkPolicy, name);
+        Stored { key, revision: revision.into(), value: b"{}".as_slice().into() }
+    }
+
+    /// The names of the objects in the copy, after a disk that was late has done everything; none if the copy is incomplete.
+    fn copied(disk: CacheWriter, todo: &Receiver<Job>) -> Option<(Vec<String>, Position)> {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("agent.db");
+        let CacheWriter { jobs, shared, .. } = disk;
+        drop(jobs);
+        work(&mut CacheFile::open(&path), todo, &shared).unwrap();
+        let copy = SnapshotReader::of(&path).unwrap();
+        let mut names = Vec::new();
+        let take = |stored: Stored| {
+            names.push(stored.key.name);
+            Ok::<_, ()>(())
+        };
+        copy.each(take).unwrap().unwrap();
+        names.sort();
+        copy.position.map(|position| (names, position))
+    }
+
+    #[test]
+    fn a_change_that_follows_a_listing_is_in_the_copy_however_late_the_disk_is() {
+        let (disk, todo) = hanging(SOON);
+        for (name, at) in [("a", 1), ("b", 3)] {
+            let listing = disk.listing("store".to_owned(), None);
+            listing.page(&[policy(name, at)]);
+            listing.whole(at.into());
+            disk.event(&Event::Put(policy(&format!("{name} after"), at + 1)), (at + 1).into());
+        }
+        assert_eq!(copied(disk, &todo), Some((vec!["b".to_owned(), "b after".to_owned()], 4.into())));
+    }
+
+    #[test]
+    fn a_page_or_a_change_that_a_late_disk_did_not_take_makes_the_copy_incomplete() {
+        let (disk, todo) = hanging(Duration::from_millis(1));
+        let listing = disk.listing("store".to_owned(), None);
+        for at in 0..=PAGES as u64 {
+            listing.page(&[policy("a", at)]);
+        }
+        listing.whole(9.into());
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("agent.db");
+        let CacheWriter { jobs, shared, .. } = disk;
+        drop(jobs);
+        work(&mut CacheFile::open(&path), &todo, &shared).unwrap();
+        assert!(!path.exists(), "a page is missing");
+
+        let (disk, todo) = hanging(SOON);
+        disk.listing("store".to_owned(), None).whole(1.into());
+        disk.shared.changes().bytes = BYTES + 1;
+        disk.event(&Event::Put(policy("a", 2)), 2.into());
+        disk.shared.changes().bytes = 0;
+        assert_eq!(copied(disk, &todo), None, "a change is missing");
     }
 
     #[test]

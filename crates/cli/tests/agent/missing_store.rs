@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use super::world::{World, get, on_a_machine, until};
+use super::world::{World, on_a_machine, served, until};
 use super::{ENDPOINT, allow};
 
 const SERVED: &str = "HealthEnabled = true\nPrometheusMetricsEnabled = true\n";
@@ -18,7 +18,7 @@ fn status_tells(world: &World, state: &str, reason: &str) -> String {
 }
 
 fn metric(line: &str) -> bool {
-    get(9091, "/metrics").is_some_and(|all| all.lines().any(|one| one == line))
+    served(9091, "/metrics").lines().any(|one| one == line)
 }
 
 /// What everything says of a store that is missing.
@@ -26,9 +26,9 @@ fn is_told_as_missing(world: &World, log: &str, reason: &str, in_force: &str) {
     let text = status_tells(world, "missing", reason);
     assert!(text.contains("DOES NOT EXIST or is empty") && text.contains(in_force), "{text}");
     assert!(!text.contains("no tortie policy applies"), "what is in force is not known to this agent: {text}");
-    let ready = get(9099, "/readiness").unwrap();
+    let ready = served(9099, "/readiness");
     assert!(ready.contains(" 503 ") && ready.contains(reason) && ready.contains(in_force), "{ready}");
-    assert!(metric("tortie_store_missing 1") && metric("tortie_ready 0"), "{:?}", get(9091, "/metrics"));
+    assert!(metric("tortie_store_missing 1") && metric("tortie_ready 0"), "{:?}", served(9091, "/metrics"));
     let lines = log.lines().filter(|line| line.contains(reason));
     assert_eq!(lines.count(), 1, "once in the log: {log}");
 }

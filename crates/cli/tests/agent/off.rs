@@ -8,7 +8,7 @@ use tortie_testkit::limit::limit;
 
 use rustix::process::Signal;
 
-use super::world::{World, get, move_store, on_a_machine, on_each_machine, run, until};
+use super::world::{World, move_store, on_a_machine, on_each_machine, run, served, until};
 use super::{ENDPOINT, allow};
 
 /// Port 80 is allowed, 81 is denied.
@@ -46,7 +46,7 @@ fn off_opens_at_once_and_on_enforces_the_present_store_in_one_step() {
         let agent = world.agent();
         world.apply(&(ENDPOINT.to_owned() + &allow(80)));
         assert!(closed(world));
-        assert!(get(9091, "/metrics").unwrap().contains("tortie_off 0\n"));
+        assert!(served(9091, "/metrics").contains("tortie_off 0\n"));
         let said = world.call(&["off"]);
         assert!(said.starts_with("enforcement is OFF since 20") && said.ends_with(", until `tortie on`\n"), "{said}");
         assert!(open(world));
@@ -57,7 +57,7 @@ fn off_opens_at_once_and_on_enforces_the_present_store_in_one_step() {
         assert!(status.lines().next().unwrap().contains("by root"), "{status}");
         let status = world.status();
         assert_eq!((&status["ready"], status["off"]["by"].is_string()), (&false.into(), true), "{status}");
-        let metrics = get(9091, "/metrics").unwrap();
+        let metrics = served(9091, "/metrics");
         assert!(metrics.contains("tortie_off 1\n") && metrics.contains("tortie_ready 0\n"), "{metrics}");
         assert!(agent.log().contains("enforcement is OFF since"), "{}", agent.log());
         let said = all(world, &["explain", "192.0.2.99", "node/web1", "tcp/81"]);
@@ -84,7 +84,7 @@ fn off_opens_at_once_and_on_enforces_the_present_store_in_one_step() {
         assert!(world.reaches(81) && !world.reaches(80));
         world.call(&["status"]);
         world.call(&["verify"]);
-        assert!(get(9091, "/metrics").unwrap().contains("tortie_off 0\n"));
+        assert!(served(9091, "/metrics").contains("tortie_off 0\n"));
         assert!(agent.log().contains("enforcement is on again"));
     });
 }

@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use super::world::{get, on_a_machine, on_each_machine, run, until};
+use super::world::{get, on_a_machine, on_each_machine, run, served, until};
 use super::{ENDPOINT, allow};
 
 #[test]
@@ -92,8 +92,7 @@ fn without_anything_to_enforce_it_is_live_and_not_ready() {
         // A folder in the place of the store: it cannot be opened, and nothing was heard of it before.
         std::fs::create_dir(world.place.path().join("tortie.db")).unwrap();
         let _agent = world.started(&[]);
-        until("probes are served", || get(9099, "/liveness").is_some());
-        assert!(get(9099, "/liveness").unwrap().contains(" 200 OK"));
+        assert!(served(9099, "/liveness").contains(" 200 OK"));
         let ready = get(9099, "/readiness").unwrap();
         assert!(ready.contains(" 503 ") && ready.contains("nothing is enforced yet"), "{ready}");
         std::fs::remove_dir(world.place.path().join("tortie.db")).unwrap();
@@ -274,9 +273,8 @@ spec: {prometheusMetricsEnabled: true, prometheusMetricsPort: 9091}
 ---
 ";
         world.apply(&(settings.to_owned() + ENDPOINT + &allow(80)));
-        until("metrics are served", || get(9091, "/metrics").is_some());
         let metric = |name: &str| {
-            let text = get(9091, "/metrics").unwrap();
+            let text = served(9091, "/metrics");
             let line = text.lines().find(|line| line.starts_with(name));
             line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
         };

@@ -377,6 +377,16 @@ pub fn get(port: u16, path: &str) -> Option<String> {
     get_from(("127.0.0.1", port), path)
 }
 
+/// What the HTTP server of an agent that has just begun answers: it may not be there yet.
+pub fn served(port: u16, path: &str) -> String {
+    let mut answer = None;
+    until("the agent serves it", || {
+        answer = get(port, path);
+        answer.is_some()
+    });
+    answer.unwrap_or_default()
+}
+
 fn get_from(place: (&str, u16), path: &str) -> Option<String> {
     use std::io::Write;
     let mut stream = TcpStream::connect(place).ok()?;
