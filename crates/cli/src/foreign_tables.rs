@@ -176,7 +176,8 @@ impl<'a> Tables<'a> {
     fn met<'h>(&self, hops: impl Iterator<Item = &'h Hop>) -> Vec<&'h Hop> {
         let meets = |hop: &&Hop| {
             // Without a route a packet of the machine itself gets to no hook.
-            let is_lost = hop.dropped.is_some() && matches!(hop.packet.path, PacketPath::Output { .. });
+            let is_before = hop.dropped.is_some() && hop.verdict.path.is_empty();
+            let is_lost = is_before && matches!(hop.packet.path, PacketPath::Output { .. });
             hop.host.node == self.host.node && (!is_lost || hop.translated_by.is_some())
         };
         hops.filter(meets).collect()

@@ -32,7 +32,7 @@ mod multicast;
 pub mod new_denial;
 pub mod node;
 mod not_asked;
-mod own_nat;
+pub mod own_nat;
 mod owners;
 mod payload_text;
 pub mod placement;

@@ -1,26 +1,75 @@
-//! What tortie itself translates of a packet on a node: floating IPs, and `natOutgoing` of pools.
+//! What tortie itself translates of a packet on a node: floating IPs, `natOutgoing` of pools, and the source of a workload that calls its
+//! own floating IP. It agrees with the rules that the dataplane renders, which a test of the crate `verify` compares.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use tortie_eval::{Conntrack, Host, Packet, PacketPath, Verdict};
-use tortie_policy::Snapshot;
 use tortie_policy::packet::OwnNat;
+use tortie_policy::{Family, Settings, Snapshot};
 
 /// The translations that a packet may meet on its node. Nothing that is of no connection is translated.
-pub(crate) fn of(snapshot: &Snapshot, host: &Host, packet: &Packet, verdict: &Verdict) -> OwnNat {
+pub fn of(snapshot: &Snapshot, host: &Host, packet: &Packet, verdict: &Verdict) -> OwnNat {
     if verdict.untracked || !matches!(packet.tracking(), Conntrack::New | Conntrack::Established) {
         return OwnNat::default();
     }
+    let floating = floating_ips(snapshot, &host.node);
+    let by_others = packet.translated.map(|(to, _)| to);
+    // A connection is translated once.
+    let destination = floating.get(&packet.destination).copied().filter(|_| by_others.is_none());
+    let to = destination.or(by_others).unwrap_or(packet.destination);
+    let leaves_by = match &packet.path {
+        PacketPath::Input { .. } => return OwnNat { destination, ..OwnNat::default() },
+        PacketPath::Forward { to, .. } => to,
+        PacketPath::Output { interface } => {
+            packet.translated_interface.as_ref().filter(|_| to != packet.destination).unwrap_or(interface)
+        }
+    };
+    // Of several floating IPs the lowest.
+    let own = floating.iter().find(|(_, own)| packet.source == to && **own == to).map(|(external, _)| *external);
+    if own.is_some() {
+        return OwnNat { destination, masquerades: true, source: own };
+    }
     let settings = snapshot.settings(&host.node);
-    let here = snapshot.workload_endpoints.values().filter(|endpoint| endpoint.node == host.node);
-    let nats = here.filter(|_| settings.floating_ips).flat_map(|endpoint| &endpoint.nats);
-    let floating = nats.filter(|nat| nat.external == packet.destination).map(|nat| nat.internal).min();
-    let destination = floating.filter(|_| packet.translated.is_none());
-    let goes_to = destination.or(packet.translated.map(|(to, _)| to)).unwrap_or(packet.destination);
-    let pool_of = |address: IpAddr| snapshot.pools.values().filter(move |pool| pool.net.contains(&address));
-    let leaves = !matches!(packet.path, PacketPath::Input { .. });
-    let masquerades =
-        leaves && pool_of(packet.source).any(|pool| pool.nat_outgoing) && pool_of(goes_to).next().is_none();
-    let source = settings.nat_outgoing.address.map(IpAddr::V4).filter(|_| packet.source.is_ipv4());
-    OwnNat { destination, masquerades, source }
+    OwnNat {
+        destination,
+        masquerades: leaves_pools(snapshot, settings, packet.source, to, leaves_by),
+        source: settings.nat_outgoing.address.map(IpAddr::V4).filter(|_| packet.source.is_ipv4()),
+    }
+}
+
+/// The floating IPs that a node translates, each with the lowest address to which it is translated.
+fn floating_ips(snapshot: &Snapshot, node: &str) -> BTreeMap<IpAddr, IpAddr> {
+    let mut all = BTreeMap::new();
+    if !snapshot.settings(node).floating_ips {
+        return all;
+    }
+    let here = snapshot.workload_endpoints.values().filter(|endpoint| endpoint.node == node);
+    for nat in here.flat_map(|endpoint| &endpoint.nats) {
+        let internal = all.entry(nat.external).or_insert(nat.internal);
+        *internal = nat.internal.min(*internal);
+    }
+    all.retain(|external, internal| Family::of(*external) == Family::of(*internal));
+    all
+}
+
+/// Whether `natOutgoing` gives a packet another source.
+fn leaves_pools(snapshot: &Snapshot, settings: &Settings, source: IpAddr, to: IpAddr, leaves_by: &str) -> bool {
+    let nat = &settings.nat_outgoing;
+    let is_by = |name: &String| match name.strip_suffix('+') {
+        Some(prefix) => leaves_by.starts_with(prefix),
+        None => leaves_by == name,
+    };
+    let pool_of = |address: IpAddr| {
+        let pools = snapshot.pools.values().filter(|pool| !pool.load_balancer_only);
+        pools.filter(move |pool| pool.net.contains(&address))
+    };
+    let is_node = || {
+        snapshot.nodes.values().any(|node| node.addresses.contains(&to))
+            || settings.external_nodes.iter().any(|net| net.contains(&to))
+    };
+    nat.interface.as_ref().is_none_or(is_by)
+        && pool_of(source).any(|pool| pool.nat_outgoing)
+        && pool_of(to).next().is_none()
+        && !(nat.spare_nodes && is_node())
 }

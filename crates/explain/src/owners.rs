@@ -1,6 +1,6 @@
 //! The owner of an address: a workload, also by a floating IP, otherwise a node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use tortie_eval::Host;
@@ -26,11 +26,24 @@ pub(crate) fn owners<'a>(snapshot: &'a Snapshot, hosts: &BTreeMap<String, Host>)
     let mut owners = BTreeMap::new();
     // An endpoint whose place cannot be read hides none that has one.
     let (placed, others): (Vec<_>, Vec<_>) = snapshot.workload_endpoints.values().partition(|one| one.has_place());
+    // Of several workloads of a node with one floating IP, it leads to that with the lowest address.
+    let mut lowest: HashMap<(&str, IpAddr), (IpAddr, &WorkloadEndpoint)> = HashMap::new();
+    for endpoint in &placed {
+        for nat in endpoint.nats.iter().filter(|_| snapshot.settings(&endpoint.node).floating_ips) {
+            let of = lowest.entry((&endpoint.node, nat.external)).or_insert((nat.internal, endpoint));
+            if nat.internal < of.0 {
+                *of = (nat.internal, endpoint);
+            }
+        }
+    }
     for endpoint in placed.into_iter().chain(others) {
-        let floating = snapshot.settings(&endpoint.node).floating_ips;
-        let external = endpoint.nats.iter().filter(|_| floating).map(|nat| nat.external);
-        for address in endpoint.addresses.iter().copied().chain(external) {
-            owners.entry(address).or_insert(Owner::Workload(endpoint));
+        for address in &endpoint.addresses {
+            owners.entry(*address).or_insert(Owner::Workload(endpoint));
+        }
+        for nat in &endpoint.nats {
+            if let Some((_, endpoint)) = lowest.get(&(endpoint.node.as_str(), nat.external)) {
+                owners.entry(nat.external).or_insert(Owner::Workload(endpoint));
+            }
         }
     }
     let links = hosts.values().flat_map(|host| host.links.iter().map(|link| (&host.node, &link.addresses)));

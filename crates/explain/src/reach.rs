@@ -646,7 +646,7 @@ fn columns(
 }
 
 /// How a question asks for a payload.
-fn asking(protocol: u8, transport: Transport, family: Family) -> (TrafficSpec, Option<u16>) {
+pub(crate) fn asking(protocol: u8, transport: Transport, family: Family) -> (TrafficSpec, Option<u16>) {
     match (transport, Protocol::from_number(protocol)) {
         (Transport::Ports { source, destination }, Ok(protocol)) => {
             (TrafficSpec::Port(protocol, destination), Some(source))

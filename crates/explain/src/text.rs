@@ -54,6 +54,11 @@ fn steps_text(text: &mut String, snapshot: &Snapshot, hops: &[Hop]) {
 /// Before which step of a node the packet is translated; none where it is not, or does not get there.
 fn translation_after(hop: &Hop) -> Option<usize> {
     hop.packet.translated.filter(|_| hop.is_tracked())?;
+    before_translation(hop)
+}
+
+/// How many steps of a node are before translations; none where one of them denies the packet.
+pub(crate) fn before_translation(hop: &Hop) -> Option<usize> {
     let early =
         |step: &Step| matches!(step.hook, Hook::SourceCheck | Hook::UntrackedIn | Hook::UntrackedOut | Hook::PreDnat);
     let denied = |step: &Step| step.decision.outcome == Outcome::Deny;

@@ -17,9 +17,9 @@ use crate::interfaces::ASSUMED;
 use crate::listed::listed;
 use crate::question::{AskError, EndSpec, Question, State, TrafficSpec, similar_service};
 use crate::several_addresses::{self, Case};
-use crate::text::hops_decided_by;
+use crate::text::{before_translation, hops_decided_by};
 use crate::topology::{ANOTHER, Location, Topology};
-use crate::translation::{self, TranslatedBy, Translation};
+use crate::translation::{self, Dnat, TranslatedBy, Translation};
 use crate::{
     alike_interfaces, interfaces, multicast, not_asked, own_nat, placement, reach, undeliverable, unreachable,
 };
@@ -41,7 +41,7 @@ pub struct Hop {
     pub packet: Packet,
     /// The verdict of the node.
     pub verdict: Verdict,
-    /// Why the node drops the packet before any policy, so that the verdict is of nobody.
+    /// Why the packet is lost there though no policy denies it: before any policy, so that the path is empty, or behind all of them.
     pub dropped: Option<String>,
     /// What says that the packet is translated, where it is.
     pub translated_by: Option<TranslatedBy>,
@@ -51,16 +51,26 @@ pub struct Hop {
 
 impl Hop {
     /// A packet that a node drops before any policy.
-    fn dropped(host: Rc<Host>, packet: Packet, why: &str, translated_by: Option<TranslatedBy>) -> Self {
-        let verdict = Verdict { allowed: false, rejected: false, untracked: false, path: Vec::new() };
+    fn dropped(
+        host: Rc<Host>,
+        packet: Packet,
+        why: &str,
+        translated_by: Option<TranslatedBy>,
+        untracked: bool,
+    ) -> Self {
+        let verdict = Verdict { allowed: false, rejected: false, untracked, path: Vec::new() };
         Self { host, packet, verdict, dropped: Some(why.to_owned()), translated_by, own_nat: OwnNat::default() }
     }
 
     /// Whether it is of a connection on this node. Nothing else is translated.
     pub(crate) fn is_tracked(&self) -> bool {
-        let tracking = self.packet.tracking();
-        !self.verdict.untracked && matches!(tracking, Conntrack::New | Conntrack::Established)
+        is_tracked(&self.packet, &self.verdict)
     }
+}
+
+/// Whether a packet is of a connection where this is the verdict on it.
+pub(crate) fn is_tracked(packet: &Packet, verdict: &Verdict) -> bool {
+    !verdict.untracked && matches!(packet.tracking(), Conntrack::New | Conntrack::Established)
 }
 
 /// The whole answer.
@@ -278,6 +288,9 @@ pub(crate) fn trace_between(
             (choice, hops)
         })
         .collect();
+    if route.translates(&answers)? == Some(false) {
+        return untranslated(topology, question, &route, [from, to], judging);
+    }
     assumed.extend(route.assumes_known_interfaces(topology, &answers, judging));
     if answers.iter().any(|(_, hops)| depends_on_checksum(judging, hops)) {
         assumed.push(format!("{ASSUMED}{UDPLITE_NOTE}"));
@@ -290,6 +303,24 @@ pub(crate) fn trace_between(
         }
     }
     Ok(Traced { route, answers, from, to, notes, assumed, left_out })
+}
+
+/// Traces a packet that is of no connection where it would be translated, so that it goes on as it is.
+fn untranslated(
+    topology: &Topology<'_>,
+    question: &Question,
+    route: &Route,
+    [from, to]: [Location; 2],
+    judging: Judging<'_, '_>,
+) -> Result<Traced, AskError> {
+    let Packet { protocol, transport, destination, .. } = route.packet;
+    let (what, source_port) = reach::asking(protocol, transport, Family::of(destination));
+    let source_port = source_port.or(question.source_port);
+    let question = Question { dnat: Dnat::Never, what, source_port, ..question.clone() };
+    let mut traced = trace_between(topology, &question, from, to, judging)?;
+    let by = route.translation.as_ref().map_or("the question", |translation| translation.by.text());
+    traced.notes.push(format!("it is not translated, as {by} says: it is of no connection, and nothing else is"));
+    Ok(traced)
 }
 
 /// Whether a packet of UDPLite arrives only if connection tracking accepts it where it comes in.
@@ -514,6 +545,24 @@ impl Route {
             topology.known_host(node).is_some_and(|host| host.links.iter().any(|link| link.addresses.contains(&to)));
         let is_lost = leads.is_none() && !is_own && !to.is_loopback() && !multicast::is_anywhere(to);
         is_lost.then(|| (node.clone(), format!("{node} has no usable route to {to}, before any translation")))
+    }
+
+    /// Whether a packet that may be translated is of a connection where that happens. None where it is not translated, or does not get
+    /// there.
+    fn translates(&self, answers: &[(Vec<String>, Vec<Hop>)]) -> Result<Option<bool>, AskError> {
+        let Some(node) = self.translator.and_then(|at| self.nodes.get(at)).filter(|_| self.translation.is_some())
+        else {
+            return Ok(None);
+        };
+        let at_it = answers.iter().filter_map(|(_, hops)| hops.iter().find(|hop| hop.host.node == *node));
+        let get_there = at_it.filter(|hop| before_translation(hop).is_some());
+        let tracked: BTreeSet<bool> = get_there.map(Hop::is_tracked).collect();
+        if tracked.len() > 1 {
+            return Err(AskError(format!(
+                "an untracked policy allows the packet at some of the interfaces by which it may cross {node}, where nothing translates it, and not at others: say the interface with --in-interface or --out-interface"
+            )));
+        }
+        Ok(tracked.first().copied())
     }
 
     /// The interfaces that were named and that the packet does not cross.
@@ -757,7 +806,8 @@ impl Route {
                     Some(interface) => PacketPath::Input { interface },
                     None => PacketPath::Output { interface: String::new() },
                 };
-                hops.push(Hop::dropped(host, packet, why, translated_by));
+                let untracked = translated_by.is_some() && judging.judge.decide(&host, &packet).untracked;
+                hops.push(Hop::dropped(host, packet, why, translated_by, untracked));
                 return hops;
             }
             packet.translated_interface = exit.clone();
@@ -773,7 +823,14 @@ impl Route {
             let mut tracked = true;
             for path in crossings {
                 packet.path = path;
-                let verdict = judging.verdict(&host, &packet);
+                let mut verdict = judging.verdict(&host, &packet);
+                let dropped = match &self.end {
+                    Location::Workload(end) if ends && !self.passes_by => {
+                        undeliverable::not_its_address(judging.snapshot(), end, &packet, &verdict)
+                    }
+                    _ => None,
+                };
+                verdict.allowed &= dropped.is_none();
                 let allowed = verdict.allowed;
                 let translated_by = translated_by.clone();
                 let nat = judging.reasons.then(|| own_nat::of(judging.snapshot(), &host, &packet, &verdict));
@@ -781,7 +838,7 @@ impl Route {
                     host: host.clone(),
                     packet: packet.clone(),
                     verdict,
-                    dropped: None,
+                    dropped,
                     translated_by,
                     own_nat: nat.unwrap_or_default(),
                 };

@@ -126,9 +126,9 @@ impl Packet {
 pub struct OwnNat {
     /// The address that it is for in the end: a floating IP is translated to it.
     pub destination: Option<IpAddr>,
-    /// It may leave with another source, for `natOutgoing`.
+    /// It leaves with another source: for `natOutgoing`, or since a workload calls its own floating IP.
     pub masquerades: bool,
-    /// That source, where the settings name one; else it is of the interface that the packet leaves by.
+    /// That source, where it is known: the floating IP, or the one of the settings. Else it is of the interface that the packet leaves by.
     pub source: Option<IpAddr>,
 }
 

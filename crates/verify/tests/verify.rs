@@ -140,6 +140,29 @@ fn a_table_that_lacks_any_rule_of_a_policy_is_noticed() {
 }
 
 #[test]
+fn a_range_of_ports_for_outgoing_nat_is_verified() {
+    in_namespace(|| {
+        let mut case = small();
+        let put = |object: serde_json::Value| Step::Put(object);
+        let pool =
+            put(json!({"kind": "IPPool", "name": "pool", "spec": {"cidr": "10.65.0.0/24", "natOutgoing": true}}));
+        let ports =
+            put(json!({"kind": "FelixConfiguration", "name": "default", "spec": {"natPortRange": "32768:65535"}}));
+        // Its packets leave the pool.
+        let workload = put(
+            json!({"kind": "WorkloadEndpoint", "namespace": "default", "name": "n1-k8s-open-eth0", "labels": {"projectcalico.org/namespace": "default"},
+            "spec": {"node": NODE, "orchestrator": "k8s", "pod": "open", "endpoint": "eth0", "interfaceName": "cali2",
+                "ipNetworks": ["10.65.0.3/32"], "profiles": ["projectcalico-default-allow"]}}),
+        );
+        case.steps.splice(0..0, [pool, ports, workload]);
+        let mut kernel = Kernel::open(Options::default()).unwrap();
+        let (followed, _) = world(&mut kernel, &case);
+        let report = compare(&followed, &read());
+        assert!(report.wrong == 0 && report.probes > 0, "{:#?}", report.differences);
+    });
+}
+
+#[test]
 fn a_difference_names_the_endpoint_the_packet_and_both_answers() {
     in_namespace(|| {
         let mut kernel = Kernel::open(Options::default()).unwrap();

@@ -204,6 +204,9 @@ impl<'p, 'a, 's> Machine<'p, 'a, 's> {
                 }
                 let (address, port) = self.nat(nat).map_err(unsupported)?;
                 nat::rewrite(self.packet, self.info, nat.kind, address, port);
+                if nat.port.is_some_and(|(first, last)| self.registers.load(first, 2) != self.registers.load(last, 2)) {
+                    self.open_bytes(self.info.transport..self.info.transport + 2);
+                }
                 Ok(Ok(Verdict::Accept))
             }
             Expr::Masq(masq) => self.own(at, NatKind::Source, masq.port),
@@ -256,20 +259,40 @@ impl<'p, 'a, 's> Machine<'p, 'a, 's> {
 
     /// The address and port that a nat expression rewrites to.
     fn nat(&self, nat: &Nat) -> Result<(Option<IpAddr>, Option<[u8; 2]>), &'static str> {
-        let same = |pair: Option<(Reg, Reg)>, len| match pair {
-            None => Ok(None),
-            Some((min, max)) => match (self.registers.load(min, len), self.registers.load(max, len)) {
-                (Some(min), Some(max)) if min == max => Ok(Some(min)),
-                _ => Err("a range to rewrite to"),
-            },
+        let pair = |pair: Option<(Reg, Reg)>, len| {
+            pair.map(|(min, max)| Some((self.registers.load(min, len)?, self.registers.load(max, len)?)))
         };
+        const RANGE: &str = "a range to rewrite to";
         let len = if self.info.family == IPV4 { 4 } else { 16 };
-        let address = same(nat.address, len)?.and_then(|bytes| match bytes.len() {
-            4 => bytes.first_chunk::<4>().map(|octets| IpAddr::from(*octets)),
-            _ => bytes.first_chunk::<16>().map(|octets| IpAddr::from(*octets)),
-        });
-        let port = same(nat.port, 2)?.and_then(|bytes| bytes.first_chunk::<2>().copied());
+        let address = match pair(nat.address, len) {
+            None => None,
+            Some(Some((min, max))) if min == max => match min.len() {
+                4 => min.first_chunk::<4>().map(|octets| IpAddr::from(*octets)),
+                _ => min.first_chunk::<16>().map(|octets| IpAddr::from(*octets)),
+            },
+            Some(_) => return Err(RANGE),
+        };
+        let port = match pair(nat.port, 2) {
+            None => None,
+            Some(Some((min, max))) if min == max => min.first_chunk::<2>().copied(),
+            // `get_unique_tuple`: a source port of the range stays. Of others the first is taken for what the kernel chooses.
+            Some(Some((min, max))) if nat.kind == NatKind::Source => {
+                let own = self.packet.bytes.get(self.info.transport..self.info.transport + 2);
+                own.filter(|own| (min..=max).contains(own)).unwrap_or(min).first_chunk::<2>().copied()
+            }
+            Some(_) => return Err(RANGE),
+        };
         Ok((address, port))
+    }
+
+    /// Of a packet that stands for many these bytes are open: the kernel chooses them.
+    fn open_bytes(&mut self, places: impl Iterator<Item = usize>) {
+        let Some(open) = &mut self.packet.open else { return };
+        for place in places {
+            if let Some(bits) = open.bytes.get_mut(place) {
+                *bits = u8::MAX;
+            }
+        }
     }
 
     /// `masq` and `redir`: to an address that the surroundings know.
@@ -286,14 +309,10 @@ impl<'p, 'a, 's> Machine<'p, 'a, 's> {
         };
         let unsupplied = || InterpError::Unsupplied { rule: at.to_string(), what: "the host's own address" };
         nat::rewrite(self.packet, self.info, kind, Some(address.ok_or_else(unsupplied)?), port);
-        if let (NatKind::Source, Some(open)) = (kind, &mut self.packet.open) {
+        if kind == NatKind::Source {
             // Which of its addresses and ports the kernel takes is open.
             let address = if self.info.family == IPV4 { 12..16 } else { 8..24 };
-            for place in address.chain(self.info.transport..self.info.transport + 2) {
-                if let Some(bits) = open.bytes.get_mut(place) {
-                    *bits = u8::MAX;
-                }
-            }
+            self.open_bytes(address.chain(self.info.transport..self.info.transport + 2));
         }
         Ok(Ok(Verdict::Accept))
     }

@@ -144,6 +144,36 @@ fn an_unknown_expression_is_an_error_that_names_the_rule() {
 }
 
 #[test]
+fn a_range_of_source_ports_keeps_a_port_of_it_and_is_open_for_a_packet_that_stands_for_many() {
+    let chains = vec![Chain::base("post", BaseChain::nat(Hook::Postrouting, 100))];
+    let [first, last] = [Reg::R2, Reg::R3];
+    let own = IpAddr::from([192, 0, 2, 1]);
+    for ([from, to], expected) in [([1, 9], 1u16), ([4000, 4003], 4000)] {
+        let exprs = [
+            Immediate::data(first, u16::to_be_bytes(from)).into(),
+            Immediate::data(last, u16::to_be_bytes(to)).into(),
+            Masq { port: Some((first, last)), ..Masq::default() }.into(),
+        ];
+        let rules = Ruleset::new([table(chains.clone(), vec![Rule::new("post", exprs)])]).unwrap();
+        let around = Environment { own_address: Some(own), ..Environment::default() };
+        let tracked = Packet { ct: Tracking::Tracked(Connection::new()), ..udp() };
+        let many = Open { bytes: vec![0; tracked.bytes.len()], ..Open::default() };
+        let mut packets = [tracked.clone(), Packet { open: Some(many), ..tracked }];
+        for packet in &mut packets {
+            rules.hook(Hook::Postrouting, packet, &around).unwrap();
+        }
+        assert_eq!(packets[0].bytes[20..22], expected.to_be_bytes());
+        assert_eq!(packets[1].open.as_ref().unwrap().bytes[20..22], [0xff; 2]);
+    }
+    let nat = Nat { kind: NatKind::Destination, family: 2, address: None, port: Some((Reg::R2, Reg::R3)), flags: 0 };
+    let said = error(
+        [Immediate::data(Reg::R2, [0, 1]).into(), Immediate::data(Reg::R3, [0, 2]).into(), nat.into()],
+        Vec::new(),
+    );
+    assert!(said.contains("a range to rewrite to is not understood"), "{said}");
+}
+
+#[test]
 fn an_order_of_chains_that_dumps_do_not_show_is_an_error() {
     let one = || table(vec![base("in", Hook::Input, 0, Policy::Accept)], vec![]);
     let other = TableDump { table: Table::new(TableId::inet("u")), ..one() };

@@ -40,7 +40,7 @@ pub(super) fn effect(
         let as_sent = of_others(&behind, host, machine, packet);
         let masqueraded = of_others(&behind, host, machine, &Packet { source, ..packet.clone() });
         if as_sent != masqueraded {
-            let why = format!("natOutgoing may give it the source {source} before these rules");
+            let why = format!("tortie may give it the source {source} before these rules");
             found = either(found, masqueraded, why);
         }
     }
