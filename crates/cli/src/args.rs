@@ -281,7 +281,7 @@ Examples:
 
 Ending the agent leaves policy in place. SIGHUP makes it read its files again.")]
     Agent(agent::AgentArgs),
-    /// Give every node its host endpoints, as KubeControllersConfiguration says, until it is told to end
+    /// Give every node its host endpoints, and etcd copies of what Kubernetes has, until it is told to end
     #[command(after_help = "\
 Examples:
   # Once or more in a cluster: one of several writes, the others wait for its end.
@@ -290,8 +290,12 @@ Examples:
   # With probes and metrics, as in a pod.
   tortie controllers --listen :9094
 
+  # Namespaces, service accounts and NetworkPolicies of a cluster are copied into etcd or the embedded store.
+  tortie controllers --kubeconfig /etc/tortie/kubeconfig
+
 Every node gets a host endpoint where KubeControllersConfiguration default has \
 spec.controllers.node.hostEndpoint.autoCreate: Enabled. Only host endpoints with the label projectcalico.org/created-by: calico-kube-controllers are changed or deleted. \
+Copies are profiles kns.* and ksa.* and policies knp.default.*: nothing of another name is changed or deleted. \
 SIGTERM gives the lease up, so that another process takes over at once.")]
     Controllers(controllers::ControllersArgs),
     /// Take the verdicts of this machine out of the kernel at once, and keep everything else

@@ -318,6 +318,24 @@ fn kubernetes_context(place: &str) -> Option<&str> {
     if rest.is_empty() { Some("") } else { rest.strip_prefix(':') }
 }
 
+/// The Kubernetes whose objects are copied into another store: that of this kubeconfig file, that of the cluster that this process is
+/// a pod of, or that of `KUBECONFIG` in the environment.
+pub(crate) fn kubernetes_to_copy(
+    kubeconfig: Option<&Path>,
+    in_cluster: bool,
+) -> anyhow::Result<Option<Arc<dyn Store>>> {
+    let env = choice::kubernetes_env(&|name| std::env::var(name).ok());
+    let given = match kubeconfig {
+        _ if in_cluster => RawKubernetes::default(),
+        Some(file) => RawKubernetes { kubeconfig: file.display().to_string(), ..env },
+        None if env.kubeconfig.is_empty() => return Ok(None),
+        None => env,
+    };
+    let error = |error: SettingsError| NoStore(format!("cannot copy from Kubernetes: {error}"));
+    let settings = tortie_store_kube::Settings { patience: PATIENCE, ..kubernetes(&given).map_err(error)? };
+    Ok(Some(Arc::new(KubeStore::new(settings).map_err(error)?)))
+}
+
 fn open(choice: Choice) -> Result<Opened, NoStore> {
     let Choice { kind, by } = choice;
     match kind {

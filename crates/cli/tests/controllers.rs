@@ -1,6 +1,9 @@
 //! `tortie controllers` as its users run it: against etcd, a real API server with the shipped role, and the embedded store.
 #![allow(clippy::unwrap_used)]
 
+#[path = "controllers/copies.rs"]
+mod copies;
+
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -52,6 +55,16 @@ fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
+/// The kubeconfig of an account of a cluster.
+fn account(server: &ApiServer, name: &str, directory: &Path) -> PathBuf {
+    let mut account: Value = serde_json::from_str(&std::fs::read_to_string(server.kubeconfig(ADMIN)).unwrap()).unwrap();
+    let token = server.kubectl(&["-n", "kube-system", "create", "token", name], "");
+    account["users"][0]["user"]["token"] = json!(token.trim());
+    let kubeconfig = directory.join(format!("{name}.kubeconfig"));
+    std::fs::write(&kubeconfig, account.to_string()).unwrap();
+    kubeconfig
+}
+
 impl Cluster {
     fn embedded() -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -88,12 +101,7 @@ impl Cluster {
         // A server without nodes runs no pods, but it knows whether it could.
         server.kubectl(&["create", "--dry-run=server", "-f", &text(&packaging.join("controllers.yaml"))], "");
         let directory = tempfile::tempdir().unwrap();
-        let mut account: Value =
-            serde_json::from_str(&std::fs::read_to_string(server.kubeconfig(ADMIN)).unwrap()).unwrap();
-        let token = server.kubectl(&["-n", "kube-system", "create", "token", "tortie-controllers"], "");
-        account["users"][0]["user"]["token"] = json!(token.trim());
-        let kubeconfig = directory.path().join("controllers.kubeconfig");
-        std::fs::write(&kubeconfig, account.to_string()).unwrap();
+        let kubeconfig = account(&server, "tortie-controllers", directory.path());
         let store =
             |kubeconfig: &Path| vec![("DATASTORE_TYPE", "kubernetes".to_owned()), ("KUBECONFIG", text(kubeconfig))];
         let (controllers, user) = (store(&kubeconfig), store(&server.kubeconfig(ADMIN)));
@@ -102,7 +110,7 @@ impl Cluster {
 
     fn command(&self, store: &[(&'static str, String)]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tortie"));
-        for name in ["TORTIE_STORE", "DATASTORE_TYPE", "ETCD_ENDPOINTS", "KUBECONFIG"] {
+        for name in ["TORTIE_STORE", "DATASTORE_TYPE", "ETCD_ENDPOINTS", "KUBECONFIG", "ENABLED_CONTROLLERS"] {
             command.env_remove(name);
         }
         command.env("TORTIE_RUN", self.directory.path()).env("TORTIE_STATE", self.directory.path());

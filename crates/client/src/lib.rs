@@ -248,6 +248,13 @@ impl Client {
     }
 }
 
+/// The bytes that an object is stored as, for a program that writes what users may not, such as copies of Kubernetes' own objects. The
+/// object gets what every stored one has, where it does not have it.
+pub fn stored_value(object: &mut Object) -> Arc<[u8]> {
+    plan::stamp(&mut object.metadata, &tortie_api::Metadata::default());
+    entry::write(object)
+}
+
 /// The order of a tier.
 fn order(tier: &Object) -> f64 {
     let order = tier.body.get("spec").and_then(|spec| spec.get("order")).and_then(Value::as_f64);

@@ -18,7 +18,18 @@ pub(crate) struct Record {
     pub(crate) in_sync: bool,
     /// Why not; empty at the start.
     pub(crate) lost: String,
-    /// How many automatic host endpoints the nodes are to have.
+    /// Whether all of Kubernetes is known and followed, and why not; none if it is not copied.
+    pub(crate) kubernetes: Option<(bool, String)>,
+    /// Host endpoints.
+    pub(crate) host_endpoints: Counts,
+    /// Copies of what Kubernetes has.
+    pub(crate) copies: Counts,
+}
+
+/// What a task counts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counts {
+    /// How many objects there are to be.
     pub(crate) wanted: usize,
     /// What people have to mend.
     pub(crate) problems: usize,
@@ -32,6 +43,16 @@ impl Health {
     /// Changes the record.
     pub(crate) fn update(&self, change: impl FnOnce(&mut Record)) {
         change(&mut self.record());
+    }
+
+    /// What host endpoints counted so far.
+    pub(crate) fn host_endpoints(&self) -> Counts {
+        self.record().host_endpoints.clone()
+    }
+
+    /// What copies counted so far.
+    pub(crate) fn copies(&self) -> Counts {
+        self.record().copies.clone()
     }
 
     fn record(&self) -> MutexGuard<'_, Record> {
@@ -49,10 +70,10 @@ impl Health {
                     (false, Some(other)) => format!("{other} is the leader"),
                     (false, None) => "no leader is known".to_owned(),
                 };
-                match record.in_sync {
-                    true => Answer::text(200, format!("ready; {role}\n")),
-                    false if record.lost.is_empty() => Answer::text(503, "not ready: the store is not read yet\n"),
-                    false => Answer::text(503, format!("not ready: the store is lost: {}\n", record.lost)),
+                match record.waits_for() {
+                    None => Answer::text(200, format!("ready; {role}\n")),
+                    Some((what, "")) => Answer::text(503, format!("not ready: {what} is not read yet\n")),
+                    Some((what, reason)) => Answer::text(503, format!("not ready: {what} is lost: {reason}\n")),
                 }
             }
             "/metrics" => Answer {
@@ -60,6 +81,17 @@ impl Health {
                 ..Answer::text(200, metrics(&record, leadership))
             },
             _ => Answer::text(404, "/liveness, /readiness and /metrics are here\n"),
+        }
+    }
+}
+
+impl Record {
+    /// What has to be read first, and why it is not.
+    fn waits_for(&self) -> Option<(&str, &str)> {
+        match &self.kubernetes {
+            _ if !self.in_sync => Some(("the store", &self.lost)),
+            Some((false, lost)) => Some(("Kubernetes", lost)),
+            _ => None,
         }
     }
 }
@@ -76,13 +108,31 @@ fn metrics(record: &Record, leadership: &Leadership) -> String {
         "Whether the store is known as a whole and followed.",
         usize::from(record.in_sync),
     );
-    gauge("tortie_controllers_host_endpoints", "Automatic host endpoints that nodes are to have.", record.wanted);
-    gauge("tortie_controllers_problems", "What people have to mend; the log names each.", record.problems);
-    let name = "tortie_controllers_writes_total";
-    let _ = write!(text, "# HELP {name} Writes of host endpoints.\n# TYPE {name} counter\n");
-    for (what, count) in ["created", "updated", "deleted"].iter().zip(record.written) {
+    let (host_endpoints, copies) = (&record.host_endpoints, &record.copies);
+    gauge(
+        "tortie_controllers_host_endpoints",
+        "Automatic host endpoints that nodes are to have.",
+        host_endpoints.wanted,
+    );
+    let problems = host_endpoints.problems + copies.problems;
+    gauge("tortie_controllers_problems", "What people have to mend; the log names each.", problems);
+    if let Some((in_sync, _)) = record.kubernetes {
+        gauge(
+            "tortie_controllers_kubernetes_in_sync",
+            "Whether what is copied of Kubernetes is known as a whole and followed.",
+            usize::from(in_sync),
+        );
+        gauge("tortie_controllers_copies", "Copies of what Kubernetes has that there are to be.", copies.wanted);
+        writes(&mut text, "tortie_controllers_copy_writes_total", "Writes of copies.", copies);
+    }
+    writes(&mut text, "tortie_controllers_writes_total", "Writes of host endpoints.", host_endpoints);
+    text
+}
+
+fn writes(text: &mut String, name: &str, help: &str, counts: &Counts) {
+    let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} counter\n");
+    for (what, count) in ["created", "updated", "deleted"].iter().zip(counts.written) {
         let _ = writeln!(text, "{name}{{result=\"{what}\"}} {count}");
     }
-    let _ = writeln!(text, "{name}{{result=\"failed\"}} {}", record.failed);
-    text
+    let _ = writeln!(text, "{name}{{result=\"failed\"}} {}", counts.failed);
 }

@@ -9,12 +9,10 @@ mod cluster;
 mod desired;
 mod name;
 mod plan;
-mod problem;
 mod settings;
 
 pub use cluster::{Cluster, KINDS, Node};
-pub use plan::{Action, Plan, plan};
-pub use problem::Problem;
+pub use plan::plan;
 pub use settings::Settings;
 
 use tortie_api::Object;

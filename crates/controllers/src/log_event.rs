@@ -3,10 +3,17 @@
 tortie_agent::events! {
     CONTROLLERS_STARTED = "controllers-started",
     CONTROLLERS_STOPPING = "controllers-stopping",
+    COPIES_FAILED = "copies-failed",
+    COPIES_WRITTEN = "copies-written",
+    COPY_PROBLEM = "copy-problem",
+    COPY_SOLVED = "copy-solved",
+    COPYING_CHANGED = "copying-changed",
     HOST_ENDPOINT_PROBLEM = "host-endpoint-problem",
     HOST_ENDPOINT_SOLVED = "host-endpoint-solved",
     HOST_ENDPOINTS_FAILED = "host-endpoints-failed",
     HOST_ENDPOINTS_WRITTEN = "host-endpoints-written",
+    KUBERNETES_LOST = "kubernetes-lost",
+    KUBERNETES_REACHED = "kubernetes-reached",
     LEADER_GAINED = "leader-gained",
     LEADER_LOST = "leader-lost",
     LEADER_OTHER = "leader-other",
@@ -37,11 +44,17 @@ mod tests {
             let Ok(text) = std::fs::read_to_string(&path) else { continue };
             for level in ["error", "warn", "info", "debug"] {
                 for call in text.split(&format!("log::{level}!(")).skip(1) {
-                    let rest =
-                        call.trim_start().strip_prefix("target: log_event::").unwrap_or_else(|| panic!("{path:?}"));
-                    used.push(rest.split(',').next().unwrap().to_lowercase().replace('_', "-"));
+                    assert!(call.trim_start().starts_with("target: "), "{path:?}");
                 }
             }
+            let names = text.split("log_event::").skip(1).map(|rest| {
+                rest.split(|letter: char| !letter.is_ascii_uppercase() && letter != '_').next().unwrap().to_owned()
+            });
+            used.extend(
+                names
+                    .filter(|name| !["", "ALL"].contains(&name.as_str()))
+                    .map(|name| name.to_lowercase().replace('_', "-")),
+            );
         }
         used.sort();
         used.dedup();

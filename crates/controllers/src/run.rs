@@ -1,6 +1,5 @@
 //! The process: follows the store, and writes while it is the leader.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -15,28 +14,28 @@ use tortie_agent::service::{Served, Server, StopFlag, start_log};
 use tortie_client::Client;
 use tortie_store::Store;
 
-use crate::follow::{self, News};
+use crate::copies::{self, Copies};
+use crate::enabled::Enabled;
+use crate::follow::{self, News, Origin};
 use crate::health::Health;
-use crate::host_endpoints::{KINDS, plan};
 use crate::leader::{self, Leadership};
-use crate::state::State;
-use crate::{log_event, writer};
+use crate::state::{self, State};
+use crate::task::{self, Task};
+use crate::{host_endpoints, log_event};
 
 /// How much news waits for the controllers.
 const WAITING: usize = 256;
-/// How long the controllers wait for their own writes to come back, and for a store that refuses one.
-const AGAIN: Duration = Duration::from_secs(2);
-/// The longest pause before what failed is tried again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How often everything is compared although nothing happened.
 const RECONCILE: Duration = Duration::from_secs(300);
-/// How many names a line of the log has.
-const NAMED: usize = 10;
 
 /// How the controllers are started.
 pub struct Options {
     /// The store.
     pub store: Arc<dyn Store>,
+    /// The Kubernetes of which the store gets copies; none if it gets none.
+    pub kubernetes: Option<Arc<dyn Store>>,
+    /// The controllers that run, whatever the configuration says.
+    pub only: Option<Enabled>,
     /// How long the leader keeps its lease without renewing it.
     pub lease: Duration,
     /// Where probes and metrics are served; nowhere if absent.
@@ -54,9 +53,16 @@ pub fn run(options: Options) -> io::Result<()> {
     signals(sender.clone(), ending.clone())?;
     log::info!(target: log_event::CONTROLLERS_STARTED, "the controllers follow the {}", options.store.describe());
     let health = Arc::new(Health::default());
-    for kind in KINDS {
-        let (store, news, stop) = (options.store.clone(), sender.clone(), stop.clone());
-        thread(&format!("follow {kind}"), move || follow::run(&*store, kind, &news, &stop))?;
+    let kinds = state::kinds(options.kubernetes.is_some()).into_iter();
+    let mut followed: Vec<_> = kinds.map(|kind| (options.store.clone(), Origin::Store, kind)).collect();
+    if let Some(kubernetes) = &options.kubernetes {
+        let text = "what is copied into the store is that of the";
+        log::info!(target: log_event::CONTROLLERS_STARTED, "{text} {}", kubernetes.describe());
+        followed.extend(copies::SOURCES.map(|kind| (kubernetes.clone(), Origin::Kubernetes, kind)));
+    }
+    for (store, from, kind) in followed {
+        let (news, stop) = (sender.clone(), stop.clone());
+        thread(&format!("follow {kind}"), move || follow::run(&*store, from, kind, &news, &stop))?;
     }
     // The lease is given up when nothing is written any more.
     let leader_stop = Arc::new(StopFlag::default());
@@ -76,11 +82,12 @@ pub fn run(options: Options) -> io::Result<()> {
         client: Client::new(options.store),
         leadership,
         health,
-        state: State::default(),
-        problems: BTreeSet::new(),
+        state: State::new(options.kubernetes.is_some().then(|| Copies::new(options.only))),
+        nodes: options.only.is_none_or(|only| only.nodes),
+        host_endpoints: Task::new(task::HOST_ENDPOINTS),
+        copies: Task::new(task::COPIES),
+        copied: None,
         ending,
-        failing: Vec::new(),
-        pause: AGAIN,
     }
     .work(&receiver);
     log::info!(target: log_event::CONTROLLERS_STOPPING, "the controllers end");
@@ -131,14 +138,14 @@ struct Controllers {
     leadership: Arc<Leadership>,
     health: Arc<Health>,
     state: State,
-    /// The problems that were logged.
-    problems: BTreeSet<String>,
+    /// Whether nodes get host endpoints, if the configuration says so.
+    nodes: bool,
+    host_endpoints: Task,
+    copies: Task,
+    /// What is copied, as it was logged.
+    copied: Option<String>,
     /// Set when the process is to end.
     ending: Arc<StopFlag>,
-    /// The failures that were logged.
-    failing: Vec<String>,
-    /// How long to wait before what failed is tried again.
-    pause: Duration,
 }
 
 impl Controllers {
@@ -160,15 +167,17 @@ impl Controllers {
                         some = news.try_recv().ok();
                     }
                     self.health.update(|record| {
-                        record.in_sync = self.state.is_in_sync();
-                        record.lost = self.state.lost();
+                        let (store, kubernetes) = (&self.state.store, &self.state.kubernetes);
+                        (record.in_sync, record.lost) = (store.is_in_sync(), store.lost());
+                        let is_copied = self.state.copies.is_some();
+                        record.kubernetes = is_copied.then(|| (kubernetes.is_in_sync(), kubernetes.lost()));
                     });
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             let is_due = next.is_none_or(|next| next <= Instant::now());
-            if is_due && self.state.is_in_sync() && self.leadership.may_write() {
+            if is_due && self.state.store.is_in_sync() && self.leadership.may_write() {
                 next = Some(Instant::now() + self.pass());
             } else if is_due {
                 // There is news when this changes.
@@ -179,74 +188,44 @@ impl Controllers {
 
     /// Compares, and writes what is missing. How long to wait before that is done again although nothing happened.
     fn pass(&mut self) -> Duration {
-        let plan = plan(&self.state.cluster);
-        self.tell(plan.problems.iter().map(ToString::to_string).collect());
-        let may_write = || self.leadership.may_write() && !self.ending.is_set();
-        let summary = writer::act(&self.client, &plan, &may_write);
-        self.health.update(|record| {
-            record.wanted = plan.wanted;
-            record.problems = plan.problems.len();
-            for (count, names) in record.written.iter_mut().zip(&summary.done) {
-                *count += names.len() as u64;
-            }
-            record.failed += summary.failed.len() as u64;
-        });
-        // What was written comes back by the watch; until then it counts as known.
-        summary.objects.into_iter().for_each(|object| self.state.cluster.written(object));
-        summary.done[2].iter().for_each(|name| self.state.cluster.deleted(name));
-        for (what, names) in ["created", "updated", "deleted"].iter().zip(&summary.done) {
-            if !names.is_empty() {
-                let count = names.len();
-                log::info!(target: log_event::HOST_ENDPOINTS_WRITTEN, "{what} {count} host endpoint{}: {}", plural(count), few(names));
-            }
-        }
-        let stale = summary.stale;
-        self.failed(summary.failed).or(stale.then_some(AGAIN)).unwrap_or(RECONCILE)
+        [self.pass_of_host_endpoints(), self.pass_of_copies()].into_iter().flatten().min().unwrap_or(RECONCILE)
     }
 
-    /// Logs failures once, and says how long to wait before the next try: longer each time.
-    fn failed(&mut self, failed: Vec<String>) -> Option<Duration> {
-        if failed.is_empty() {
-            self.failing.clear();
-            self.pause = AGAIN;
+    fn pass_of_host_endpoints(&mut self) -> Option<Duration> {
+        if !self.nodes {
             return None;
         }
-        if failed != self.failing {
-            let count = failed.len();
-            log::error!(
-                target: log_event::HOST_ENDPOINTS_FAILED,
-                "{count} host endpoint{} could not be written, which is tried again: {}",
-                plural(count),
-                few(&failed)
-            );
-            self.failing = failed;
-        }
-        let pause = self.pause;
-        self.pause = (pause * 2).min(LONGEST_PAUSE);
-        Some(pause)
+        let plan = host_endpoints::plan(&self.state.cluster);
+        let may_write = || self.leadership.may_write() && !self.ending.is_set();
+        let mut counts = self.health.host_endpoints();
+        let (summary, wait) = self.host_endpoints.carry_out(&self.client, &plan, &may_write, &mut counts);
+        self.health.update(|record| record.host_endpoints = counts);
+        // What was written comes back by the watch; until then it counts as known.
+        summary.objects.into_iter().for_each(|object| self.state.cluster.written(object));
+        summary.done[2].iter().for_each(|key| self.state.cluster.deleted(&key.name));
+        wait
     }
 
-    /// Logs problems that are new, and those that are no more.
-    fn tell(&mut self, problems: BTreeSet<String>) {
-        for new in problems.difference(&self.problems) {
-            log::warn!(target: log_event::HOST_ENDPOINT_PROBLEM, "{new}");
+    fn pass_of_copies(&mut self) -> Option<Duration> {
+        let Some(copies) = &mut self.state.copies else { return None };
+        if let Ok(enabled) = &copies.enabled {
+            let copied = enabled.copied();
+            if self.copied.as_ref() != Some(&copied) {
+                let what = if copied.is_empty() { "nothing" } else { &copied };
+                log::info!(target: log_event::COPYING_CHANGED, "copied of Kubernetes: {what}");
+                self.copied = Some(copied);
+            }
         }
-        for solved in self.problems.difference(&problems) {
-            log::info!(target: log_event::HOST_ENDPOINT_SOLVED, "solved: {solved}");
+        if !self.state.kubernetes.was_listed() {
+            return None;
         }
-        self.problems = problems;
-    }
-}
-
-fn plural(count: usize) -> &'static str {
-    if count == 1 { "" } else { "s" }
-}
-
-/// Some names for a line of the log, and how many are left out.
-fn few(names: &[String]) -> String {
-    let some = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(NAMED) {
-        0 => some,
-        more => format!("{some} and {more} more"),
+        let plan = copies::plan(copies, self.state.cluster.locked, self.state.kubernetes.is_in_sync());
+        let may_write = || self.leadership.may_write() && !self.ending.is_set();
+        let mut counts = self.health.copies();
+        let (summary, wait) = self.copies.carry_out(&self.client, &plan, &may_write, &mut counts);
+        self.health.update(|record| record.copies = counts);
+        summary.objects.into_iter().for_each(|object| copies.written(object));
+        summary.done[2].iter().for_each(|key| copies.deleted(key));
+        wait
     }
 }

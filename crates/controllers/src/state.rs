@@ -1,40 +1,68 @@
-//! What is known of the store, and whether it is everything.
+//! What is known of the store and of Kubernetes, and whether it is everything.
 
 use std::collections::BTreeMap;
 
 use tortie_api::Kind;
 
-use crate::follow::News;
-use crate::host_endpoints::{Cluster, KINDS};
+use crate::copies::{self, Copies};
+use crate::follow::{News, Origin};
+use crate::host_endpoints::{self, Cluster};
 use crate::log_event;
 
-/// What is known of the store.
-#[derive(Debug, Default)]
+/// What is known of the store and of Kubernetes.
+#[derive(Debug)]
 pub(crate) struct State {
-    /// Its content.
+    /// What host endpoints follow from.
     pub(crate) cluster: Cluster,
-    /// The kinds that were listed; with a reason while they cannot be followed.
-    kinds: BTreeMap<Kind, Result<(), String>>,
-    /// The kinds that cannot be listed yet.
-    waiting: BTreeMap<Kind, String>,
+    /// What copies follow from, if Kubernetes is copied.
+    pub(crate) copies: Option<Copies>,
+    /// How the store is followed.
+    pub(crate) store: Followed,
+    /// How Kubernetes is followed, if it is copied.
+    pub(crate) kubernetes: Followed,
 }
 
 impl State {
+    /// Nothing is known yet.
+    pub(crate) fn new(copies: Option<Copies>) -> Self {
+        let is_copied = copies.is_some();
+        let sources = if is_copied { copies::SOURCES.to_vec() } else { Vec::new() };
+        Self {
+            cluster: Cluster::default(),
+            copies,
+            store: Followed::new(kinds(is_copied)),
+            kubernetes: Followed::new(sources),
+        }
+    }
+
     /// Takes news in. Whether something has to be compared anew.
     pub(crate) fn take(&mut self, news: News) -> bool {
         match news {
-            News::Listed(kind, all) => {
-                self.cluster.list(kind, &all);
-                self.reached(kind);
+            News::Listed(from, kind, all) => {
+                match (from, &mut self.copies) {
+                    (Origin::Store, copies) => {
+                        self.cluster.list(kind, &all);
+                        copies.iter_mut().for_each(|copies| copies.list(kind, &all));
+                    }
+                    (Origin::Kubernetes, Some(copies)) => copies.list_source(kind, &all),
+                    (Origin::Kubernetes, None) => {}
+                }
+                self.reached(from, kind);
                 true
             }
-            News::Changed(event) => self.cluster.take(&event),
-            News::Reached(kind) => {
-                self.reached(kind);
+            News::Changed(Origin::Store, event) => {
+                let copies = self.copies.as_mut().is_some_and(|copies| copies.take(&event));
+                self.cluster.take(&event) || copies
+            }
+            News::Changed(Origin::Kubernetes, event) => {
+                self.copies.as_mut().is_some_and(|copies| copies.take_source(&event))
+            }
+            News::Reached(from, kind) => {
+                self.reached(from, kind);
                 true
             }
-            News::Lost(kind, reason) => {
-                self.losing(kind, reason);
+            News::Lost(from, kind, reason) => {
+                self.losing(from, kind, reason);
                 false
             }
             News::Leadership => true,
@@ -42,33 +70,120 @@ impl State {
         }
     }
 
-    /// Whether everything is known and followed: nothing is written by what is known of a store that cannot be reached.
-    pub(crate) fn is_in_sync(&self) -> bool {
-        KINDS.iter().all(|kind| matches!(self.kinds.get(kind), Some(Ok(()))))
+    fn reached(&mut self, from: Origin, kind: Kind) {
+        match from {
+            Origin::Store if self.store.reached(kind) => {
+                log::info!(target: log_event::STORE_REACHED, "the store is followed again");
+            }
+            Origin::Kubernetes if self.kubernetes.reached(kind) => {
+                log::info!(target: log_event::KUBERNETES_REACHED, "Kubernetes is followed again");
+            }
+            _ => {}
+        }
     }
 
-    /// Why it is not; empty if it is, or at the start.
+    fn losing(&mut self, from: Origin, kind: Kind, reason: String) {
+        match from {
+            Origin::Store => {
+                if !self.store.is_lost() {
+                    log::error!(target: log_event::STORE_LOST, "the store cannot be followed, so nothing is written until it can: {reason}");
+                }
+                self.store.losing(kind, reason);
+            }
+            Origin::Kubernetes => {
+                if !self.kubernetes.is_lost() {
+                    let effect = match self.kubernetes.was_listed() {
+                        true => "so the copies stay as it was last, and none is deleted until it can",
+                        false => "so the copies stay as they are until it can",
+                    };
+                    log::error!(target: log_event::KUBERNETES_LOST, "Kubernetes cannot be followed, {effect}: {reason}");
+                }
+                self.kubernetes.losing(kind, reason);
+            }
+        }
+    }
+}
+
+/// The kinds of the store that are followed.
+pub(crate) fn kinds(is_copied: bool) -> Vec<Kind> {
+    let copies = if is_copied { &copies::KINDS[..] } else { &[] };
+    host_endpoints::KINDS.iter().chain(copies).copied().collect()
+}
+
+/// How kinds are followed.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    all: Vec<Kind>,
+    /// The kinds that were listed; with a reason while they cannot be followed.
+    kinds: BTreeMap<Kind, Result<(), String>>,
+    /// The kinds that cannot be listed yet.
+    waiting: BTreeMap<Kind, String>,
+}
+
+impl Followed {
+    fn new(all: Vec<Kind>) -> Self {
+        Self { all, kinds: BTreeMap::new(), waiting: BTreeMap::new() }
+    }
+
+    /// Whether everything is known and followed.
+    pub(crate) fn is_in_sync(&self) -> bool {
+        self.all.iter().all(|kind| matches!(self.kinds.get(kind), Some(Ok(()))))
+    }
+
+    /// Whether everything was known once, even if it cannot be followed now.
+    pub(crate) fn was_listed(&self) -> bool {
+        self.all.iter().all(|kind| self.kinds.contains_key(kind))
+    }
+
+    /// Why it is not followed; empty if it is, or at the start.
     pub(crate) fn lost(&self) -> String {
         let lost = self.kinds.values().find_map(|kind| kind.as_ref().err());
         lost.or_else(|| self.waiting.values().next()).cloned().unwrap_or_default()
     }
 
-    fn reached(&mut self, kind: Kind) {
-        let was_lost = !self.lost().is_empty();
+    fn is_lost(&self) -> bool {
+        !self.lost().is_empty()
+    }
+
+    /// Whether everything is followed again by this.
+    fn reached(&mut self, kind: Kind) -> bool {
+        let was_lost = self.is_lost();
         self.waiting.remove(&kind);
         self.kinds.insert(kind, Ok(()));
-        if was_lost && self.lost().is_empty() {
-            log::info!(target: log_event::STORE_REACHED, "the store is followed again");
-        }
+        was_lost && !self.is_lost()
     }
 
     fn losing(&mut self, kind: Kind, reason: String) {
-        if self.lost().is_empty() {
-            log::error!(target: log_event::STORE_LOST, "the store cannot be followed, so nothing is written until it can: {reason}");
-        }
         match self.kinds.get_mut(&kind) {
             Some(known) => *known = Err(reason),
             None => drop(self.waiting.insert(kind, reason)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kubernetes_is_known_once_all_of_it_was_listed_and_stays_known_while_it_is_lost() {
+        let mut state = State::new(Some(Copies::new(None)));
+        let listed = |kind| News::Listed(Origin::Kubernetes, kind, Vec::new());
+        let lost = |kind| News::Lost(Origin::Kubernetes, kind, "away".to_owned());
+        for (news, expected) in [
+            (News::Listed(Origin::Store, Kind::Profile, Vec::new()), (false, false, "")),
+            (listed(Kind::Profile), (false, false, "")),
+            (lost(Kind::KubernetesNetworkPolicy), (false, false, "away")),
+            (listed(Kind::KubernetesNetworkPolicy), (true, true, "")),
+            (lost(Kind::Profile), (true, false, "away")),
+            (News::Reached(Origin::Store, Kind::Profile), (true, false, "away")),
+            (News::Reached(Origin::Kubernetes, Kind::Profile), (true, true, "")),
+        ] {
+            let text = format!("{news:?}");
+            state.take(news);
+            let known = &state.kubernetes;
+            assert_eq!((known.was_listed(), known.is_in_sync(), known.lost().as_str()), expected, "{text}");
+        }
+        assert!(!state.store.was_listed());
     }
 }

@@ -1,10 +1,13 @@
-//! Does what a plan says, a few writes at a time, for as long as this process may write.
+//! Carries a plan out, a few writes at a time, for as long as this process may write.
 
-use tortie_api::Object;
-use tortie_client::{BatchMode, Client, ClientError, Mode};
+use std::collections::BTreeSet;
+
+use tortie_api::{Key, Kind, Object};
+use tortie_client::{BatchMode, Client, ClientError, Mode, stored_value};
 use tortie_store::{Revision, StoreError, Write, WriteError};
 
-use crate::host_endpoints::{Action, Plan};
+use crate::copies::namespace_of_profile;
+use crate::plan::{Action, Plan};
 
 /// How many objects are written in one call. Between two calls it is asked whether this process may still write.
 const TOGETHER: usize = 50;
@@ -12,31 +15,44 @@ const TOGETHER: usize = 50;
 /// What became of a plan.
 #[derive(Debug, Default)]
 pub(crate) struct Summary {
-    /// The endpoints that were created, updated, deleted.
-    pub(crate) done: [Vec<String>; 3],
+    /// What was created, updated, deleted.
+    pub(crate) done: [Vec<Key>; 3],
     /// What was written, as it is in the store now.
     pub(crate) objects: Vec<Object>,
-    /// Why others were not, as `NAME: REASON`.
-    pub(crate) failed: Vec<String>,
+    /// Why others were not; without a key where it is so of all.
+    pub(crate) failed: Vec<(Option<Key>, String)>,
     /// Whether somebody else was faster somewhere, so that another plan has to be made.
     pub(crate) stale: bool,
+    /// The namespaces with a policy that was not written.
+    unwritten: BTreeSet<String>,
 }
 
 /// Makes the writes of a plan, in order. `may_write` is asked before each call.
 pub(crate) fn act(client: &Client, plan: &Plan, may_write: &dyn Fn() -> bool) -> Summary {
     let mut summary = Summary::default();
-    for some in plan.actions.chunk_by(|one, other| kind(one) == kind(other)).flat_map(|same| same.chunks(TOGETHER)) {
+    let one_call = |one: &Action, other: &Action| (kind(one), one.key().kind) == (kind(other), other.key().kind);
+    for some in plan.actions.chunk_by(one_call).flat_map(|same| same.chunks(TOGETHER)) {
         if !may_write() {
             summary.stale = true;
             break;
         }
-        match kind(&some[0]) {
-            0 => put(client, some, Mode::Create, &mut summary),
-            1 => put(client, some, Mode::Replace, &mut summary),
-            _ => delete(client, some, &mut summary),
+        match (kind(&some[0]), some[0].key().kind) {
+            (0, Kind::HostEndpoint) => put(client, some, Mode::Create, &mut summary),
+            (1, Kind::HostEndpoint) => put(client, some, Mode::Replace, &mut summary),
+            _ => write(client, some, &mut summary),
         }
     }
     summary
+}
+
+/// The namespace whose pods may be reached by more after this: while a policy of the namespace is not written, that waits.
+fn opens(action: &Action) -> Option<String> {
+    let key = action.key();
+    match action {
+        Action::Create(_) => namespace_of_profile(&key).map(ToOwned::to_owned),
+        Action::Delete { .. } if key.kind == Kind::NetworkPolicy => Some(key.namespace),
+        Action::Update(_) | Action::Delete { .. } => None,
+    }
 }
 
 fn kind(action: &Action) -> usize {
@@ -47,6 +63,7 @@ fn kind(action: &Action) -> usize {
     }
 }
 
+/// Writes as a user would.
 fn put(client: &Client, actions: &[Action], mode: Mode, summary: &mut Summary) {
     let object = |action: &Action| match action {
         Action::Create(object) | Action::Update(object) => Some((**object).clone()),
@@ -57,36 +74,89 @@ fn put(client: &Client, actions: &[Action], mode: Mode, summary: &mut Summary) {
     for (action, outcome) in actions.iter().zip(outcomes) {
         match outcome.result {
             Ok(done) => {
-                summary.done[kind(action)].push(action.name().to_owned());
+                summary.done[kind(action)].push(action.key());
                 summary.objects.push(done.object);
             }
             Err(ClientError::Exists { .. } | ClientError::Missing { at: None, .. } | ClientError::Conflict { .. }) => {
                 summary.stale = true;
             }
-            Err(error) => summary.failed.push(format!("{}: {error}", action.name())),
+            Err(error) => summary.failed.push((Some(action.key()), error.to_string())),
         }
     }
 }
 
-/// Deletes by version, which the rules of Calico's client do not do in every store.
-fn delete(client: &Client, actions: &[Action], summary: &mut Summary) {
-    let write = |action: &Action| match action {
-        Action::Delete { name, resource_version } => {
-            Some(Write::delete(Plan::key(name), Some(Revision::from(resource_version.as_str()))))
+/// Writes what users may not, and deletes by version, which the rules of Calico's client do not do in every store.
+fn write(client: &Client, actions: &[Action], summary: &mut Summary) {
+    let mut objects = Vec::new();
+    let mut writes = Vec::new();
+    let mut made = Vec::new();
+    for action in actions {
+        let key = action.key();
+        if opens(action).is_some_and(|namespace| summary.unwritten.contains(&namespace)) {
+            summary.stale = true;
+            continue;
         }
-        _ => None,
-    };
-    let writes: Vec<Write> = actions.iter().filter_map(write).collect();
-    let answers = match client.store().write(&writes) {
+        let object = match action {
+            Action::Create(object) | Action::Update(object) => {
+                let mut object = (**object).clone();
+                let revision = std::mem::take(&mut object.metadata.resource_version);
+                let value = stored_value(&mut object);
+                writes.push(match action {
+                    Action::Create(_) => Write::create(key, value),
+                    _ => Write::update(key, value, Revision::from(revision.as_str())),
+                });
+                Some(object)
+            }
+            Action::Delete { resource_version, .. } => {
+                writes.push(Write::delete(key, Some(Revision::from(resource_version.as_str()))));
+                None
+            }
+        };
+        made.push(action);
+        objects.push(object);
+    }
+    if writes.is_empty() {
+        return;
+    }
+    let is_new = matches!(actions[0], Action::Create(_));
+    let prepared = if is_new { client.initialise("", "").map(drop).map_err(|error| error.to_string()) } else { Ok(()) };
+    let answers = prepared.and_then(|()| {
+        client.store().write(&writes).map_err(|error| match error {
+            StoreError::Failed(text) => text,
+            error => error.to_string(),
+        })
+    });
+    let answers = match answers {
         Ok(answers) => answers,
-        Err(StoreError::Failed(text)) => return summary.failed.push(text),
-        Err(error) => return summary.failed.push(error.to_string()),
+        Err(text) => {
+            made.iter().for_each(|action| summary.not_written(&action.key()));
+            return summary.failed.push((None, text));
+        }
     };
-    for (action, answer) in actions.iter().zip(answers) {
+    for ((action, object), answer) in made.into_iter().zip(objects).zip(answers) {
         match answer {
-            Ok(_) => summary.done[2].push(action.name().to_owned()),
-            Err(WriteError::Missing | WriteError::Conflict(_)) => summary.stale = true,
-            Err(error) => summary.failed.push(format!("{}: {error}", action.name())),
+            Ok(written) => {
+                summary.done[kind(action)].push(action.key());
+                summary.objects.extend(object.map(|mut object| {
+                    object.metadata.resource_version = written.revision.to_string();
+                    object
+                }));
+            }
+            Err(error) => {
+                summary.not_written(&action.key());
+                match error {
+                    WriteError::Exists(_) | WriteError::Missing | WriteError::Conflict(_) => summary.stale = true,
+                    error => summary.failed.push((Some(action.key()), error.to_string())),
+                }
+            }
+        }
+    }
+}
+
+impl Summary {
+    fn not_written(&mut self, key: &Key) {
+        if key.kind == Kind::NetworkPolicy {
+            self.unwritten.insert(key.namespace.clone());
         }
     }
 }

@@ -1,20 +1,25 @@
-//! `controllers`: makes automatic host endpoints, in one process for all nodes.
+//! `controllers`: makes automatic host endpoints and copies of what Kubernetes has, in one process for all nodes.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use tortie_agent::service::Served;
 use tortie_agent::{FELIX_CONFIG, LogFormat};
-use tortie_controllers::Options;
-use tortie_store::Author;
+use tortie_api::Kind;
+use tortie_controllers::{Enabled, Options};
+use tortie_store::{Author, Operation, Store};
 
 use crate::args::TextOrJson;
 use crate::author::author;
 use crate::commands::undo;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
-use crate::store::Link;
+use crate::store::{self, Link};
+
+/// The variable that says which controllers run, as for Calico's.
+const ENABLED: &str = "ENABLED_CONTROLLERS";
 
 /// Arguments of `controllers`.
 #[derive(Args, Debug)]
@@ -22,6 +27,13 @@ pub(crate) struct ControllersArgs {
     /// The file that says how to reach the store
     #[arg(short, long, value_name = "FILE", default_value = crate::calico_api_config::DEFAULT_PATH)]
     config: PathBuf,
+    /// Copy namespaces, service accounts and NetworkPolicies of the cluster that this kubeconfig file names into the store, which is
+    /// not Kubernetes itself; default: KUBECONFIG in the environment
+    #[arg(long, value_name = "FILE", conflicts_with = "in_cluster")]
+    kubeconfig: Option<PathBuf>,
+    /// Copy these of the cluster that this process is a pod of
+    #[arg(long)]
+    in_cluster: bool,
     /// How long the lease of a leader lasts that ends without releasing it, in seconds: then another process takes over
     #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(5..=3600))]
     lease: u64,
@@ -38,12 +50,21 @@ pub(crate) fn run(args: &ControllersArgs, session: &mut Session) -> anyhow::Resu
     let listen = args.listen.as_deref().map(served).transpose()?;
     let (opener, _) = Link::opener(session, &args.config, Path::new(FELIX_CONFIG))?;
     let store = opener()?;
+    let kubernetes = kubernetes(args, &*store)?;
+    let only = std::env::var(ENABLED).ok().filter(|text| !text.trim().is_empty());
+    let only = only.map(|text| Enabled::named(&text)).transpose().map_err(|word| {
+        Usage(format!(
+            "{ENABLED}: there is no controller `{word}`; they are node, namespace, serviceaccount and policy"
+        ))
+    })?;
     if let Some(history) = store.history() {
         // `undo` recognizes its changes by this command, whoever runs it: it would write them again.
         history.set_author(Author { command: undo::last::CONTROLLERS.to_owned(), ..author(session.persona, "", None) });
     }
     tortie_controllers::run(Options {
         store,
+        kubernetes,
+        only,
         lease: Duration::from_secs(args.lease),
         listen,
         log_format: match args.log_format {
@@ -52,6 +73,21 @@ pub(crate) fn run(args: &ControllersArgs, session: &mut Session) -> anyhow::Resu
         },
     })?;
     Ok(Exit::Done)
+}
+
+/// The Kubernetes that is copied into the store: none if the store is Kubernetes itself, or none is named.
+fn kubernetes(args: &ControllersArgs, store: &dyn Store) -> anyhow::Result<Option<Arc<dyn Store>>> {
+    let is_asked_for = args.in_cluster || args.kubeconfig.is_some();
+    // Kubernetes makes profiles of namespaces itself.
+    if store.supports(Kind::Profile, Operation::Create).is_err() {
+        if is_asked_for {
+            let flag = if args.in_cluster { "--in-cluster" } else { "--kubeconfig" };
+            let text = "is for a store that gets copies, etcd or the embedded store; this one is the";
+            return Err(Usage(format!("{flag} {text} {}", store.describe())).into());
+        }
+        return Ok(None);
+    }
+    store::kubernetes_to_copy(args.kubeconfig.as_deref(), args.in_cluster)
 }
 
 /// Reads ADDRESS:PORT: an IPv6 address is in brackets, and no address means all.

@@ -2,7 +2,12 @@
 
 use rustix::process::Signal;
 
-use super::world::{on_a_machine, run, until};
+use std::process::{Child, Stdio};
+
+use tortie_testkit::kubernetes::{ADMIN, ApiServer};
+
+use super::kubernetes::{INTERFACE, pod, policy, reaches};
+use super::world::{World, on_a_machine, run, until};
 use super::{ENDPOINT, allow};
 
 #[test]
@@ -158,5 +163,56 @@ fn policies_of_older_releases_are_explained_as_they_are_enforced() {
         let file = world.file("change.yaml", change);
         let said = world.fails(&["explain", "192.0.2.1", "node/web1", "tcp/80", "-f", file.to_str().unwrap()]);
         assert!(said.contains("DENIED by end of tier default"), "{said}");
+    });
+}
+
+/// `tortie controllers`, which ends with the value.
+struct Controllers(Child);
+
+impl Controllers {
+    fn start(world: &World, server: &ApiServer) -> Self {
+        let kubeconfig = server.kubeconfig(ADMIN);
+        let mut command = world.tortie();
+        command.args(["controllers", "--kubeconfig", kubeconfig.to_str().unwrap()]);
+        Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Controllers {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_network_policy_that_is_copied_into_etcd_is_enforced_and_stays_without_its_api_server() {
+    on_a_machine(|world| {
+        world.start_etcd();
+        let mut server = ApiServer::start();
+        server.kubectl(&["create", "namespace", "shop"], "");
+        let controllers = Controllers::start(world, &server);
+        let (_pod, _listeners) = pod(world);
+        let _agent = world.agent();
+        // As the CNI plugin writes it.
+        let endpoint = format!(
+            "apiVersion: projectcalico.org/v3\nkind: WorkloadEndpoint\nmetadata: {{namespace: shop, labels: {{app: web}}}}\n\
+             spec: {{node: web1, orchestrator: k8s, pod: web, endpoint: eth0, interfaceName: {INTERFACE}, \
+             ipNetworks: [10.65.0.2/32], profiles: [kns.shop]}}\n"
+        );
+        world.apply(&endpoint);
+        until("the namespace's profile allows everything", || reaches(world, 80) && reaches(world, 81));
+        server.kubectl(&["apply", "-f", "-"], &policy(80).to_string());
+        let explained = || world.said(&["explain", "192.0.2.99", "pod/shop/web", "tcp/81"]);
+        until("the policy is in force", || explained().contains("np shop/knp.default.web"));
+        assert!(!reaches(world, 81) && reaches(world, 80));
+        server.kill();
+        drop(controllers);
+        let _controllers = Controllers::start(world, &server);
+        world.call(&["status", "--wait"]);
+        assert!(!reaches(world, 81) && reaches(world, 80));
+        server.restart();
+        server.kubectl(&["-n", "shop", "delete", "networkpolicy", "web"], "");
+        until("it is gone", || reaches(world, 81));
     });
 }

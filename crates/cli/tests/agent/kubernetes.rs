@@ -11,7 +11,7 @@ use super::world::{Elsewhere, World, on_a_machine, reach_at, run, until};
 
 const POD: [u8; 4] = [10, 65, 0, 2];
 /// `cali` and the hash of `shop.web`, as the CNI plugin makes it.
-const INTERFACE: &str = "cali551b05c3e54";
+pub(super) const INTERFACE: &str = "cali551b05c3e54";
 
 /// An API server with the definitions that are shipped; from then on it is the machine's store.
 fn cluster(world: &mut World) -> ApiServer {
@@ -32,7 +32,7 @@ fn cluster(world: &mut World) -> ApiServer {
 }
 
 /// The pod with two ports open, at the other end of its interface.
-fn pod(world: &World) -> (Elsewhere, Vec<TcpListener>) {
+pub(super) fn pod(world: &World) -> (Elsewhere, Vec<TcpListener>) {
     let pod = Elsewhere::behind(INTERFACE, "eth0");
     let listeners = pod.run(|| {
         run("ip", &["addr", "add", "10.65.0.2/32", "dev", "eth0"]);
@@ -47,12 +47,12 @@ fn pod(world: &World) -> (Elsewhere, Vec<TcpListener>) {
     (pod, listeners)
 }
 
-fn reaches(world: &World, port: u16) -> bool {
+pub(super) fn reaches(world: &World, port: u16) -> bool {
     world.outside(move || reach_at(POD, port))
 }
 
 /// A NetworkPolicy that lets one port of the pod be reached.
-fn policy(port: u16) -> Value {
+pub(super) fn policy(port: u16) -> Value {
     json!({ "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
         "metadata": { "name": "web", "namespace": "shop" },
         "spec": { "podSelector": { "matchLabels": { "app": "web" } }, "ingress": [{ "ports": [{ "port": port }] }] } })

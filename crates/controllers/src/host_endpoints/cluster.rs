@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 
 use tortie_api::kinds::kube_controllers_configuration::KubeControllersConfigurationSpec;
 use tortie_api::kinds::node::NodeSpec;
-use tortie_api::{Key, Kind, Object, decode};
+use tortie_api::{Key, Kind, Object};
 use tortie_store::{Event, Stored};
 
 use super::Settings;
-
-/// The name of the one KubeControllersConfiguration that counts, and of the one ClusterInformation.
-const DEFAULT: &str = "default";
+use crate::read::{DEFAULT, read, replace};
 
 /// The kinds that the cluster is made of.
 pub const KINDS: [Kind; 4] =
@@ -80,8 +78,8 @@ impl Cluster {
     fn put(&mut self, stored: &Stored) -> bool {
         let key = &stored.key;
         match key.kind {
-            Kind::Node => replace(&mut self.nodes, &key.name, read(stored).and_then(node)),
-            Kind::HostEndpoint => replace(&mut self.endpoints, &key.name, read(stored)),
+            Kind::Node => replace(&mut self.nodes, key.name.as_str(), read(stored).and_then(node)),
+            Kind::HostEndpoint => replace(&mut self.endpoints, key.name.as_str(), read(stored)),
             Kind::KubeControllersConfiguration if key.name == DEFAULT => {
                 let settings = read(stored).and_then(|object| settings(&object));
                 std::mem::replace(&mut self.settings, settings) != self.settings
@@ -106,25 +104,6 @@ impl Cluster {
             _ => false,
         }
     }
-}
-
-/// Puts a value under a name. Whether it is another than before.
-fn replace<T: PartialEq>(all: &mut BTreeMap<String, T>, name: &str, value: T) -> bool {
-    if all.get(name) == Some(&value) {
-        return false;
-    }
-    all.insert(name.to_owned(), value);
-    true
-}
-
-fn read(stored: &Stored) -> Result<Object, String> {
-    if let Some(reason) = stored.value.unreadable() {
-        return Err(reason.to_owned());
-    }
-    let mut object = decode::stored(&stored.key, &stored.value).map_err(|error| error.to_string())?;
-    object.metadata.name.clone_from(&stored.key.name);
-    object.metadata.resource_version = stored.revision.to_string();
-    Ok(object)
 }
 
 fn node(object: Object) -> Result<Node, String> {

@@ -6,48 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use tortie_api::{Key, Kind, Object};
+use tortie_api::{Key, Kind};
 use tortie_manifest::validate;
 
 use super::desired::{self, Desired};
-use super::{Cluster, Problem, Settings, is_automatic};
-
-/// One write.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Action {
-    /// Make this host endpoint; one of the same name that exists stays.
-    Create(Box<Object>),
-    /// Replace the host endpoint that is still at the `resourceVersion` of this one.
-    Update(Box<Object>),
-    /// Delete the host endpoint of this name if it is still at this `resourceVersion`.
-    Delete {
-        /// Its name.
-        name: String,
-        /// Its version.
-        resource_version: String,
-    },
-}
-
-impl Action {
-    /// What it is about.
-    pub fn name(&self) -> &str {
-        match self {
-            Action::Create(object) | Action::Update(object) => &object.metadata.name,
-            Action::Delete { name, .. } => name,
-        }
-    }
-}
-
-/// What is to be done, and what cannot be.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Plan {
-    /// The writes, in order.
-    pub actions: Vec<Action>,
-    /// What people have to mend.
-    pub problems: Vec<Problem>,
-    /// How many automatic host endpoints the nodes are to have.
-    pub wanted: usize,
-}
+use super::{Cluster, Settings, is_automatic};
+use crate::plan::{Action, Plan};
 
 /// Compares what nodes are to have with what exists. Without valid settings, and while the store is locked, nothing is done.
 pub fn plan(cluster: &Cluster) -> Plan {
@@ -60,8 +24,7 @@ pub fn plan(cluster: &Cluster) -> Plan {
         }
     };
     if cluster.locked {
-        let text = "the store is locked (datastoreReady is false), so nothing is written until `tortie datastore migrate unlock`";
-        plan.problem("ClusterInformation(default)", text.to_owned());
+        plan.locked("no host endpoint is written");
         return plan;
     }
     let templates = settings.into_iter().flat_map(|settings| &settings.templates);
@@ -87,7 +50,7 @@ fn wanted(cluster: &Cluster, settings: Option<&Settings>, plan: &mut Plan) -> BT
             Ok(known) => known,
             Err(reason) => {
                 plan.problem(
-                    &format!("Node({node})"),
+                    format!("Node({node})"),
                     format!("it cannot be read, so its host endpoints stay as they are: {reason}"),
                 );
                 continue;
@@ -109,16 +72,8 @@ fn wanted(cluster: &Cluster, settings: Option<&Settings>, plan: &mut Plan) -> BT
 }
 
 impl Plan {
-    fn problem(&mut self, about: &str, text: String) {
-        self.problems.push(Problem { about: about.to_owned(), text });
-    }
-
-    fn settings(&mut self, text: String) {
-        self.problem("KubeControllersConfiguration(default)", text);
-    }
-
     fn endpoint(&mut self, name: &str, text: String) {
-        self.problem(&format!("HostEndpoint({name})"), text);
+        self.problem(format!("HostEndpoint({name})"), text);
     }
 
     /// Creates what is missing, then updates what differs.
@@ -180,15 +135,15 @@ impl Plan {
             };
             if !stays {
                 let resource_version = existing.metadata.resource_version.clone();
-                self.actions.push(Action::Delete { name: name.clone(), resource_version });
+                self.actions.push(Action::Delete { key: key(name), resource_version });
             }
         }
     }
+}
 
-    /// The key of a host endpoint.
-    pub fn key(name: &str) -> Key {
-        Key::cluster(Kind::HostEndpoint, name)
-    }
+/// The key of a host endpoint.
+fn key(name: &str) -> Key {
+    Key::cluster(Kind::HostEndpoint, name)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use tortie_api::Object;
 use tortie_api::kinds::host_endpoint::HostEndpointSpec;
 use tortie_random::Random;
 
@@ -48,11 +49,12 @@ fn cluster(settings: Result<Option<Settings>, String>, nodes: &[(&str, Result<No
 
 /// Does what a plan says, as a store would; the version of an object counts its writes.
 fn act(cluster: &mut Cluster, action: &Action) {
-    let current = cluster.endpoints.get(action.name()).and_then(|known| known.as_ref().ok());
+    let name = action.key().name;
+    let current = cluster.endpoints.get(&name).and_then(|known| known.as_ref().ok());
     let version = current.map_or_else(String::new, |known| known.metadata.resource_version.clone());
     match action {
         Action::Create(object) => {
-            assert!(version.is_empty() && !cluster.endpoints.contains_key(action.name()), "{action:?} exists");
+            assert!(version.is_empty() && !cluster.endpoints.contains_key(&name), "{action:?} exists");
             put(cluster, object, "1".to_owned());
         }
         Action::Update(object) => {
@@ -61,7 +63,7 @@ fn act(cluster: &mut Cluster, action: &Action) {
         }
         Action::Delete { resource_version, .. } => {
             assert_eq!(*resource_version, version, "{action:?}");
-            cluster.endpoints.remove(action.name());
+            cluster.endpoints.remove(&name);
         }
     }
 }
@@ -90,7 +92,7 @@ fn shown(cluster: &Cluster) -> Vec<(String, String, String)> {
 }
 
 fn endpoint(name: &str, labels: Value, spec: Value) -> (String, Result<Object, String>) {
-    let mut object = Object::new(Plan::key(name));
+    let mut object = Object::new(key(name));
     object.metadata.labels = serde_json::from_value(labels).unwrap();
     object.metadata.uid = "a-uid".to_owned();
     object.metadata.creation_timestamp = Some(tortie_api::scalar::Time(json!("2026-01-01T00:00:00Z")));
@@ -282,7 +284,7 @@ fn unreadable_objects_change_no_existing_endpoint() {
         settle(&mut cluster);
         change(&mut cluster);
         let plan = plan(&cluster);
-        assert_eq!(plan.actions.iter().map(Action::name).collect::<Vec<_>>(), expected, "{what}");
+        assert_eq!(plan.actions.iter().map(|action| action.key().name).collect::<Vec<_>>(), expected, "{what}");
         assert_eq!(plan.problems.len(), 1, "{what}: {:?}", plan.problems);
     }
 }

@@ -1,0 +1,288 @@
+//! Copies of a real cluster's namespaces, service accounts and NetworkPolicies in etcd and in the embedded store. The account in the
+//! cluster has only what is shipped.
+
+use super::*;
+
+/// A cluster, and the kubeconfig of the account that copies it.
+struct Source {
+    server: ApiServer,
+    kubeconfig: String,
+}
+
+impl Source {
+    fn start(cluster: &Cluster) -> Self {
+        let server = ApiServer::start();
+        let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/kubernetes");
+        server.kubectl(&["create", "-f", &text(&packaging.join("copies-rbac.yaml"))], "");
+        let kubeconfig = text(&account(&server, "tortie-copies", cluster.directory.path()));
+        Self { server, kubeconfig }
+    }
+
+    fn create(&self, objects: &[Value]) {
+        let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects });
+        self.server.kubectl(&["create", "-f", "-"], &list.to_string());
+    }
+
+    fn apply(&self, object: &Value) {
+        self.server.kubectl(&["apply", "-f", "-"], &object.to_string());
+    }
+
+    fn delete(&self, kind: &str, name: &str) {
+        self.server.kubectl(&["-n", "shop", "delete", kind, name], "");
+    }
+
+    /// Deletes a namespace, which without controllers nobody else ends.
+    fn end_namespace(&self, name: &str) {
+        self.server.kubectl(&["delete", "namespace", name, "--wait=false"], "");
+        let left = self.server.kubectl(&["get", "namespace", name, "-o", "json"], "");
+        let mut left: Value = serde_json::from_str(&left).unwrap();
+        left["spec"]["finalizers"] = json!([]);
+        let path = format!("/api/v1/namespaces/{name}/finalize");
+        self.server.kubectl(&["replace", "--raw", &path, "-f", "-"], &left.to_string());
+    }
+}
+
+fn namespace(name: &str, zone: &str) -> Value {
+    json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name, "labels": { "zone": zone } } })
+}
+
+fn service_account(name: &str) -> Value {
+    json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name, "namespace": "shop" } })
+}
+
+fn policy(name: &str, port: u16) -> Value {
+    json!({ "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": { "name": name, "namespace": "shop" },
+        "spec": { "podSelector": { "matchLabels": { "app": "db" } }, "ingress": [{ "ports": [{ "port": port }] }] } })
+}
+
+impl Cluster {
+    fn spec(&self, kind: &str, name: &str) -> Option<Value> {
+        let text = self.tortie(&["get", kind, name, "-n", "shop", "-o", "json"]).ok()?;
+        Some(serde_json::from_str::<Value>(&text).unwrap()["spec"].clone())
+    }
+
+    fn profile(&self, name: &str) -> Option<Value> {
+        let text = self.tortie(&["get", "profile", name, "-o", "json"]).ok()?;
+        Some(serde_json::from_str::<Value>(&text).unwrap()["spec"].clone())
+    }
+
+    /// The port that the copy of a policy lets in.
+    fn port(&self, name: &str) -> Option<u64> {
+        self.spec("networkpolicy", name)?["ingress"][0]["destination"]["ports"][0].as_u64()
+    }
+
+    /// What etcdctl prints, where the store is etcd.
+    fn etcdctl(&self, arguments: &[&str]) -> Option<String> {
+        let (_, endpoints) = self.user.iter().find(|(name, _)| *name == "ETCD_ENDPOINTS")?;
+        let output = Command::new("etcdctl").args(["--endpoints", endpoints]).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        Some(String::from_utf8(output.stdout).unwrap())
+    }
+
+    /// Objects of others: a profile and a policy whose names are nearly those of copies.
+    fn others(&self) -> [Value; 2] {
+        [self.profile("kns").unwrap(), self.spec("networkpolicy", "knp").unwrap()]
+    }
+
+    fn make_others(&self) {
+        self.apply(&json!({ "apiVersion": "projectcalico.org/v3", "kind": "Profile", "metadata": { "name": "kns" },
+            "spec": { "egress": [{ "action": "Deny" }] } }));
+        self.apply(&json!({ "apiVersion": "projectcalico.org/v3", "kind": "NetworkPolicy",
+            "metadata": { "name": "knp", "namespace": "shop" }, "spec": { "selector": "all()", "types": ["Egress"] } }));
+    }
+}
+
+const KEY: &str = "/calico/resources/v3/projectcalico.org/networkpolicies/shop/knp.default.db";
+
+/// What holds with every store.
+fn follows_kubernetes(cluster: &Cluster) {
+    cluster.make_others();
+    let others = cluster.others();
+    let source = Source::start(cluster);
+    source.create(&[namespace("shop", "a"), service_account("web.a"), policy("db", 80)]);
+    let (_running, log) = cluster.controllers("one", &["--kubeconfig", &source.kubeconfig]);
+    until("the policy is copied", || cluster.port("knp.default.db") == Some(80));
+    until("the profiles are copied", || {
+        ["kns.shop", "ksa.shop.web.a", "kns.default"].iter().all(|it| cluster.profile(it).is_some())
+    });
+    let spec = cluster.spec("networkpolicy", "knp.default.db").unwrap();
+    assert_eq!((&spec["tier"], &spec["order"]), (&json!("default"), &json!(1000)));
+    assert_eq!(spec["selector"], "projectcalico.org/orchestrator == 'k8s' && app == 'db'");
+    let profile = cluster.profile("kns.shop").unwrap();
+    assert_eq!(
+        (&profile["ingress"], &profile["egress"]),
+        (&json!([{ "action": "Allow" }]), &json!([{ "action": "Allow" }]))
+    );
+    let zone = || cluster.profile("kns.shop").map(|spec| spec["labelsToApply"]["pcns.zone"].clone());
+    assert_eq!(zone(), Some(json!("a")));
+    // Changes in Kubernetes.
+    source.apply(&policy("db", 81));
+    until("the policy follows", || cluster.port("knp.default.db") == Some(81));
+    source.apply(&namespace("shop", "b"));
+    until("the label follows", || zone() == Some(json!("b")));
+    // Changes in the store.
+    cluster.tortie(&["delete", "profile", "kns.shop"]).unwrap();
+    until("the profile is made anew", || zone() == Some(json!("b")));
+    if cluster.etcdctl(&["put", KEY, r#"{"spec":{"selector":"all()","egress":[{"action":"Allow"}]}}"#]).is_some() {
+        until("the edit is reverted", || cluster.port("knp.default.db") == Some(81));
+        cluster.etcdctl(&["put", KEY, "{"]);
+        until("the damage is repaired", || cluster.port("knp.default.db") == Some(81));
+        cluster.etcdctl(&["del", KEY]);
+        until("the policy is made anew", || cluster.port("knp.default.db") == Some(81));
+    }
+    // The configuration names what is copied; what it does not name stays as it is.
+    cluster.configure(&enabled());
+    until("it is said", || log.text().contains("copied of Kubernetes: nothing"));
+    source.delete("serviceaccount", "web.a");
+    source.delete("networkpolicy", "db");
+    cluster.apply(&json!({ "apiVersion": "projectcalico.org/v3", "kind": "KubeControllersConfiguration",
+        "metadata": { "name": "default" }, "spec": { "controllers": { "serviceAccount": {} } } }));
+    until("the account's profile is deleted", || cluster.profile("ksa.shop.web.a").is_none());
+    assert_eq!(cluster.port("knp.default.db"), Some(81), "nobody copies policies now");
+    cluster.tortie(&["delete", "kubecontrollersconfiguration", "default"]).unwrap();
+    until("the policy is deleted", || cluster.port("knp.default.db").is_none());
+    assert!(cluster.profile("kns.shop").is_some());
+    source.end_namespace("shop");
+    until("the namespace's profile is deleted", || cluster.profile("kns.shop").is_none());
+    assert!(cluster.profile("kns.default").is_some());
+    assert_eq!(cluster.others(), others);
+    assert!(!log.has("copies-failed"), "{}", log.text());
+    // What a user sees while it lasts.
+    source.apply(&namespace("shop", "a"));
+    source.apply(&policy(&"n".repeat(242), 80));
+    until("the long name is reported", || log.has("copy-problem"));
+}
+
+#[test]
+fn copies_follow_kubernetes_in_etcd_with_the_shipped_role() {
+    follows_kubernetes(&Cluster::etcd());
+}
+
+#[test]
+fn copies_follow_kubernetes_in_the_embedded_store_with_the_shipped_role() {
+    follows_kubernetes(&Cluster::embedded());
+}
+
+#[test]
+fn while_the_api_server_is_away_copies_are_repaired_and_none_is_deleted() {
+    let cluster = Cluster::etcd();
+    let mut source = Source::start(&cluster);
+    source.create(&[namespace("shop", "a"), policy("db", 80), policy("web", 80)]);
+    let (running, log) = cluster.controllers("one", &["--kubeconfig", &source.kubeconfig]);
+    until("all is copied", || cluster.port("knp.default.db").is_some() && cluster.port("knp.default.web").is_some());
+    until("the profile is copied", || cluster.profile("kns.shop").is_some());
+    source.server.kill();
+    until("it is lost", || log.has("kubernetes-lost"));
+    cluster.etcdctl(&["del", KEY]);
+    until("the policy is made anew", || cluster.port("knp.default.db") == Some(80));
+    // A process that never saw the server knows of nothing, and so deletes and makes nothing.
+    running.signal(Signal::KILL);
+    drop(running);
+    let (running, log) = cluster.controllers("two", &["--kubeconfig", &source.kubeconfig]);
+    until("it cannot be listed", || log.has("kubernetes-lost"));
+    until("it is the leader", || log.has("leader-gained"));
+    // Host endpoints are made meanwhile, in the same passes.
+    cluster.configure(&enabled());
+    cluster.node("n1", "a", "192.0.2.1");
+    until("the node has its endpoint", || cluster.endpoint("n1-auto-hep").is_some());
+    cluster.tortie(&["delete", "kubecontrollersconfiguration", "default"]).unwrap();
+    until("the endpoint is deleted", || cluster.endpoint("n1-auto-hep").is_none());
+    assert!(cluster.port("knp.default.db") == Some(80) && cluster.port("knp.default.web") == Some(80));
+    assert!(cluster.profile("kns.shop").is_some());
+    source.server.restart();
+    source.delete("networkpolicy", "web");
+    until("the policy is deleted", || cluster.port("knp.default.web").is_none());
+    assert!(cluster.port("knp.default.db") == Some(80) && cluster.profile("kns.shop").is_some());
+    // A policy that goes while nobody watches goes with the next list.
+    drop(running);
+    source.delete("networkpolicy", "db");
+    let (_running, _log) = cluster.controllers("three", &["--kubeconfig", &source.kubeconfig]);
+    until("the other is deleted", || cluster.port("knp.default.db").is_none());
+}
+
+#[test]
+fn no_policy_is_deleted_while_policies_may_not_be_listed() {
+    let cluster = Cluster::etcd();
+    let source = Source::start(&cluster);
+    source.create(&[namespace("shop", "a"), service_account("web"), policy("db", 80)]);
+    let (running, _) = cluster.controllers("one", &["--kubeconfig", &source.kubeconfig]);
+    until("all is copied", || cluster.port("knp.default.db").is_some() && cluster.profile("ksa.shop.web").is_some());
+    drop(running);
+    let rule = |op: &str, value: Value| {
+        let patch = json!([{ "op": op, "path": "/rules/1/verbs", "value": value }]);
+        source.server.kubectl(&["patch", "clusterrole", "tortie-copies", "--type=json", "-p", &patch.to_string()], "");
+    };
+    rule("replace", json!(["watch"]));
+    source.delete("networkpolicy", "db");
+    source.delete("serviceaccount", "web");
+    source.apply(&namespace("new", "a"));
+    let (_running, log) = cluster.controllers("two", &["--kubeconfig", &source.kubeconfig]);
+    until("it cannot be listed", || log.has("kubernetes-lost"));
+    assert!(log.text().contains("networkpolicies"), "{}", log.text());
+    until("it is the leader", || log.has("leader-gained"));
+    cluster.configure(&enabled());
+    cluster.node("n1", "a", "192.0.2.1");
+    until("the node has its endpoint", || cluster.endpoint("n1-auto-hep").is_some());
+    cluster.tortie(&["delete", "kubecontrollersconfiguration", "default"]).unwrap();
+    until("the endpoint is deleted", || cluster.endpoint("n1-auto-hep").is_none());
+    assert!(cluster.port("knp.default.db").is_some() && cluster.profile("ksa.shop.web").is_some());
+    assert!(cluster.profile("kns.new").is_none(), "a namespace whose policies are not known stays closed");
+    rule("replace", json!(["list", "watch"]));
+    until("both are deleted", || cluster.port("knp.default.db").is_none() && cluster.profile("ksa.shop.web").is_none());
+    assert!(cluster.profile("kns.shop").is_some() && cluster.profile("kns.new").is_some());
+}
+
+#[test]
+fn another_process_ends_what_a_killed_one_began() {
+    let cluster = Cluster::etcd();
+    cluster.make_others();
+    let others = cluster.others();
+    let source = Source::start(&cluster);
+    let policies: Vec<Value> = (0..400).map(|number| policy(&format!("p{number}"), 80)).collect();
+    source.create(&[namespace("shop", "a")]);
+    source.create(&policies);
+    let count = || -> usize {
+        let prefix = KEY.strip_suffix("db").unwrap();
+        let found = cluster.etcdctl(&["get", "--prefix", prefix, "--keys-only"]).unwrap();
+        found.lines().filter(|line| !line.is_empty()).count()
+    };
+    let lease = LEASE.as_secs().to_string();
+    let arguments = ["--kubeconfig", &source.kubeconfig, "--lease", &lease];
+    let (first, one) = cluster.controllers("one", &arguments);
+    until("the first is the leader", || one.has("leader-gained"));
+    let (_second, two) = cluster.controllers("two", &arguments);
+    until("it has begun", || count() > 0);
+    first.signal(Signal::KILL);
+    drop(first);
+    source.delete("networkpolicy", "p0");
+    until("the second is the leader", || two.has("leader-gained"));
+    until("all is copied", || count() == 399 && cluster.profile("kns.shop").is_some());
+    assert!(cluster.port("knp.default.p0").is_none());
+    assert_eq!(cluster.others(), others);
+}
+
+#[test]
+fn what_cannot_be_copied_is_refused_at_the_start() {
+    let cluster = Cluster::embedded();
+    let refused = |store: &[(&'static str, String)], arguments: &[&str]| {
+        let output = cluster.command(store).arg("controllers").args(arguments).output().unwrap();
+        assert!(!output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let kubernetes =
+        [("DATASTORE_TYPE", "kubernetes".to_owned()), ("K8S_API_ENDPOINT", "https://192.0.2.1".to_owned())];
+    let text = refused(&kubernetes, &["--kubeconfig", "x"]);
+    assert!(
+        text.contains(
+            "--kubeconfig is for a store that gets copies, etcd or the embedded store; this one is the Kubernetes at"
+        ),
+        "{text}"
+    );
+    let text = refused(&cluster.user, &["--kubeconfig", "/nowhere"]);
+    assert!(text.contains("cannot copy from Kubernetes: ") && text.contains("/nowhere"), "{text}");
+    let text = refused(&cluster.user, &["--in-cluster"]);
+    assert!(text.contains("KUBERNETES_SERVICE_HOST"), "{text}");
+    let store = [&cluster.user[..], &[("ENABLED_CONTROLLERS", "node,polices".to_owned())]].concat();
+    let text = refused(&store, &[]);
+    assert!(text.contains("ENABLED_CONTROLLERS: there is no controller `polices`"), "{text}");
+}

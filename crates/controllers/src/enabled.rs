@@ -1,0 +1,76 @@
+//! Which of the controllers run.
+
+use tortie_api::kinds::kube_controllers_configuration::ControllersConfig;
+
+/// Which of the controllers run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Enabled {
+    /// Whether nodes get host endpoints.
+    pub nodes: bool,
+    /// Whether namespaces are copied.
+    pub namespaces: bool,
+    /// Whether service accounts are copied.
+    pub service_accounts: bool,
+    /// Whether NetworkPolicies are copied.
+    pub policies: bool,
+}
+
+/// The names of controllers that Calico has and tortie does not.
+const OTHERS: [&str; 4] = ["workloadendpoint", "loadbalancer", "flannelmigration", "migration"];
+
+impl Enabled {
+    /// All of them.
+    pub const ALL: Self = Self { nodes: true, namespaces: true, service_accounts: true, policies: true };
+    const NONE: Self = Self { nodes: false, namespaces: false, service_accounts: false, policies: false };
+
+    /// Those that `ENABLED_CONTROLLERS` names; the error is the word that names none.
+    pub fn named(text: &str) -> Result<Self, String> {
+        let mut enabled = Self::NONE;
+        for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+            match word.to_ascii_lowercase().as_str() {
+                "node" => enabled.nodes = true,
+                // The older name.
+                "namespace" | "profile" => enabled.namespaces = true,
+                "serviceaccount" => enabled.service_accounts = true,
+                "policy" => enabled.policies = true,
+                other if OTHERS.contains(&other) => {}
+                _ => return Err(word.to_owned()),
+            }
+        }
+        Ok(enabled)
+    }
+
+    /// Those that a KubeControllersConfiguration names. (It turns host endpoints on by itself.)
+    pub(crate) fn of(controllers: &ControllersConfig) -> Self {
+        Self {
+            nodes: true,
+            namespaces: controllers.namespace.is_some(),
+            service_accounts: controllers.service_account.is_some(),
+            policies: controllers.policy.is_some(),
+        }
+    }
+
+    /// What of Kubernetes is copied, for people; empty if nothing is.
+    pub(crate) fn copied(self) -> String {
+        let all = [
+            (self.namespaces, "namespaces"),
+            (self.service_accounts, "service accounts"),
+            (self.policies, "NetworkPolicies"),
+        ];
+        all.iter().filter(|(is_enabled, _)| *is_enabled).map(|(_, what)| *what).collect::<Vec<_>>().join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_names_controllers_as_for_calico() {
+        let named = Enabled::named("policy, Namespace,workloadendpoint").unwrap();
+        assert_eq!(named, Enabled { policies: true, namespaces: true, ..Enabled::NONE });
+        assert_eq!(named.copied(), "namespaces, NetworkPolicies");
+        assert_eq!(Enabled::named("node,profile,serviceaccount,policy"), Ok(Enabled::ALL));
+        assert_eq!(Enabled::named("policy,polices"), Err("polices".to_owned()));
+    }
+}
