@@ -35,7 +35,7 @@ use crate::other_nodes::OtherNodes;
 use crate::placement_log::PlacementLog;
 use crate::placement_writer::{PlacementWriter, Step};
 use crate::status::StoreState;
-use crate::status_cell::{Placement, StatusCell};
+use crate::status_cell::{NamedInterface, StatusCell};
 use crate::supervisor;
 use crate::utc;
 use crate::{links, unsupported_features};
@@ -196,7 +196,7 @@ impl NodeEngine {
                 self.report_too_large();
                 let (mark, lines) = {
                     let record = self.status.read();
-                    (record.wanted.clone(), self.placements.step(&delta, &record.locals))
+                    (record.wanted.clone(), self.placements.step(&delta, &record.named_interfaces))
                 };
                 let from = std::mem::replace(&mut self.flushed, mark.position.clone());
                 if !lines.is_empty() {
@@ -373,8 +373,8 @@ impl NodeEngine {
             self.note_other_nodes();
         }
         let placement = match item {
-            Item::HostEndpoint(one) if one.node == self.node => Some(Placement::Host(one.interface.clone())),
-            Item::WorkloadEndpoint(one) if one.node == self.node => Some(Placement::workload(one)),
+            Item::HostEndpoint(one) if one.node == self.node => Some(NamedInterface::Host(one.interface.clone())),
+            Item::WorkloadEndpoint(one) if one.node == self.node => Some(NamedInterface::workload(one)),
             _ => None,
         };
         let qos = match item {
@@ -384,8 +384,8 @@ impl NodeEngine {
         self.note_unsupported_qos(&id, qos);
         let is_local = placement.is_some();
         let was_local = self.status.update(|record| match placement {
-            Some(placement) => record.locals.insert(id.clone(), placement).is_some(),
-            None => record.locals.remove(&id).is_some(),
+            Some(placement) => record.named_interfaces.insert(id.clone(), placement).is_some(),
+            None => record.named_interfaces.remove(&id).is_some(),
         });
         if is_local || was_local {
             self.placements.endpoint_changed(id);

@@ -160,7 +160,6 @@ fn stale(record: &StatusRecord) -> f64 {
 
 type Labels = Vec<(String, String)>;
 
-/// Packets and bytes of each rule; empty if the kernel does not answer.
 impl Measures {
     /// The packets and bytes of each rule of each policy, read from the kernel now.
     pub(crate) fn rules(&self) -> Result<Vec<RuleCount>, String> {

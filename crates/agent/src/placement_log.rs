@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-use tortie_dataplane::{Delta, Owner, Place, Program, ProgramEnd, ProgramId, RulesId, last_asked};
+use tortie_dataplane::{Delta, Owner, Place, Program, ProgramEnd, ProgramId, RulesId, first_catch_all};
 use tortie_policy::{Action, EndpointId};
 
 use crate::status_builder;
-use crate::status_cell::Placement;
+use crate::status_cell::NamedInterface;
 
 /// How many lines are logged for one step at most.
 const LINES: usize = 20;
@@ -92,10 +92,14 @@ impl PlacementLog {
         self.changed.insert(id);
     }
 
-    /// The lines for a change of the dataplane, one for each change of a placement or default, but at most [`LINES`]. `locals`
+    /// The lines for a change of the dataplane, one for each change of a placement or default, but at most [`LINES`]. `named_interfaces`
     /// are the endpoints that the store has.
-    pub(crate) fn step(&mut self, delta: &Delta, locals: &BTreeMap<EndpointId, Placement>) -> Vec<String> {
-        let mut lines = self.changes(delta, locals);
+    pub(crate) fn step(
+        &mut self,
+        delta: &Delta,
+        named_interfaces: &BTreeMap<EndpointId, NamedInterface>,
+    ) -> Vec<String> {
+        let mut lines = self.changes(delta, named_interfaces);
         if let Some(more) = lines.len().checked_sub(LINES).filter(|more| *more > 0) {
             lines.truncate(LINES);
             lines.push(format!("and {more} more changes of endpoints; `tortie status` lists all endpoints"));
@@ -103,7 +107,7 @@ impl PlacementLog {
         lines
     }
 
-    fn changes(&mut self, delta: &Delta, locals: &BTreeMap<EndpointId, Placement>) -> Vec<String> {
+    fn changes(&mut self, delta: &Delta, named_interfaces: &BTreeMap<EndpointId, NamedInterface>) -> Vec<String> {
         self.programs.extend(delta.programs_made.iter().cloned());
         if let Some(host) = &delta.host {
             self.prefixes.clone_from(&host.settings.interface_prefixes);
@@ -124,7 +128,7 @@ impl PlacementLog {
         let decides: Vec<(&RulesId, Option<Action>)> = delta
             .rules_put
             .iter()
-            .map(|(id, rules)| (id, last_asked(rules).map(|rule| rule.action)))
+            .map(|(id, rules)| (id, first_catch_all(rules).map(|rule| rule.action)))
             .chain(delta.rules_removed.iter().map(|id| (id, None)))
             .filter(|(id, action)| self.decides.get(id) != action.as_ref())
             .collect();
@@ -155,6 +159,7 @@ impl PlacementLog {
             }
         }
         let first = !std::mem::replace(&mut self.started, true);
+        let unreadable = status_builder::without_readable_interface(named_interfaces);
         let (mut lines, mut workloads, mut lists) = (Vec::new(), 0, HashMap::new());
         for (id, before) in before {
             // A machine may have thousands of them, and each governs the interface that it names.
@@ -162,7 +167,7 @@ impl PlacementLog {
                 workloads += 1;
                 continue;
             }
-            lines.extend(self.line(&id, &before, locals.get(&id), &mut lists));
+            lines.extend(self.line(&id, &before, named_interfaces.get(&id), unreadable.as_deref(), &mut lists));
         }
         for id in &delta.programs_removed {
             self.programs.remove(id);
@@ -191,7 +196,8 @@ impl PlacementLog {
         &self,
         id: &EndpointId,
         (old_places, old): &Before,
-        placement: Option<&Placement>,
+        named: Option<&NamedInterface>,
+        unreadable: Option<&str>,
         lists: &mut HashMap<(ProgramId, ProgramId), String>,
     ) -> Option<String> {
         let (places, now) = self.now(id);
@@ -201,10 +207,10 @@ impl PlacementLog {
             let governed =
                 if old_places.is_empty() { String::new() } else { format!(", before {}", names(old_places)) };
             let governor = |place: Place| self.at.get(&place).map(|placed| placed.id.to_string());
-            return match placement {
-                Some(placement) => Some(format!(
+            return match named {
+                Some(named) => Some(format!(
                     "{id} governs no interface{governed}: {}",
-                    status_builder::why_not_in_force(placement, &governor, &self.prefixes)
+                    status_builder::why_not_in_force(named, unreadable, &governor, &self.prefixes)
                 )),
                 None if old_places.is_empty() => None,
                 None => Some(format!("{id} governs no interface{governed}: it is not in the store any more")),

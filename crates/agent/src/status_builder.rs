@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::TryLockError;
 use std::time::{Duration, Instant};
 
-use tortie_dataplane::{Endpoint, Owner, Place, Program, ProgramEnd, ProgramId, RulesId, State, last_asked};
+use tortie_dataplane::{Endpoint, Owner, Place, Program, ProgramEnd, ProgramId, RulesId, State, first_catch_all};
 use tortie_policy::machine::Port;
 use tortie_policy::{Action, EndpointId, Interface};
 
 use crate::enforce::SharedDataplane;
 use crate::status::{DataplaneStatus, EndpointStatus, InterfaceStatus, StageStatus, Status, TroubleStatus};
-use crate::status_cell::{Placement, StatusCell, StatusRecord};
+use crate::status_cell::{NamedInterface, StatusCell, StatusRecord};
 use crate::unsupported_features;
 
 /// How long to wait for a busy dataplane before answering without it.
@@ -190,7 +190,7 @@ fn then(state: &State, stage: &str, program: &Program) -> String {
     for tier in &program.tiers {
         let first = tier.policies.iter().find_map(|policy| {
             let id = RulesId { owner: Owner::Policy(policy.clone()), direction: program.direction };
-            let rule = last_asked(state.rules.get(&id)?)?;
+            let rule = first_catch_all(state.rules.get(&id)?)?;
             Some((policy, rule))
         });
         match first {
@@ -214,7 +214,7 @@ fn then(state: &State, stage: &str, program: &Program) -> String {
         ProgramEnd::Profiles(profiles) => {
             let decided = profiles.iter().find_map(|profile| {
                 let id = RulesId { owner: Owner::Profile(profile.name.clone()), direction: program.direction };
-                Some((profile, last_asked(state.rules.get(&id)?)?))
+                Some((profile, first_catch_all(state.rules.get(&id)?)?))
             });
             match decided {
                 Some((profile, rule)) if rule.action == Action::Allow => {
@@ -255,45 +255,55 @@ fn all_endpoints(
             status.note =
                 format!("{name} is a port of {} {}: its packets are judged there, not here", port.kind, port.master);
         }
-        if !record.locals.contains_key(&one.id) {
+        if !record.named_interfaces.contains_key(&one.id) {
             status.note = "it is not in the store any more".to_owned();
         }
     }
+    let unreadable = without_readable_interface(&record.named_interfaces);
     let governor = |place: Place| enforced.iter().find(|(at, _)| *at == place).map(|(_, one)| one.id.to_string());
-    for (id, placement) in &record.locals {
+    for (id, named) in &record.named_interfaces {
         let name = id.to_string();
         all.entry(name.clone()).or_insert_with(|| EndpointStatus {
             name,
-            note: format!("not in force: {}", why_not_in_force(placement, &governor, prefixes)),
+            note: format!("not in force: {}", why_not_in_force(named, unreadable.as_deref(), &governor, prefixes)),
             ..Default::default()
         });
     }
     all.into_values().collect()
 }
 
-/// Why an endpoint with this placement governs no interface. `governor` returns the endpoint that governs a place; `prefixes` are
-/// those of workloads' interfaces.
+/// The first host endpoint whose interface cannot be read: it governs every interface of the host.
+pub(crate) fn without_readable_interface(named: &BTreeMap<EndpointId, NamedInterface>) -> Option<String> {
+    let is_unreadable = |named: &NamedInterface| *named == NamedInterface::Host(Interface::Unreadable);
+    named.iter().find(|(_, named)| is_unreadable(named)).map(|(id, _)| id.to_string())
+}
+
+/// Why an endpoint that names this interface governs none. `unreadable` is the one of
+/// [`without_readable_interface`]; `governor` returns the endpoint that governs a place; `prefixes` are those of workloads' interfaces.
 pub(crate) fn why_not_in_force(
-    placement: &Placement,
+    named: &NamedInterface,
+    unreadable: Option<&str>,
     governor: &dyn Fn(Place) -> Option<String>,
     prefixes: &[String],
 ) -> String {
     let is_workload = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()));
-    match placement {
-        Placement::Host(Interface::ByAddress) => {
+    match named {
+        NamedInterface::Host(_) if let Some(first) = unreadable => {
+            format!("{first}, whose interface cannot be read, governs every interface of the host")
+        }
+        NamedInterface::Host(Interface::ByAddress) => {
             "no interface has one of its expectedIPs, or endpoints whose names sort first govern those that do"
                 .to_owned()
         }
-        Placement::Host(Interface::Unknown) => "the node has no such interface of the host".to_owned(),
-        Placement::Host(Interface::All) => match governor(Place::AnyHost) {
+        NamedInterface::Host(Interface::All | Interface::Unreadable) => match governor(Place::AnyHost) {
             Some(governor) => format!("{governor}, whose name sorts first, is for all interfaces too"),
             None => "another endpoint for all interfaces comes before it".to_owned(),
         },
-        Placement::Host(Interface::Named(name)) => match governor(Place::Host(name.clone())) {
+        NamedInterface::Host(Interface::Named(name)) => match governor(Place::Host(name.clone())) {
             Some(governor) => format!("{governor}, whose name sorts first, governs {name}"),
             None => format!("a setting leaves {name} out"),
         },
-        Placement::Workload { interface, spoofs } => match governor(Place::Workload(interface.clone())) {
+        NamedInterface::Workload { interface, spoofs } => match governor(Place::Workload(interface.clone())) {
             Some(governor) => {
                 format!("{governor}, which comes first by orchestrator, workload and endpoint, governs {interface}")
             }

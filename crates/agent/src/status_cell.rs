@@ -81,7 +81,7 @@ pub(crate) struct StatusRecord {
     /// The interfaces that can carry packets.
     pub(crate) up: BTreeSet<String>,
     /// The endpoints of this node in the store, with the interfaces that they name.
-    pub(crate) locals: BTreeMap<EndpointId, Placement>,
+    pub(crate) named_interfaces: BTreeMap<EndpointId, NamedInterface>,
     /// Whether the changes that wait for a confirmation were read from the store, and can be undone.
     pub(crate) puts_back: bool,
     /// How many changes were put back because nobody confirmed them.
@@ -94,7 +94,7 @@ pub(crate) struct StatusRecord {
 
 /// The interface that an endpoint names.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Placement {
+pub(crate) enum NamedInterface {
     /// A host endpoint.
     Host(Interface),
     /// A workload endpoint.
@@ -106,7 +106,7 @@ pub(crate) enum Placement {
     },
 }
 
-impl Placement {
+impl NamedInterface {
     /// The placement of a workload endpoint.
     pub(crate) fn workload(endpoint: &WorkloadEndpoint) -> Self {
         Self::Workload { interface: endpoint.interface.clone(), spoofs: !endpoint.spoofing.is_empty() }

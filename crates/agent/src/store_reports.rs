@@ -178,7 +178,7 @@ fn statuses(node: &str, region: &str, record: &StatusRecord, state: &State) -> B
             }
         }
     };
-    record.locals.keys().filter_map(one).collect()
+    record.named_interfaces.keys().filter_map(one).collect()
 }
 
 /// The status of a host endpoint: up if all its interfaces are, an error if it has none; `*` is not an interface.

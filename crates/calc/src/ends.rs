@@ -19,7 +19,7 @@ pub(crate) struct Selected {
     pub(crate) negated: bool,
 }
 
-/// An end with more than a selector or nets. It keeps its selectors and names in use.
+/// An end with more than a selector. It keeps its selectors and names in use.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct DetailedEnd {
     pub(crate) selected: Option<Selected>,

@@ -6,8 +6,8 @@ use hashbrown::HashSet;
 use tortie_policy::packet::Link;
 use tortie_policy::{Item, Settings};
 
-use crate::classes::Classes;
 use crate::cost::Cost;
+use crate::endpoint_classes::Classes;
 use crate::index::Requirements;
 use crate::local_endpoints::LocalEndpoints;
 use crate::members::{Members, Shared};

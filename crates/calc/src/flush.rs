@@ -6,7 +6,7 @@ use hashbrown::{HashMap, HashSet};
 use tortie_dataplane::{Delta, Endpoint, Host, Owner, PerDirection, Place, ProgramId, Programs as ByStage, RulesId};
 use tortie_policy::{Direction, EndpointId, unreadable_labels};
 
-use crate::classes::{CLOSED, ClassIndex, List};
+use crate::endpoint_classes::{CLOSED, ClassIndex, List};
 use crate::engine::Engine;
 use crate::local_endpoints::{Body, LocalIndex};
 use crate::policies::ListKey;

@@ -15,8 +15,8 @@
 //! match share everything that follows from that; and only the sets of rules that apply to this node are kept.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod classes;
 mod cost;
+mod endpoint_classes;
 mod ends;
 mod engine;
 #[path = "../../testkit/src/faults/switch.rs"]

@@ -8,7 +8,7 @@ use tortie_dataplane::{Endpoint, Place};
 use tortie_policy::packet::Link;
 use tortie_policy::{HostEndpoint, Interface, Missing, Settings, WorkloadEndpoint, WorkloadId};
 
-use crate::classes::ClassIndex;
+use crate::endpoint_classes::ClassIndex;
 use crate::faults;
 use crate::items::ItemIndex;
 use crate::shrink::Shrink;
@@ -254,8 +254,10 @@ impl LocalEndpoints {
             }
         };
         // One of which nobody knows the interface comes before all others, on every one.
-        let is_nowhere = |endpoint: &HostEndpoint| endpoint.interface == Interface::Unknown;
-        if let Some(index) = self.host_endpoints().find(|(_, endpoint)| is_nowhere(endpoint)).map(|(index, _)| index) {
+        let has_unreadable_interface = |endpoint: &HostEndpoint| endpoint.interface == Interface::Unreadable;
+        if let Some(index) =
+            self.host_endpoints().find(|(_, endpoint)| has_unreadable_interface(endpoint)).map(|(index, _)| index)
+        {
             claim(Place::AnyHost, index, false);
             host_links().for_each(|link| claim(Place::Host(link.name.clone()), index, false));
             for (_, endpoint) in self.host_endpoints() {
@@ -274,7 +276,7 @@ impl LocalEndpoints {
                 Interface::Named(name) if is_host_interface(settings, name) => {
                     claim(Place::Host(name.clone()), index, true);
                 }
-                Interface::Named(_) | Interface::Unknown => {}
+                Interface::Named(_) | Interface::Unreadable => {}
                 Interface::ByAddress => {
                     for name in endpoint.addresses.iter().flat_map(|address| at.get(address)).flatten() {
                         claim(Place::Host((*name).to_owned()), index, false);

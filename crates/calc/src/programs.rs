@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use tortie_dataplane::{Profile, Program, ProgramEnd, ProgramId, Tier};
 use tortie_policy::{Action, Direction};
 
-use crate::classes::PlannedTier;
+use crate::endpoint_classes::PlannedTier;
 use crate::policies::{ListKey, Lists, Policies};
 use crate::profiles::{ProfileIndex, Profiles};
 

@@ -2,7 +2,7 @@
 
 use tortie_dataplane::{End, PeerSet, Ports, Rule as Ready};
 use tortie_net::Protocol;
-use tortie_policy::{Action, Family, Icmp, PeerMatch, Rule as Written, Unknown, asks_unreadable};
+use tortie_policy::{Action, Family, Icmp, PeerMatch, Rule as Written, UnknownMembers, asks_unreadable};
 use tortie_selector::Selector;
 
 use crate::ends::{DetailedEnd, EndIndex, Ends, Numbers, Selected};
@@ -74,7 +74,7 @@ impl Rule {
             return;
         };
         let action = match self.action {
-            action if unsure && !faults::is_on("unsure-pass-passes") => Unknown::action(action),
+            action if unsure && !faults::is_on("unsure-pass-passes") => UnknownMembers::action(action),
             Action::Allow if context.passes_on => Action::Pass,
             action => action,
         };
@@ -179,14 +179,14 @@ impl PackedEnd {
         let mut end = self.without_labels(with_port, context);
         let mut how = |is_incomplete: bool, negated: bool| {
             *unsure |= is_incomplete;
-            if is_incomplete { Unknown::of(action, negated) } else { Unknown::Known }
+            if is_incomplete { UnknownMembers::of(action, negated) } else { UnknownMembers::None }
         };
         if let Some(one) = self.selected(context.ends) {
             let set = (context.set)(&SetKey::Peers(one.selector));
             match how(set.is_incomplete, one.negated) {
-                Unknown::Known => end.peers = Some(PeerSet { set: set.id.clone(), negated: one.negated }),
-                Unknown::Never => return None,
-                Unknown::Met => {}
+                UnknownMembers::None => end.peers = Some(PeerSet { set: set.id.clone(), negated: one.negated }),
+                UnknownMembers::NeverMatches => return None,
+                UnknownMembers::AlwaysMet => {}
             }
         }
         let PackedEnd::DetailedEnd(full) = self else { return Some(end) };
@@ -196,16 +196,16 @@ impl PackedEnd {
         {
             let sets = || full.of(numbers).map(|(selector, name)| (context.set)(&SetKey::Port(selector, name)));
             match how(sets().any(|set| set.is_incomplete), negated) {
-                Unknown::Known => into.named = sets().map(|set| set.id.clone()).collect(),
-                Unknown::Never => return None,
-                Unknown::Met => *into = Ports::default(),
+                UnknownMembers::None => into.named = sets().map(|set| set.id.clone()).collect(),
+                UnknownMembers::NeverMatches => return None,
+                UnknownMembers::AlwaysMet => *into = Ports::default(),
             }
         }
         if let Some(id) = &full.service {
             match how((context.set)(&SetKey::service(id, with_port)).is_incomplete, false) {
-                Unknown::Known => {}
-                Unknown::Never => return None,
-                Unknown::Met => end.service = None,
+                UnknownMembers::None => {}
+                UnknownMembers::NeverMatches => return None,
+                UnknownMembers::AlwaysMet => end.service = None,
             }
         }
         Some(end)

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use tortie_eval::{Subject, unknown_member};
 use tortie_net::Protocol;
 use tortie_policy::packet::Host;
-use tortie_policy::{Direction, Family, Icmp, Nat, PeerMatch, PortMatch, Rule, Snapshot, Unknown};
+use tortie_policy::{Direction, Family, Icmp, Nat, PeerMatch, PortMatch, Rule, Snapshot, UnknownMembers};
 
 use crate::addresses::AddressSet;
 use crate::classes::Classes;
@@ -340,9 +340,9 @@ impl<'a> Conditions<'a> {
         }
         if let Some(peers) = &side.peers {
             let is_unknown = unknown_member(self.snapshot, &peers.selector, false).is_some();
-            match Unknown::of(rule.action, peers.negated) {
-                Unknown::Never if is_unknown => return None,
-                Unknown::Met if is_unknown => {}
+            match UnknownMembers::of(rule.action, peers.negated) {
+                UnknownMembers::NeverMatches if is_unknown => return None,
+                UnknownMembers::AlwaysMet if is_unknown => {}
                 _ => {
                     let members = self.with_members(|members| members.selected(&peers.selector).family(family).clone());
                     let possible = if peers.negated { !domain.is_within(&members) } else { members.meets(domain) };

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use tortie_eval::{has_too_many_ports, unknown_member};
 use tortie_net::Protocol;
 use tortie_policy::packet::Transport;
-use tortie_policy::{Action, Family, PeerMatch, Peers, PortMatch, Rule, Unknown};
+use tortie_policy::{Action, Family, PeerMatch, Peers, PortMatch, Rule, UnknownMembers};
 use tortie_selector::Selector;
 
 use crate::addresses::AddressSet;
@@ -144,7 +144,7 @@ impl Conditions<'_> {
                 products = pairs.collect();
             }
             if unsure {
-                clause.action = Unknown::action(rule.action);
+                clause.action = UnknownMembers::action(rule.action);
             }
         }
         clause.products = products.into();
@@ -177,9 +177,9 @@ impl Conditions<'_> {
         if let Some(peers) = &side.peers {
             let is_unknown = unknown_member(self.snapshot, &peers.selector, false).is_some();
             unsure |= is_unknown;
-            match Unknown::of(action, peers.negated) {
-                Unknown::Never if is_unknown => return Err(Never),
-                Unknown::Met if is_unknown => {}
+            match UnknownMembers::of(action, peers.negated) {
+                UnknownMembers::NeverMatches if is_unknown => return Err(Never),
+                UnknownMembers::AlwaysMet if is_unknown => {}
                 _ => {
                     let members = self.with_members(|members| members.shared(&peers.selector, family));
                     let members = if peers.negated { every.minus(&members).into() } else { members };
@@ -190,9 +190,9 @@ impl Conditions<'_> {
         if let Some(id) = &side.service {
             let is_unknown = self.snapshot.slices_of(id).any(|slice| slice.incomplete);
             unsure |= is_unknown;
-            match Unknown::of(action, false) {
-                Unknown::Never if is_unknown => return Err(Never),
-                Unknown::Met if is_unknown => {}
+            match UnknownMembers::of(action, false) {
+                UnknownMembers::NeverMatches if is_unknown => return Err(Never),
+                UnknownMembers::AlwaysMet if is_unknown => {}
                 _ => {
                     let mut served = Vec::new();
                     for slice in self.snapshot.slices_of(id) {
@@ -250,9 +250,9 @@ impl Conditions<'_> {
             }
             is_unknown |= has_names && unknown_member(self.snapshot, &lenders, true).is_some();
             unsure |= is_unknown;
-            match Unknown::of(action, negated) {
-                Unknown::Never if is_unknown => return Err(Never),
-                Unknown::Met if is_unknown => {}
+            match UnknownMembers::of(action, negated) {
+                UnknownMembers::NeverMatches if is_unknown => return Err(Never),
+                UnknownMembers::AlwaysMet if is_unknown => {}
                 _ if negated => conditions.push(on_none(end, family, &Ranges::of(numbers), &named)),
                 _ => conditions.push(on_any(end, family, Ranges::of(numbers), named)),
             }

@@ -503,6 +503,27 @@ pub(crate) fn command(persona: Persona) -> clap::Command {
     }
 }
 
+/// The commands that calicoctl has, too, with those of `datastore`. The help under its name hides all others.
+const COMMANDS_OF_CALICOCTL: [&str; 17] = [
+    "create",
+    "apply",
+    "replace",
+    "delete",
+    "get",
+    "patch",
+    "label",
+    "validate",
+    "datastore",
+    "migrate",
+    "migrate-policy-names",
+    "export",
+    "import",
+    "lock",
+    "unlock",
+    "completion",
+    "version",
+];
+
 /// Replaces `tortie` by another name in all help texts, and hides what calicoctl does not have.
 fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
     let say = |text: Option<&StyledStr>| {
@@ -536,34 +557,10 @@ fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
         command = command.after_help(after);
     }
     for sub in subcommands {
-        const OURS: [&str; 22] = [
-            "config",
-            "confirm",
-            "describe",
-            "diff",
-            "edit",
-            "history",
-            "undo",
-            "explain",
-            "test",
-            "schema",
-            "man",
-            "agent",
-            "controllers",
-            "status",
-            "watch",
-            "top",
-            "verify",
-            "backup",
-            "restore",
-            "copy",
-            "lint",
-            "init",
-        ];
-        let ours = OURS.contains(&sub.as_str());
+        let is_calicos = COMMANDS_OF_CALICOCTL.contains(&sub.as_str());
         command = command.mut_subcommand(sub, |sub| {
             let sub = renamed(sub, name);
-            if ours { sub.hide(true) } else { sub }
+            if is_calicos { sub } else { sub.hide(true) }
         });
     }
     command.mut_args(|arg| {

@@ -44,13 +44,13 @@ impl Preview {
         let [old, new] = [before, after].map(|listing| sources.in_force(listing).snapshot);
         let local_facts = sources.local_facts.as_ref();
         let host = local_facts.map(judging_host);
-        let not_in_force = [&old, &new].map(|side| effects::placement(side, local_facts));
+        let not_in_force = [&old, &new].map(|side| effects::host_endpoints_not_in_force(side, local_facts));
         let [not_in_force_before, not_in_force_after] =
             not_in_force.each_ref().map(|not_in_force| not_in_force.keys().cloned().collect());
-        let nowhere = [&old, &new]
+        let unknown_nodes = [&old, &new]
             .into_iter()
             .zip(&not_in_force)
-            .flat_map(|(side, not_in_force)| effects::nowhere(side, not_in_force))
+            .flat_map(|(side, not_in_force)| effects::unknown_nodes(side, not_in_force))
             .collect();
         let mut objects = objects(&before.items, &after.items);
         let is_own = |change: &ObjectChange| {
@@ -68,7 +68,7 @@ impl Preview {
         Self {
             objects,
             defaults: defaults(&old, &new, [&not_in_force_before, &not_in_force_after]),
-            verdicts: verdicts(&old, &new, host.as_ref(), &nowhere),
+            verdicts: verdicts(&old, &new, host.as_ref(), &unknown_nodes),
             without_effect,
             lost,
             notes,

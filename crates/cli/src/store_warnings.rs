@@ -176,6 +176,6 @@ fn place(endpoint: &HostEndpoint) -> Option<&str> {
     match &endpoint.interface {
         Interface::Named(name) => Some(name),
         Interface::All => Some("*"),
-        Interface::ByAddress | Interface::Unknown => None,
+        Interface::ByAddress | Interface::Unreadable => None,
     }
 }

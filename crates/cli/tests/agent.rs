@@ -45,14 +45,14 @@ mod readme;
 mod real_ssh;
 #[path = "agent/restarts.rs"]
 mod restarts;
+#[path = "agent/same_answers.rs"]
+mod same_answers;
 #[path = "agent/service.rs"]
 mod service;
 #[path = "agent/settings.rs"]
 mod settings;
-#[path = "agent/three.rs"]
-mod three;
-#[path = "agent/truth.rs"]
-mod truth;
+#[path = "agent/three_nodes.rs"]
+mod three_nodes;
 #[path = "agent/undo.rs"]
 mod undo;
 #[path = "agent/uninstall.rs"]

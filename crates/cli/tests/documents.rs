@@ -1,6 +1,7 @@
 //! The documents name what exists: files that they link to, and paths of the source that they send people to.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
@@ -28,6 +29,22 @@ fn every_link_to_a_file_leads_to_one() {
         }
     }
     assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// The names of metrics in a text, each after a quotation mark or a backquote, without `_total` of counters.
+fn metrics(text: &str, quote: char) -> BTreeSet<String> {
+    let names = text.split(quote).filter(|name| name.starts_with("tortie_") || name.starts_with("felix_"));
+    let whole = |name: &&str| name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
+    names.filter(whole).map(|name| name.trim_end_matches("_total").to_owned()).collect()
+}
+
+#[test]
+fn every_metric_is_documented_and_exists() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let mut served = metrics(&read("crates/agent/src/metrics.rs"), '"');
+    served.extend(metrics(&read("crates/controllers/src/health.rs"), '"'));
+    let tables = read("docs/metrics.md").lines().filter(|line| line.starts_with("| `")).collect::<String>();
+    assert_eq!(served, metrics(&tables, '`'));
 }
 
 #[test]

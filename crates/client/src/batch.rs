@@ -22,7 +22,7 @@ use tortie_api::{Key, Kind, Object};
 use tortie_manifest::{Problem, warnings};
 
 use super::view::{self, View};
-use super::{Change, Client, ClientError, Done, Mode, Target, entry, plan, unknown};
+use super::{Change, Client, ClientError, Done, Mode, Target, plan, unknown, user_form};
 use tortie_store::{Op, Overlay, Revision, Write, WriteError, Written};
 
 /// How often a job is planned again because another writer was faster.
@@ -311,6 +311,6 @@ fn untracked(object: &Object, view: &RefCell<&mut View>) -> Vec<Problem> {
         return Vec::new();
     }
     let endpoints = view.borrow_mut().list(Kind::HostEndpoint).unwrap_or_default();
-    let endpoints: Vec<Object> = endpoints.iter().filter_map(|stored| entry::read(stored).ok()).collect();
+    let endpoints: Vec<Object> = endpoints.iter().filter_map(|stored| user_form::read(stored).ok()).collect();
     warnings::untracked_on_any(object, &endpoints)
 }

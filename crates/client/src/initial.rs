@@ -5,7 +5,7 @@ use tortie_api::{Key, Kind, Metadata, Object};
 use uuid::Uuid;
 
 use super::view::View;
-use super::{Client, ClientError, entry, plan};
+use super::{Client, ClientError, plan, user_form};
 use tortie_store::{Write, WriteError};
 
 /// A tier that always exists and cannot be deleted.
@@ -73,7 +73,7 @@ pub(super) fn missing(view: &mut View, version: &str, cluster_type: &str) -> Res
         if view.get(&key)?.is_none() {
             let mut object = new(&key);
             object.body.insert("spec".to_owned(), json!({ "order": tier.order, "defaultAction": tier.default_action }));
-            writes.push(Write::create(key, entry::write(&object)));
+            writes.push(Write::create(key, user_form::write(&object)));
         }
     }
     Ok(writes)
@@ -83,19 +83,19 @@ fn information(view: &mut View, version: &str, cluster_type: &str) -> Result<Opt
     let key = cluster_information();
     let Some(stored) = view.get(&key)? else {
         let mut object = new(&key);
-        complete(entry::spec(&mut object), version, cluster_type);
-        return Ok(Some(Write::create(key, entry::write(&object))));
+        complete(user_form::spec(&mut object), version, cluster_type);
+        return Ok(Some(Write::create(key, user_form::write(&object))));
     };
-    let mut object = entry::read(&stored)?;
+    let mut object = user_form::read(&stored)?;
     let before = object.clone();
-    complete(entry::spec(&mut object), version, cluster_type);
+    complete(user_form::spec(&mut object), version, cluster_type);
     plan::stamp(&mut object.metadata, &before.metadata);
-    Ok((object.body != before.body).then(|| Write::update(key, entry::write(&object), stored.revision)))
+    Ok((object.body != before.body).then(|| Write::update(key, user_form::write(&object), stored.revision)))
 }
 
 /// Fills in missing fields. A store that is not ready stays so.
 fn complete(spec: &mut Map<String, Value>, version: &str, cluster_type: &str) {
-    entry::fill(spec, "clusterGUID", || json!(Uuid::new_v4().simple().to_string()));
+    user_form::fill(spec, "clusterGUID", || json!(Uuid::new_v4().simple().to_string()));
     let old = spec.get("clusterType").and_then(Value::as_str).unwrap_or_default();
     let mut types: Vec<&str> = old.split(',').filter(|one| !one.is_empty()).collect();
     let known = types.len();
@@ -111,7 +111,7 @@ fn complete(spec: &mut Map<String, Value>, version: &str, cluster_type: &str) {
     if !version.is_empty() {
         spec.insert("calicoVersion".to_owned(), json!(version));
     }
-    entry::fill(spec, "datastoreReady", || json!(true));
+    user_form::fill(spec, "datastoreReady", || json!(true));
 }
 
 /// Whether the store is locked: its users shall not change it, and agents wait.
@@ -126,11 +126,11 @@ pub(super) fn set_locked(client: &Client, locked: bool) -> Result<bool, ClientEr
     let key = cluster_information();
     for tries in 1.. {
         let mut found = plan::find(&mut View::new(&*client.store), &key)?;
-        let before = entry::spec(&mut found.object).insert("datastoreReady".to_owned(), json!(!locked));
+        let before = user_form::spec(&mut found.object).insert("datastoreReady".to_owned(), json!(!locked));
         if before == Some(json!(!locked)) {
             return Ok(false);
         }
-        let write = Write::update(key.clone(), entry::write(&found.object), found.stored.revision);
+        let write = Write::update(key.clone(), user_form::write(&found.object), found.stored.revision);
         match client.store.write(&[write])?.pop() {
             Some(Err(WriteError::Conflict(_))) if tries < TRIES => {}
             Some(Err(error)) => return Err(ClientError::refused(&key, error)),

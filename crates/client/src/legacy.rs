@@ -2,7 +2,7 @@
 
 use tortie_api::{Kind, Object};
 
-use super::{Change, Client, ClientError, Done, Outcome, entry};
+use super::{Change, Client, ClientError, Done, Outcome, user_form};
 use tortie_store::{Selection, Stored, Write, WriteError};
 
 /// Moves every policy of the default tier whose key is not its name; one outcome for each. Can be run again at
@@ -15,8 +15,8 @@ pub(super) fn migrate(client: &Client) -> Result<Vec<Outcome>, ClientError> {
     for kind in Kind::TIERED {
         for stored in client.store.list(&Selection::kind(kind))?.items {
             // One that cannot be read has no other name that is known.
-            let Ok(object) = entry::read(&stored) else { continue };
-            if object.key() != stored.key && entry::tier(&object) == "default" {
+            let Ok(object) = user_form::read(&stored) else { continue };
+            if object.key() != stored.key && user_form::tier(&object) == "default" {
                 moves.push((stored, object));
             }
         }
@@ -24,7 +24,7 @@ pub(super) fn migrate(client: &Client) -> Result<Vec<Outcome>, ClientError> {
     let mut results: Vec<Result<(), ClientError>> = moves.iter().map(|_| Ok(())).collect();
     if !moves.is_empty() {
         let creates: Vec<Write> =
-            moves.iter().map(|(_, object)| Write::create(object.key(), entry::write(object))).collect();
+            moves.iter().map(|(_, object)| Write::create(object.key(), user_form::write(object))).collect();
         results = client.store.write(&creates)?.into_iter().zip(&moves).map(made).collect();
         // The old ones go only when the new ones are there, so that at no moment a policy is absent.
         let (old, deletes): (Vec<usize>, Vec<Write>) = moves
@@ -52,7 +52,9 @@ fn made(
 ) -> Result<(), ClientError> {
     match answer {
         Ok(_) => Ok(()),
-        Err(WriteError::Exists(other)) if entry::read(&other).is_ok_and(|other| other.body == object.body) => Ok(()),
+        Err(WriteError::Exists(other)) if user_form::read(&other).is_ok_and(|other| other.body == object.body) => {
+            Ok(())
+        }
         Err(error @ (WriteError::Refused(_) | WriteError::Unsupported { .. })) => {
             Err(ClientError::refused(&object.key(), error))
         }

@@ -14,9 +14,9 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod all_or_nothing;
 mod batch;
 mod builtin;
-mod entry;
 mod error;
 mod initial;
 mod label;
@@ -29,8 +29,8 @@ mod pool;
 mod remove;
 mod rules;
 mod unknown;
+mod user_form;
 mod view;
-mod whole;
 
 #[cfg(test)]
 mod tests;
@@ -46,12 +46,12 @@ use batch::{Job, Task};
 use tortie_store::{Listing, Overlay, Position, Selection, Store};
 use view::View;
 
+pub use all_or_nothing::Refuse;
 pub use builtin::{DEFAULT_ALLOW, default_allow, is_built_in};
 pub use error::ClientError;
 pub use initial::is_initial_tier;
 pub use outcome::{Batch, BatchMode, Change, Done, Extent, LabelChange, Mode, Outcome, Target};
 pub use patch::value_for_text;
-pub use whole::Refuse;
 
 /// Calico's rules on top of a store.
 pub struct Client {
@@ -135,7 +135,7 @@ impl Client {
         let listing = self.store.list(selection)?;
         let mut all = Objects { position: listing.position, ..Objects::default() };
         all.objects.reserve(listing.items.len() + 1);
-        for object in tortie_parallel::map(&listing.items, entry::read) {
+        for object in tortie_parallel::map(&listing.items, user_form::read) {
             match object {
                 Ok(object) => all.objects.push(object),
                 Err(error) => all.unreadable.push(error),
@@ -172,7 +172,7 @@ impl Client {
         };
         let delete = |target: Target| Job { key: target.key.clone(), task: Task::Delete(target, true) };
         let jobs = objects.into_iter().map(put).chain(targets.into_iter().map(delete)).collect();
-        whole::run(self, jobs, batch_mode, refuse)
+        all_or_nothing::run(self, jobs, batch_mode, refuse)
     }
 
     /// Deletes, in order; one that fails does not stop the rest. With `skip_missing` an object that does not exist is no error.
@@ -183,7 +183,7 @@ impl Client {
     /// Deletes as one batch.
     pub fn remove(&self, targets: Vec<Target>, skip_missing: bool, batch_mode: BatchMode) -> Batch {
         let job = |target: Target| Job { key: target.key.clone(), task: Task::Delete(target, skip_missing) };
-        whole::run(self, targets.into_iter().map(job).collect(), batch_mode, None)
+        all_or_nothing::run(self, targets.into_iter().map(job).collect(), batch_mode, None)
     }
 
     /// Changes labels of one object, all of them or none.

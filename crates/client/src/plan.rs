@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::batch::{Job, Plan, Task};
 use super::view::{Found, View};
-use super::{Change, ClientError, Done, Mode, builtin, entry, remove, rules, unknown};
+use super::{Change, ClientError, Done, Mode, builtin, remove, rules, unknown, user_form};
 use tortie_store::{Revision, Write};
 
 /// The plan of a job, given the content of the store.
@@ -19,8 +19,8 @@ pub(super) fn plan(view: &mut View, job: &Job) -> Result<Plan, ClientError> {
         Task::Put(object, mode) => put(view, (**object).clone(), *mode),
         Task::Edit(edit) => {
             let found = find(view, &job.key)?;
-            entry::refuse_repeats(&found.stored)?;
-            entry::refuse_nulls(&found.stored)?;
+            user_form::refuse_repeats(&found.stored)?;
+            user_form::refuse_nulls(&found.stored)?;
             let mut object = edit(&found.object)?;
             if object.metadata.resource_version != found.object.metadata.resource_version {
                 return Err(ClientError::Conflict { key: job.key.clone(), current: Some(found.stored.revision) });
@@ -64,7 +64,7 @@ fn put(view: &mut View, mut object: Object, mode: Mode) -> Result<Plan, ClientEr
                     None => Ok(()),
                     // An unreadable object exists too.
                     Some(stored) => {
-                        let object = entry::read(&stored).unwrap_or_else(|_| Object::new(object.key()));
+                        let object = user_form::read(&stored).unwrap_or_else(|_| Object::new(object.key()));
                         Err((ClientError::Exists { key: given.key() }, object))
                     }
                 },
@@ -81,8 +81,8 @@ fn put(view: &mut View, mut object: Object, mode: Mode) -> Result<Plan, ClientEr
 fn create(mut object: Object) -> Plan {
     stamp(&mut object.metadata, &Metadata::default());
     let key = object.key();
-    let value = entry::write(&object);
-    let object = entry::reread(&key, Revision::default(), &value, object);
+    let value = user_form::write(&object);
+    let object = user_form::reread(&key, Revision::default(), &value, object);
     Plan { writes: vec![Write::create(key, value)], result: Ok(Done::new(Change::Created, object)) }
 }
 
@@ -112,9 +112,9 @@ fn update(view: &mut View, mut object: Object) -> Result<Plan, ClientError> {
 fn replace(view: &mut View, found: Found, mut object: Object) -> Result<Plan, ClientError> {
     rules::update(view, &mut object, &found.object)?;
     let stored = found.stored;
-    let value = entry::write(&object);
-    let same = entry::is_same(&stored, &value);
-    let object = entry::reread(&stored.key, stored.revision.clone(), &value, object);
+    let value = user_form::write(&object);
+    let same = user_form::is_same(&stored, &value);
+    let object = user_form::reread(&stored.key, stored.revision.clone(), &value, object);
     let mut plan = settled(if same { Change::Unchanged } else { Change::Changed }, object);
     if let Ok(done) = &mut plan.result {
         done.notes.extend(legacy_note(&stored.key, &done.object.key()));

@@ -4,7 +4,7 @@ use tortie_api::{Key, Kind, Object};
 
 use super::batch::Plan;
 use super::view::View;
-use super::{Change, ClientError, Done, Target, entry, plan, rules};
+use super::{Change, ClientError, Done, Target, plan, rules, user_form};
 use tortie_store::{Revision, StoreError, Write};
 
 /// The result of planning a deletion.
@@ -29,7 +29,7 @@ pub(super) fn plan(view: &mut View, target: &Target, may_be_missing: bool) -> Re
         return Err(ClientError::Conflict { key: key.clone(), current: Some(stored.revision) });
     }
     // What cannot be read can be deleted.
-    let object = entry::read(&stored).unwrap_or_else(|_| Object::new(key.clone()));
+    let object = user_form::read(&stored).unwrap_or_else(|_| Object::new(key.clone()));
     let mut done = Done::new(Change::Deleted, object);
     done.notes.extend(plan::legacy_note(&stored.key, key));
     writes.push(Write::delete(stored.key, wanted));
@@ -55,8 +55,8 @@ fn empty(view: &mut View, tier: &Key) -> Result<(), ClientError> {
     for kind in Kind::TIERED {
         for stored in view.list(kind)? {
             // One that cannot be read is not known to be in this tier, as in Calico.
-            if let Ok(policy) = entry::read(&stored)
-                && entry::text(&policy, "tier") == Some(&tier.name)
+            if let Ok(policy) = user_form::read(&stored)
+                && user_form::text(&policy, "tier") == Some(&tier.name)
             {
                 policies.push(policy.key());
             }
@@ -74,7 +74,7 @@ fn belongings(view: &mut View, node: &str) -> Result<Vec<Write>, StoreError> {
     }
     let mut take = |view: &mut View, kind: Kind| -> Result<(), StoreError> {
         for stored in view.list(kind)? {
-            if entry::read(&stored).is_ok_and(|object| entry::text(&object, "node") == Some(node)) {
+            if user_form::read(&stored).is_ok_and(|object| user_form::text(&object, "node") == Some(node)) {
                 // It may go to another node meanwhile: then it stays.
                 writes.push(Write::delete(stored.key, Some(stored.revision)));
             }

@@ -7,7 +7,7 @@ use tortie_api::{Key, Kind, Object, Path, defaults, names};
 use tortie_manifest::{Problem, validate};
 
 use super::view::View;
-use super::{ClientError, DEFAULT_ALLOW, builtin, entry};
+use super::{ClientError, DEFAULT_ALLOW, builtin, user_form};
 
 const KUBERNETES_PREFIX: &str = "knp.default.";
 const KUBERNETES_REASON: &str = "kubernetes network policies must be managed through the kubernetes API";
@@ -136,7 +136,7 @@ fn refuse(mut problems: Vec<Problem>) -> Result<(), ClientError> {
 /// The labels that a workload endpoint has whatever the user says.
 fn label(object: &mut Object) {
     if object.kind == Kind::WorkloadEndpoint {
-        let orchestrator = entry::text(object, "orchestrator").unwrap_or_default().to_owned();
+        let orchestrator = user_form::text(object, "orchestrator").unwrap_or_default().to_owned();
         let labels = &mut object.metadata.labels;
         labels.insert(NAMESPACE_LABEL.to_owned(), object.metadata.namespace.clone());
         labels.insert(ORCHESTRATOR_LABEL.to_owned(), orchestrator);
@@ -146,7 +146,8 @@ fn label(object: &mut Object) {
 /// Adds the pools that a new one shares addresses with. Calico says these first, and then only what else is wrong
 /// with the net.
 fn overlapping(view: &mut View, pool: &Object, problems: &mut Vec<Problem>) -> Result<(), ClientError> {
-    let others: Vec<Object> = view.list(Kind::IPPool)?.iter().filter_map(|stored| entry::read(stored).ok()).collect();
+    let others: Vec<Object> =
+        view.list(Kind::IPPool)?.iter().filter_map(|stored| user_form::read(stored).ok()).collect();
     let overlaps = validate::overlaps(pool, &others);
     if !overlaps.is_empty() {
         problems.retain(|problem| problem.field.starts_with("IPPool.Spec."));
@@ -170,7 +171,7 @@ fn place(object: &Object) -> Result<(), ClientError> {
 }
 
 fn tier_exists(view: &mut View, object: &Object) -> Result<(), ClientError> {
-    let tier = Key::cluster(Kind::Tier, entry::tier(object));
+    let tier = Key::cluster(Kind::Tier, user_form::tier(object));
     if view.exists(&tier)? {
         return Ok(());
     }

@@ -1,5 +1,6 @@
 //! What the client promises, one claim a test. Here: the tools; the claims are in `tests/`, one file a subject.
 
+mod all_or_nothing;
 mod apply;
 mod delete;
 mod initial;
@@ -10,7 +11,6 @@ mod patch;
 mod races;
 mod supported;
 mod unknown;
-mod whole;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

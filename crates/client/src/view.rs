@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tortie_api::{Key, Kind, Object};
 
-use super::entry::{self, LEGACY_PREFIX};
+use super::user_form::{self, LEGACY_PREFIX};
 use super::{ClientError, builtin};
 use tortie_store::{Op, Revision, Selection, Store, StoreError, Stored, Write};
 
@@ -66,13 +66,13 @@ impl<'a> View<'a> {
     /// the key with `default.` before the name.
     pub(super) fn find(&mut self, key: &Key) -> Result<Option<Found>, ClientError> {
         if let Some(stored) = self.get(key)? {
-            let object = entry::read(&stored)?;
+            let object = user_form::read(&stored)?;
             return Ok(Some(Found { stored, object }));
         }
         let Some(legacy) = legacy_key(key) else { return Ok(None) };
         let Some(stored) = self.get(&legacy)? else { return Ok(None) };
         // An unreadable object under the older name does not take this name.
-        let Ok(object) = entry::read(&stored) else { return Ok(None) };
+        let Ok(object) = user_form::read(&stored) else { return Ok(None) };
         Ok((object.metadata.name == key.name).then_some(Found { stored, object }))
     }
 

@@ -193,7 +193,7 @@ impl Line {
         self.expr(Payload::icmp_type(Reg::R1)).within(&Values::bytes(DataType::Icmp6Type, kinds), false)
     }
 
-    pub(crate) fn hop_limit(self, hops: u8) -> Self {
+    pub(crate) fn ipv6_hop_limit(self, hops: u8) -> Self {
         self.expr(Payload::network(7, 1, Reg::R1)).expr(Cmp::eq(Reg::R1, [hops]))
     }
 

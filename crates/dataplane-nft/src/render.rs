@@ -10,21 +10,21 @@ use crate::index::Index;
 use crate::options::Options;
 use crate::sets::{self, Families, Shape};
 use crate::skeleton::{self, Plan};
-use crate::source::{CurrentState, Out, Source};
+use crate::source::{CurrentState, Quarantined, Source};
 use crate::{denied_log, list, names, place, program, uses, values};
 
 /// Everything that is to be in the kernel.
 pub fn render(state: &State, options: &Options) -> Ruleset {
-    whole(state, &Index::of(state), options, &Out::nothing())
+    whole(state, &Index::of(state), options, &Quarantined::nothing())
 }
 
 /// Renders a state with the sets for IPv6, also if none has an IPv6 member: a table keeps them once they were needed.
 pub fn render_with_ipv6(state: &State, options: &Options) -> Ruleset {
-    whole(state, &Index::with(state, Families { v6: true }), options, &Out::nothing())
+    whole(state, &Index::with(state, Families { v6: true }), options, &Quarantined::nothing())
 }
 
 /// Renders a state by its index, with replacements for what the kernel refuses.
-pub(crate) fn whole(state: &State, index: &Index, options: &Options, out: &Out<'_>) -> Ruleset {
+pub(crate) fn whole(state: &State, index: &Index, options: &Options, out: &Quarantined<'_>) -> Ruleset {
     some(state, index, options, out, None)
 }
 
@@ -44,7 +44,13 @@ impl Wanted<'_> {
 }
 
 /// Only some objects of it; those that are not to be in the kernel are missing.
-pub(crate) fn part(state: &State, index: &Index, options: &Options, out: &Out<'_>, wanted: &Wanted<'_>) -> Ruleset {
+pub(crate) fn part(
+    state: &State,
+    index: &Index,
+    options: &Options,
+    out: &Quarantined<'_>,
+    wanted: &Wanted<'_>,
+) -> Ruleset {
     let mut ruleset = some(state, index, options, out, Some(wanted));
     ruleset.chains.retain(|name, _| wanted.chains.contains(name));
     ruleset.sets.retain(|name, _| wanted.sets.contains(name.as_str()));
@@ -52,7 +58,13 @@ pub(crate) fn part(state: &State, index: &Index, options: &Options, out: &Out<'_
 }
 
 /// What is wanted and perhaps more; everything without `wanted`.
-fn some(state: &State, index: &Index, options: &Options, out: &Out<'_>, wanted: Option<&Wanted<'_>>) -> Ruleset {
+fn some(
+    state: &State,
+    index: &Index,
+    options: &Options,
+    out: &Quarantined<'_>,
+    wanted: Option<&Wanted<'_>>,
+) -> Ruleset {
     let now = CurrentState::new(state, index, *out);
     let mut ruleset = Ruleset::new(TableId::inet(&options.table));
     skeleton::render(&Plan::new(state, index), options, &mut ruleset);

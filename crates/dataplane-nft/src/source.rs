@@ -19,7 +19,7 @@ pub(crate) type Chains = Vec<(String, ChainForm)>;
 
 /// What the kernel refused, so that it is not rendered as the state says.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Out<'a> {
+pub(crate) struct Quarantined<'a> {
     /// Lists that a denial stands for.
     pub(crate) lists: &'a BTreeSet<RulesId>,
     /// Sets that are left out; a denial stands for the lists that look in them.
@@ -28,7 +28,7 @@ pub(crate) struct Out<'a> {
     pub(crate) places: &'a BTreeSet<Place>,
 }
 
-impl Out<'static> {
+impl Quarantined<'static> {
     /// Nothing was refused.
     pub(crate) const fn nothing() -> Self {
         static LISTS: BTreeSet<RulesId> = BTreeSet::new();
@@ -38,7 +38,7 @@ impl Out<'static> {
     }
 }
 
-impl Out<'_> {
+impl Quarantined<'_> {
     fn has(&self, id: &RulesId, rules: &[Rule]) -> bool {
         let looks = || rules.iter().flat_map(Rule::sets).any(|set| self.sets.contains(set));
         self.lists.contains(id) || (!self.sets.is_empty() && looks())
@@ -100,11 +100,11 @@ pub(crate) struct CurrentState<'a> {
     state: &'a State,
     index: &'a Index,
     settings: Settings,
-    out: Out<'a>,
+    out: Quarantined<'a>,
 }
 
 impl<'a> CurrentState<'a> {
-    pub(crate) fn new(state: &'a State, index: &'a Index, out: Out<'a>) -> Self {
+    pub(crate) fn new(state: &'a State, index: &'a Index, out: Quarantined<'a>) -> Self {
         let settings = state.host.as_ref().map(|host| host.settings.clone()).unwrap_or_default();
         Self { state, index, settings, out }
     }
@@ -164,7 +164,7 @@ impl Source for CurrentState<'_> {
 pub(crate) struct PreviousState<'a> {
     now: &'a CurrentState<'a>,
     changed_by_step: &'a StepChanges,
-    out: Out<'a>,
+    out: Quarantined<'a>,
     settings: Settings,
     rules: HashMap<&'a RulesId, &'a [Rule]>,
     programs: HashMap<ProgramId, &'a Program>,
@@ -177,7 +177,7 @@ impl<'a> PreviousState<'a> {
         changed_by_step: &'a StepChanges,
         undo: &'a Delta,
         host: Option<&Host>,
-        out: Out<'a>,
+        out: Quarantined<'a>,
     ) -> Self {
         let gone = undo.endpoints_removed.iter().map(|place| (place, None));
         Self {

@@ -23,6 +23,6 @@ pub use delta::{Dataplane, Delta, SetChange};
 pub use endpoint::{Endpoint, Host, PerDirection, Place, Programs};
 pub use fake::Fake;
 pub use program::{Profile, Program, ProgramEnd, ProgramId, Tier};
-pub use rule::{End, Owner, PeerSet, Ports, Rule, RulesId, last_asked};
+pub use rule::{End, Owner, PeerSet, Ports, Rule, RulesId, first_catch_all};
 pub use set::{Members, PortMember, SetId};
 pub use state::{InvalidDelta, SetState, State};

@@ -93,7 +93,7 @@ fn host(node: &str, known: Option<&Host>, sides: [&Snapshot; 2]) -> Host {
             Interface::Named(name) => name.clone(),
             // Nobody knows its name, and one is as good as another.
             Interface::ByAddress => format!("if-{}", endpoint.name),
-            Interface::All | Interface::Unknown => continue,
+            Interface::All | Interface::Unreadable => continue,
         };
         let known = links.iter_mut().find(|link| link.name == name);
         match known {

@@ -36,7 +36,7 @@ impl<'a> Endpoints<'a> {
             Interface::ByAddress => {
                 link.is_some_and(|link| endpoint.addresses.iter().any(|address| link.addresses.contains(address)))
             }
-            Interface::All | Interface::Unknown => false,
+            Interface::All | Interface::Unreadable => false,
         };
         let found = self.hosts_of(&host.node).find(here);
         if found.is_some() || link.is_some() { self.without_readable_interface(host).or(found) } else { None }
@@ -44,7 +44,7 @@ impl<'a> Endpoints<'a> {
 
     /// The host endpoint with an unreadable interface: it comes before all others, on every interface.
     fn without_readable_interface(&self, host: &Host) -> Option<&'a HostEndpoint> {
-        self.hosts_of(&host.node).find(|endpoint| endpoint.interface == Interface::Unknown)
+        self.hosts_of(&host.node).find(|endpoint| endpoint.interface == Interface::Unreadable)
     }
 
     /// The host endpoint for all interfaces of the node: of several the first by name.

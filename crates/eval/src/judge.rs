@@ -16,7 +16,7 @@ use crate::endpoints::Endpoints;
 use crate::governing::{List, Subject, TierView};
 use crate::matching::View;
 use crate::members::AddressOwners;
-use crate::path::{Builtin, DecidedBy, Decision, Entry, Hook, Outcome, Step, StepKind, Verdict};
+use crate::path::{Builtin, DecidedBy, Decision, Entry, EntryKind, Hook, Outcome, Step, Verdict};
 use crate::policies::{Asked, ask};
 use tortie_policy::packet::{Conntrack, Host, Packet, PacketPath, Transport};
 
@@ -466,8 +466,8 @@ impl<'a> Walk<'a> {
         if !asked || !self.policies.gives_reasons() {
             return entries;
         }
-        let text = crate::explain::failsafes_text(self.settings, direction, &self.view);
-        let first = Entry { kind: StepKind::Builtin(text), reached: true };
+        let text = crate::failsafe_text::failsafes_text(self.settings, direction, &self.view);
+        let first = Entry { kind: EntryKind::Builtin(text), reached: true };
         std::iter::once(first).chain(entries).collect()
     }
 

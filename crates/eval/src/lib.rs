@@ -10,28 +10,28 @@
 mod builtin;
 mod default_decision;
 mod endpoints;
-mod explain;
+mod failsafe_text;
 mod governing;
 mod judge;
-mod list;
 mod many;
 mod matching;
 mod members;
 mod named_ports;
 mod path;
 mod policies;
+mod rule_action;
 
 pub use builtin::{needs_hop_limit_255, usual_hop_limit};
 pub use default_decision::DefaultDecision;
 pub use endpoints::Endpoints;
-pub use explain::failsafe_list;
+pub use failsafe_text::failsafe_list;
 pub use governing::{
     List, Subject, TierView, host_endpoint, specific_host_endpoint, wildcard_host_endpoint, workload_endpoint,
 };
 pub use judge::{Policies, decide, judge, judge_with};
-pub use list::{End, rule_action};
 pub use many::Judge;
 pub use matching::{View, protocol_name};
 pub use members::{effective_labels, has_members, has_too_many_ports, is_member, names_at, selects, unknown_member};
-pub use path::{Builtin, DecidedBy, Decision, Entry, Hook, Mismatch, Outcome, RuleStep, Step, StepKind, Verdict};
+pub use path::{Builtin, DecidedBy, Decision, Entry, EntryKind, Hook, Mismatch, Outcome, RuleStep, Step, Verdict};
+pub use rule_action::{End, rule_action};
 pub use tortie_policy::packet::{Conntrack, Host, Link, Packet, PacketPath, Transport};

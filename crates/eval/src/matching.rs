@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use tortie_net::Protocol;
-use tortie_policy::{Action, EndpointSlice, Family, Icmp, PeerMatch, Peers, PortMatch, Rule, Snapshot, Unknown};
+use tortie_policy::{Action, EndpointSlice, Family, Icmp, PeerMatch, Peers, PortMatch, Rule, Snapshot, UnknownMembers};
 use tortie_selector::Selector;
 
 use crate::members::{AddressOwners, has_ports, set_of};
@@ -122,7 +122,7 @@ fn compare(snapshot: &Snapshot, rule: &Rule, view: &View, ends: [&AddressOwners<
     let question = Question { snapshot, action: *action, view };
     let unsure = side(&question, source, ends[0], source_port, &SOURCE, &mut miss)
         | side(&question, destination, ends[1], destination_port, &DESTINATION, &mut miss);
-    Match { action: if unsure { Unknown::action(*action) } else { *action }, mismatches }
+    Match { action: if unsure { UnknownMembers::action(*action) } else { *action }, mismatches }
 }
 
 /// What both ends of a rule are asked about.
@@ -189,11 +189,11 @@ fn side(
     if let Some(peers) = &side.peers {
         let unknown = at.unknown_member(snapshot, &peers.selector, false);
         unsure |= unknown.is_some();
-        match (unknown, Unknown::of(action, peers.negated)) {
-            (Some(member), Unknown::Never) => {
+        match (unknown, UnknownMembers::of(action, peers.negated)) {
+            (Some(member), UnknownMembers::NeverMatches) => {
                 miss(fields.selector, &|| format!("{}: some addresses of {member} cannot be read", peers.written));
             }
-            (Some(_), Unknown::Met) => {}
+            (Some(_), UnknownMembers::AlwaysMet) => {}
             _ if at.satisfies(peers) => {}
             _ => miss(fields.selector, &|| format!("{}: {}", peers.written, describe_peer(snapshot, at, peers))),
         }
@@ -206,11 +206,11 @@ fn side(
         let served = slices.any(|slice| slice.addresses.contains(&address) && (!fields.with_port || with_port(slice)));
         let unknown = snapshot.slices_of(id).any(|slice| slice.incomplete);
         unsure |= unknown;
-        match (unknown, Unknown::of(action, false)) {
-            (true, Unknown::Never) => {
+        match (unknown, UnknownMembers::of(action, false)) {
+            (true, UnknownMembers::NeverMatches) => {
                 miss(fields.services, &|| format!("some endpoints of {}/{} cannot be read", id.namespace, id.name));
             }
-            (true, Unknown::Met) => {}
+            (true, UnknownMembers::AlwaysMet) => {}
             _ if served => {}
             _ => miss(fields.services, &|| format!("{address} does not serve {}/{}", id.namespace, id.name)),
         }
@@ -234,12 +234,13 @@ fn side(
     };
     let (unknown, unknown_not) = (unknown_ports(&side.ports), unknown_ports(&side.not_ports));
     unsure |= unknown || unknown_not;
-    let known = |unknown: bool, negated: bool| if unknown { Unknown::of(action, negated) } else { Unknown::Known };
+    let known =
+        |unknown: bool, negated: bool| if unknown { UnknownMembers::of(action, negated) } else { UnknownMembers::None };
     let (positive, negative) = (known(unknown, false), known(unknown_not, true));
-    if positive == Unknown::Never || negative == Unknown::Never {
+    if positive == UnknownMembers::NeverMatches || negative == UnknownMembers::NeverMatches {
         miss(fields.ports, &|| "some ports of these names cannot be read, or there are too many of them".to_owned());
     }
-    if positive == Unknown::Known && !side.ports.is_empty() && !side.ports.iter().any(on) {
+    if positive == UnknownMembers::None && !side.ports.is_empty() && !side.ports.iter().any(on) {
         let why = || match port {
             Some(port) => format!("port {port} is not {}", ports_text(&side.ports)),
             None if has_ports(view.protocol) => "its ports cannot be read".to_owned(),
@@ -247,7 +248,7 @@ fn side(
         };
         miss(fields.ports, &why);
     }
-    if negative == Unknown::Known && !side.not_ports.is_empty() {
+    if negative == UnknownMembers::None && !side.not_ports.is_empty() {
         // A protocol without ports is on none of them; one whose ports cannot be read is on neither side.
         if port.is_none() && has_ports(view.protocol) {
             miss(fields.not_ports, &|| "its ports cannot be read".to_owned());

@@ -67,14 +67,14 @@ pub struct Step {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     /// What it is.
-    pub kind: StepKind,
-    /// Whether it comes after the decision, and is only information.
+    pub kind: EntryKind,
+    /// Whether the evaluation got to it; what comes after the decision is only information.
     pub reached: bool,
 }
 
 /// What was evaluated.
 #[derive(Clone, Debug, PartialEq)]
-pub enum StepKind {
+pub enum EntryKind {
     /// A policy of a tier, with each rule that was looked at.
     Policy {
         /// The tier.

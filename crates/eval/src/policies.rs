@@ -6,7 +6,7 @@ use tortie_policy::{Action, Direction, Policy, Rule, Snapshot};
 use crate::governing::{List, Subject, TierView};
 use crate::matching::{Match, View, matching};
 use crate::members::AddressOwners;
-use crate::path::{DecidedBy, Decision, Entry, Outcome, RuleStep, StepKind};
+use crate::path::{DecidedBy, Decision, Entry, EntryKind, Outcome, RuleStep};
 
 /// How far the evaluation is. What comes after the decision is still evaluated, for users.
 struct Walk<'a> {
@@ -59,7 +59,7 @@ pub(crate) fn ask(asked: &Asked<'_>, decided: Option<Decision>, reasons: bool) -
             }
         }
         let reached = walk.decision.is_none() && !passed;
-        walk.push(reached, StepKind::TierEnd { tier: tier.name.clone(), denies: tier.denies, note: tier.note });
+        walk.push(reached, EntryKind::TierEnd { tier: tier.name.clone(), denies: tier.denies, note: tier.note });
         if reached && tier.denies {
             walk.decide(Outcome::Deny, DecidedBy::TierEnd { tier: tier.name.clone() });
         }
@@ -71,8 +71,8 @@ pub(crate) fn ask(asked: &Asked<'_>, decided: Option<Decision>, reasons: bool) -
     (walk.entries, decision)
 }
 
-fn policy_entry(tier: &str, policy: &Policy, rules: Vec<RuleStep>) -> StepKind {
-    StepKind::Policy { tier: tier.to_owned(), id: policy.id.clone(), staged: policy.staged, rules }
+fn policy_entry(tier: &str, policy: &Policy, rules: Vec<RuleStep>) -> EntryKind {
+    EntryKind::Policy { tier: tier.to_owned(), id: policy.id.clone(), staged: policy.staged, rules }
 }
 
 impl Walk<'_> {
@@ -80,7 +80,7 @@ impl Walk<'_> {
         self.decision = Some(Decision { outcome, by });
     }
 
-    fn push(&mut self, reached: bool, kind: StepKind) {
+    fn push(&mut self, reached: bool, kind: EntryKind) {
         self.entries.push(Entry { kind, reached });
     }
 
@@ -112,7 +112,7 @@ impl Walk<'_> {
                 Direction::Egress => &profile.egress,
             });
             let (rules, hit) = self.rules(list);
-            self.push(reached, StepKind::Profile { name: name.clone(), missing: profile.is_none(), rules });
+            self.push(reached, EntryKind::Profile { name: name.clone(), missing: profile.is_none(), rules });
             if !reached {
                 continue;
             }

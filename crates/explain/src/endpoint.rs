@@ -10,7 +10,7 @@ use tortie_policy::{
 };
 
 use crate::counts::Counts;
-use crate::placement;
+use crate::not_in_force;
 
 pub use json::{host as host_json, workload as workload_json};
 
@@ -43,7 +43,7 @@ pub(crate) fn place(interface: &Interface) -> String {
     match interface {
         Interface::Named(name) => format!("interface {name}"),
         Interface::ByAddress => "the interface that has one of its addresses".to_owned(),
-        Interface::Unknown => "an interface that cannot be read, so every one".to_owned(),
+        Interface::Unreadable => "an interface that cannot be read, so every one".to_owned(),
         Interface::All => "every interface that has no endpoint of its own".to_owned(),
     }
 }
@@ -62,7 +62,7 @@ pub fn workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint, counts: &Count
         let ports: Vec<String> = endpoint.host_ports.iter().map(host_port).collect();
         let _ = writeln!(text, "  hostPorts: {}", ports.join(", "));
     }
-    if let Some(why) = placement::workload_not_in_force(snapshot, endpoint) {
+    if let Some(why) = not_in_force::workload_endpoint(snapshot, endpoint) {
         let _ = writeln!(text, "  NOT IN FORCE: {why}");
     }
     for direction in [Direction::Ingress, Direction::Egress] {

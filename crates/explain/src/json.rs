@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tortie_classes::{Payload, PayloadClass, Ranges};
-use tortie_eval::{DecidedBy, Entry, Mismatch, Outcome, PacketPath, RuleStep, Step, StepKind, Transport};
+use tortie_eval::{DecidedBy, Entry, EntryKind, Mismatch, Outcome, PacketPath, RuleStep, Step, Transport};
 use tortie_policy::{Family, Snapshot};
 
 use crate::reach::{Addresses, Outcome as Becomes, Part, Reach, Reason};
@@ -178,17 +178,17 @@ fn by(by: &DecidedBy) -> Value {
 
 fn entry(entry: &Entry) -> Value {
     let mut shown = match &entry.kind {
-        StepKind::Policy { tier, id, staged, rules } => json!({
+        EntryKind::Policy { tier, id, staged, rules } => json!({
             "kind": "policy", "tier": tier, "policy": { "kind": id.kind.name(), "namespace": id.namespace, "name": id.name },
             "staged": staged, "rules": rules.iter().map(rule).collect::<Vec<_>>(),
         }),
-        StepKind::TierEnd { tier, denies, note } => {
+        EntryKind::TierEnd { tier, denies, note } => {
             json!({ "kind": "tierEnd", "tier": tier, "denies": denies, "note": note })
         }
-        StepKind::Profile { name, missing, rules } => json!({
+        EntryKind::Profile { name, missing, rules } => json!({
             "kind": "profile", "profile": name, "missing": missing, "rules": rules.iter().map(rule).collect::<Vec<_>>(),
         }),
-        StepKind::Builtin(text) => json!({ "kind": "failsafes", "text": text }),
+        EntryKind::Builtin(text) => json!({ "kind": "failsafes", "text": text }),
     };
     shown["reached"] = json!(entry.reached);
     shown

@@ -6,7 +6,7 @@ use tortie_policy::WorkloadEndpoint;
 
 use crate::endpoint::place;
 use crate::listed::listed;
-use crate::placement;
+use crate::not_in_force;
 use crate::question::AskError;
 use crate::topology::{Topology, list, similar};
 
@@ -43,7 +43,7 @@ pub fn text(topology: &Topology<'_>, name: &str) -> Result<String, AskError> {
     }
     for endpoint in hosts {
         let not_in_force =
-            placement::not_in_force(topology, endpoint).map_or(String::new(), |reason| format!("; it {reason}"));
+            not_in_force::host_endpoint(topology, endpoint).map_or(String::new(), |reason| format!("; it {reason}"));
         let _ = writeln!(text, "  hep/{}: {}{not_in_force}", endpoint.name, place(&endpoint.interface));
     }
     let workloads: Vec<&WorkloadEndpoint> =

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use tortie_eval::{
-    Builtin, Conntrack, DecidedBy, Entry, Hook, Mismatch, Outcome, PacketPath, RuleStep, Step, StepKind, Transport,
+    Builtin, Conntrack, DecidedBy, Entry, EntryKind, Hook, Mismatch, Outcome, PacketPath, RuleStep, Step, Transport,
     protocol_name,
 };
 use tortie_policy::{Action, Direction, EndpointId, Interface, Settings, Snapshot, WorkloadId};
@@ -337,7 +337,9 @@ fn matched_text(snapshot: &Snapshot, step: &Step) -> String {
     match snapshot.host_endpoints.get(name).map(|endpoint| &endpoint.interface) {
         Some(Interface::Named(_)) => format!(" (host endpoint of {} by name)", step.interface),
         Some(Interface::ByAddress) => format!(" (host endpoint of {} by address)", step.interface),
-        Some(Interface::Unknown) => format!(" (host endpoint whose interface cannot be read; here {})", step.interface),
+        Some(Interface::Unreadable) => {
+            format!(" (host endpoint whose interface cannot be read; here {})", step.interface)
+        }
         Some(Interface::All) => format!(" (host endpoint of every interface; here {})", step.interface),
         None => String::new(),
     }
@@ -346,22 +348,22 @@ fn matched_text(snapshot: &Snapshot, step: &Step) -> String {
 /// The label and the text of one line; none where there is nothing to tell.
 fn entry_text(snapshot: &Snapshot, entry: &Entry, step: &Step) -> Option<(String, String)> {
     match &entry.kind {
-        StepKind::Policy { tier, id, staged, rules } => {
+        EntryKind::Policy { tier, id, staged, rules } => {
             let what = policy_text(rules, *staged, entry.reached)?;
             Some((
                 tier_label(snapshot, tier),
                 format!("{}{id}: {what}", if entry.reached { "" } else { "never reached: " }),
             ))
         }
-        StepKind::Profile { name, missing: true, .. } => {
+        EntryKind::Profile { name, missing: true, .. } => {
             let unreached = if entry.reached { "" } else { "never reached: " };
             Some((format!("profile {name}"), format!("{unreached}it does not exist, which denies everything")))
         }
-        StepKind::Profile { name, rules, .. } => {
+        EntryKind::Profile { name, rules, .. } => {
             let what = policy_text(rules, false, entry.reached)?;
             Some((format!("profile {name}"), format!("{}{what}", if entry.reached { "" } else { "never reached: " })))
         }
-        StepKind::TierEnd { tier, denies, note } if entry.reached => {
+        EntryKind::TierEnd { tier, denies, note } if entry.reached => {
             let note = note.map_or(String::new(), |note| format!(" ({note})"));
             let text = if *denies {
                 let rest = if matches!(step.hook, Hook::ForwardIn | Hook::ForwardOut) {
@@ -375,15 +377,15 @@ fn entry_text(snapshot: &Snapshot, entry: &Entry, step: &Step) -> Option<(String
             };
             Some((format!("end of tier {tier}"), text))
         }
-        StepKind::TierEnd { .. } => None,
-        StepKind::Builtin(text) => Some((failsafes_label(step).to_owned(), text.clone())),
+        EntryKind::TierEnd { .. } => None,
+        EntryKind::Builtin(text) => Some((failsafes_label(step).to_owned(), text.clone())),
     }
 }
 
 /// `platform.db selects web1-eth0`: whose being there makes the end of a tier count.
 fn selecting(snapshot: &Snapshot, step: &Step, tier: &str) -> String {
     let of_tier = |entry: &Entry| match &entry.kind {
-        StepKind::Policy { tier: one, id, staged: false, .. } if one == tier => Some(id.name.clone()),
+        EntryKind::Policy { tier: one, id, staged: false, .. } if one == tier => Some(id.name.clone()),
         _ => None,
     };
     let names: Vec<String> = step.entries.iter().filter_map(of_tier).collect();
@@ -465,7 +467,7 @@ fn decision_text(snapshot: &Snapshot, hop: &Hop, step: &Step) -> String {
     };
     match &step.decision.by {
         DecidedBy::Nothing if step.endpoint.is_none() => "no endpoint governs this interface: passes".to_owned(),
-        DecidedBy::Nothing if step.entries.iter().all(|entry| matches!(entry.kind, StepKind::Builtin(_))) => {
+        DecidedBy::Nothing if step.entries.iter().all(|entry| matches!(entry.kind, EntryKind::Builtin(_))) => {
             match step.hook {
                 Hook::ForwardIn | Hook::ForwardOut => "no applyOnForward policy in this direction: passes".to_owned(),
                 _ => "none in this direction: passes".to_owned(),
@@ -506,7 +508,7 @@ fn by_text(by: &DecidedBy, step: &Step) -> String {
         DecidedBy::Profile { name, number: Some(number) } => format!("profile {name} rule {number}"),
         DecidedBy::Profile { name, number: None } => format!("missing profile {name}"),
         DecidedBy::NoProfile => {
-            let any = step.entries.iter().any(|entry| matches!(entry.kind, StepKind::Profile { .. }));
+            let any = step.entries.iter().any(|entry| matches!(entry.kind, EntryKind::Profile { .. }));
             if any {
                 "default deny: no policy and no profile decides it"
             } else {
@@ -554,7 +556,7 @@ fn near_miss(hop: &Hop, step: &Step) -> Option<String> {
     let no_ports = !matches!(hop.packet.transport, Transport::Ports { .. });
     let no_icmp = !matches!(hop.packet.transport, Transport::Icmp { .. });
     for entry in step.entries.iter().filter(|entry| entry.reached) {
-        let StepKind::Policy { id, staged: false, rules, .. } = &entry.kind else { continue };
+        let EntryKind::Policy { id, staged: false, rules, .. } = &entry.kind else { continue };
         for rule in rules.iter().filter(|rule| rule.action == Action::Allow && !rule.matched()) {
             let failed = rule.mismatches.len();
             if failed <= FEW && best.as_ref().is_none_or(|(other, _)| failed < *other) {

@@ -755,7 +755,7 @@ fn interface_of(endpoint: &HostEndpoint) -> Option<String> {
     match &endpoint.interface {
         Interface::Named(name) => Some(name.clone()),
         Interface::ByAddress => endpoint.addresses.first().map(|address| format!("<{address}>")),
-        Interface::All | Interface::Unknown => None,
+        Interface::All | Interface::Unreadable => None,
     }
 }
 

@@ -21,7 +21,7 @@ use crate::text::{before_translation, hops_decided_by};
 use crate::topology::{ANOTHER, Location, Topology};
 use crate::translation::{self, Dnat, TranslatedBy, Translation};
 use crate::{
-    alike_interfaces, interfaces, multicast, not_asked, own_nat, placement, reach, undeliverable, unreachable,
+    alike_interfaces, interfaces, multicast, not_asked, not_in_force, own_nat, reach, undeliverable, unreachable,
 };
 
 /// So many interfaces are named.
@@ -383,7 +383,7 @@ pub(crate) fn placement_notes(topology: &Topology<'_>, question: &Question, hops
     };
     let endpoints = topology.snapshot().host_endpoints.values().filter(|endpoint| asked(endpoint) || crossed(endpoint));
     let notes = endpoints.filter_map(|endpoint| {
-        placement::not_in_force(topology, endpoint).map(|why| format!("host endpoint {} {why}", endpoint.name))
+        not_in_force::host_endpoint(topology, endpoint).map(|why| format!("host endpoint {} {why}", endpoint.name))
     });
     notes.collect()
 }

@@ -4,7 +4,7 @@ use tortie_policy::machine::{RouteDecision, RouteKind};
 use tortie_policy::{EndpointId, WorkloadEndpoint};
 
 use crate::interfaces::ASSUMED;
-use crate::placement;
+use crate::not_in_force;
 use crate::topology::{Location, Topology};
 
 /// Whether packets to the workload at this end do not go to its interface, as far as its machine tells; a note then says
@@ -59,7 +59,7 @@ fn no_route(topology: &Topology<'_>, endpoint: &WorkloadEndpoint) -> Option<Stri
         return None;
     }
     no_link(topology, endpoint).or_else(|| {
-        let why = placement::workload_not_in_force(topology.snapshot(), stored)?;
+        let why = not_in_force::workload_endpoint(topology.snapshot(), stored)?;
         Some(format!("{} has no route of its own, since it is not in force: {why}", name(endpoint)))
     })
 }

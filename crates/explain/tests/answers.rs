@@ -6,8 +6,8 @@ mod common;
 
 use common::question;
 use tortie_explain::{
-    Counts, Dnat, EndSpec, Question, State, Topology, TrafficSpec, endpoint, enforce_staged, json, placement, policy,
-    reach, reach::reach, set, text, tier, trace,
+    Counts, Dnat, EndSpec, Question, State, Topology, TrafficSpec, endpoint, enforce_staged, json, not_in_force,
+    policy, reach, reach::reach, set, text, tier, trace,
 };
 use tortie_policy::Snapshot;
 use tortie_policy::machine::{Machine, Port, RouteKind};
@@ -339,7 +339,7 @@ fn host_endpoints_that_govern_nothing_are_shown_with_the_reason() {
     let reasons = |topology: &Topology<'_>| {
         let all = snapshot.host_endpoints.values();
         let list =
-            all.filter_map(|one| placement::not_in_force(topology, one).map(|why| format!("{} {why}", one.name)));
+            all.filter_map(|one| not_in_force::host_endpoint(topology, one).map(|why| format!("{} {why}", one.name)));
         list.collect::<Vec<_>>().join("\n")
     };
     insta::assert_snapshot!(format!("{}\n\nas far as the store tells:\n{}", reasons(&there), reasons(&elsewhere)));

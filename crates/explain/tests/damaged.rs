@@ -8,9 +8,9 @@ use tortie_api::{Key, Kind};
 use tortie_eval::{Outcome as Stage, judge};
 use tortie_explain::claim::{Claim, Traffic, check};
 use tortie_explain::reach::{Outcome, reach};
-use tortie_explain::{Counts, EndSpec, Question, Topology, TrafficSpec, endpoint, placement, policy, text, trace};
+use tortie_explain::{Counts, EndSpec, Question, Topology, TrafficSpec, endpoint, not_in_force, policy, text, trace};
 use tortie_net::Protocol;
-use tortie_policy::packet::{Host, PacketPath};
+use tortie_policy::packet::{Host, Link, PacketPath};
 use tortie_policy::{Item, WorkloadEndpoint};
 use tortie_testkit::worlds::{Case, Damage, Random, Step, World};
 
@@ -137,11 +137,11 @@ fn every_form_of_a_question_says_that_an_unreadable_place_is_closed() {
 fn a_workload_endpoint_that_is_not_in_force_is_shown_with_the_reason() {
     let world = open(json!({"interfaceName": "eth7"}));
     let workload = world.snapshot.workload_endpoints.values().next().unwrap();
-    let why = placement::workload_not_in_force(&world.snapshot, workload).unwrap();
+    let why = not_in_force::workload_endpoint(&world.snapshot, workload).unwrap();
     assert!(why.starts_with("eth7 is no interface of workloads on n1, whose names begin with cali"), "{why}");
     let world = open(json!({}));
     assert_eq!(
-        placement::workload_not_in_force(&world.snapshot, world.snapshot.workload_endpoints.values().next().unwrap()),
+        not_in_force::workload_endpoint(&world.snapshot, world.snapshot.workload_endpoints.values().next().unwrap()),
         None
     );
 }
@@ -161,6 +161,30 @@ fn a_host_endpoint_with_an_unreadable_node_governs_nothing_and_has_no_address() 
     let to = EndSpec::Address("192.0.2.1".parse().unwrap());
     let asked = trace(&topology, &question("203.0.113.77".parse().unwrap(), to, 80));
     assert!(asked.unwrap_err().0.starts_with("neither end is on a node that the store knows"));
-    let not_in_force = placement::not_in_force(&topology, &world.snapshot.host_endpoints["e"]).unwrap();
+    let not_in_force = not_in_force::host_endpoint(&topology, &world.snapshot.host_endpoints["e"]).unwrap();
     assert_eq!(not_in_force.to_string(), "is on no node, since its node cannot be read: it judges no packet");
+}
+
+#[test]
+fn host_endpoints_behind_one_whose_interface_cannot_be_read_are_shown_with_that_reason() {
+    let endpoint = |name: &str, interface: &str| {
+        Step::Put(json!({"kind": "HostEndpoint", "name": name, "labels": {},
+            "spec": {"node": "n1", "interfaceName": interface, "expectedIPs": [], "profiles": []}}))
+    };
+    let mut world = World::after(&[endpoint("a", "eth0"), endpoint("all", "*"), endpoint("z", "eth1")]);
+    let is_z = |key: &Key| key.kind == Kind::HostEndpoint && key.name == "z";
+    let (key, bytes) = world.stored().into_iter().find(|(key, _)| is_z(key)).unwrap();
+    let mut object: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    object["spec"]["interfaceName"] = json!(["eth1"]);
+    world.put_stored(&key, &serde_json::to_vec(&object).unwrap());
+    let link = |name: &str| Link { name: name.to_owned(), addresses: Vec::new() };
+    let host = Host { node: "n1".to_owned(), links: vec![link("eth0"), link("eth1")] };
+    for topology in [Topology::new(&world.snapshot), Topology::new(&world.snapshot).with_host(host)] {
+        let why = "is not in force: z governs every interface of the host, because its own cannot be read";
+        let found: Vec<_> = not_in_force::all_host_endpoints(&topology)
+            .into_iter()
+            .map(|(name, why)| format!("{name} {why}"))
+            .collect();
+        assert_eq!(found, [format!("a {why}"), format!("all {why}")]);
+    }
 }

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use tortie_api::Kind;
-use tortie_eval::{Hook, StepKind, judge};
+use tortie_eval::{EntryKind, Hook, judge};
 use tortie_explain::policy::{LIMIT, PolicyName, Sample, Use, about, text, unused_rules};
 use tortie_explain::{Counts, Topology};
 use tortie_policy::packet::{Host, Link, Packet, PacketPath, Transport, first_tracking};
@@ -107,7 +107,7 @@ impl Bench {
         let verdict = judge(&self.snapshot, &self.host, &packet);
         let step = verdict.path.iter().find(|step| matches!(step.hook, Hook::HostIn | Hook::HostOut))?;
         let rules = step.entries.iter().filter(|entry| entry.reached).find_map(|entry| match &entry.kind {
-            StepKind::Policy { rules, .. } => Some(rules),
+            EntryKind::Policy { rules, .. } => Some(rules),
             _ => None,
         })?;
         let matched = rules.iter().filter(|rule| rule.matched()).map(|rule| rule.number);

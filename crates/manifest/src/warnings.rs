@@ -5,6 +5,8 @@
 
 mod endpoint;
 mod felix_configuration;
+mod list;
+mod network_set;
 mod policy;
 
 use serde_json::{Map, Value};
@@ -61,7 +63,7 @@ pub fn of(object: &Object) -> Vec<Problem> {
     match object.kind {
         Kind::HostEndpoint => endpoint::host(object, spec, &mut out),
         Kind::WorkloadEndpoint => endpoint::workload(spec, &mut out),
-        Kind::NetworkSet | Kind::GlobalNetworkSet => endpoint::empty_texts(spec, "nets", &mut out),
+        Kind::NetworkSet | Kind::GlobalNetworkSet => network_set::network_set(spec, &mut out),
         Kind::NetworkPolicy
         | Kind::GlobalNetworkPolicy
         | Kind::StagedNetworkPolicy

@@ -120,7 +120,7 @@ pub enum Interface {
     All,
     /// On an unknown interface of its node. It comes before all other host endpoints there, on every
     /// interface.
-    Unknown,
+    Unreadable,
 }
 
 /// An interface of a host.

@@ -112,22 +112,22 @@ pub struct Rule {
 
 /// How a rule treats a condition on a set with unknown members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unknown {
+pub enum UnknownMembers {
     /// All members are known.
-    Known,
+    None,
     /// The rule does not match.
-    Never,
+    NeverMatches,
     /// The condition counts as satisfied.
-    Met,
+    AlwaysMet,
 }
 
-impl Unknown {
+impl UnknownMembers {
     /// Never larger in what is allowed, never smaller in what is denied: `negated` if what is *not* in the set matches.
     pub fn of(action: Action, negated: bool) -> Self {
         match (action, negated) {
-            (Action::Allow, false) | (Action::Deny, true) => Unknown::Known,
-            (Action::Allow, true) | (Action::Log, _) => Unknown::Never,
-            (Action::Deny, false) | (Action::Pass, _) => Unknown::Met,
+            (Action::Allow, false) | (Action::Deny, true) => UnknownMembers::None,
+            (Action::Allow, true) | (Action::Log, _) => UnknownMembers::NeverMatches,
+            (Action::Deny, false) | (Action::Pass, _) => UnknownMembers::AlwaysMet,
         }
     }
 

@@ -26,6 +26,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod all_or_nothing;
 mod call_error;
 mod connection;
 mod discover;
@@ -41,7 +42,6 @@ mod store;
 mod tls;
 mod unknown_keys;
 mod watch;
-mod whole;
 mod wire;
 mod write;
 

@@ -9,6 +9,7 @@ use tortie_store::{
     Written, WrittenTogether, list_by_pages,
 };
 
+use crate::all_or_nothing;
 use crate::call_error::CallError;
 use crate::connection::Connection;
 use crate::history::Recorder;
@@ -19,7 +20,6 @@ use crate::runtime::wait_for;
 use crate::settings::Settings;
 use crate::unknown_keys::UnknownKeys;
 use crate::watch::EtcdWatch;
-use crate::whole;
 use crate::wire::{RangeRequest, Request, RequestOp, Response, TxnRequest};
 use crate::write::{self, ChunkSize};
 
@@ -183,7 +183,7 @@ impl Store for EtcdStore {
         let failed = |call_error: &CallError| self.failed(call_error);
         let group = self.recorder.begin();
         let done = wait_for(async {
-            let done = whole::all(self.connection(), &self.chunk_size, &group, writes, failed).await;
+            let done = all_or_nothing::all(self.connection(), &self.chunk_size, &group, writes, failed).await;
             group.end(self.connection()).await;
             done
         });

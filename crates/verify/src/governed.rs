@@ -38,7 +38,7 @@ pub(crate) fn governed(snapshot: &Snapshot, host: &Host) -> Vec<GovernedInterfac
     let named = snapshot.host_endpoints.values().filter(|endpoint| endpoint.node == host.node);
     let named = named.filter_map(|endpoint| match &endpoint.interface {
         Interface::Named(name) => Some(name.as_str()),
-        Interface::ByAddress | Interface::All | Interface::Unknown => None,
+        Interface::ByAddress | Interface::All | Interface::Unreadable => None,
     });
     let links = host.links.iter().map(|link| link.name.as_str());
     let all: BTreeSet<&str> = here.map(|endpoint| endpoint.interface.as_str()).chain(named).chain(links).collect();

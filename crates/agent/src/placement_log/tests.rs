@@ -13,7 +13,7 @@ use super::*;
 struct World {
     engine: Engine,
     placements: PlacementLog,
-    locals: BTreeMap<EndpointId, Placement>,
+    named_interfaces: BTreeMap<EndpointId, NamedInterface>,
 }
 
 impl World {
@@ -22,7 +22,7 @@ impl World {
         engine.update(Update::Put(Item::Profile(Profile::default_allow())));
         let link = |name: &&str| Link { name: (*name).to_owned(), addresses: Vec::new() };
         engine.update(Update::Links(links.iter().map(link).collect()));
-        Self { engine, placements: PlacementLog::default(), locals: BTreeMap::new() }
+        Self { engine, placements: PlacementLog::default(), named_interfaces: BTreeMap::new() }
     }
 
     fn put(&mut self, kind: Kind, namespace: &str, name: &str, spec: Value) {
@@ -35,14 +35,16 @@ impl World {
         for change in tortie_sync::changes(&[stored], &BTreeMap::new()) {
             let Content::Item(item) = change.content else { panic!("{kind} is an item") };
             let (id, placement) = match &*item {
-                Item::HostEndpoint(one) => (EndpointId::Host(name.to_owned()), Placement::Host(one.interface.clone())),
-                Item::WorkloadEndpoint(one) => (EndpointId::Workload(one.id.clone()), Placement::workload(one)),
+                Item::HostEndpoint(one) => {
+                    (EndpointId::Host(name.to_owned()), NamedInterface::Host(one.interface.clone()))
+                }
+                Item::WorkloadEndpoint(one) => (EndpointId::Workload(one.id.clone()), NamedInterface::workload(one)),
                 _ => {
                     self.engine.update(Update::Put(*item));
                     continue;
                 }
             };
-            self.locals.insert(id.clone(), placement);
+            self.named_interfaces.insert(id.clone(), placement);
             self.placements.endpoint_changed(id);
             self.engine.update(Update::Put(*item));
         }
@@ -55,14 +57,14 @@ impl World {
     fn delete(&mut self, kind: Kind, name: &str) {
         self.engine.update(Update::Delete(Id::named(Key::cluster(kind, name)).unwrap()));
         let id = EndpointId::Host(name.to_owned());
-        if self.locals.remove(&id).is_some() {
+        if self.named_interfaces.remove(&id).is_some() {
             self.placements.endpoint_changed(id);
         }
     }
 
     fn step(&mut self) -> Vec<String> {
         let delta = self.engine.flush();
-        self.placements.step(&delta, &self.locals)
+        self.placements.step(&delta, &self.named_interfaces)
     }
 }
 
@@ -96,14 +98,31 @@ fn each_change_of_a_placement_is_logged_once_with_its_reason() {
 }
 
 #[test]
+fn endpoints_behind_one_whose_interface_cannot_be_read_are_logged_with_that_reason() {
+    let mut world = World::new(&["eth0"]);
+    world.hep("a", "eth0");
+    world.hep("all", "*");
+    world.step();
+    world.put(Kind::HostEndpoint, "", "unreadable", json!({"node": "n", "interfaceName": ["eth0"]}));
+    let mut lines = world.step();
+    lines.retain(|line| !line.starts_with("hep/unreadable governs"));
+    let why = "hep/unreadable, whose interface cannot be read, governs every interface of the host";
+    let expected = [
+        format!("hep/a governs no interface, before eth0: {why}"),
+        format!("hep/all governs no interface, before *: {why}"),
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
 fn an_endpoint_that_never_governed_anything_is_logged_with_the_reason() {
     let mut world = World::new(&["eth0"]);
     world.put(Kind::HostEndpoint, "", "far", json!({"node": "n", "expectedIPs": ["192.0.2.7"]}));
     let lines = world.step();
     assert_eq!(lines.len(), 1);
     assert!(lines[0].starts_with("hep/far governs no interface: no interface has one of its expectedIPs"), "{lines:?}");
-    assert_eq!(world.locals.len(), 1);
-    assert!(matches!(world.locals.values().next(), Some(Placement::Host(Interface::ByAddress))));
+    assert_eq!(world.named_interfaces.len(), 1);
+    assert!(matches!(world.named_interfaces.values().next(), Some(NamedInterface::Host(Interface::ByAddress))));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use tortie_policy::packet::Link;
 use tortie_policy::{Interface, WorkloadId};
 
 use super::*;
-use crate::status_cell::Placement;
+use crate::status_cell::NamedInterface;
 
 /// A status in which a node has these interfaces, the first `up` of them running.
 fn record(interfaces: &[&str], up: usize) -> StatusRecord {
@@ -58,10 +58,14 @@ fn each_endpoint_has_its_path() {
     let mut record = record(&["eth0", "cali1"], 2);
     let hep = EndpointId::Host("h".to_owned());
     let wep = |name: &str| EndpointId::Workload(WorkloadId { namespace: "default".into(), name: name.into() });
-    record.locals.insert(hep.clone(), Placement::Host(Interface::Named("eth0".into())));
-    record.locals.insert(wep("node1-k8s-a--b-eth0"), Placement::Workload { interface: "cali1".into(), spoofs: false });
-    record.locals.insert(wep("node1-k8s-c-eth0"), Placement::Workload { interface: "cali2".into(), spoofs: false });
-    record.locals.insert(wep("odd"), Placement::Workload { interface: "cali1".into(), spoofs: false });
+    record.named_interfaces.insert(hep.clone(), NamedInterface::Host(Interface::Named("eth0".into())));
+    record
+        .named_interfaces
+        .insert(wep("node1-k8s-a--b-eth0"), NamedInterface::Workload { interface: "cali1".into(), spoofs: false });
+    record
+        .named_interfaces
+        .insert(wep("node1-k8s-c-eth0"), NamedInterface::Workload { interface: "cali2".into(), spoofs: false });
+    record.named_interfaces.insert(wep("odd"), NamedInterface::Workload { interface: "cali1".into(), spoofs: false });
     let mut state = State::default();
     state.endpoints.insert(Place::Host("eth0".into()), endpoint(hep));
     state.endpoints.insert(Place::Workload("cali1".into()), endpoint(wep("node1-k8s-a--b-eth0")));
@@ -107,7 +111,7 @@ fn only_differences_are_written_and_entries_of_an_earlier_agent_are_removed() {
     let mut dataplane = Fake::new();
     let hep = EndpointId::Host("h".to_owned());
     dataplane.state.endpoints.insert(Place::AnyHost, endpoint(hep.clone()));
-    status.update(|record| record.locals.insert(hep.clone(), Placement::Host(Interface::All)));
+    status.update(|record| record.named_interfaces.insert(hep.clone(), NamedInterface::Host(Interface::All)));
     let dataplane: SharedDataplane = Arc::new(Mutex::new(Box::new(dataplane)));
     let opener: crate::cache::Opener = Box::new(|| Err(StoreError::Failed("not asked here".to_owned())));
     let store = CachedStore::new(opener, "s", None, status.clone(), Arc::default());
@@ -137,7 +141,7 @@ fn only_differences_are_written_and_entries_of_an_earlier_agent_are_removed() {
     let writes = *memory.writes.lock().unwrap();
     reporter.write(&memory, &settings, &mut reported).unwrap();
     assert_eq!(*memory.writes.lock().unwrap(), writes, "nothing changed");
-    status.update(|record| record.locals.clear());
+    status.update(|record| record.named_interfaces.clear());
     reporter.write(&memory, &settings, &mut reported).unwrap();
     assert_eq!(paths(&memory), expected[1..]);
 }

@@ -24,7 +24,7 @@ use crate::guard::{Guard, GuardArgs};
 use crate::input::{Item, Manifests};
 use crate::names;
 use crate::namespace::{self, Wanted};
-use crate::placement;
+use crate::not_in_force;
 use crate::plan::Writer;
 use crate::preview::Preview;
 use crate::report::{Exit, Usage};
@@ -300,7 +300,7 @@ pub(crate) fn run(
             of.flat_map(|outcome| &outcome.warnings).any(|warning| warning.severity == Severity::Warning(code))
         };
         let keys = manifests.items.iter().map(|item| item.object().key());
-        placement::warn(&link, &agent, keys, is_told, session);
+        not_in_force::warn(&link, &agent, keys, is_told, session);
     }
     if !args.dry_run {
         args.confirm.announce(&link, session)?;

@@ -13,7 +13,7 @@ use tortie_api::{Key, Kind, Object, Path};
 use tortie_client::{BatchMode, Client, Mode, is_initial_tier};
 use tortie_eval::Judge;
 use tortie_explain::policy::{UnusedRule, unused_rules_of};
-use tortie_explain::{PolicyWarning, PolicyWarningKind, placement, policy_warnings};
+use tortie_explain::{PolicyWarning, PolicyWarningKind, not_in_force, policy_warnings};
 use tortie_manifest::{Problem, Severity, validate, warnings};
 use tortie_policy::{Policy, Snapshot};
 use tortie_store::memory::MemoryStore;
@@ -235,7 +235,7 @@ fn of_policy(warning: PolicyWarning) -> Problem {
 
 /// Host endpoints that govern no interface of this machine, as its agent sees it.
 fn of_places(in_force: &InForce, local_facts: Option<&LocalFacts>, found: &mut Warnings) {
-    for (name, not_in_force) in placement::all_not_in_force(&topology(&in_force.snapshot, local_facts)) {
+    for (name, not_in_force) in not_in_force::all_host_endpoints(&topology(&in_force.snapshot, local_facts)) {
         let warnings = found.entry(Key::cluster(Kind::HostEndpoint, &name)).or_default();
         let is_told = |code| warnings.iter().any(|one| one.severity == Severity::Warning(code));
         if !is_told("same-interface") && !is_told("unknown-node") {

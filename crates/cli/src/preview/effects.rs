@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tortie_eval::{Subject, selects};
-use tortie_explain::placement::{self, NotInForce};
+use tortie_explain::not_in_force::{self, NotInForce};
 use tortie_explain::policy::unused_rules_of;
 use tortie_policy::{EndpointId, Policy, PolicyId, Snapshot};
 
@@ -14,7 +14,7 @@ use crate::snapshot::topology;
 const MOST: usize = 100;
 
 /// The host endpoints of one side that govern no interface.
-pub(super) type Placement = BTreeMap<String, NotInForce>;
+pub(super) type NotInForceByName = BTreeMap<String, NotInForce>;
 
 /// Something that has no effect after the change.
 pub(crate) struct NoEffect {
@@ -25,18 +25,21 @@ pub(crate) struct NoEffect {
 }
 
 /// The host endpoints that govern no interface.
-pub(super) fn placement(snapshot: &Snapshot, local_facts: Option<&tortie_agent::LocalFacts>) -> Placement {
-    placement::all_not_in_force(&topology(snapshot, local_facts))
+pub(super) fn host_endpoints_not_in_force(
+    snapshot: &Snapshot,
+    local_facts: Option<&tortie_agent::LocalFacts>,
+) -> NotInForceByName {
+    not_in_force::all_host_endpoints(&topology(snapshot, local_facts))
 }
 
 /// The nodes of endpoints that are on one which is not known.
-pub(super) fn nowhere<'a>(snapshot: &'a Snapshot, not_in_force: &Placement) -> Vec<&'a str> {
-    let endpoints = not_in_force.iter().filter(|(_, why)| why.is_nowhere);
+pub(super) fn unknown_nodes<'a>(snapshot: &'a Snapshot, not_in_force: &NotInForceByName) -> Vec<&'a str> {
+    let endpoints = not_in_force.iter().filter(|(_, why)| why.has_unknown_node);
     endpoints.filter_map(|(name, _)| Some(snapshot.host_endpoints.get(name)?.node.as_str())).collect()
 }
 
 /// What has no effect after the change and was not so before, or was written by it; and what was not looked at.
-pub(super) fn without(sides: [&Snapshot; 2], not_in_force: [&Placement; 2]) -> (Vec<NoEffect>, Vec<String>) {
+pub(super) fn without(sides: [&Snapshot; 2], not_in_force: [&NotInForceByName; 2]) -> (Vec<NoEffect>, Vec<String>) {
     let [before, after] = sides;
     let mut found = Vec::new();
     for (name, why) in not_in_force[1] {
@@ -49,7 +52,7 @@ pub(super) fn without(sides: [&Snapshot; 2], not_in_force: [&Placement; 2]) -> (
         after.workload_endpoints.iter().filter(|(id, one)| before.workload_endpoints.get(*id) != Some(one)).collect();
     let mut notes = Vec::from_iter(not_looked_at(workloads.len(), "workload endpoints", "they are in force"));
     for (id, endpoint) in workloads.into_iter().take(MOST) {
-        if let Some(why) = placement::workload_not_in_force(after, endpoint) {
+        if let Some(why) = not_in_force::workload_endpoint(after, endpoint) {
             found.push(NoEffect {
                 what: EndpointId::Workload(id.clone()).to_string(),
                 why: format!("is not in force: {why}"),

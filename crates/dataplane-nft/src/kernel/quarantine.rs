@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tortie_dataplane::{Delta, Place, Rule, RulesId, SetId, State};
 
 use super::Refused;
-use crate::source::Out;
+use crate::source::Quarantined;
 
 /// What the kernel refused.
 #[derive(Clone, Debug, Default)]
@@ -28,8 +28,8 @@ pub(super) struct Quarantine {
 
 impl Quarantine {
     /// What is not rendered as the state says.
-    pub(super) fn out(&self) -> Out<'_> {
-        Out { lists: &self.lists, sets: &self.sets, places: &self.places }
+    pub(super) fn out(&self) -> Quarantined<'_> {
+        Quarantined { lists: &self.lists, sets: &self.sets, places: &self.places }
     }
 
     /// Quarantines an object.

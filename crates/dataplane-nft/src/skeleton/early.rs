@@ -113,7 +113,8 @@ fn invalid(plan: &Plan, stage: Stage) -> Option<Line> {
 fn neighbours() -> Vec<Line> {
     let [link_local, none] = ["fe80::/10", "::/128"].map(|net| net.parse().expect("a net"));
     let mut lines = not_fragments(&[Family::V6]);
-    let discovery = Line::new().protocol(ICMPV6).icmp_types(&[133, 134, 135, 136]).family(Family::V6).hop_limit(255);
+    let discovery =
+        Line::new().protocol(ICMPV6).icmp_types(&[133, 134, 135, 136]).family(Family::V6).ipv6_hop_limit(255);
     lines.push(discovery.count().accept().note("neighbour discovery"));
     for source in [link_local, none] {
         let reports = Line::new().protocol(ICMPV6).icmp_types(&[130, 131, 132, 143]).family(Family::V6);

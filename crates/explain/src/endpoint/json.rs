@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tortie_eval::{List, Subject, TierView, failsafe_list, protocol_name};
 use tortie_policy::{Direction, EndpointId, HostEndpoint, HostPort, Interface, Settings, Snapshot, WorkloadEndpoint};
 
-use crate::placement;
+use crate::not_in_force;
 use crate::topology::node_text;
 
 use super::{HOST_LISTS, ending, failsafes};
@@ -16,7 +16,7 @@ pub fn host(snapshot: &Snapshot, endpoint: &HostEndpoint, reason: Option<&str>) 
     let interface = match &endpoint.interface {
         Interface::Named(name) => Some(name.as_str()),
         Interface::All => Some("*"),
-        Interface::ByAddress | Interface::Unknown => None,
+        Interface::ByAddress | Interface::Unreadable => None,
     };
     let mut shown = common(snapshot, &subject, node_text(&endpoint.node), interface);
     shown["addresses"] = json!(endpoint.addresses);
@@ -38,7 +38,7 @@ pub fn workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -> Value {
         json!({ "protocol": protocol, "port": port.port, "address": port.address, "to": port.to })
     };
     shown["hostPorts"] = endpoint.host_ports.iter().map(host_port).collect();
-    shown["notInForce"] = json!(placement::workload_not_in_force(snapshot, endpoint));
+    shown["notInForce"] = json!(not_in_force::workload_endpoint(snapshot, endpoint));
     let both = [Direction::Ingress, Direction::Egress].into_iter();
     shown["lists"] = both.map(|one| section(snapshot, settings, &subject, List::Normal, one)).collect();
     shown

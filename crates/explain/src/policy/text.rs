@@ -6,7 +6,7 @@ use tortie_policy::{Direction, EndpointId, Order, Stage};
 
 use super::{About, LIMIT, Side, Use};
 use crate::counts::Counts;
-use crate::placement;
+use crate::not_in_force;
 use crate::topology::Topology;
 
 /// At most so many endpoints are listed.
@@ -89,11 +89,11 @@ fn not_in_force(topology: &Topology<'_>, id: &EndpointId) -> Option<String> {
     let snapshot = topology.snapshot();
     match id {
         EndpointId::Host(name) => {
-            let why = placement::not_in_force(topology, snapshot.host_endpoints.get(name)?)?;
+            let why = not_in_force::host_endpoint(topology, snapshot.host_endpoints.get(name)?)?;
             Some(format!("host endpoint {name} {why}"))
         }
         EndpointId::Workload(workload) => {
-            let why = placement::workload_not_in_force(snapshot, snapshot.workload_endpoints.get(workload)?)?;
+            let why = not_in_force::workload_endpoint(snapshot, snapshot.workload_endpoints.get(workload)?)?;
             Some(format!("{id} is not in force: {why}"))
         }
     }

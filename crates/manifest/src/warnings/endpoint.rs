@@ -1,8 +1,9 @@
-//! Endpoints and sets: what they leave out, repeat, or name without effect.
+//! Endpoints: what they leave out, repeat, or name without effect.
 
 use serde_json::{Map, Value};
 use tortie_api::{Key, Kind, Object, Path};
 
+use super::list::{empty_texts, items};
 use crate::problem::Problem;
 
 /// The profile that is always there.
@@ -28,16 +29,6 @@ pub(super) fn workload(spec: &Map<String, Value>, out: &mut Vec<Problem>) {
     empty_texts(spec, "ipNetworks", out);
     empty_texts(spec, "allowSpoofedSourcePrefixes", out);
     duplicate_ports(spec, out);
-}
-
-/// Texts of a list of addresses or nets that are empty.
-pub(super) fn empty_texts(spec: &Map<String, Value>, field: &str, out: &mut Vec<Problem>) {
-    for (index, _) in items(spec, field).iter().enumerate().filter(|(_, item)| item.as_str() == Some("")) {
-        let path = Path::from("spec").key(field).index(index);
-        out.push(
-            Problem::warning("empty-address", path, "an empty text is no address; it means nothing").help("remove it"),
-        );
-    }
 }
 
 /// Profiles that do not exist.
@@ -83,8 +74,4 @@ fn protocol(port: &Value) -> String {
         },
         _ => String::new(),
     }
-}
-
-fn items<'a>(spec: &'a Map<String, Value>, field: &str) -> &'a [Value] {
-    spec.get(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }

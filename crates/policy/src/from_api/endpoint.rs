@@ -57,16 +57,16 @@ pub(super) fn host(object: &Object, wrong: &mut Invalidities) -> HostEndpoint {
     let mut missing = Missing::default();
     let addresses = each(spec, "expectedIPs", address, &mut missing.addresses, MISSING, wrong);
     let mut interface = match interface {
-        None => Interface::Unknown,
+        None => Interface::Unreadable,
         Some("") => Interface::ByAddress,
         Some("*") => Interface::All,
         Some(name) => Interface::Named(name.to_owned()),
     };
     if interface == Interface::ByAddress && missing.addresses && addresses.is_empty() {
-        interface = Interface::Unknown;
+        interface = Interface::Unreadable;
     }
     let profiles = profiles(spec, &mut labels, wrong);
-    missing.place = interface == Interface::Unknown;
+    missing.place = interface == Interface::Unreadable;
     let mut ports = each(spec, "ports", port, &mut missing.ports, MISSING, wrong);
     bound(&mut ports, addresses.len(), &mut missing, wrong);
     HostEndpoint {

@@ -3,7 +3,9 @@
 use serde_json::Value;
 use tortie_api::Kind;
 use tortie_explain::policy::{self, PolicyName};
-use tortie_explain::{AskError, Counts, EndSpec, Location as End, Topology, endpoint, placement, set, suggest, tier};
+use tortie_explain::{
+    AskError, Counts, EndSpec, Location as End, Topology, endpoint, not_in_force, set, suggest, tier,
+};
 use tortie_policy::{HostEndpoint, WorkloadEndpoint};
 
 use super::ExplainArgs;
@@ -126,7 +128,7 @@ fn find<'a>(topology: &Topology<'a>, word: &str) -> Result<Vec<Found<'a>>, AskEr
 
 /// What applies to a host endpoint, and first why it governs no interface where that is so.
 pub(crate) fn host(topology: &Topology<'_>, found: &HostEndpoint, counts: &Counts) -> String {
-    let not_in_force = placement::not_in_force(topology, found);
+    let not_in_force = not_in_force::host_endpoint(topology, found);
     let note = not_in_force.map(|reason| format!("note: host endpoint {} {reason}\n", found.name));
     note.unwrap_or_default() + &endpoint::host(topology.snapshot(), found, counts)
 }
@@ -146,7 +148,7 @@ impl Found<'_> {
     fn json(&self, topology: &Topology<'_>) -> Option<Value> {
         match self {
             Found::Host(found) => {
-                let not_in_force = placement::not_in_force(topology, found);
+                let not_in_force = not_in_force::host_endpoint(topology, found);
                 Some(endpoint::host_json(
                     topology.snapshot(),
                     found,

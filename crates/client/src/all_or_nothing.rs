@@ -1,5 +1,5 @@
 //! Batches, for any store: planned as a whole over an overlay, and then handed to `Store::write_together`. How a
-//! store makes them together is its own: see `whole.rs` of `tortie-store-etcd`.
+//! store makes them together is its own: see `all_or_nothing.rs` of `tortie-store-etcd`.
 //!
 //! ```text
 //!   jobs ──> sorted ──> batch over an overlay ──> any error? ──> nothing is written
@@ -17,7 +17,7 @@ use tortie_api::Key;
 
 use super::batch::{self, Job, Settled};
 use super::view::View;
-use super::{Batch, BatchMode, Change, Client, ClientError, Done, Extent, Outcome, entry, order};
+use super::{Batch, BatchMode, Change, Client, ClientError, Done, Extent, Outcome, order, user_form};
 use tortie_store::{Overlay, Stopped, Write, WriteError, Written, WrittenTogether};
 
 /// How often a batch is planned again because another writer was faster.
@@ -69,7 +69,7 @@ pub(super) fn run(client: &Client, jobs: Vec<Job>, batch_mode: BatchMode, refuse
 /// stored policies under.
 fn twice(client: &Client, jobs: &[Job]) -> Result<Vec<(usize, usize)>, ClientError> {
     let alike = |key: &Key| {
-        let name = key.name.strip_prefix(entry::LEGACY_PREFIX).filter(|_| key.kind.is_tiered());
+        let name = key.name.strip_prefix(user_form::LEGACY_PREFIX).filter(|_| key.kind.is_tiered());
         Key { name: name.unwrap_or(&key.name).to_owned(), ..key.clone() }
     };
     let mut groups: BTreeMap<Key, Vec<usize>> = BTreeMap::new();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::net::IpAddr;
 
-use tortie_eval::{Host, specific_host_endpoint, wildcard_host_endpoint, workload_endpoint};
+use tortie_eval::{Host, specific_host_endpoint, wildcard_host_endpoint};
 use tortie_policy::{EndpointId, HostEndpoint, Interface, Snapshot, WorkloadEndpoint};
 
 use crate::topology::{Topology, similar};
@@ -13,15 +13,15 @@ use crate::topology::{Topology, similar};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotInForce {
     why: String,
-    /// The host endpoint that governs the interface instead, because its name sorts first.
+    /// The host endpoint that governs the interface instead.
     pub first: Option<String>,
     /// No other object names its node.
-    pub is_nowhere: bool,
+    pub has_unknown_node: bool,
 }
 
 impl NotInForce {
     fn new(why: String) -> Self {
-        Self { why, first: None, is_nowhere: false }
+        Self { why, first: None, has_unknown_node: false }
     }
 
     fn behind(first: &HostEndpoint, why: &str) -> Self {
@@ -37,7 +37,7 @@ impl fmt::Display for NotInForce {
 }
 
 /// Why a workload endpoint does not govern its interface, in a sentence about it; none if it does.
-pub fn workload_not_in_force(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -> Option<String> {
+pub fn workload_endpoint(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -> Option<String> {
     let settings = snapshot.settings(&endpoint.node);
     let interface = &endpoint.interface;
     if !endpoint.has_place() {
@@ -59,7 +59,7 @@ pub fn workload_not_in_force(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -
         );
     }
     let host = Host { node: endpoint.node.clone(), links: Vec::new() };
-    let first = workload_endpoint(snapshot, &host, interface)?;
+    let first = tortie_eval::workload_endpoint(snapshot, &host, interface)?;
     (first.id != endpoint.id).then(|| {
         format!(
             "{} governs {interface}, because it comes first by orchestrator, workload and endpoint",
@@ -69,7 +69,7 @@ pub fn workload_not_in_force(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -
 }
 
 /// Why a host endpoint governs no interface; none if it governs one, or if that cannot be known here.
-pub fn not_in_force(topology: &Topology<'_>, endpoint: &HostEndpoint) -> Option<NotInForce> {
+pub fn host_endpoint(topology: &Topology<'_>, endpoint: &HostEndpoint) -> Option<NotInForce> {
     let snapshot = topology.snapshot();
     let of_node = snapshot.host_endpoints.values().filter(|one| one.node == endpoint.node);
     let has_workloads = |node: &str| snapshot.workload_endpoints.values().any(|one| one.node == node);
@@ -77,7 +77,7 @@ pub fn not_in_force(topology: &Topology<'_>, endpoint: &HostEndpoint) -> Option<
 }
 
 /// The host endpoints that govern no interface, by name, each with the reason.
-pub fn all_not_in_force(topology: &Topology<'_>) -> BTreeMap<String, NotInForce> {
+pub fn all_host_endpoints(topology: &Topology<'_>) -> BTreeMap<String, NotInForce> {
     let mut by_node: HashMap<&str, Vec<&HostEndpoint>> = HashMap::new();
     for endpoint in topology.snapshot().host_endpoints.values() {
         by_node.entry(&endpoint.node).or_default().push(endpoint);
@@ -95,16 +95,24 @@ pub fn all_not_in_force(topology: &Topology<'_>) -> BTreeMap<String, NotInForce>
 fn not_in_force_among<'a>(
     topology: &Topology<'_>,
     endpoint: &HostEndpoint,
-    of_node: impl Iterator<Item = &'a HostEndpoint>,
+    of_node: impl Iterator<Item = &'a HostEndpoint> + Clone,
     has_workloads: impl Fn(&str) -> bool,
 ) -> Option<NotInForce> {
     if endpoint.node.is_empty() {
         return Some(NotInForce::new("is on no node, since its node cannot be read: it judges no packet".to_owned()));
     }
-    unknown_node(topology, endpoint, has_workloads).or_else(|| match topology.known_host(&endpoint.node) {
+    if let Some(why) = unknown_node(topology, endpoint, has_workloads) {
+        return Some(why);
+    }
+    // One whose interface cannot be read governs every interface.
+    if let Some(first) = of_node.clone().find(|one| one.interface == Interface::Unreadable) {
+        let why = "governs every interface of the host, because its own cannot be read";
+        return (first.name != endpoint.name).then(|| NotInForce::behind(first, why));
+    }
+    match topology.known_host(&endpoint.node) {
         Some(host) => here(topology, host, endpoint),
         None => shadowed(endpoint, of_node),
-    })
+    }
 }
 
 /// The reason if no other object names its node.
@@ -126,7 +134,7 @@ fn unknown_node(
     }
     let meant = meant.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
     let why = format!("is on {node}, a node that no other object names{meant}");
-    Some(NotInForce { is_nowhere: true, ..NotInForce::new(why) })
+    Some(NotInForce { has_unknown_node: true, ..NotInForce::new(why) })
 }
 
 /// The reason when the interfaces of its node are not known: an endpoint of the same interface, or with all of its addresses,
@@ -140,9 +148,8 @@ fn shadowed<'a>(endpoint: &HostEndpoint, of_node: impl Iterator<Item = &'a HostE
                 && endpoint.addresses.iter().all(|address| one.addresses.contains(address))
     })?;
     Some(match &endpoint.interface {
-        Interface::Unknown => NotInForce::behind(by, "has no readable interface either, and its name sorts first"),
         Interface::Named(name) => governed(by, name),
-        Interface::All => NotInForce::behind(by, ALL_TOO),
+        Interface::All | Interface::Unreadable => NotInForce::behind(by, ALL_TOO),
         Interface::ByAddress => NotInForce::behind(by, "has its addresses too, and its name sorts first"),
     })
 }
@@ -156,9 +163,6 @@ fn governed(first: &HostEndpoint, interface: &str) -> NotInForce {
 /// The reason when the interfaces of its node are known.
 fn here(topology: &Topology<'_>, host: &Host, endpoint: &HostEndpoint) -> Option<NotInForce> {
     let snapshot = topology.snapshot();
-    if endpoint.interface == Interface::Unknown {
-        return None;
-    }
     if endpoint.interface == Interface::All {
         let first = wildcard_host_endpoint(snapshot, host)?;
         return (first.name != endpoint.name).then(|| NotInForce::behind(first, ALL_TOO));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tortie_agent::socket::{InForceAnswer, Objects};
 use tortie_api::{Key, Kind};
-use tortie_explain::placement;
+use tortie_explain::not_in_force;
 use tortie_policy::HostEndpoint;
 use tortie_store::Selection;
 use tortie_sync::InForce;
@@ -43,7 +43,7 @@ pub(crate) fn warn(
     let is_of_store = in_force.snapshot.nodes.contains_key(&local_facts.node)
         || endpoints.values().any(|endpoint| endpoint.node == local_facts.node);
     for endpoint in endpoints.values() {
-        let Some(not_in_force) = placement::not_in_force(&topology, endpoint) else {
+        let Some(not_in_force) = not_in_force::host_endpoint(&topology, endpoint) else {
             // Of a node that the store tells of it was said before the write.
             if !is_of_store && names.contains(&endpoint.name) && is_near(&endpoint.node, &local_facts.node) {
                 session.terminal.note(format_args!(
@@ -54,7 +54,7 @@ pub(crate) fn warn(
             continue;
         };
         let first = not_in_force.first.as_ref().and_then(|name| endpoints.get(name));
-        if not_in_force.is_nowhere && is_told(&endpoint.name, "unknown-node") {
+        if not_in_force.has_unknown_node && is_told(&endpoint.name, "unknown-node") {
             continue;
         }
         let is_shared = |first: &HostEndpoint| {

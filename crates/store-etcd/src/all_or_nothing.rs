@@ -1,5 +1,5 @@
 //! How `Store::write_together` writes changes to etcd: in one transaction, or in as few as etcd's bounds allow, one after the
-//! other. `whole.rs` of `tortie-client` decides which changes these are.
+//! other. `all_or_nothing.rs` of `tortie-client` decides which changes these are.
 //!
 //! Where it takes several, each is first sent with a condition that never holds. etcd looks at the sender's permissions and
 //! at its bounds before it looks at conditions, so what it would not take is known before anything is written.
