@@ -272,7 +272,7 @@ impl<'a> Tables<'a> {
     fn translated(&self, firsts: &[Option<&Hop>], said: &str) -> Result<Translation, String> {
         let mut found: Option<Translation> = None;
         for hop in firsts {
-            let effects = hop.into_iter().flat_map(|hop| {
+            let effects = hop.iter().flat_map(|hop| {
                 let packet = untranslated(hop);
                 let of =
                     |table: &ForeignTable| (table.dump.table.id.clone(), self.effect_of(table, &packet, hop.own_nat));
