@@ -252,7 +252,7 @@ impl Client {
 /// object gets what every stored one has, where it does not have it.
 pub fn stored_value(object: &mut Object) -> Arc<[u8]> {
     plan::stamp(&mut object.metadata, &tortie_api::Metadata::default());
-    entry::write(object)
+    user_form::write(object)
 }
 
 /// The order of a tier.

@@ -91,7 +91,7 @@ fn fraction(random: &mut Random, window: Duration) -> Duration {
 }
 
 fn begin(world: &World, arguments: &[&str]) -> Child {
-    over_ssh(world, arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    over_ssh(world, arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 /// Waits until the command has written. It is refused while the agent does not say, or not in time, that it can put the change
@@ -100,6 +100,8 @@ fn written(world: &World, arguments: &[&str], command: &mut Child) {
     until("the change is written", || {
         let is_written = command.wait().unwrap().success();
         if !is_written {
+            let said = std::io::read_to_string(command.stderr.take().unwrap()).unwrap();
+            assert!(said.contains("--confirm needs the agent of this machine"), "{said}");
             *command = begin(world, arguments);
         }
         is_written
