@@ -11,7 +11,7 @@ use tortie_explain::{
 use tortie_nft::foreign::ForeignTable;
 use tortie_policy::machine::Machine;
 use tortie_policy::packet::{Conntrack, Host, OwnNat, Packet, PacketPath};
-use tortie_verify::foreign_tables::{Effect, effect_among, may_reroute};
+use tortie_verify::foreign_tables::{Effect, effect_among, may_reroute, translates_at};
 
 /// Answers a question about one packet, with what other programs do with it on this machine, or why that was not looked at. If one of
 /// them translates it for certain, the translated packet is judged.
@@ -22,7 +22,7 @@ pub(crate) fn answer(
     offline: bool,
 ) -> Result<Answer, AskError> {
     let mut answer = trace(topology, question)?;
-    let found = look(&mut answer, local_facts, offline);
+    let found = look(&mut answer, local_facts, offline, None);
     match question.dnat {
         // What it is translated to was said; a node before the one that does may have other tables.
         Dnat::To(..) => answer.others.translates = None,
@@ -30,7 +30,7 @@ pub(crate) fn answer(
         Dnat::HostPorts => {}
     }
     let Some(translation) = found.filter(|_| question.dnat == Dnat::HostPorts) else { return Ok(answer) };
-    let followed = translation.and_then(|Translation { node, to: (address, port), by }| {
+    let followed = translation.and_then(|Translation { node, to: (address, port), by, priority }| {
         let named = Question { dnat: Dnat::To(address, port), ..question.clone() };
         let translates = answer.others.translates.clone().unwrap_or_default();
         let mut followed =
@@ -41,7 +41,7 @@ pub(crate) fn answer(
             return Err(format!("{translates}, on {node}, and --dnat is for {}", hop.host.node));
         }
         followed.translated_by_table(&by);
-        look(&mut followed, local_facts, offline);
+        look(&mut followed, local_facts, offline, Some(priority));
         followed.others.notes.insert(0, translates.clone());
         followed.others.translates = Some(translates);
         Ok(followed)
@@ -61,27 +61,39 @@ struct Translation {
     node: String,
     to: (IpAddr, Option<u16>),
     by: String,
+    /// The place of its chain among those that translate.
+    priority: i32,
 }
 
 /// Adds to an answer what other programs do with the packet on this machine, or why that was not looked at. Gives the translation
-/// that is certain on all paths; where there is one only on some, or there are several, the error says so.
-fn look(answer: &mut Answer, local_facts: Option<&LocalFacts>, offline: bool) -> Option<Result<Translation, String>> {
+/// that is certain on all paths; where there is one only on some, or nothing tells which of several comes first, the error says so.
+/// `translated_at` is the place of the chain that translates the packet of the answer.
+fn look(
+    answer: &mut Answer,
+    local_facts: Option<&LocalFacts>,
+    offline: bool,
+    translated_at: Option<i32>,
+) -> Option<Result<Translation, String>> {
     let nodes: BTreeSet<&str> = answer.all_hops().map(|hop| hop.host.node.as_str()).collect();
     let mut others = OtherPrograms::default();
     let mut translation = None;
     match Tables::here(local_facts, &nodes, offline, &mut others.notes) {
         Ok(tables) => {
             others.looked_at = true;
-            let all = tables.found(&tables.met(answer.all_hops()));
+            let all = tables.found(&tables.met(answer.all_hops()), translated_at);
             others.notes.extend(all.notes);
             others.translates = all.translates;
             others.may_translate = all.may_translate.into_iter().collect();
             others.may_change = all.may_change.into_iter().collect();
+            others.may_drop = all.may_drop.into_iter().filter(|_| may_arrive(answer)).collect();
             let mut drops: Vec<String> = all.drops.into_iter().filter(|_| answer.paths.is_empty()).collect();
             for path in answer.paths.iter().filter(|path| path.allowed()) {
                 drops.extend(tables.dropped_by(&path.hops).map(|by| format!("{by} if {}", path.when)));
             }
             others.drops = (!drops.is_empty() && may_arrive(answer)).then(|| drops.join("; by "));
+            if others.drops.is_some() {
+                others.may_drop.clear();
+            }
             let single = answer.paths.is_empty().then_some(&answer.hops);
             let paths = single.into_iter().chain(answer.paths.iter().map(|path| &path.hops));
             let firsts: Vec<Option<&Hop>> = paths.map(|hops| tables.met(hops.iter()).first().copied()).collect();
@@ -131,6 +143,8 @@ struct Found {
     drops: Option<String>,
     /// What translates it for certain.
     translates: Option<String>,
+    /// The tables that may drop it.
+    may_drop: BTreeSet<String>,
     /// The tables that may translate it, otherwise than is known of the packet.
     may_translate: BTreeSet<String>,
     /// The tables that may change it otherwise.
@@ -195,29 +209,50 @@ impl<'a> Tables<'a> {
     }
 
     /// What the tables do with a packet at these hops.
-    fn found(&self, hops: &[&Hop]) -> Found {
+    fn found(&self, hops: &[&Hop], translated_at: Option<i32>) -> Found {
         let tables = &self.tables;
         let mut found = Found::default();
+        let firsts: Vec<_> =
+            hops.iter().map(|hop| self.first_translation(&hop.packet, |table| self.effect_on(table, hop))).collect();
         for table in &tables.tables {
             let id = format!("table {}", table.dump.table.id);
             let mut said = BTreeSet::new();
-            for hop in hops {
+            for (hop, first) in hops.iter().zip(&firsts) {
                 let packet = &hop.packet;
+                let first = first.as_ref().and_then(|first| first.as_ref().ok());
+                let translated_at = translated_at.or(first.map(|first| first.priority));
                 match self.effect_on(table, hop) {
                     Effect::Nothing => {}
                     Effect::Drops(by) => {
                         said.insert(format!("{id} of another program drops it: {by}"));
                         found.drops.get_or_insert_with(|| dropper(table, &by));
                     }
-                    Effect::Translates { to, port, by } => {
-                        let translates =
-                            format!("{id} of another program translates it to {} ({by})", destination(to, port));
-                        said.insert(translates.clone());
-                        found.translates.get_or_insert(translates);
-                    }
+                    Effect::Translates { to, port, by, priority } => match first
+                        .filter(|first| first.priority < priority)
+                    {
+                        Some(first) => {
+                            said.insert(format!(
+                                "{id} of another program would translate it to {} ({by}, priority {priority}), but {} does so first, at priority {}",
+                                destination(to, port), first.by, first.priority
+                            ));
+                        }
+                        None => {
+                            let translates =
+                                format!("{id} of another program translates it to {} ({by})", destination(to, port));
+                            said.insert(translates.clone());
+                            found.translates.get_or_insert(translates);
+                        }
+                    },
                     Effect::Unclear { why, may_drop, may_translate, may_change } => {
+                        if may_drop {
+                            found.may_drop.insert(format!("{id} of another program"));
+                        }
                         let may_drop = may_drop.then(|| "drop it".to_owned());
-                        let targets = may_translate.and_then(|targets| otherwise(hop, &id, targets));
+                        // What was translated is not translated by a later chain.
+                        let is_later =
+                            translated_at.is_some_and(|at| translates_at(table, packet).is_some_and(|own| own > at));
+                        let targets =
+                            may_translate.filter(|_| !is_later).and_then(|targets| otherwise(hop, &id, targets));
                         if targets.is_some() {
                             found.may_translate.insert(format!("{id} of another program"));
                         }
@@ -246,11 +281,16 @@ impl<'a> Tables<'a> {
         }
         let assumed = hops.iter().filter(|hop| matches!(hop.translated_by, Some(TranslatedBy::HostPort(_))));
         found.notes.extend(assumed.filter_map(|hop| self.no_port_map(hop)).next());
-        if let Some(hop) = hops.first().filter(|hop| hop.translated_by != Some(TranslatedBy::Question)) {
-            let nat = if hop.packet.source.is_ipv4() { "iptables nat" } else { "ip6tables nat" };
-            let unread = tables.unread.iter().map(|(table, _)| table);
-            let unknown = unread.chain(tables.legacy.iter().filter(|name| *name == nat));
-            found.may_translate.extend(unknown.map(|table| format!("table {table} of another program")));
+        if let Some(hop) = hops.first() {
+            let program = if hop.packet.source.is_ipv4() { "iptables " } else { "ip6tables " };
+            let unread = || tables.unread.iter().map(|(table, _)| table);
+            let older = || tables.legacy.iter().filter(|name| name.starts_with(program));
+            let text = |table: &String| format!("table {table} of another program");
+            found.may_drop.extend(unread().chain(older()).map(text));
+            if hop.translated_by != Some(TranslatedBy::Question) {
+                let unknown = unread().chain(older().filter(|name| name.ends_with(" nat")));
+                found.may_translate.extend(unknown.map(text));
+            }
         }
         for (table, why) in &tables.unread {
             found.notes.push(format!("table {table} of another program was not looked into: {why}"));
@@ -272,29 +312,50 @@ impl<'a> Tables<'a> {
     fn translated(&self, firsts: &[Option<&Hop>], said: &str) -> Result<Translation, String> {
         let mut found: Option<Translation> = None;
         for hop in firsts {
-            let effects = hop.iter().flat_map(|hop| {
+            let first = hop.and_then(|hop| {
                 let packet = untranslated(hop);
-                let of =
-                    |table: &ForeignTable| (table.dump.table.id.clone(), self.effect_of(table, &packet, hop.own_nat));
-                self.tables.tables.iter().map(of).collect::<Vec<_>>()
+                self.first_translation(&packet, |table| self.effect_of(table, &packet, hop.own_nat))
             });
-            let mut translations = effects.filter_map(|(id, effect)| match effect {
-                Effect::Translates { to, port, by } => {
-                    Some(((to, port), format!("table {id} of another program ({by})")))
-                }
-                _ => None,
-            });
-            let Some((to, by)) = translations.next() else { return Err(format!("{said} on some of its ways")) };
-            if translations.any(|(other, _)| other != to) {
-                return Err(format!("{said}, and another table translates it otherwise"));
-            }
+            let Some(first) = first.transpose()? else { return Err(format!("{said} on some of its ways")) };
             match &found {
-                Some(known) if known.to != to => return Err(format!("{said}, and elsewhere on another way")),
+                Some(known) if known.to != first.to => return Err(format!("{said}, and elsewhere on another way")),
                 Some(_) => {}
-                None => found = Some(Translation { node: self.host.node.clone(), to, by }),
+                None => found = Some(first),
             }
         }
         found.ok_or_else(|| said.to_owned())
+    }
+
+    /// The translation by the first of the chains that translate a packet for certain: a connection is translated once. None without one;
+    /// an error where chains of several tables have the same place and translate it to different destinations.
+    fn first_translation(
+        &self,
+        packet: &Packet,
+        effect: impl Fn(&ForeignTable) -> Effect,
+    ) -> Option<Result<Translation, String>> {
+        let node = &self.host.node;
+        let all = self.tables.tables.iter().filter_map(|table| match effect(table) {
+            Effect::Translates { to, port, by, priority } => {
+                let by = format!("table {} of another program ({by})", table.dump.table.id);
+                Some(Translation { node: node.clone(), to: (to, port), by, priority })
+            }
+            _ => None,
+        });
+        let all: Vec<Translation> = all.collect();
+        let first = all.iter().map(|one| one.priority).min()?;
+        let mut firsts = all.into_iter().filter(|one| one.priority == first);
+        let one = firsts.next()?;
+        Some(match firsts.find(|other| other.to != one.to) {
+            Some(other) => Err(format!(
+                "{} translates {} to {}, and {} to {}: both are at priority {first}, and nothing tells which of them is first",
+                one.by,
+                packet.destination,
+                destination(one.to.0, one.to.1),
+                other.by,
+                destination(other.to.0, other.to.1)
+            )),
+            None => Ok(one),
+        })
     }
 
     fn effect_of(&self, table: &ForeignTable, packet: &Packet, own: OwnNat) -> Effect {

@@ -53,6 +53,8 @@ mod service;
 mod settings;
 #[path = "agent/three_nodes.rs"]
 mod three_nodes;
+#[path = "agent/translations.rs"]
+mod translations;
 #[path = "agent/undo.rs"]
 mod undo;
 #[path = "agent/uninstall.rs"]

@@ -23,6 +23,7 @@ pub fn render(snapshot: &Snapshot, answer: &Answer) -> Value {
             "lookedAt": answer.others.looked_at,
             "drops": answer.others.drops,
             "translates": answer.others.translates,
+            "mayDrop": answer.others.may_drop,
             "mayTranslate": answer.others.may_translate,
             "mayChange": answer.others.may_change,
             "notes": answer.others.notes,

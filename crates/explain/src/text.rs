@@ -80,12 +80,13 @@ fn translation_text(text: &mut String, hop: &Hop, number: &mut usize) {
     );
 }
 
-/// `ALLOWED by ...`, `DENIED by ...`, each with `unless TABLE translates the packet` or `changes` where one may, or `DROPPED by ...` where another program drops what tortie allows: by what, and where; for what is denied also what came nearest to allowing it.
+/// `ALLOWED by ...`, `DENIED by ...`, each with `unless TABLE drops the packet`, `translates` or `changes` where one may, or `DROPPED by ...` where another program drops what tortie allows: by what, and where; for what is denied also what came nearest to allowing it.
 /// `UNANSWERED` where another program translates it and that is not followed.
 /// Where the packet may take several ways that are not answered alike, what each of them comes to.
 pub fn verdict_line(snapshot: &Snapshot, answer: &Answer) -> String {
     let mut line = decided_by(snapshot, answer);
-    let may = [(&answer.others.may_translate, "translates"), (&answer.others.may_change, "changes")];
+    let others = &answer.others;
+    let may = [(&others.may_drop, "drops"), (&others.may_translate, "translates"), (&others.may_change, "changes")];
     let may = may.into_iter().filter(|(tables, _)| !tables.is_empty());
     let may: Vec<String> = may.map(|(tables, verb)| format!("{} {verb} the packet", tables.join(" or "))).collect();
     if !may.is_empty() {
@@ -478,6 +479,11 @@ fn decision_text(snapshot: &Snapshot, hop: &Hop, step: &Step) -> String {
             let (anywhere, origin) = (anywhere(text, step.direction), origin(snapshot, &hop.host.node, step.direction));
             format!("{text}{anywhere} ({origin}): accepted before any tier")
         }
+        DecidedBy::Established => format!("established or related: {outcome}"),
+        DecidedBy::Invalid => format!("INVALID: {outcome}"),
+        DecidedBy::BeginsNothing => {
+            format!("INVALID unless of an open connection (this ICMP type begins none): {outcome}")
+        }
         by => format!("{}: {outcome}", by_text(by, step)),
     }
 }
@@ -517,7 +523,7 @@ fn by_text(by: &DecidedBy, step: &Step) -> String {
             .to_owned()
         }
         DecidedBy::Failsafe(text) => format!("failsafe {text}"),
-        DecidedBy::Established => "an established or related connection".to_owned(),
+        DecidedBy::Established => "connection tracking, which says established or related".to_owned(),
         DecidedBy::Invalid => "connection tracking, which says INVALID".to_owned(),
         DecidedBy::BeginsNothing => {
             "connection tracking unless of an open connection (this ICMP type begins none)".to_owned()

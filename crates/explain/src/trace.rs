@@ -100,6 +100,8 @@ pub struct OtherPrograms {
     pub drops: Option<String>,
     /// What translates its destination for certain: `table ip nat of another program (chain DOCKER, rule 1) translates it to 172.17.0.2:5001`.
     pub translates: Option<String>,
+    /// The tables that may drop it, where tortie lets it through and none drops it for certain.
+    pub may_drop: Vec<String>,
     /// The tables that may translate its destination to another than the answer is for: `table ip nat of another program`.
     pub may_translate: Vec<String>,
     /// The tables that may change it otherwise: they write into it, or hand it to another program.

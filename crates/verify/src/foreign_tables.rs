@@ -18,10 +18,10 @@ use tortie_nft::dump::TableDump;
 use tortie_nft::expr::{FibResult, Immediate, NatKind, Unknown, ct_status, fib_flags};
 use tortie_nft::foreign::ForeignTable;
 use tortie_nft::interp::{
-    Ending, Environment, FibAnswer, FibQuestion, Interface, InterpError, Open, Outcome, Packet as Bytes, Ruleset, Step,
-    Tracking,
+    Ending, Environment, FibAnswer, FibQuestion, Interface, InterpError, Open, Outcome, Packet as Bytes, RuleAt,
+    Ruleset, Step, Tracking,
 };
-use tortie_nft::{Data, Element, Expr, Family, Hook, Policy, Rule};
+use tortie_nft::{BaseChain, ChainKind, Data, Element, Expr, Family, Hook, Policy, Rule};
 use tortie_policy::machine::{Machine, RouteKind};
 use tortie_policy::packet::{Host, Link, Packet, PacketPath, Transport};
 
@@ -47,6 +47,8 @@ pub enum Effect {
         port: Option<u16>,
         /// By what.
         by: String,
+        /// The place of its base chain among all chains of the hook that translate: the first of them decides.
+        priority: i32,
     },
     /// The packet meets an expression of the table that is not understood, or that depends on what the question leaves open.
     Unclear {
@@ -69,8 +71,14 @@ pub fn effect(table: &ForeignTable, host: &Host, machine: Option<&Machine>, pack
     if !table.undecoded.is_empty() {
         let what: Vec<String> = table.undecoded.iter().map(ToString::to_string).collect();
         return match unclear(&table.dump, host, machine, packet, format!("cannot be decoded: {}", what.join(", "))) {
-            Effect::Unclear { why, may_translate, may_change, .. } => {
-                Effect::Unclear { why, may_drop: true, may_translate, may_change }
+            Effect::Unclear { why, may_drop, may_translate, may_change } => {
+                let [is_met, translates] = undecoded_rules(table, packet);
+                Effect::Unclear {
+                    why,
+                    may_drop: may_drop || is_met,
+                    may_translate: may_translate.or(translates.then(Vec::new)),
+                    may_change: may_change || is_met,
+                }
             }
             other => other,
         };
@@ -87,6 +95,38 @@ pub fn effect(table: &ForeignTable, host: &Host, machine: Option<&Machine>, pack
         other if at_hooks == Effect::Nothing => other,
         _ => at_hooks,
     }
+}
+
+/// Whether a packet may get to a rule that cannot be decoded, which may do anything, and whether such a rule may translate it: one in a
+/// chain of type nat, or in one that such a chain leads to. What a set or map that cannot be decoded may do, the rules tell that use it.
+fn undecoded_rules(table: &ForeignTable, packet: &Packet) -> [bool; 2] {
+    let is_chain = |kind: &str| !matches!(kind, "rule of chain" | "set" | "members of set");
+    if table.undecoded.iter().any(|one| is_chain(one.kind)) {
+        return [true; 2];
+    }
+    let hooks = hooks(&packet.path);
+    let lost = |of: &dyn Fn(&BaseChain) -> bool| {
+        let bases = table.dump.chains.iter().filter(|chain| chain.base.as_ref().is_some_and(of));
+        let reached = reached(&table.dump, bases.map(|chain| chain.name.as_str()).collect());
+        table.undecoded.iter().any(|one| one.kind == "rule of chain" && reached.contains(one.name.as_str()))
+    };
+    let at_device = table.undecoded.iter().any(|one| {
+        one.kind == "rule of chain"
+            && table.devices.iter().any(|chain| reached(&table.dump, vec![&chain.name]).contains(one.name.as_str()))
+    });
+    let is_met = at_device || lost(&|base| hooks.contains(&base.hook));
+    [is_met, lost(&|base| base.kind == ChainKind::Nat && base.hook == hooks[0])]
+}
+
+/// The place of the first chain of a table that may translate the destination of packets like this one, among all chains of the hook
+/// that do; none where the table has no such chain. What another chain before it has translated is not translated again.
+pub fn translates_at(table: &ForeignTable, packet: &Packet) -> Option<i32> {
+    if table.undecoded.iter().any(|one| one.kind == "chain") {
+        return Some(i32::MIN);
+    }
+    let first = hooks(&packet.path)[0];
+    let bases = table.dump.chains.iter().filter_map(|chain| chain.base);
+    bases.filter(|base| base.kind == ChainKind::Nat && base.hook == first).map(|base| base.priority).min()
 }
 
 /// Whether packets like this one meet chains of the table.
@@ -130,7 +170,8 @@ fn walk(ruleset: &Ruleset, host: &Host, machine: Option<&Machine>, packet: &Pack
         let ends_translation = before != after || binds(outcome);
         let (_, to, port) = after.filter(|_| !is_translated && ends_translation)?;
         let port = port.filter(|_| matches!(packet.transport, Transport::Ports { .. }));
-        Some(Effect::Translates { to, port, by: last(outcome) })
+        let (by, priority) = translation(ruleset, outcome);
+        Some(Effect::Translates { to, port, by, priority })
     })?;
     Ok(found.unwrap_or(Effect::Nothing))
 }
@@ -245,20 +286,46 @@ fn address_type(host: &Host, machine: Option<&Machine>, address: IpAddr) -> u32 
 /// The result at a hook.
 fn last(outcome: &Outcome<'_>) -> String {
     let reason = outcome.steps.iter().rev().find_map(|step| match step {
-        Step::Rule(rule) => Some(format!("chain {}, rule {}", rule.chain, rule.index + 1)),
+        Step::Rule(rule) => Some(rule_text(rule)),
         Step::Policy { chain, policy: Policy::Drop, .. } => Some(format!("chain {chain} has policy drop")),
         _ => None,
     });
     reason.unwrap_or_else(|| "one of its rules".to_owned())
 }
 
-/// Whether a rule that translates destinations was the last one.
+/// Whether a rule that translates destinations was met.
 fn binds(outcome: &Outcome<'_>) -> bool {
+    outcome.steps.iter().any(translates)
+}
+
+/// Whether a step is a rule that translates destinations.
+fn translates(step: &Step<'_>) -> bool {
     let is_translation = |expr: &Expr| match expr {
         Expr::Nat(nat) => nat.kind == NatKind::Destination,
         expr => matches!(expr, Expr::Redir(_)),
     };
-    outcome.steps.iter().any(|step| matches!(step, Step::Rule(at) if at.rule.exprs.iter().any(is_translation)))
+    matches!(step, Step::Rule(at) if at.rule.exprs.iter().any(is_translation))
+}
+
+/// The rule that translated a packet, and the priority of its base chain.
+fn translation(ruleset: &Ruleset, outcome: &Outcome<'_>) -> (String, i32) {
+    let at = outcome.steps.iter().position(translates).unwrap_or(outcome.steps.len().saturating_sub(1));
+    let before = outcome.steps.get(..=at).unwrap_or_default();
+    // Behind a rule of the base chain, which led to where it is.
+    let base = before.iter().rev().find_map(|step| match step {
+        Step::Rule(at) => ruleset.tables().flat_map(|table| &table.chains).find(|chain| chain.name == at.chain)?.base,
+        _ => None,
+    });
+    let by = match before.last() {
+        Some(Step::Rule(at)) => rule_text(at),
+        _ => last(outcome),
+    };
+    (by, base.map_or(0, |base| base.priority))
+}
+
+/// `chain DOCKER, rule 1`.
+fn rule_text(at: &RuleAt<'_>) -> String {
+    format!("chain {}, rule {}", at.chain, at.index + 1)
 }
 
 /// The result as far as the table is understood.

@@ -83,16 +83,19 @@ fn explain_shows_the_incoming_interface_and_what_other_programs_do_to_the_packet
         assert_eq!(shown["legs"][0]["translated"]["address"], "172.17.0.2");
         assert_eq!(shown["unanswered"], serde_json::Value::Null);
         // Two tables that translate it to different places.
-        let other = "table ip later { chain first { type nat hook prerouting priority -90; tcp dport 5000 dnat to 172.17.0.9; }; }";
+        let other = "table ip same { chain first { type nat hook prerouting priority -100; tcp dport 5000 dnat to 172.17.0.9; }; }";
         nft(world, other);
         let output = world.tortie().args(plain).output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains("\nUNANSWERED: table ip nat of another program translates it"), "{said}");
-        assert!(said.contains("another table translates it otherwise; without the translation: DENIED by"), "{said}");
+        assert!(
+            said.contains("\nUNANSWERED: table ip nat of another program (chain DOCKER, rule 1) translates"),
+            "{said}"
+        );
+        assert!(said.contains("which of them is first; without the translation: DENIED by"), "{said}");
         let shown: serde_json::Value = serde_json::from_str(&world.said(&[plain, &["-o", "json"]].concat())).unwrap();
         assert!(shown["allowed"] == false && shown["unanswered"].is_string(), "{shown}");
-        run("nft", &["delete", "table", "ip", "later"]);
+        run("nft", &["delete", "table", "ip", "same"]);
         let asked = ["explain", "203.0.113.9", "node/web1", "tcp/5000", "--dnat", "172.17.0.2:5001"];
         until("the bridge is up", || !world.said(&asked).contains("down or without carrier"));
         // Tortie allows it, and another program drops it: neither the exit status nor the last line says otherwise.
@@ -124,6 +127,7 @@ fn explain_shows_the_incoming_interface_and_what_other_programs_do_to_the_packet
         // A rate cannot be known.
         let said = world.call(&["explain", "203.0.113.9", "node/web1", "http"]);
         assert!(said.contains("table inet strange of another program may drop it ("), "{said}");
+        assert!(said.ends_with(", unless table inet strange of another program drops the packet\n"), "{said}");
         // Multicast is for the machine too.
         let said = world.fails(&["explain", "192.0.2.99", "192.0.2.255", "udp/137"]);
         assert!(
@@ -205,11 +209,15 @@ fn the_last_line_says_that_a_table_may_translate_the_packet_and_the_notes_what_o
         let shown = json(&asked);
         assert_eq!(shown["legs"][0]["translated"]["by"], "table ip first of another program (chain pre, rule 1)");
         assert_eq!(shown["otherPrograms"]["mayTranslate"], serde_json::json!([]), "to the same place");
-        nft(world, "add rule ip nat PREROUTING tcp dport 80 meta mark 2 dnat to 172.17.0.9");
+        nft(
+            world,
+            "table ip zero { chain pre { type nat hook prerouting priority -120; tcp dport 80 meta mark 2 dnat to 172.17.0.9; }; }",
+        );
         let shown = json(&asked);
-        assert_eq!(shown["otherPrograms"]["mayTranslate"], serde_json::json!(["table ip nat of another program"]));
+        assert_eq!(shown["otherPrograms"]["mayTranslate"], serde_json::json!(["table ip zero of another program"]));
         let notes = shown["otherPrograms"]["notes"].to_string();
-        assert!(notes.contains("table ip nat of another program may translate it to 172.17.0.9"), "{notes}");
+        assert!(notes.contains("table ip zero of another program may translate it to 172.17.0.9"), "{notes}");
+        assert_eq!(shown["otherPrograms"]["mayDrop"], serde_json::json!(["table ip first of another program"]));
         assert!(notes.contains("table ip first of another program may drop it"), "{notes}");
     });
 }

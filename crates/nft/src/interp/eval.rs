@@ -104,11 +104,11 @@ impl<'p, 'a, 's> Machine<'p, 'a, 's> {
             Expr::Meta(Meta::Get { key, dreg }) => match self.meta(*key) {
                 Some(Some(value)) => {
                     let open = self.meta_open(*key, value.len());
-                    self.name_open(&open, || format!("meta {key:?}"));
+                    self.name_open(&open, || format!("meta {}", keyword(key)));
                     stored(self.registers.store_open(*dreg, &value, &open))
                 }
                 Some(None) => Ok(FAILS),
-                None => Err(unsupported(&format!("meta {key:?}"))),
+                None => Err(unsupported(&format!("meta {}", keyword(key)))),
             },
             Expr::Meta(Meta::Set { key, sreg }) => {
                 let value = self.registers.word(*sreg).ok_or_else(short)?;
@@ -118,7 +118,7 @@ impl<'p, 'a, 's> Machine<'p, 'a, 's> {
                     (MetaKey::Priority, open) => {
                         (&mut self.packet.priority, open.as_mut().map(|open| &mut open.priority))
                     }
-                    (other, _) => return Err(unsupported(&format!("setting meta {other:?}"))),
+                    (other, _) => return Err(unsupported(&format!("setting meta {}", keyword(other)))),
                 };
                 *field = value;
                 if let Some(open) = open {
@@ -129,11 +129,11 @@ impl<'p, 'a, 's> Machine<'p, 'a, 's> {
             Expr::Ct(Ct::Get { key, direction: None, dreg }) => match self.ct(*key) {
                 Some(Some(value)) => {
                     let open = self.ct_open(*key, value.len());
-                    self.name_open(&open, || format!("ct {key:?}"));
+                    self.name_open(&open, || format!("ct {}", keyword(key)));
                     stored(self.registers.store_open(*dreg, &value, &open))
                 }
                 Some(None) => Ok(FAILS),
-                None => Err(unsupported(&format!("ct {key:?}"))),
+                None => Err(unsupported(&format!("ct {}", keyword(key)))),
             },
             Expr::Ct(Ct::Set { key: CtKey::Mark, sreg }) => {
                 let value = self.registers.word(*sreg).ok_or_else(short)?;
@@ -316,6 +316,11 @@ impl<'p, 'a, 's> Machine<'p, 'a, 's> {
         }
         Ok(Ok(Verdict::Accept))
     }
+}
+
+/// A key as `nft` writes it: `skuid`, `status`.
+fn keyword(key: impl std::fmt::Debug) -> String {
+    format!("{key:?}").to_lowercase()
 }
 
 /// Whether it matters to a packet's way, or to later rules, that a rule gets to an expression.

@@ -105,7 +105,7 @@ fn an_unknown_expression_is_an_error_that_names_the_rule() {
     let twice = [(1, 3), (2, 4)].map(|(from, to)| Element::new(Key::Range(vec![from; 8], vec![to; 8])));
     let rows = [
         (error([Expr::Unknown(Unknown { name: "numgen".into(), data: vec![] })], vec![]), "numgen is not understood"),
-        (error([Meta::get(MetaKey::SkUid, Reg::R1).into()], vec![]), "meta SkUid is not understood"),
+        (error([Meta::get(MetaKey::SkUid, Reg::R1).into()], vec![]), "meta skuid is not understood"),
         (error([Limit::packets_per_second(1, 1).into()], vec![]), "whether a rate is exceeded was not supplied"),
         (error([Connlimit { count: 1, inverted: false }.into()], vec![]), "a count of connections was not supplied"),
         (
@@ -139,7 +139,7 @@ fn an_unknown_expression_is_an_error_that_names_the_rule() {
         ),
     ];
     for (found, expected) in rows {
-        assert_eq!(found, format!("inet t in rule 0 \"ours\": {expected}"));
+        assert_eq!(found, format!("inet t in rule 1 \"ours\": {expected}"));
     }
 }
 

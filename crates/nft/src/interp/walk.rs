@@ -35,7 +35,7 @@ pub struct RuleAt<'a> {
 
 impl fmt::Display for RuleAt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} rule {}", self.table, self.chain, self.index)?;
+        write!(f, "{} {} rule {}", self.table, self.chain, self.index + 1)?;
         self.rule.comment.as_ref().map_or(Ok(()), |comment| write!(f, " \"{comment}\""))
     }
 }

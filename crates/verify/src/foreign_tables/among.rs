@@ -1,6 +1,8 @@
 //! What a table does with a packet among the others: one of them may exempt it from connection tracking, and chains that translate
 //! do not see it then. Source: `nft_notrack_eval`, `nf_nat_inet_fn`.
 
+use std::net::IpAddr;
+
 use tortie_nft::Expr;
 use tortie_nft::foreign::ForeignTable;
 use tortie_nft::interp::{Ruleset, Tracking};
@@ -20,6 +22,30 @@ enum Exempts {
 
 /// What a table does with a packet of this host, as [`effect`], where these tables see it too and tortie translates it itself.
 pub fn effect_among(
+    table: &ForeignTable,
+    all: &[ForeignTable],
+    host: &Host,
+    machine: Option<&Machine>,
+    packet: &Packet,
+    own: OwnNat,
+) -> Effect {
+    let now = effect_now(table, all, host, machine, packet, own);
+    if packet.conntrack != Conntrack::Established || packet.translated.is_some() {
+        return now;
+    }
+    // The chains that translate see only the first packet of a connection.
+    let first = Packet { conntrack: Conntrack::New, ..packet.clone() };
+    let targets = match effect_now(table, all, host, machine, &first, own) {
+        Effect::Translates { to, port, .. } => vec![destination(to, port)],
+        Effect::Unclear { may_translate: Some(targets), .. } => targets,
+        _ => return now,
+    };
+    let why = "packets of a connection are translated as its first one was".to_owned();
+    let may_translate = Some(targets);
+    either(now, Effect::Unclear { why: why.clone(), may_drop: false, may_translate, may_change: false }, why)
+}
+
+fn effect_now(
     table: &ForeignTable,
     all: &[ForeignTable],
     host: &Host,
@@ -80,6 +106,11 @@ fn is_exemption(expr: &Expr) -> bool {
     }
 }
 
+/// `172.17.0.2:5001`.
+fn destination(to: IpAddr, port: Option<u16>) -> String {
+    xt::destinations((to, to), port.map(|port| (port, port)))
+}
+
 /// One of two effects, nobody knows which.
 pub(super) fn either(one: Effect, other: Effect, why: String) -> Effect {
     let (mut may_drop, mut may_translate, mut may_change) = (false, None::<Vec<String>>, false);
@@ -87,10 +118,7 @@ pub(super) fn either(one: Effect, other: Effect, why: String) -> Effect {
         match effect {
             Effect::Nothing => {}
             Effect::Drops(_) => may_drop = true,
-            Effect::Translates { to, port, .. } => {
-                let to = xt::destinations((to, to), port.map(|port| (port, port)));
-                may_translate.get_or_insert_default().push(to);
-            }
+            Effect::Translates { to, port, .. } => may_translate.get_or_insert_default().push(destination(to, port)),
             Effect::Unclear { may_drop: drops, may_translate: targets, may_change: changes, .. } => {
                 (may_drop, may_change) = (may_drop || drops, may_change || changes);
                 if let Some(targets) = targets {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use tortie_nft::dump::TableDump;
-use tortie_nft::expr::{Immediate, Unknown};
+use tortie_nft::expr::{Dest, Immediate, Unknown};
 use tortie_nft::foreign::ForeignTable;
 use tortie_nft::{Data, Expr, Family, Hook, Policy, Verdict};
 
@@ -149,7 +149,7 @@ fn does(table: &TableDump, expr: &Expr) -> Option<ExpressionEffect> {
     match expr {
         Expr::Immediate(Immediate::Verdict(Verdict::Drop)) => Some(ExpressionEffect::Drops("drop".to_owned())),
         Expr::Reject(_) => Some(ExpressionEffect::Drops("reject".to_owned())),
-        Expr::Lookup(lookup) if lookup.dest.is_some() => {
+        Expr::Lookup(lookup) if lookup.dest == Some(Dest::Verdict) => {
             let Some(map) = table.set(&lookup.set) else {
                 return Some(ExpressionEffect::Unclear(format!("map {}", lookup.set)));
             };

@@ -74,7 +74,10 @@ fn a_translation_of_another_program_is_reported_with_its_rule() {
     let effect_of = |packet: &Packet| effect(&docker(vec![]), &host(), None, packet);
     let to = "172.17.0.2".parse().unwrap();
     let by = "chain DOCKER, rule 1".to_owned();
-    assert_eq!(effect_of(&packet("192.0.2.11", 5000, enters())), Effect::Translates { to, port: Some(5001), by });
+    assert_eq!(
+        effect_of(&packet("192.0.2.11", 5000, enters())),
+        Effect::Translates { to, port: Some(5001), by, priority: -100 }
+    );
     assert_eq!(effect_of(&packet("192.0.2.11", 5001, enters())), Effect::Nothing);
     assert_eq!(effect_of(&packet("10.1.2.3", 5000, through())), Effect::Nothing);
     // What was asked with a translation has been told already.
@@ -227,6 +230,85 @@ fn a_table_of_which_something_cannot_be_decoded_may_drop() {
         Effect::Unclear { why, may_drop: true, .. } => assert!(why.contains("rule of chain `DOCKER`"), "{why}"),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn what_cannot_be_decoded_may_do_what_the_chains_that_it_is_in_can_do_and_nothing_where_no_packet_comes() {
+    let undecoded = |mut table: ForeignTable, kind, name: &str| {
+        let reason = Some(tortie_nft::wire::DecodeError::Truncated("a rule"));
+        table.undecoded.push(tortie_nft::inventory::ForeignObject { kind, name: name.into(), reason });
+        table
+    };
+    let filter = || {
+        let chains = vec![Chain::base("INPUT", BaseChain::filter(Hook::Input, 0)), Chain::regular("unused")];
+        table("filter", chains, vec![])
+    };
+    let map = || {
+        let lookup = tortie_nft::expr::Lookup::vmap("m", Reg::R1);
+        let mut table = filter();
+        table.dump.rules.push(Rule::new("INPUT", [lookup.into()]));
+        table
+    };
+    let data = || {
+        let lookup = tortie_nft::expr::Lookup::map("m", Reg::R1, Reg::R1);
+        let nat =
+            Nat { kind: NatKind::Destination, family: 2, address: Some((Reg::R1, Reg::R1)), port: None, flags: 0 };
+        let chains = vec![Chain::base("PREROUTING", BaseChain::nat(Hook::Prerouting, -100))];
+        table("nat", chains, vec![Rule::new("PREROUTING", [Expr::from(lookup), nat.into()])])
+    };
+    let other_port = || packet("192.0.2.11", 5001, enters());
+    for (what, table, drops, translates) in [
+        ("a rule of a chain that translates", undecoded(docker(vec![]), "rule of chain", "DOCKER"), true, true),
+        ("a rule of a filter", undecoded(filter(), "rule of chain", "INPUT"), true, false),
+        ("a rule that no packet meets", undecoded(filter(), "rule of chain", "unused"), false, false),
+        ("a chain", undecoded(filter(), "chain", "more"), true, true),
+        ("a map of verdicts", undecoded(map(), "set", "m"), true, false),
+        ("a map of destinations", undecoded(data(), "set", "m"), false, true),
+        ("members of one", undecoded(data(), "members of set", "m"), false, true),
+        ("a set that no rule uses", undecoded(filter(), "set", "m"), false, false),
+    ] {
+        match effect(&table, &host(), None, &other_port()) {
+            Effect::Unclear { may_drop, may_translate, .. } => {
+                assert_eq!((may_drop, may_translate.is_some()), (drops, translates), "{what}");
+            }
+            other => panic!("{what}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn packets_of_a_connection_may_be_translated_as_its_first_one_was() {
+    let established = |port| Packet { conntrack: Conntrack::Established, ..packet("192.0.2.11", port, enters()) };
+    let of = |table: ForeignTable, packet: &Packet| {
+        effect_among(&table, std::slice::from_ref(&table), &host(), None, packet, Default::default())
+    };
+    match of(docker(vec![]), &established(5000)) {
+        Effect::Unclear { may_drop: false, may_translate: Some(to), .. } => assert_eq!(to, ["172.17.0.2:5001"]),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(of(docker(vec![]), &established(5001)), Effect::Nothing);
+    let to = "172.17.0.2".parse().unwrap();
+    let named = Packet { translated: Some((to, Some(5001))), ..established(5000) };
+    assert_eq!(of(docker(vec![]), &named), Effect::Nothing, "it was said");
+}
+
+#[test]
+fn a_translation_has_the_place_of_its_base_chain_and_the_first_of_a_table_counts() {
+    let mut table = docker(vec![]);
+    table.dump.chains.insert(0, Chain::base("before", BaseChain::nat(Hook::Prerouting, -120)));
+    table.dump.chains.push(Chain::base("behind", BaseChain::filter(Hook::Prerouting, 0)));
+    table.dump.chains.push(Chain::base("early", BaseChain::filter(Hook::Prerouting, -150)));
+    table.dump.rules.extend(["behind", "early"].map(|chain| Rule::new(chain, [Verdict::Accept.into()])));
+    let asked = packet("192.0.2.11", 5000, enters());
+    let place = |table: &ForeignTable| match effect(table, &host(), None, &asked) {
+        Effect::Translates { priority, by, .. } => (priority, by),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(place(&table), (-100, "chain DOCKER, rule 1".to_owned()));
+    assert_eq!(translates_at(&table, &asked), Some(-120), "a chain that may");
+    assert_eq!(translates_at(&device("eth0", false), &asked), None);
+    table.dump.rules.push(Rule::new("before", [Verdict::Jump("DOCKER".into()).into()]));
+    assert_eq!(place(&table), (-120, "chain DOCKER, rule 1".to_owned()));
 }
 
 #[test]
