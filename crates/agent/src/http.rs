@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 mod tls;
@@ -82,7 +82,8 @@ impl Server {
             };
             report(Ok(()));
             drop(before);
-            accept(&listener, &ended, &Arc::new(Answers { tls: place.tls.zip(config), answer }));
+            let report = Mutex::new((report, String::new()));
+            accept(&listener, &ended, &Arc::new(Answers { tls: place.tls.zip(config), answer, report }));
         };
         supervisor::start(name, Lifetime::UntilDone, work)?;
         Ok(Self { _end: end })
@@ -90,20 +91,41 @@ impl Server {
 }
 
 /// How connections are answered.
-struct Answers<A> {
+struct Answers<A, R> {
     /// The files of TLS, and what was read from them at the start.
     tls: Option<(Tls, Arc<ServerConfig>)>,
     answer: A,
+    /// Takes problems with these files, and the last one that was reported; empty if they can be used.
+    report: Mutex<(R, String)>,
 }
 
-impl<A: Fn(&str) -> Answer> Answers<A> {
+impl<A: Fn(&str) -> Answer, R: Fn(io::Result<()>)> Answers<A, R> {
+    /// Reports a problem with the files of TLS if it is another one than before, and when they can be used again.
+    fn report_files(&self, problem: &str) {
+        let mut last = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.1 == problem {
+            return;
+        }
+        problem.clone_into(&mut last.1);
+        (last.0)(if problem.is_empty() { Ok(()) } else { Err(io::Error::other(problem)) });
+    }
+
     fn serve(&self, stream: &TcpStream) -> io::Result<()> {
         stream.set_nonblocking(false)?;
         stream.set_write_timeout(Some(DEADLINE))?;
         let mut exchange = Exchange { stream, deadline: Instant::now() + DEADLINE };
         let Some((files, first)) = &self.tls else { return serve(&mut exchange, &self.answer) };
         // Files that are being replaced may not fit together for a moment.
-        let config = tls::config(files).unwrap_or_else(|_| first.clone());
+        let config = match tls::config(files) {
+            Ok(config) => {
+                self.report_files("");
+                config
+            }
+            Err(why) => {
+                self.report_files(&format!("{why}; connections get the certificate that was read at the start"));
+                first.clone()
+            }
+        };
         let mut connection = ServerConnection::new(config).map_err(io::Error::other)?;
         serve(&mut Stream::new(&mut connection, &mut exchange), &self.answer)?;
         connection.send_close_notify();
@@ -147,7 +169,7 @@ fn tls_config(place: &Served) -> io::Result<Option<Arc<ServerConfig>>> {
 fn accept(
     listener: &TcpListener,
     ended: &OwnedFd,
-    answers: &Arc<Answers<impl Fn(&str) -> Answer + Send + Sync + 'static>>,
+    answers: &Arc<Answers<impl Fn(&str) -> Answer + Send + Sync + 'static, impl Fn(io::Result<()>) + Send + 'static>>,
 ) {
     let mut clients: VecDeque<TcpStream> = VecDeque::new();
     loop {

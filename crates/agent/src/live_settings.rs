@@ -90,7 +90,11 @@ impl LiveSettings {
             if result.is_ok() {
                 log::info!(target: log_event::SERVICE_LISTENING, "{name} on {at}");
             }
-            report(&status, name, result.map_err(|error| format!("cannot serve on {at}, trying again: {error}")));
+            report(
+                &status,
+                name,
+                result.map_err(|error| format!("cannot serve on {at} as it is set, trying again: {error}")),
+            );
         };
         match Server::start(place, before, answer, on_result, name) {
             Ok(server) => slot.server = Some(server),

@@ -68,6 +68,7 @@ fn registry(node: &str, status: &StatusCell, dataplane: &SharedDataplane) -> Reg
         StoreState::InSync => 3,
     };
     let policies = [Kind::NetworkPolicy, Kind::GlobalNetworkPolicy];
+    let unreadable = count(record.unreadable.len() + record.unreadable_settings.len());
     let numbers = [
         ("felix_active_local_endpoints", "Endpoints in force on this node", enforced.endpoints),
         ("felix_active_local_policies", "Policies in force on this node", enforced.policies),
@@ -109,7 +110,7 @@ fn registry(node: &str, status: &StatusCell, dataplane: &SharedDataplane) -> Reg
             "Whether this machine has another name than the node that is enforced",
             i64::from(record.called.is_some()),
         ),
-        ("tortie_unreadable_objects", "Objects that could not be read", count(record.unreadable.len())),
+        ("tortie_unreadable_objects", "Objects that could not be read", unreadable),
         ("tortie_refused_objects", "Objects that the kernel refused", refused),
         ("tortie_network_failures", "Problems with the network of workloads", count(record.network.len())),
     ];

@@ -25,11 +25,11 @@ impl MissingTiers {
         }
     }
 
-    /// The note; none if every tier that has such policies exists.
+    /// The note, a line for each tier; none if every tier that has such policies exists.
     pub(crate) fn note(&self) -> Option<String> {
         let existing: BTreeSet<&str> = self.existing.iter().map(|key| key.name.as_str()).collect();
         let used: BTreeSet<&String> = self.policies.values().filter(|tier| !existing.contains(tier.as_str())).collect();
         let notes: Vec<String> = used.into_iter().filter_map(|tier| missing_cluster_tier(tier)).collect();
-        (!notes.is_empty()).then(|| notes.join("; "))
+        (!notes.is_empty()).then(|| notes.join("\n"))
     }
 }

@@ -91,7 +91,7 @@ pub(crate) fn status(node: &str, status: &StatusCell, dataplane: &SharedDataplan
         notes: record
             .notes
             .iter()
-            .map(|(what, why)| format!("{what}: {why}"))
+            .flat_map(|(what, why)| why.lines().map(move |line| format!("{what}: {line}")))
             .chain(unsupported_features::bgp(&record.counts))
             .chain(self::left_out(left_out))
             .collect(),

@@ -19,6 +19,14 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Reads a length of time that is longer than none.
+pub fn positive(text: &str) -> Result<Duration, String> {
+    match parse(text)? {
+        Duration::ZERO => Err(format!("{text:?} is no time at all: it must be longer than 0s")),
+        time => Ok(time),
+    }
+}
+
 /// Writes a length of time. It is one of at most 292 years.
 pub fn text(duration: Duration) -> String {
     Signed { negative: false, nanos: u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX) }.to_string()
@@ -108,6 +116,10 @@ mod tests {
         }
         for text in ["", "5", "x", "5x", "s", "1..5s", "-1s", "9999999999h"] {
             assert!(parse(text).is_err(), "{text}");
+        }
+        assert_eq!(positive("1ns"), Ok(Duration::from_nanos(1)));
+        for text in ["0", "0s", "-0h", "0.0m", "-1s"] {
+            assert!(positive(text).is_err(), "{text}");
         }
     }
 }

@@ -304,6 +304,10 @@ fn a_tier_of_cluster_policies_that_has_some_and_does_not_exist_is_noted_until_it
     harness.gone(Kind::Tier, "kube-admin");
     harness.catch_up();
     assert!(note(&harness).is_some());
+    harness.put(Kind::GlobalNetworkPolicy, "q", json!({ "tier": "kube-baseline", "selector": "all()" }));
+    harness.catch_up();
+    assert_eq!(note(&harness).map(|note| note.lines().count()), Some(2), "a line for each");
+    harness.gone(Kind::GlobalNetworkPolicy, "q");
     harness.gone(Kind::GlobalNetworkPolicy, "p");
     harness.catch_up();
     assert_eq!(note(&harness), None);

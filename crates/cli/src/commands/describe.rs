@@ -170,12 +170,15 @@ impl Known<'_> {
             (None, Ok(found)) => text += &spec(&found.object),
             (None, Err(_)) => {}
         }
-        text += &unreadable.unwrap_or_default();
+        if found.is_err() {
+            text += unreadable.as_deref().unwrap_or_default();
+        }
         text += &self.machine.text(key, self.in_force);
         if let Ok(found) = &found {
             let warnings = lint::of_one(&found.object, &self.client, self.in_force, self.local_facts);
+            let told = unreadable.unwrap_or_default() + &lint::told(&warnings);
             text += "\nwarnings:";
-            text += &if warnings.is_empty() { " none\n".to_owned() } else { format!("\n{}", lint::told(&warnings)) };
+            text += &if told.is_empty() { " none\n".to_owned() } else { format!("\n{told}") };
         }
         Ok(text)
     }

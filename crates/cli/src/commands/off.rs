@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Args, Debug)]
 pub(crate) struct OffArgs {
     /// The agent switches enforcement on again after this time: 90s, 10m, 2h
-    #[arg(long = "for", value_name = "TIME", value_parser = duration::parse)]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration::positive)]
     time: Option<Duration>,
 }
 

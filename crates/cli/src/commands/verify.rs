@@ -41,7 +41,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "N", default_value_t = 10)]
     most: usize,
     /// How long to wait for the agent, which first puts into the kernel what is in the store: 500ms, 10s, 1m
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::positive)]
     timeout: Duration,
     /// Only the store: the agent of this machine is not asked what is in force
     #[arg(long)]

@@ -1,11 +1,11 @@
 //! `tortie describe` beside a running agent: counters and what is in the kernel.
 
 use tortie_api::{Key, Kind};
-use tortie_store::{Store, Write};
+use tortie_store::{Op, Store, Write};
 use tortie_store_sqlite::SqliteStore;
 
 use crate::ENDPOINT;
-use crate::world::{on_a_machine, until};
+use crate::world::{get, on_a_machine, until};
 
 /// Allows one port; the other rule matches nothing that is sent here.
 const POLICY: &str = "
@@ -91,5 +91,39 @@ fn what_is_stored_and_cannot_be_read_is_described_as_that_and_not_as_missing() {
             assert!(output.status.success() && !text.contains("error:"), "{kind}: {text}");
             assert!(text.contains("unreadable") || text.contains("cannot be read"), "{kind}: {text}");
         }
+    });
+}
+
+#[test]
+fn an_object_of_which_a_part_is_unreadable_is_not_described_as_without_warnings() {
+    on_a_machine(|world| {
+        world.file("felix.cfg", "PrometheusMetricsEnabled = yes\nPrometheusMetricsPort = 9192\n");
+        let set = "{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: office}, spec: {nets: [198.51.100.0/24, 203.0.113.0/24]}}";
+        let settings = "{apiVersion: projectcalico.org/v3, kind: FelixConfiguration, metadata: {name: default}, spec: {floatingIPs: Enabled}}";
+        let file = world.file("sets.yaml", &[ENDPOINT, set, settings].join("\n---\n").replace("---\n\n---", "---"));
+        world.call(&["apply", "-f", file.to_str().unwrap()]);
+        assert!(world.call(&["describe", "globalnetworkset", "office"]).contains("\nwarnings: none\n"));
+        let _agent = world.agent();
+        let metrics = |count: usize| {
+            until("the metric counts it", || {
+                get(9192, "/metrics").is_some_and(|text| text.contains(&format!("tortie_unreadable_objects {count}\n")))
+            });
+        };
+        metrics(0);
+        let store = SqliteStore::open(world.place.path().join("tortie.db")).unwrap();
+        let damaged = |kind, name, good: &str, bad: &str| {
+            let key = Key::cluster(kind, name);
+            let stored = store.get(&key).unwrap().unwrap();
+            let text = String::from_utf8(stored.value.to_vec()).unwrap();
+            assert!(text.contains(good), "{text}");
+            let op = Op::Update(text.replace(good, bad).into_bytes().into(), stored.revision.clone());
+            store.write(&[Write { key, op }]).unwrap().remove(0).unwrap();
+        };
+        damaged(Kind::GlobalNetworkSet, "office", "\"203.0.113.0/24\"", "7");
+        metrics(1);
+        let text = world.call(&["describe", "globalnetworkset", "office"]);
+        assert!(text.contains("\nwarnings:\nwarning[unreadable]: ") && !text.contains("warnings: none"), "{text}");
+        damaged(Kind::FelixConfiguration, "default", "\"Enabled\"", "[7]");
+        metrics(2);
     });
 }

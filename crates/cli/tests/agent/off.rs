@@ -285,3 +285,17 @@ fn the_documented_commands_open_the_machine_without_the_program() {
         assert_eq!(run("nft", &["list", "ruleset"]), "");
     });
 }
+
+#[test]
+fn no_time_at_all_is_refused_where_a_time_is_expected() {
+    on_a_machine(|world| {
+        let file = world.file("endpoint.yaml", ENDPOINT);
+        let file = file.to_str().unwrap();
+        for arguments in [&["off", "--for", "0s"][..], &["off", "--for=0"], &["verify", "--timeout", "0s"]] {
+            assert!(world.fails(arguments).contains("it must be longer than 0s"), "{arguments:?}");
+        }
+        assert!(world.fails(&["apply", "--confirm=0s", "-f", file]).contains("it is shorter than 1s"));
+        assert!(world.fails(&["top", "--interval", "0s"]).contains("the interval must be 100ms or longer"));
+        assert!(!off_file(world).exists());
+    });
+}

@@ -103,6 +103,18 @@ fn replaced_files_are_used_and_unusable_ones_leave_the_earlier_ones() {
     assert!(get(&place, &first, None).is_err());
     std::fs::write(folder.path().join("server.key"), "half").unwrap();
     assert!(get(&place, &first, None).is_ok());
+    let told = |about: &str| {
+        let told = reports.recv_timeout(Duration::from_secs(60)).unwrap().unwrap_err().to_string();
+        assert!(told.starts_with("prometheusMetricsKeyFile") && told.contains("read at the start"), "{about}: {told}");
+    };
+    told("a file that is half written");
+    std::fs::remove_file(folder.path().join("server.key")).unwrap();
+    assert!(get(&place, &first, None).is_ok() && get(&place, &first, None).is_ok());
+    told("a file that is gone");
+    files(folder.path(), &second, ClientAuth::NoClientCert);
+    assert!(get(&place, &second, None).is_ok());
+    reports.recv_timeout(Duration::from_secs(60)).unwrap().unwrap();
+    assert!(reports.try_recv().is_err(), "each was told once");
 }
 
 #[test]
