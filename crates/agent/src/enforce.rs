@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tortie_dataplane::{Delta, State};
+use tortie_store::Backoff;
 
-use crate::backoff::Backoff;
 use crate::connection_tracking::{before_host_endpoints, brings_host_endpoints, names_host_endpoints};
 use crate::dataplane::NodeDataplane;
 use crate::lag;
@@ -178,9 +178,9 @@ fn attempt(
         }
         // The desired state is only computed if the change cannot be applied.
         return dataplane.apply(delta).inspect_err(|_| {
-            let backoff = Backoff::default();
+            let mut backoff = Backoff::default();
             let wanted = Ok(dataplane.state().clone()).and_then(|state| after(state, delta));
-            *pending = Some(Pending { wanted, next: backoff.at(), backoff });
+            *pending = Some(Pending { wanted, next: Instant::now() + backoff.pause(), backoff });
         });
     };
     if let Some(delta) = delta {
@@ -192,8 +192,7 @@ fn attempt(
         before_host_endpoints(dataplane);
     }
     wanted.and_then(|state| dataplane.replace(state)).inspect_err(|_| {
-        late.backoff.longer();
-        late.next = late.backoff.at();
+        late.next = Instant::now() + late.backoff.pause();
     })
 }
 

@@ -16,8 +16,8 @@ mod tls;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 use rustls::{ServerConfig, ServerConnection, Stream};
+use tortie_store::Backoff;
 
-use crate::backoff::Backoff;
 use crate::config::{Served, Tls};
 use crate::supervisor::{self, Lifetime};
 
@@ -78,7 +78,6 @@ impl Server {
                 if !matches!(wait(&[&ended], Some(backoff.pause())), Ok(ready) if !ready[0]) {
                     return;
                 }
-                backoff.longer();
             };
             report(Ok(()));
             drop(before);

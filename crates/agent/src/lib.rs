@@ -28,7 +28,6 @@
 
 mod agent;
 pub mod author;
-mod backoff;
 mod cache;
 pub mod config;
 mod confirmations;

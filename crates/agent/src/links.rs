@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use tortie_hostnet::links::{Change, Interfaces, Watcher};
+use tortie_store::Backoff;
 
-use crate::backoff::Backoff;
 use crate::dataplane::chain;
 use crate::log_event;
 use crate::status_cell::StatusCell;
@@ -119,7 +119,6 @@ fn again(mut reason: String, status: &StatusCell, backoff: &mut Backoff) -> Watc
         log::error!(target: log_event::INTERFACES_LOST, "the interfaces cannot be watched, trying again: {reason}");
         status.update(|record| drop(record.problems.insert(PROBLEM, reason)));
         std::thread::sleep(backoff.pause());
-        backoff.longer();
         match Watcher::open() {
             Ok(watcher) => {
                 log::info!(target: log_event::INTERFACES_WATCHED, "the interfaces are watched again");

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use tortie_store::Selection;
+use tortie_store::{Backoff, Selection};
 use tortie_sync::{Message, Sync};
 
-use crate::backoff::Backoff;
 use crate::cache::{CachedLastValid, CachedStore};
 use crate::engine::Input;
 use crate::stop_flag::StopFlag;
@@ -58,7 +57,6 @@ pub(crate) fn run(
         if !received && let Some(backoff) = &mut lost {
             let pause = backoff.pause();
             stop.wait(if store.is_missing() { pause.min(MISSING) } else { pause });
-            backoff.longer();
         }
     }
 }

@@ -12,9 +12,7 @@
 //! tier that is created earlier in the batch does not wait: it is in the same call, after its tier.
 
 use std::cell::RefCell;
-use std::collections::hash_map::RandomState;
 use std::collections::{BTreeSet, VecDeque};
-use std::hash::{BuildHasher, Hasher};
 use std::thread;
 use std::time::Duration;
 
@@ -23,14 +21,15 @@ use tortie_manifest::{Problem, warnings};
 
 use super::view::{self, View};
 use super::{Change, Client, ClientError, Done, Mode, Target, plan, unknown, user_form};
+use tortie_store::backoff::part_of;
 use tortie_store::{Op, Overlay, Revision, Write, WriteError, Written};
 
 /// How often a job is planned again because another writer was faster.
 const TRIES: u32 = 5;
 /// How often an object is read and changed again because another writer was faster: changes of single fields lose nothing by it.
 const EDIT_TRIES: u32 = 12;
-/// The longest time between two tries, about.
-const LONGEST_PAUSE: Duration = Duration::from_millis(160);
+/// The longest time between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_millis(240);
 
 /// A job of a batch.
 #[derive(Clone)]
@@ -93,9 +92,7 @@ impl Waiting<'_> {
 
 /// How long to wait before the next try: longer each time, and not as long as other writers that lost the same race.
 fn pause(tries: u32) -> Duration {
-    let pause = Duration::from_millis(5 << tries.min(10)).min(LONGEST_PAUSE);
-    let chance = RandomState::new().build_hasher().finish() % 1_000;
-    pause / 2 + pause.mul_f64(chance as f64 / 1_000.0)
+    part_of(Duration::from_millis(7 << tries.min(10)).min(LONGEST_PAUSE))
 }
 
 /// A job whose writes are in the current call.

@@ -5,7 +5,6 @@
 //! to try again, such as a wrong password, fails at once.
 
 use std::future::Future;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::Status;
 use tonic::transport::Endpoint;
+use tortie_store::backoff::{Backoff, random};
 
 use crate::call_error::{self, CallError};
 use crate::discover;
@@ -86,7 +86,7 @@ impl Connection {
         W: Future<Output = Result<T, Status>>,
     {
         let deadline = Instant::now() + self.settings.patience;
-        let mut pause = Backoff::new();
+        let mut backoff = backoff();
         let (mut maybe_done, mut tokens) = (false, 0);
         loop {
             let call_error = match self.live().await {
@@ -113,7 +113,7 @@ impl Connection {
                 Err(call_error @ CallError::Away(_)) => call_error,
                 Err(call_error) => return Err(call_error),
             };
-            let pause = pause.next();
+            let pause = backoff.pause();
             if Instant::now() + pause >= deadline {
                 return Err(call_error);
             }
@@ -254,27 +254,9 @@ enum Failure {
     Other(CallError),
 }
 
-/// Pauses that grow, and differ from client to client.
-pub(crate) struct Backoff {
-    next: Duration,
-}
-
-impl Backoff {
-    pub(crate) fn new() -> Self {
-        Self { next: Duration::from_millis(100) }
-    }
-
-    /// The next one: between half and all of a time that doubles, up to 5 s.
-    pub(crate) fn next(&mut self) -> Duration {
-        let whole = self.next;
-        self.next = (whole * 2).min(Duration::from_secs(5));
-        whole.mul_f64(0.5 + 0.5 * (random() as f64 / u64::MAX as f64))
-    }
-}
-
-/// Something that another process does not get as well. It need not be more random than that.
-pub(crate) fn random() -> u64 {
-    RandomState::new().hash_one(0)
+/// Pauses between attempts.
+pub(crate) const fn backoff() -> Backoff {
+    Backoff::new(Duration::from_millis(100), Duration::from_secs(5))
 }
 
 fn tells_progress(version: &str) -> bool {
@@ -294,13 +276,5 @@ mod tests {
         {
             assert_eq!(tells_progress(version), trusted, "{version}");
         }
-    }
-
-    #[test]
-    fn pauses_grow_to_a_bound() {
-        let mut pause = Backoff::new();
-        let pauses: Vec<Duration> = (0..12).map(|_| pause.next()).collect();
-        assert!(pauses[0] >= Duration::from_millis(50) && pauses[0] <= Duration::from_millis(100));
-        assert!(pauses[11] >= Duration::from_millis(2500) && pauses[11] <= Duration::from_secs(5));
     }
 }

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use simple_dns::rdata::RData;
 use simple_dns::{CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, Question, RCODE, TYPE};
+use tortie_store::backoff::random;
 
 use self::resolver::Resolver;
-use crate::connection::random;
 
 /// How long one server may take for one answer, and how often it is asked.
 const ANSWER: Duration = Duration::from_secs(1);

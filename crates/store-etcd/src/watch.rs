@@ -12,10 +12,10 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tonic::Streaming;
-use tortie_store::{Event, Position, Selection, StoreError, Watch};
+use tortie_store::{Backoff, Event, Position, Selection, StoreError, Watch};
 
 use crate::call_error::CallError;
-use crate::connection::{ActiveConnection, Backoff};
+use crate::connection::{ActiveConnection, backoff};
 use crate::page::{number, stored};
 use crate::path;
 use crate::runtime::wait_for;
@@ -62,7 +62,7 @@ struct Running {
 struct NoStream {
     since: Instant,
     next: Instant,
-    pause: Backoff,
+    backoff: Backoff,
     why: CallError,
 }
 
@@ -283,7 +283,7 @@ impl EtcdWatch {
         self.shared.connection.discard(&running.live, rotate).await;
         let now = Instant::now();
         let why = named(&running.live, call_error);
-        self.lost = Some(NoStream { since: now, next: now, pause: Backoff::new(), why });
+        self.lost = Some(NoStream { since: now, next: now, backoff: backoff(), why });
     }
 
     /// Looks for a stream again. Says whether that is over for now: until the deadline nothing more can be done.
@@ -307,7 +307,7 @@ impl EtcdWatch {
                 self.stream = None;
                 let lost = self.lost.as_mut().expect("it was there a moment ago");
                 let fatal = matches!(call_error, CallError::Fatal(_) | CallError::Denied);
-                lost.next = Instant::now() + lost.pause.next();
+                lost.next = Instant::now() + lost.backoff.pause();
                 lost.why = call_error.clone();
                 if fatal || lost.since.elapsed() > GRACE { Err(call_error) } else { Ok(false) }
             }

@@ -3,7 +3,6 @@
 //! All requests of a handle share one connection, watches included. One that is lost is made again by the next
 //! request, with keys, certificates and tokens as they are then. A server that does not answer pings is left.
 
-mod backoff;
 mod call_error;
 mod tls;
 mod token;
@@ -22,11 +21,11 @@ use tokio::net::TcpStream;
 use tokio::sync::{Mutex, Notify};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
+use tortie_store::Backoff;
 
 use self::token::Tokens;
 use crate::settings::Settings;
 
-pub(crate) use backoff::Backoff;
 pub(crate) use call_error::{CallError, Status};
 
 /// How long a server may take to take a connection.
@@ -39,6 +38,11 @@ const PING: Duration = Duration::from_secs(10);
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 1 << 25;
 const AGENT: &str = concat!("tortie/", env!("CARGO_PKG_VERSION"));
+
+/// Pauses between attempts.
+pub(crate) const fn backoff() -> Backoff {
+    Backoff::new(Duration::from_millis(100), Duration::from_secs(10))
+}
 
 /// What to ask.
 #[derive(Clone, Debug)]
@@ -97,15 +101,15 @@ impl Client {
     /// twice is made again until patience ends; any other only if it was refused for that reason.
     pub(crate) async fn call(&self, call: &Call) -> Result<Bytes, CallError> {
         let deadline = Instant::now() + self.settings.patience;
-        let mut pause = Backoff::new();
+        let mut backoff = backoff();
         loop {
             let call_error = match self.once(call).await {
                 Ok(body) => return Ok(body),
                 Err(call_error) => call_error,
             };
             let wait = match &call_error {
-                CallError::Busy(wait, _) => pause.at_least(*wait),
-                CallError::Away(_) if call.is_safe() => pause.next(),
+                CallError::Busy(wait, _) => backoff.at_least(*wait),
+                CallError::Away(_) if call.is_safe() => backoff.pause(),
                 _ => return Err(call_error),
             };
             if Instant::now() + wait >= deadline {

@@ -8,9 +8,9 @@ use bytes::{Buf, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
-use tortie_store::{Event, Revision};
+use tortie_store::{Backoff, Event, Revision};
 
-use crate::client::{Backoff, Call, CallError, Status, describe_unreachable};
+use crate::client::{Call, CallError, Status, backoff, describe_unreachable};
 use crate::item::{Decoder, Item};
 use crate::list;
 use crate::meta::version_in;
@@ -61,17 +61,17 @@ enum End {
 impl Stream {
     /// Runs until nobody reads, or the position is no longer kept.
     pub(crate) async fn run(mut self) {
-        let (mut pause, mut silent) = (Backoff::new(), Backoff::new());
+        let (mut failing, mut silent) = (backoff(), backoff());
         loop {
             let before = self.position.clone();
-            let call_error = match self.once(&mut pause).await {
+            let call_error = match self.once(&mut failing).await {
                 Ok(End::Over) if self.position != before => {
-                    silent = Backoff::new();
+                    silent = backoff();
                     continue;
                 }
                 // A server that ends each stream at once is not asked again at once.
                 Ok(End::Over) => {
-                    tokio::time::sleep(silent.next()).await;
+                    tokio::time::sleep(silent.pause()).await;
                     continue;
                 }
                 Ok(End::Unread) => return,
@@ -87,10 +87,10 @@ impl Stream {
                 CallError::Refused(_) if is_absent => {
                     self.position = Revision::default();
                     self.found();
-                    ABSENT.mul_f64(0.5) + pause.at_least(ABSENT.mul_f64(0.5))
+                    ABSENT.mul_f64(0.5) + failing.at_least(ABSENT.mul_f64(0.5))
                 }
-                CallError::Busy(wait, _) => pause.at_least(*wait),
-                _ => pause.next(),
+                CallError::Busy(wait, _) => failing.at_least(*wait),
+                _ => failing.pause(),
             };
             let is_away = matches!(call_error, CallError::Away(_));
             if !is_absent {
@@ -104,7 +104,7 @@ impl Stream {
         }
     }
 
-    async fn once(&mut self, pause: &mut Backoff) -> Result<End, CallError> {
+    async fn once(&mut self, failing: &mut Backoff) -> Result<End, CallError> {
         if self.position == Revision::default() && !self.appear().await? {
             return Ok(End::Unread);
         }
@@ -116,7 +116,7 @@ impl Stream {
         ));
         let answer = self.shared.client().open(&call).await?;
         self.found();
-        *pause = Backoff::new();
+        *failing = backoff();
         self.read(answer.into_body()).await
     }
 

@@ -22,6 +22,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod abilities;
+pub mod backoff;
 mod contract;
 mod error;
 pub mod history;
@@ -39,6 +40,7 @@ mod write;
 pub mod conformance;
 
 pub use abilities::{Abilities, Operation, Support, Unsupported};
+pub use backoff::Backoff;
 pub use contract::{Store, Watch, list_by_pages};
 pub use error::StoreError;
 pub use history::{Author, History, HistoryEntry};

@@ -6,15 +6,14 @@ use std::time::Duration;
 
 use tortie_api::{Key, Kind, decode};
 use tortie_store::{
-    Abilities, Event, Listing, Operation, Position, Selection, Store, StoreError, Stored, Support, Watch, Write,
-    WriteError, Written,
+    Abilities, Backoff, Event, Listing, Operation, Position, Selection, Store, StoreError, Stored, Support, Watch,
+    Write, WriteError, Written,
 };
 
 use super::continuity;
 use super::file::Snapshot;
 use super::identity::{self, Identity};
 use super::writer::CacheWriter;
-use crate::backoff::Backoff;
 use crate::lag::{self, StepGuard};
 use crate::log_event;
 use crate::status::StoreState;
@@ -346,7 +345,6 @@ impl Store for CachedStore {
         if self.copy().is_some() {
             let mut backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
             let pause = backoff.pause();
-            backoff.longer();
             return Ok(Box::new(SnapshotWatch { pause, stop: self.stop.clone(), from: from.clone() }));
         }
         let inner = self.store()?.watch(selection, from)?;

@@ -15,10 +15,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tortie_api::{Key, Kind};
+use tortie_store::backoff::random;
 use tortie_store::history::LoggedChange;
 use tortie_store::{Author, Op, Stored, Write};
 
-use crate::connection::random;
 use crate::wire::{Compare, PutRequest, Target};
 
 /// What all keys of the history begin with.
