@@ -281,6 +281,15 @@ fn a_policy_is_named_by_its_kind_and_namespace() {
     assert!(PolicyName::parse("np/web").unwrap_err().0.contains("np/NAMESPACE/web"));
     assert!(PolicyName::parse("gnp/shop/web").unwrap_err().0.contains("gnp/NAME"));
     assert!(PolicyName::parse("np/shop/").is_err() && PolicyName::parse("gnp/").is_err());
+    let of = |kind, text: &str| PolicyName::of_kind(kind, text);
+    assert!(of(Kind::KubernetesNetworkPolicy, "knp/db").unwrap_err().0.contains("knp/NAMESPACE/db"));
+    assert!(
+        of(Kind::KubernetesClusterNetworkPolicy, "kcnp/shop/db")
+            .unwrap_err()
+            .0
+            .contains("a ClusterNetworkPolicy has none")
+    );
+    assert!(of(Kind::HostEndpoint, "hep/db").unwrap().is_none());
 }
 
 #[test]

@@ -26,7 +26,7 @@ use crate::target;
 pub(crate) struct ExplainArgs {
     /// Who sends: an address, node/NAME, hep/NAME, pod/NAMESPACE/NAME, wep/NAMESPACE/NAME, each also with one of its addresses as
     /// in hep/NAME@ADDRESS, labels:KEY=VALUE,...;
-    /// or many addresses: any, a net, set/NAME, set/NAMESPACE/NAME; or alone a policy, a tier or a set: gnp/NAME, np/NAMESPACE/NAME, tier/NAME, set/NAME
+    /// or many addresses: any, a net, set/NAME, set/NAMESPACE/NAME; or alone a policy, a tier or a set: gnp/NAME, np/NAMESPACE/NAME, knp/NAMESPACE/NAME, kcnp/NAME, tier/NAME, set/NAME
     #[arg(value_name = "FROM", required_unless_present = "log")]
     from: Option<String>,
     /// To whom, in the same forms; without it, what applies to the endpoint FROM, or what the policy decides, is told
@@ -122,6 +122,11 @@ fn answer(
     let snapshot = topology.snapshot();
     if let (Some(one), None) = (&args.from, &args.to) {
         return about::answer(args, topology, one, session);
+    }
+    if let (Some(kind), Some(name), None) = (&args.from, &args.to, &args.what)
+        && let Some(one) = about::joined(kind, name)
+    {
+        return about::answer(args, topology, &one, session);
     }
     about::refuse_policies(ends(args))?;
     let question = question(args, topology)?;

@@ -14,18 +14,27 @@ pub struct PolicyName(PolicyId);
 impl PolicyName {
     /// Reads a name; none if the text does not name a policy.
     pub fn parse(text: &str) -> Result<Option<Self>, AskError> {
+        let kind = text.split_once('/').and_then(|(word, _)| Kind::from_alias(word));
+        kind.map_or(Ok(None), |kind| Self::of_kind(kind, text))
+    }
+
+    /// Reads a name whose first word means this kind; none if it is no kind of policies.
+    pub fn of_kind(kind: Kind, text: &str) -> Result<Option<Self>, AskError> {
         let Some((word, rest)) = text.split_once('/') else { return Ok(None) };
-        let global = match Kind::from_alias(word) {
-            Some(Kind::GlobalNetworkPolicy | Kind::StagedGlobalNetworkPolicy) => true,
-            Some(Kind::NetworkPolicy | Kind::StagedNetworkPolicy | Kind::StagedKubernetesNetworkPolicy) => false,
+        let global = match kind {
+            Kind::GlobalNetworkPolicy | Kind::StagedGlobalNetworkPolicy | Kind::KubernetesClusterNetworkPolicy => true,
+            Kind::NetworkPolicy
+            | Kind::StagedNetworkPolicy
+            | Kind::StagedKubernetesNetworkPolicy
+            | Kind::KubernetesNetworkPolicy => false,
             _ => return Ok(None),
         };
-        let Some(kind) = Kind::from_alias(word) else { return Ok(None) };
         let (namespace, name) = match (global, rest.split_once('/')) {
             (true, None) => ("", rest),
             (false, Some((namespace, name))) => (namespace, name),
             (true, Some(_)) => {
-                return Err(AskError(format!("{text:?} has a namespace, and a {} has none: {word}/NAME", kind.name())));
+                let kind = spoken(kind);
+                return Err(AskError(format!("{text:?} has a namespace, and a {kind} has none: {word}/NAME")));
             }
             (false, None) => return Err(AskError(format!("{text:?} needs its namespace: {word}/NAMESPACE/{rest}"))),
         };
@@ -35,11 +44,16 @@ impl PolicyName {
         Ok(Some(Self(PolicyId { kind, namespace: namespace.to_owned(), name: name.to_owned() })))
     }
 
-    /// The policy; the error says what there is.
+    /// The policy; the error says what there is. NetworkPolicy is the name of a kind of Calico's and of one of Kubernetes', so where
+    /// Calico's has no such object, the other is meant.
     pub fn find<'a>(&self, snapshot: &'a Snapshot) -> Result<&'a Policy, AskError> {
         const SHOWN: usize = 10;
         let id = &self.0;
         if let Some(found) = snapshot.policies.get(id) {
+            return Ok(found);
+        }
+        let other = PolicyId { kind: Kind::KubernetesNetworkPolicy, ..id.clone() };
+        if let Some(found) = snapshot.policies.get(&other).filter(|_| id.kind == Kind::NetworkPolicy) {
             return Ok(found);
         }
         let alike = snapshot.policies.keys().filter(|one| one.kind == id.kind && one.namespace == id.namespace);
@@ -49,9 +63,18 @@ impl PolicyName {
         let within = if id.namespace.is_empty() { String::new() } else { format!(" in namespace {}", id.namespace) };
         Err(AskError(format!(
             "there is no {} {:?}{within}{}; there are: {listed}",
-            id.kind.name(),
+            spoken(id.kind),
             id.name,
             meant.unwrap_or_default()
         )))
+    }
+}
+
+/// A kind of policies as its users name it.
+fn spoken(kind: Kind) -> &'static str {
+    match kind {
+        Kind::KubernetesNetworkPolicy => "NetworkPolicy of Kubernetes",
+        Kind::KubernetesClusterNetworkPolicy => "ClusterNetworkPolicy",
+        kind => kind.name(),
     }
 }

@@ -7,6 +7,7 @@ use tortie_explain::{
     AskError, Counts, EndSpec, Location as End, Topology, endpoint, not_in_force, set, suggest, tier,
 };
 use tortie_policy::{HostEndpoint, WorkloadEndpoint};
+use tortie_store_kube::convert::manifest::KubernetesKind;
 
 use super::ExplainArgs;
 use crate::args::TextOrJson;
@@ -21,7 +22,7 @@ pub(super) fn answer(
     session: &mut Session,
 ) -> Result<Exit, AskError> {
     let json = matches!(args.output, TextOrJson::Json);
-    if let Some(name) = PolicyName::parse(word)? {
+    if let Some(name) = policy_name(word)? {
         let about = policy::about(topology.snapshot(), name.find(topology.snapshot())?);
         match json {
             true => session.terminal.line(format_args!("{:#}", policy::json(&about))),
@@ -60,6 +61,19 @@ pub(super) fn answer(
     Ok(Exit::Done)
 }
 
+/// The name of a policy, of Calico's kinds or of Kubernetes' own.
+fn policy_name(word: &str) -> Result<Option<PolicyName>, AskError> {
+    let of_kubernetes = word.split_once('/').and_then(|(kind, _)| KubernetesKind::from_word(kind)?.policies());
+    of_kubernetes.map_or_else(|| PolicyName::parse(word), |kind| PolicyName::of_kind(kind, word))
+}
+
+/// Puts together a kind and the name of an object that were typed as two words: `gnp web`.
+pub(super) fn joined(kind: &str, name: &str) -> Option<String> {
+    let is_name =
+        !kind.contains('/') && (Kind::from_alias(kind).is_some() || KubernetesKind::from_word(kind).is_some());
+    is_name.then(|| format!("{kind}/{name}"))
+}
+
 /// The name of `tier/NAME`.
 fn tier_name(word: &str) -> Option<&str> {
     let (kind, name) = word.split_once('/')?;
@@ -83,12 +97,12 @@ fn refuse_other_kinds(word: &str) -> Result<(), AskError> {
 }
 
 /// What can be asked about alone.
-const SUBJECTS: &str = "an endpoint or a node (hep/NAME, node/NAME, pod/NAMESPACE/NAME, wep/NAMESPACE/NAME, an address), a policy (gnp/NAME, np/NAMESPACE/NAME), a tier (tier/NAME) or a network set (set/NAME, set/NAMESPACE/NAME)";
+const SUBJECTS: &str = "an endpoint or a node (hep/NAME, node/NAME, pod/NAMESPACE/NAME, wep/NAMESPACE/NAME, an address), a policy (gnp/NAME, np/NAMESPACE/NAME, of Kubernetes knp/NAMESPACE/NAME, kcnp/NAME), a tier (tier/NAME) or a network set (set/NAME, set/NAMESPACE/NAME)";
 
 /// Policies and tiers are told about alone.
 pub(super) fn refuse_policies<'a>(words: impl Iterator<Item = &'a String>) -> Result<(), AskError> {
     for word in words {
-        let what = match PolicyName::parse(word) {
+        let what = match policy_name(word) {
             Ok(Some(_)) => "policy",
             _ if tier_name(word).is_some() => "tier",
             _ => continue,

@@ -58,6 +58,15 @@ impl KubernetesKind {
         WORDS.iter().find(|(_, words)| words.contains(&word.as_str())).map(|(kind, _)| *kind)
     }
 
+    /// The kind of policies in the store that it is.
+    pub fn policies(self) -> Option<Kind> {
+        match self {
+            Self::NetworkPolicy => Some(Kind::KubernetesNetworkPolicy),
+            Self::ClusterNetworkPolicy => Some(Kind::KubernetesClusterNetworkPolicy),
+            _ => None,
+        }
+    }
+
     /// Whether its objects are in namespaces.
     pub fn has_namespace(self) -> bool {
         !matches!(self, Self::Namespace | Self::ClusterNetworkPolicy)
