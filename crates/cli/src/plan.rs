@@ -33,13 +33,18 @@ impl Plan {
     pub(crate) fn begin(link: &Link, wanted: Wanted, agent: &Agent, session: &mut Session) -> anyhow::Result<Self> {
         let sources = in_force::load(link, wanted, agent, session)?;
         let client = Client::plan(link.store()?, sources.listing.clone());
+        if link.kubernetes().is_none() && sources.listing.items.is_empty() {
+            // kubectl writes no initial content; whatever brings Kubernetes' objects into another store does.
+            client.initialise("", "")?;
+        }
         Ok(Self { sources, client, kubernetes: KubernetesChanges::default() })
     }
 
-    /// On an empty store, without any machine.
-    pub(crate) fn offline() -> Self {
+    /// On a store with nothing but what every store has after the first write, without any machine.
+    pub(crate) fn offline() -> anyhow::Result<Self> {
         let client = Client::new(Arc::new(MemoryStore::new()));
-        Self { sources: Sources::default(), client, kubernetes: KubernetesChanges::default() }
+        client.initialise("", "")?;
+        Ok(Self { sources: Sources::default(), client, kubernetes: KubernetesChanges::default() })
     }
 
     /// What the store would have after the change.

@@ -109,7 +109,7 @@ impl SnapshotArgs {
             return Ok(Some((sources, in_force)));
         }
         let mut plan = match self.offline {
-            true => Plan::offline(),
+            true => Plan::offline()?,
             false => {
                 let wanted = Wanted { from_store, purpose: Purpose::Apply };
                 Plan::begin(&Link::find(session, &self.place)?, wanted, &agent, session)?

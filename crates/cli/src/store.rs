@@ -199,6 +199,14 @@ impl Link {
         }
     }
 
+    /// The store, if it is the Kubernetes API.
+    pub(crate) fn kubernetes(&self) -> Option<Arc<KubeStore>> {
+        match &self.opened {
+            Ok(Opened::Kubernetes(store)) => Some(store.clone()),
+            _ => None,
+        }
+    }
+
     /// The kind of store, as `DATASTORE_TYPE` names it.
     pub(crate) fn kind(&self) -> anyhow::Result<&'static str> {
         Ok(match self.opened()? {

@@ -147,7 +147,7 @@ fn offline(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Option<Foun
     for side in [old, new] {
         let Files { recursive, skip_empty, .. } = args.files;
         let files = Files { filename: vec![side.clone()], recursive, skip_empty };
-        let mut plan = Plan::offline();
+        let mut plan = Plan::offline()?;
         if apply(&files, &args.place, &mut plan, session)?.is_none() {
             return Ok(None);
         }

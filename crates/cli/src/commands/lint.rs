@@ -97,7 +97,7 @@ fn looked_at(args: &LintArgs, session: &mut Session) -> anyhow::Result<Option<(S
     }
     let Some(manifests) = session.manifests("lint", &args.files)? else { return Ok(None) };
     let plan = match args.offline {
-        true => Plan::offline(),
+        true => Plan::offline()?,
         false => {
             let wanted = Wanted { from_store, purpose: Purpose::Apply };
             Plan::begin(&Link::find(session, &args.place)?, wanted, &Agent::soon(), session)?
