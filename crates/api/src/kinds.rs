@@ -73,7 +73,7 @@ pub fn shape(kind: Kind) -> &'static Shape {
         Kind::Tier => object(of::<tier::TierSpec>(), Some((of::<tier::TierStatus>(), true))),
         Kind::WorkloadEndpoint => object(of::<workload_endpoint::WorkloadEndpointSpec>(), None),
         Kind::KubernetesEndpointSlice => object(of::<kubernetes_endpoint_slice::KubernetesEndpointSliceSpec>(), None),
-        // Nobody writes it here, and nothing of it is used.
+        // Nobody writes it here, and it stays in Kubernetes' own form, which no rule uses.
         Kind::KubernetesService => object(of::<live_migration::LiveMigrationSpec>(), None),
     })
 }

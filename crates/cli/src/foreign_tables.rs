@@ -1,7 +1,7 @@
 //! What the rules of other programs on this machine do with a packet that `explain` answers for.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tortie_agent::{ForeignTables, LocalFacts};
 use tortie_explain::reach::Reach;
@@ -27,9 +27,9 @@ pub(crate) fn answer(
         // What it is translated to was said; a node before the one that does may have other tables.
         Dnat::To(..) => answer.others.translates = None,
         Dnat::Never => answer.others.may_translate.clear(),
-        Dnat::HostPorts => {}
+        Dnat::Known => {}
     }
-    let Some(translation) = found.filter(|_| question.dnat == Dnat::HostPorts) else { return Ok(answer) };
+    let Some(translation) = found.filter(|_| question.dnat == Dnat::Known) else { return Ok(answer) };
     let followed = translation.and_then(|Translation { node, to: (address, port), by, priority }| {
         let named = Question { dnat: Dnat::To(address, port), ..question.clone() };
         let translates = answer.others.translates.clone().unwrap_or_default();
@@ -80,7 +80,7 @@ fn look(
     match Tables::here(local_facts, &nodes, offline, &mut others.notes) {
         Ok(tables) => {
             others.looked_at = true;
-            let all = tables.found(&tables.met(answer.all_hops()), translated_at);
+            let all = tables.found(&tables.met(answer.all_hops()), &answer.endpoints, translated_at);
             others.notes.extend(all.notes);
             others.translates = all.translates;
             others.may_translate = all.may_translate.into_iter().collect();
@@ -208,8 +208,8 @@ impl<'a> Tables<'a> {
         })
     }
 
-    /// What the tables do with a packet at these hops.
-    fn found(&self, hops: &[&Hop], translated_at: Option<i32>) -> Found {
+    /// What the tables do with a packet at these hops, if the answer is for these endpoints of a service.
+    fn found(&self, hops: &[&Hop], endpoints: &[SocketAddr], translated_at: Option<i32>) -> Found {
         let tables = &self.tables;
         let mut found = Found::default();
         let firsts: Vec<_> =
@@ -251,8 +251,9 @@ impl<'a> Tables<'a> {
                         // What was translated is not translated by a later chain.
                         let is_later =
                             translated_at.is_some_and(|at| translates_at(table, packet).is_some_and(|own| own > at));
-                        let targets =
-                            may_translate.filter(|_| !is_later).and_then(|targets| otherwise(hop, &id, targets));
+                        let targets = may_translate
+                            .filter(|_| !is_later)
+                            .and_then(|targets| otherwise(hop, &id, targets, endpoints));
                         if targets.is_some() {
                             found.may_translate.insert(format!("{id} of another program"));
                         }
@@ -279,8 +280,7 @@ impl<'a> Tables<'a> {
             }
             found.notes.extend(said);
         }
-        let assumed = hops.iter().filter(|hop| matches!(hop.translated_by, Some(TranslatedBy::HostPort(_))));
-        found.notes.extend(assumed.filter_map(|hop| self.no_port_map(hop)).next());
+        found.notes.extend(hops.iter().find_map(|hop| self.untranslated_here(hop)));
         if let Some(hop) = hops.first() {
             let program = if hop.packet.source.is_ipv4() { "iptables " } else { "ip6tables " };
             let unread = || tables.unread.iter().map(|(table, _)| table);
@@ -365,7 +365,8 @@ impl<'a> Tables<'a> {
     /// What a table does with the packet. Of a translation that is only assumed it says what it translates to instead.
     fn effect_on(&self, table: &ForeignTable, hop: &Hop) -> Effect {
         let of = |packet: &Packet| self.effect_of(table, packet, hop.own_nat);
-        if let (Some(TranslatedBy::HostPort(_)), Some(assumed)) = (&hop.translated_by, hop.packet.translated)
+        if let (Some(TranslatedBy::HostPort(_) | TranslatedBy::Service(_)), Some(assumed)) =
+            (&hop.translated_by, hop.packet.translated)
             && let instead @ Effect::Translates { to, port, .. } = &of(&untranslated(hop))
             && (*to, *port) != assumed
         {
@@ -374,9 +375,16 @@ impl<'a> Tables<'a> {
         of(&seen(hop))
     }
 
-    /// What to say of a packet that a portmap plugin is assumed to translate, where no table of this machine does. None where one does, or
-    /// may.
-    fn no_port_map(&self, hop: &Hop) -> Option<String> {
+    /// What to say of a packet that a portmap plugin or a service proxy is assumed to translate, where no table of this machine does. None
+    /// where one does, or may.
+    fn untranslated_here(&self, hop: &Hop) -> Option<String> {
+        let why = match hop.translated_by.as_ref()? {
+            TranslatedBy::HostPort(_) => "so the portmap plugin that is assumed has not done it (--dnat none)",
+            TranslatedBy::Service(_) => {
+                "so the service proxy that is assumed uses none (IPVS, eBPF), or there is none here (--dnat none)"
+            }
+            TranslatedBy::Question | TranslatedBy::Table(_) => return None,
+        };
         let (tables, packet) = (&self.tables, untranslated(hop));
         let translates = |table| match self.effect_of(table, &packet, hop.own_nat) {
             Effect::Nothing | Effect::Drops(_) => false,
@@ -384,9 +392,8 @@ impl<'a> Tables<'a> {
             Effect::Unclear { may_translate, .. } => may_translate.is_some(),
         };
         let is_known = tables.unread.is_empty() && tables.legacy.is_empty();
-        (is_known && !tables.tables.iter().any(translates)).then(|| {
-            "no table on this machine translates it, so the portmap plugin that is assumed has not done it (--dnat none)".to_owned()
-        })
+        (is_known && !tables.tables.iter().any(translates))
+            .then(|| format!("no table on this machine translates it, {why}"))
     }
 
     /// What to say of a packet that this machine sends, where a table may have its route chosen again.
@@ -415,14 +422,15 @@ fn dropper(table: &ForeignTable, by: &str) -> String {
 }
 
 /// The destinations that a table may translate a packet to otherwise than is known; none where it is not asked, or there are none.
-fn otherwise(hop: &Hop, id: &str, mut targets: Vec<String>) -> Option<Vec<String>> {
+fn otherwise(hop: &Hop, id: &str, mut targets: Vec<String>, endpoints: &[SocketAddr]) -> Option<Vec<String>> {
     match (&hop.translated_by, hop.packet.translated) {
         // Who has said what it is translated to does not need to be asked.
         (Some(TranslatedBy::Question), _) => None,
         (Some(TranslatedBy::Table(by)), _) if by.starts_with(&format!("{id} of another program")) => None,
         (Some(_), Some((to, port))) if !targets.is_empty() => {
             let known = destination(to, port);
-            targets.retain(|target| *target != known);
+            let endpoints: Vec<String> = endpoints.iter().map(SocketAddr::to_string).collect();
+            targets.retain(|target| *target != known && !endpoints.contains(target));
             (!targets.is_empty()).then_some(targets)
         }
         _ => Some(targets),

@@ -30,6 +30,7 @@ mod persona;
 mod plan;
 mod preview;
 mod report;
+mod services;
 mod session;
 mod snapshot;
 mod ssh;

@@ -16,7 +16,7 @@ use crate::in_force::{self, Purpose, Sources, Wanted};
 use crate::preview::{Open, Preview};
 use crate::session::Session;
 use crate::store::Link;
-use kubernetes::KubernetesChanges;
+pub(crate) use kubernetes::KubernetesChanges;
 
 /// A change that goes no further than this.
 pub(crate) struct Plan {

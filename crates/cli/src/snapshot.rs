@@ -2,12 +2,14 @@
 
 use std::mem::ManuallyDrop;
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::Args;
 use tortie_agent::LocalFacts;
-use tortie_explain::{Topology, enforce_staged};
+use tortie_explain::{AbsentPods, Service, Topology, enforce_staged};
 use tortie_policy::Snapshot;
 use tortie_policy::packet::Host;
+use tortie_store_kube::KubeStore;
 use tortie_sync::InForce;
 
 use crate::args::{Files, Place};
@@ -15,7 +17,8 @@ use crate::ask::Agent;
 use crate::calico_api_config::DEFAULT_PATH;
 use crate::commands::apply;
 use crate::in_force::{self, Purpose, Sources, Wanted};
-use crate::plan::Plan;
+use crate::plan::{KubernetesChanges, Plan};
+use crate::services::services;
 use crate::session::Session;
 use crate::store::Link;
 
@@ -86,7 +89,8 @@ impl SnapshotArgs {
         session: &mut Session,
         answer: impl FnOnce(&Topology<'_>, Option<&LocalFacts>, &mut Session) -> anyhow::Result<T>,
     ) -> anyhow::Result<Option<T>> {
-        let Some((sources, in_force)) = self.in_force(verb, session)? else { return Ok(None) };
+        let Some(found) = self.found(verb, session)? else { return Ok(None) };
+        let Found { sources, in_force, services, pods } = found;
         // The program ends with the answer: giving back a whole store piece by piece would only delay it.
         let sources = ManuallyDrop::new(sources);
         let mut in_force = ManuallyDrop::new(in_force);
@@ -94,25 +98,29 @@ impl SnapshotArgs {
         if self.staged {
             enforce_staged(&mut in_force.snapshot);
         }
-        answer(&topology(&in_force.snapshot, sources.local_facts.as_ref()), sources.local_facts.as_ref(), session)
-            .map(Some)
+        let topology = topology(&in_force.snapshot, sources.local_facts.as_ref());
+        let topology = topology.with_services(services).with_absent_pods(pods);
+        answer(&topology, sources.local_facts.as_ref(), session).map(Some)
     }
 
     /// What is in force, or what will be when the manifests are applied; and what that follows from.
-    fn in_force(&self, verb: &'static str, session: &mut Session) -> anyhow::Result<Option<(Sources, InForce)>> {
+    fn found(&self, verb: &'static str, session: &mut Session) -> anyhow::Result<Option<Found>> {
         let from_store = self.from_store;
         let agent = Agent::soon();
         if self.files.filename.is_empty() {
             let wanted = Wanted { from_store, purpose: Purpose::Answer };
-            let sources = in_force::load(&Link::find(session, &self.place)?, wanted, &agent, session)?;
+            let link = Link::find(session, &self.place)?;
+            let sources = in_force::load(&link, wanted, &agent, session)?;
             let in_force = sources.in_force(&sources.listing);
-            return Ok(Some((sources, in_force)));
+            let services = services(&sources.listing, &[]);
+            return Ok(Some(Found { in_force, services, pods: pods_of(link.kubernetes(), None), sources }));
         }
-        let mut plan = match self.offline {
-            true => Plan::offline()?,
+        let (mut plan, cluster) = match self.offline {
+            true => (Plan::offline()?, None),
             false => {
                 let wanted = Wanted { from_store, purpose: Purpose::Apply };
-                Plan::begin(&Link::find(session, &self.place)?, wanted, &agent, session)?
+                let link = Link::find(session, &self.place)?;
+                (Plan::begin(&link, wanted, &agent, session)?, link.kubernetes())
             }
         };
         let Some(manifests) = session.manifests_of_preview(verb, &self.files)? else { return Ok(None) };
@@ -122,7 +130,26 @@ impl SnapshotArgs {
         if !plan.apply_kubernetes(&manifests.kubernetes, self.place.namespace.as_deref(), session)? {
             return Ok(None);
         }
-        let in_force = plan.sources.in_force(&plan.after()?);
-        Ok(Some((plan.sources, in_force)))
+        let after = plan.after()?;
+        let in_force = plan.sources.in_force(&after);
+        let services = services(&after, plan.kubernetes.services());
+        let pods = pods_of(cluster, Some(plan.kubernetes));
+        Ok(Some(Found { sources: plan.sources, in_force, services, pods }))
     }
+}
+
+/// What questions are answered from.
+struct Found {
+    sources: Sources,
+    in_force: InForce,
+    services: Vec<Service>,
+    pods: AbsentPods<'static>,
+}
+
+/// Why pods have no endpoint: as the manifests of a preview say, else as the cluster says.
+fn pods_of(cluster: Option<Arc<KubeStore>>, previewed: Option<KubernetesChanges>) -> AbsentPods<'static> {
+    Box::new(move |namespace, name| {
+        let previewed = previewed.as_ref().and_then(|changes| changes.why_no_endpoint(namespace, name));
+        previewed.or_else(|| cluster.as_ref()?.why_no_endpoint(namespace, name))
+    })
 }

@@ -5,6 +5,8 @@
 
 #[path = "agent/churn.rs"]
 mod churn;
+#[path = "agent/cluster_questions.rs"]
+mod cluster_questions;
 #[path = "agent/confirm.rs"]
 mod confirm;
 #[path = "agent/describe.rs"]

@@ -21,7 +21,7 @@ use crate::relevant::{End, Relevance};
 use crate::text::hops_decided_by;
 use crate::topology::{Location, Topology};
 use crate::trace::{Hop, Judging, PossiblePath, Traced, allowed, paths, with_judging};
-use crate::{several_addresses, unknown_addresses};
+use crate::{services, several_addresses, unknown_addresses};
 
 pub use parse::{Line, parse};
 pub use traffic::Traffic;
@@ -74,6 +74,9 @@ pub struct Checked {
 pub fn check(topology: &Topology<'_>, claim: &Claim) -> Result<Checked, AskError> {
     let Question { from, to, .. } = &claim.question;
     topology.named_node(&claim.question)?;
+    if let Some(why) = services::why_unproven(topology, to) {
+        return Err(AskError(why));
+    }
     let (from, to) = match from.is_many() && to.is_many() {
         true => (End::Many(senders(topology, from, false)?), End::Many(remote(topology, to)?)),
         false => ends(topology, &claim.question)?,

@@ -17,6 +17,7 @@ pub fn render(snapshot: &Snapshot, answer: &Answer) -> Value {
         "allowedByTortie": answer.allowed(),
         "unanswered": answer.others.unanswered,
         "summary": verdict_line(snapshot, answer),
+        "service": answer.service,
         "legs": answer.hops.iter().map(hop).collect::<Vec<_>>(),
         "notes": answer.notes.iter().chain(&answer.others.notes).collect::<Vec<_>>(),
         "otherPrograms": {

@@ -26,7 +26,7 @@ use crate::trace::{
     DISCOVERY_NOTE, Hop, Judging, Traced, allowed, missing_tier_notes, placement_notes, trace_between, transport,
     with_judging,
 };
-use crate::{fault, interfaces, several_addresses, unknown_addresses};
+use crate::{fault, interfaces, services, several_addresses, unknown_addresses};
 
 pub(crate) use ends::{addresses, crossing, ends, remote, senders};
 pub use rows::{Addresses, Part, Reason, Row};
@@ -167,6 +167,7 @@ fn between(
     }
     reach.notes.extend(placement_notes(topology, question, &[]));
     reach.notes.extend(missing_tier_notes(topology));
+    reach.notes.extend(services::note(topology, question));
     if let Some(TrafficSpec::Icmpv6(Some((133..=136, _)))) = what {
         reach.notes.push(format!("{}{DISCOVERY_NOTE}", interfaces::ASSUMED));
     }

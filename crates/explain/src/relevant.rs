@@ -352,7 +352,7 @@ impl<'r, 'q, 'w, 'a> Relevant<'r, 'q, 'w, 'a> {
 
     /// The pods to which `hostPort` leads packets to an end. These pass their nodes in both directions.
     fn host_ports(&mut self, to: &End) -> Vec<&'w WorkloadEndpoint> {
-        if self.of.question.dnat != Dnat::HostPorts {
+        if self.of.question.dnat != Dnat::Known {
             return Vec::new();
         }
         let nodes: BTreeSet<String> = match to {

@@ -6,6 +6,7 @@ use tortie_api::Kind;
 use tortie_policy::Snapshot;
 
 use crate::question::{AskError, EndSpec, PARTIES};
+use crate::services;
 use crate::topology::{Topology, similar};
 
 /// Reads an end; the error says what the word may have been meant for, also by what is in the store.
@@ -22,7 +23,10 @@ pub fn end(topology: &Topology<'_>, text: &str) -> Result<EndSpec, AskError> {
 }
 
 fn hint(topology: &Topology<'_>, text: &str) -> Option<String> {
-    by_form(text).or_else(|| by_name(topology, text)).or_else(|| {
+    let service = text.split_once('/').filter(|(word, _)| ["service", "services", "svc"].contains(word));
+    let service = service.and_then(|(_, name)| name.split_once('/'));
+    let service = service.and_then(|(namespace, name)| services::hint(topology, namespace, name));
+    service.or_else(|| by_form(text)).or_else(|| by_name(topology, text)).or_else(|| {
         text.contains('.').then(|| {
             "names of hosts are not looked up: write its address, or node/NAME for a machine that the store knows"
                 .to_owned()

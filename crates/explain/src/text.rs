@@ -222,7 +222,10 @@ fn header(snapshot: &Snapshot, answer: &Answer) -> String {
         "{}{kind} {source} → {destination}, {state}{path}; source: {}; target: {}\n",
         protocol_name(packet.protocol),
         end_text(snapshot, &answer.from, packet.source),
-        end_text(snapshot, &answer.to, packet.destination),
+        match (&answer.service, &answer.to) {
+            (Some(service), Location::Outside(_)) => service.clone(),
+            _ => end_text(snapshot, &answer.to, packet.destination),
+        },
     )
 }
 

@@ -15,6 +15,7 @@ use crate::interfaces::ASSUMED;
 use crate::listed::listed;
 use crate::owners::{Owner, owners, tells_addresses};
 use crate::question::{AskError, EndSpec, Question};
+use crate::services::Service;
 use crate::{alike_interfaces, reach, unknown_addresses};
 
 /// Addresses for ends that no object has: from the ranges reserved for documentation and benchmarks.
@@ -97,6 +98,9 @@ impl Location {
     }
 }
 
+/// Says of a pod (namespace, name) without an endpoint why it has none; nothing of one that does not exist.
+pub type AbsentPods<'a> = Box<dyn Fn(&str, &str) -> Option<String> + 'a>;
+
 /// The nodes, interfaces and routes that the store and the machines tell of.
 pub struct Topology<'a> {
     snapshot: &'a Snapshot,
@@ -116,6 +120,10 @@ pub struct Topology<'a> {
     links: RefCell<HashMap<String, Rc<Host>>>,
     /// The policies of endpoints; computed at the first use.
     judge: OnceCell<Judge<'a>>,
+    /// The services of Kubernetes, as far as they are known.
+    services: Vec<Service>,
+    /// Why there is no endpoint of a pod.
+    absent_pods: Option<AbsentPods<'a>>,
     /// Which interfaces stand for others, of those that were asked about.
     alike: RefCell<HashMap<(String, Vec<String>), Distinct>>,
 }
@@ -136,6 +144,8 @@ impl<'a> Topology<'a> {
             host_endpoints: OnceCell::new(),
             links: RefCell::default(),
             judge: OnceCell::new(),
+            services: Vec::new(),
+            absent_pods: None,
             alike: RefCell::default(),
         }
     }
@@ -157,6 +167,30 @@ impl<'a> Topology<'a> {
         self.local_nets.extend(local.map(|route| (node.to_owned(), route.to)));
         self.machines.insert(node.to_owned(), machine);
         self
+    }
+
+    /// Sets the services of Kubernetes. Without them a packet to an address of a service is one to nobody.
+    #[must_use]
+    pub fn with_services(mut self, services: Vec<Service>) -> Self {
+        self.services = services;
+        self
+    }
+
+    /// Sets what knows why a pod has no endpoint.
+    #[must_use]
+    pub fn with_absent_pods(mut self, absent_pods: AbsentPods<'a>) -> Self {
+        self.absent_pods = Some(absent_pods);
+        self
+    }
+
+    /// The services of Kubernetes that are known.
+    pub(crate) fn services(&self) -> &[Service] {
+        &self.services
+    }
+
+    /// Why a pod has no endpoint, if that is known.
+    fn absent_pod(&self, namespace: &str, name: &str) -> Option<AskError> {
+        self.absent_pods.as_ref()?(namespace, name).map(AskError)
     }
 
     /// What a node's machine says of its routes, if it was asked.
@@ -390,20 +424,22 @@ impl<'a> Topology<'a> {
                     let meant = "it is the name of a workload endpoint; did you mean";
                     return AskError(format!("there is no pod {namespace}/{name}: {meant} wep/{namespace}/{name}?"));
                 }
-                AskError(format!(
-                    "there is no pod {namespace}/{name}; pods of {namespace}: {}",
-                    self.pods_of(namespace)
-                ))
+                self.absent_pod(namespace, name).unwrap_or_else(|| {
+                    let pods = self.pods_of(namespace);
+                    AskError(format!("there is no pod {namespace}/{name}; pods of {namespace}: {pods}"))
+                })
             }),
             EndSpec::Workload(namespace, name) => self
                 .workload(namespace, name)
                 .ok_or_else(|| AskError(format!("there is no workload endpoint {namespace}/{name}"))),
             EndSpec::Either(namespace, name) => {
                 self.pod(namespace, name).or_else(|| self.workload(namespace, name)).ok_or_else(|| {
-                    AskError(format!(
-                        "there is neither a pod nor a workload endpoint {namespace}/{name}; pods of {namespace}: {}",
-                        self.pods_of(namespace)
-                    ))
+                    self.absent_pod(namespace, name).unwrap_or_else(|| {
+                        AskError(format!(
+                            "there is neither a pod nor a workload endpoint {namespace}/{name}; pods of {namespace}: {}",
+                            self.pods_of(namespace)
+                        ))
+                    })
                 })
             }
             EndSpec::Labels(labels) => Ok(self.new_workload(labels, node)),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use tortie_eval::{
@@ -21,7 +21,8 @@ use crate::text::{before_translation, hops_decided_by};
 use crate::topology::{ANOTHER, Location, Topology};
 use crate::translation::{self, Dnat, TranslatedBy, Translation};
 use crate::{
-    alike_interfaces, interfaces, multicast, not_asked, not_in_force, own_nat, reach, undeliverable, unreachable,
+    alike_interfaces, interfaces, multicast, not_asked, not_in_force, own_nat, reach, services, undeliverable,
+    unreachable,
 };
 
 /// So many interfaces are named.
@@ -88,6 +89,10 @@ pub struct Answer {
     pub paths: Vec<PossiblePath>,
     /// What the tables of other programs do with the packet; nothing before somebody looks at them.
     pub others: OtherPrograms,
+    /// The service of Kubernetes that the destination is an address of: `service shop/db`.
+    pub service: Option<String>,
+    /// The endpoints of that service for which this is the answer.
+    pub endpoints: Vec<SocketAddr>,
 }
 
 /// What the tables of other programs do with a packet, as far as that was looked at.
@@ -145,9 +150,14 @@ impl Answer {
 
     /// Says that the translation that was asked about is that of a table of another program.
     pub fn translated_by_table(&mut self, by: &str) {
+        self.translated_by(&TranslatedBy::Table(by.to_owned()));
+    }
+
+    /// Says what the translation is of that was asked about.
+    pub(crate) fn translated_by(&mut self, by: &TranslatedBy) {
         let of_paths = self.paths.iter_mut().flat_map(|path| &mut path.hops);
         for hop in self.hops.iter_mut().chain(of_paths).filter(|hop| hop.translated_by.is_some()) {
-            hop.translated_by = Some(TranslatedBy::Table(by.to_owned()));
+            hop.translated_by = Some(by.clone());
         }
     }
 }
@@ -162,9 +172,15 @@ impl PossiblePath {
 /// Paths with the same verdict: the verdict, their interfaces, and the hops of the first of them.
 type Alike<'a> = (String, Vec<&'a Vec<String>>, &'a Vec<Hop>);
 
-/// Traces the packet of a question. Where nothing tells which interface it uses, or which address an end has, each is answered.
+/// Traces the packet of a question. Where nothing tells which interface it uses, which address an end has, or to which endpoint of a
+/// service it is translated, each is answered.
 pub fn trace(topology: &Topology<'_>, question: &Question) -> Result<Answer, AskError> {
     topology.named_node(question)?;
+    services::trace(topology, question)?.map_or_else(|| trace_as_asked(topology, question), Ok)
+}
+
+/// Traces the packet of a question without a look at services.
+pub(crate) fn trace_as_asked(topology: &Topology<'_>, question: &Question) -> Result<Answer, AskError> {
     let node = question.node.as_deref();
     let ends = [topology.find(&question.from, node)?, topology.find(&question.to, node)?];
     let [from, to] = ends;
@@ -211,6 +227,8 @@ pub fn trace(topology: &Topology<'_>, question: &Question) -> Result<Answer, Ask
         notes,
         paths: if alike { Vec::new() } else { paths },
         others: OtherPrograms::default(),
+        service: None,
+        endpoints: Vec::new(),
     })
 }
 

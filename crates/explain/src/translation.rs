@@ -16,9 +16,9 @@ use crate::topology::{Location, Topology};
 /// The translations that a question assumes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dnat {
-    /// The question names none: `hostPort` of pods is translated.
+    /// The question names none: what the store knows of is translated, which is `hostPort` of pods and services.
     #[default]
-    HostPorts,
+    Known,
     /// There is none.
     Never,
     /// To this address, and to this port if there is one.
@@ -30,7 +30,7 @@ impl Dnat {
     pub(crate) fn address(self) -> Option<IpAddr> {
         match self {
             Dnat::To(address, _) => Some(address),
-            Dnat::HostPorts | Dnat::Never => None,
+            Dnat::Known | Dnat::Never => None,
         }
     }
 }
@@ -49,6 +49,8 @@ pub enum TranslatedBy {
     Question,
     /// A port of a pod, as text: `hostPort tcp/8080 of pod shop/web`.
     HostPort(String),
+    /// A service of Kubernetes, as text: `service shop/db (clusterIP, port http)`.
+    Service(String),
     /// A rule of another program, as text: `table ip nat of another program (chain DOCKER, rule 1)`.
     Table(String),
 }
@@ -58,7 +60,7 @@ impl TranslatedBy {
     pub(crate) fn text(&self) -> &str {
         match self {
             TranslatedBy::Question => "--dnat",
-            TranslatedBy::HostPort(text) | TranslatedBy::Table(text) => text,
+            TranslatedBy::HostPort(text) | TranslatedBy::Service(text) | TranslatedBy::Table(text) => text,
         }
     }
 }
@@ -75,7 +77,7 @@ pub(crate) fn find(
     match question.dnat {
         Dnat::To(address, port) => return Some(Translation { to: (address, port), by: TranslatedBy::Question }),
         Dnat::Never => return None,
-        Dnat::HostPorts => {}
+        Dnat::Known => {}
     }
     let (Location::Process { node, .. }, Transport::Ports { destination: port, .. }) = (to, transport) else {
         return None;

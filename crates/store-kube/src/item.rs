@@ -132,7 +132,10 @@ impl Decoder {
         self.converted(key, &it.metadata.resource_version, cluster_policy::global_network_policy(&it))
     }
 
-    fn endpoint_slice(&self, it: endpoint_slice::EndpointSlice) -> Item {
+    fn endpoint_slice(&self, mut it: endpoint_slice::EndpointSlice) -> Item {
+        if let Purpose::Enforcement { .. } = self.purpose {
+            it = endpoint_slice::for_rules_only(it);
+        }
         let key = Key::namespaced(Kind::KubernetesEndpointSlice, &it.metadata.namespace, &it.metadata.name);
         self.converted(key, &it.metadata.resource_version, endpoint_slice::endpoint_slice(&it).map(Some))
     }
@@ -180,8 +183,12 @@ fn as_it_is(kind: Kind, mut it: Json) -> Item {
     let meta = Meta::deserialize(&it["metadata"]).unwrap_or_default();
     let key = Key::namespaced(kind, &meta.namespace, &meta.name);
     it["metadata"] = json!({ "name": meta.name, "namespace": meta.namespace, "labels": meta.labels });
+    let balancer = it.pointer_mut("/status/loadBalancer").map(Json::take);
     if let Some(fields) = it.as_object_mut() {
         fields.shift_remove("status");
+        if let Some(balancer) = balancer.filter(|balancer| balancer.get("ingress").is_some()) {
+            fields.insert("status".to_owned(), json!({ "loadBalancer": balancer }));
+        }
     }
     let value = serde_json::to_vec(&it).unwrap_or_default();
     Item::Object(Stored { key, revision: Revision::from(meta.resource_version.as_str()), value: value.into() })

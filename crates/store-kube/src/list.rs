@@ -40,13 +40,14 @@ pub(crate) fn pages(
     while let Some(items) = wait_for(pages.recv()) {
         page(items);
     }
-    let mut parts = Vec::new();
+    let (mut parts, mut errors) = (Vec::new(), Vec::new());
     while let Some(ended) = wait_for(tasks.join_next()) {
-        let ended = ended.map_err(|error| CallError::Away(error.to_string()))?;
-        let (source, version) = ended?;
-        parts.push((source.name(), version));
+        match ended.map_err(|error| CallError::Away(error.to_string()))? {
+            Ok((source, version)) => parts.push((source.name(), version)),
+            Err(error) => errors.push(error),
+        }
     }
-    Ok(Position::of_parts(parts))
+    CallError::one_of(errors).map_or_else(|| Ok(Position::of_parts(parts)), Err)
 }
 
 /// Sends the pages of one resource; the version of the whole list. A custom resource that the server does not have is empty.

@@ -6,12 +6,14 @@ use tortie_store::{
     Write, WriteError, Written, list_by_pages,
 };
 
-use crate::client::{CallError, Client};
+use crate::client::{Call, CallError, Client};
+use crate::convert::pod;
 use crate::leases::Watched;
 use crate::list;
 use crate::runtime::wait_for;
 use crate::settings::{Settings, SettingsError};
 use crate::shared::Shared;
+use crate::source::Source;
 use crate::unchanged;
 use crate::watch::KubeWatch;
 use crate::write;
@@ -29,6 +31,16 @@ impl KubeStore {
     /// A handle that connects when it is first needed.
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
         Ok(Self { shared: Shared::new(Client::new(settings).map_err(SettingsError)?), watched: Watched::default() })
+    }
+
+    /// Why a pod that exists has no endpoint; none if it has one, does not exist or cannot be read.
+    pub fn why_no_endpoint(&self, namespace: &str, name: &str) -> Option<String> {
+        let get = async {
+            let decoder = self.shared.decoder(Purpose::Anything).await.ok()?;
+            let call = Call::get(Source::Pods.path_of(decoder.group, namespace, name));
+            self.shared.client().find(&call).await.ok()?
+        };
+        pod::why_no_endpoint(&serde_json::from_slice(&wait_for(get)?).ok()?)
     }
 
     pub(crate) fn shared(&self) -> &Shared {

@@ -14,7 +14,7 @@
 //! `WorkloadEndpoint`, a namespace a `Profile`. `KubernetesNetworkPolicy` and `KubernetesClusterNetworkPolicy`
 //! are a converted policy in the form of a `NetworkPolicy` or `GlobalNetworkPolicy` under the name that its user knows.
 //! A `KubernetesEndpointSlice` has the addresses and ports of an EndpointSlice and the name of its service. A
-//! `KubernetesService` is in the form of Kubernetes' API and is not used. A store returns an object that it cannot convert as
+//! `KubernetesService` is in the form of Kubernetes' API: only questions about packets use it, no rule and no agent does. A store returns an object that it cannot convert as
 //! [unreadable](crate::Value::cannot_be_read) and never leaves it out: a missing object would count as deleted.
 
 use std::time::Duration;

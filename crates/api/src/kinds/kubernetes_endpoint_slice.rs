@@ -13,6 +13,8 @@ pub struct KubernetesEndpointSliceSpec {
     pub service: String,
     /// The addresses.
     pub addresses: Vec<String>,
+    /// Those of the addresses to which no service proxy sends packets. Rules match them all the same.
+    pub not_ready: Vec<String>,
     /// The ports.
     pub ports: Vec<KubernetesEndpointSlicePort>,
 }
@@ -21,6 +23,8 @@ pub struct KubernetesEndpointSliceSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct KubernetesEndpointSlicePort {
+    /// The name, which is that of the service's port.
+    pub name: String,
     /// TCP, UDP or SCTP.
     pub protocol: Protocol,
     /// The number, on the endpoint itself.

@@ -51,7 +51,7 @@ pub(crate) struct ExplainArgs {
     #[arg(long, value_name = "PORT")]
     source_port: Option<u16>,
     /// A translation of the destination by someone else's rule: on TO's node, else FROM's, else --node; none: there is none, not
-    /// even for hostPort of a pod
+    /// even for hostPort of a pod or an address of a service
     #[arg(long, value_name = "ADDRESS[:PORT]")]
     dnat: Option<String>,
     /// What connection tracking says of the packet

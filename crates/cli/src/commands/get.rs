@@ -135,7 +135,7 @@ pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit>
             left_out = all::for_apply(&mut found);
         }
         found.retain(|one| !one.is_empty());
-        if found.is_empty() {
+        if found.is_empty() && errors.is_empty() {
             session.terminal.note("there are no such objects in the store");
         }
     }

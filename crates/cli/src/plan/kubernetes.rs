@@ -18,12 +18,26 @@ pub(crate) struct KubernetesChanges {
     changes: BTreeMap<Key, Option<Stored>>,
     /// The names under which people know the objects of these keys.
     names: BTreeMap<Key, String>,
+    /// The manifests of services, with their namespaces.
+    services: Vec<Value>,
+    /// Why pods of the manifests (namespace, name) have no endpoint.
+    without_endpoint: BTreeMap<(String, String), String>,
 }
 
 impl KubernetesChanges {
     /// The names of the objects, by their keys in the store.
     pub(crate) fn names(&self) -> &BTreeMap<Key, String> {
         &self.names
+    }
+
+    /// The manifests of services.
+    pub(crate) fn services(&self) -> &[Value] {
+        &self.services
+    }
+
+    /// Why a pod of the manifests has no endpoint.
+    pub(crate) fn why_no_endpoint(&self, namespace: &str, name: &str) -> Option<String> {
+        self.without_endpoint.get(&(namespace.to_owned(), name.to_owned())).cloned()
     }
 
     /// Makes these changes in what a store holds.
@@ -53,6 +67,11 @@ impl KubernetesChanges {
             else {
                 continue;
             };
+            if let Some(why) = manifest::why_no_endpoint(one, namespace) {
+                session.terminal.note(&why);
+                self.without_endpoint.insert((name.namespace, name.name), why);
+                continue;
+            }
             match manifest::convert(one, namespace, prefix, |namespace, pod| endpoint(listing, namespace, pod)) {
                 Ok(converted) => {
                     for warning in converted.warnings {
@@ -69,9 +88,13 @@ impl KubernetesChanges {
                 }
             }
         }
-        let references = manifests.iter().filter_map(|one| manifest::reference(one, namespace));
-        for service in references.filter(|one| one.kind == KubernetesKind::Service) {
+        for one in manifests {
+            let service = manifest::reference(one, namespace);
+            let Some(service) = service.filter(|one| one.kind == KubernetesKind::Service) else { continue };
             self.note_endpoints(&service, listing, session);
+            let mut one = one.clone();
+            one["metadata"]["namespace"] = json!(service.namespace);
+            self.services.push(one);
         }
         is_whole
     }

@@ -138,6 +138,44 @@ fn objects_of_other_programs_are_enforced_or_reported() {
 }
 
 #[test]
+fn keys_of_kinds_that_nobody_knows_hold_up_neither_status_wait_nor_verify() {
+    on_a_machine(|world| {
+        world.start_etcd();
+        world.listen(80);
+        world.listen(81);
+        let _agent = world.agent();
+        let mut written = 0;
+        let mut put = || {
+            written += 1;
+            let path = format!("/calico/resources/v3/projectcalico.org/unknownkinds/x{}", written % 3);
+            world.etcdctl(&["put", &path, &format!("{{\"spec\":{{\"at\":{written}}}}}")]);
+        };
+        put();
+        world.apply(&(ENDPOINT.to_owned() + &allow(80)));
+        for port in [81, 80] {
+            let file = world.file("policy.yaml", &allow(port));
+            world.call(&["apply", "-f", file.to_str().unwrap()]);
+            // The store's newest revision is of a key that the agent makes nothing of; more follow while it is waited for.
+            put();
+            let mut waiting = world.tortie().args(["status", "--wait", "--timeout", "20s"]).spawn().unwrap();
+            let status = loop {
+                if let Some(status) = waiting.try_wait().unwrap() {
+                    break status;
+                }
+                put();
+            };
+            assert!(status.success(), "{status}");
+            assert!(world.reaches(port) && !world.reaches(161 - port));
+            put();
+            world.call(&["verify"]);
+        }
+        world.etcdctl(&["del", "--prefix", "/calico/resources/v3/projectcalico.org/unknownkinds/"]);
+        world.call(&["status", "--wait"]);
+        world.call(&["verify"]);
+    });
+}
+
+#[test]
 fn policies_of_older_releases_are_explained_as_they_are_enforced() {
     on_a_machine(|world| {
         world.start_etcd();

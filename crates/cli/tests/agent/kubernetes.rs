@@ -14,7 +14,7 @@ const POD: [u8; 4] = [10, 65, 0, 2];
 pub(super) const INTERFACE: &str = "cali551b05c3e54";
 
 /// An API server with the definitions that are shipped; from then on it is the machine's store.
-fn cluster(world: &mut World) -> ApiServer {
+pub fn cluster(world: &mut World) -> ApiServer {
     let server = ApiServer::start();
     let definitions = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/kubernetes/projectcalico.org.yaml");
     server.kubectl(&["create", "-f", definitions], "");

@@ -1,5 +1,6 @@
 //! Why an API server did not do what it was asked.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -31,6 +32,9 @@ pub(crate) struct Status {
     pub(crate) message: String,
     /// The part of the request that the error is about.
     pub(crate) details: Details,
+    /// What the server said of other requests that it refused at the same time for the same reason.
+    #[serde(skip)]
+    pub(crate) others: Vec<String>,
 }
 
 /// What a refusal is about.
@@ -76,6 +80,20 @@ impl CallError {
         }
     }
 
+    /// The error of several calls that were made at the same time; none if there was none. Missing rights are told together.
+    pub(crate) fn one_of(errors: Vec<CallError>) -> Option<Self> {
+        let mut forbidden: Vec<Status> = Vec::new();
+        for error in errors {
+            match error {
+                CallError::Refused(status) if status.code == 403 => forbidden.push(status),
+                other => return Some(other),
+            }
+        }
+        let mut forbidden = forbidden.into_iter();
+        let first = forbidden.next()?;
+        Some(CallError::Refused(Status { others: forbidden.map(|status| status.message).collect(), ..first }))
+    }
+
     /// The code of a refusal.
     pub(crate) fn code(&self) -> Option<u16> {
         match self {
@@ -90,7 +108,10 @@ impl CallError {
             CallError::Away(text) | CallError::Settings(text) => text.clone(),
             CallError::Busy(_, text) => format!("it asks for patience: {text}"),
             CallError::Refused(status) if matches!(status.code, 401 | 403) => {
-                format!("connection is unauthorized: {}{}", status.message, grant(&status.message))
+                let messages = std::iter::once(&status.message).chain(&status.others).map(String::as_str);
+                let count = status.others.len();
+                let more = if count > 0 { format!("; and {count} more like it") } else { String::new() };
+                format!("connection is unauthorized: {}{more}{}", status.message, grants(messages))
             }
             CallError::Refused(status) => status.message.clone(),
             CallError::Expired => "what was asked for is no longer kept".to_owned(),
@@ -98,19 +119,32 @@ impl CallError {
     }
 }
 
-/// The rule that grants what a message of missing rights says is missing.
-pub(crate) fn grant(message: &str) -> String {
+/// The rules that grant what messages of missing rights say is missing: one for each group of resources.
+fn grants<'m>(messages: impl Iterator<Item = &'m str>) -> String {
+    let mut rules: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
+    for (group, resource, verb) in messages.filter_map(missing) {
+        rules.entry((group, verb)).or_default().insert(resource);
+    }
+    let rule = |((group, verb), resources): (&(&str, &str), &BTreeSet<&str>)| {
+        let resources: Vec<String> = resources.iter().map(|resource| format!("\"{resource}\"")).collect();
+        format!("{{apiGroups: [\"{group}\"], resources: [{}], verbs: [\"{verb}\"]}}", resources.join(", "))
+    };
+    let texts: Vec<String> = rules.iter().map(rule).collect();
+    match texts.as_slice() {
+        [] => String::new(),
+        [one] => format!(" (a ClusterRole grants it by the rule {one})"),
+        several => format!(" (a ClusterRole grants it by the rules {})", several.join(", ")),
+    }
+}
+
+/// The group, the resource and the verb that a message says are missing.
+fn missing(message: &str) -> Option<(&str, &str, &str)> {
     let between = |before: &str| {
         let rest = &message[message.find(before)? + before.len()..];
         rest.split('"').next()
     };
-    let verb = message.split(" cannot ").nth(1).and_then(|rest| rest.split(' ').next());
-    let (Some(verb), Some(resource), Some(group)) = (verb, between("resource \""), between("API group \"")) else {
-        return String::new();
-    };
-    format!(
-        " (a ClusterRole grants it by the rule {{apiGroups: [\"{group}\"], resources: [\"{resource}\"], verbs: [\"{verb}\"]}})"
-    )
+    let verb = message.split(" cannot ").nth(1)?.split(' ').next()?;
+    Some((between("API group \"")?, between("resource \"")?, verb))
 }
 
 #[cfg(test)]
@@ -129,7 +163,24 @@ mod tests {
                  {{apiGroups: [\"crd.projectcalico.org\"], resources: [\"tiers\"], verbs: [\"list\"]}})"
             )
         );
-        assert_eq!(grant("Unauthorized"), "");
+        assert_eq!(grants(["Unauthorized"].into_iter()), "");
+        let forbidden = |resource: &str, group: &str| {
+            CallError::Refused(Status {
+                code: 403,
+                message: format!("User \"guest\" cannot list resource \"{resource}\" in API group \"{group}\""),
+                ..Status::default()
+            })
+        };
+        let all = [forbidden("tiers", "p.org"), forbidden("pods", ""), forbidden("nodes", "")];
+        assert_eq!(
+            CallError::one_of(all.to_vec()).unwrap().text(),
+            "connection is unauthorized: User \"guest\" cannot list resource \"tiers\" in API group \"p.org\"; and 2 more like it \
+             (a ClusterRole grants it by the rules {apiGroups: [\"\"], resources: [\"nodes\", \"pods\"], verbs: [\"list\"]}, \
+             {apiGroups: [\"p.org\"], resources: [\"tiers\"], verbs: [\"list\"]})"
+        );
+        let away = CallError::Away("m".to_owned());
+        assert_eq!(CallError::one_of(vec![all[0].clone(), away.clone()]), Some(away), "it says more");
+        assert_eq!(CallError::one_of(Vec::new()), None);
     }
 
     #[test]

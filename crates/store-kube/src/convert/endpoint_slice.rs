@@ -35,16 +35,36 @@ pub struct Endpoint {
     /// Its addresses, which are all of the slice's type.
     #[serde(deserialize_with = "null_is_empty")]
     pub addresses: Vec<String>,
+    /// Its state.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub conditions: Conditions,
+}
+
+/// The state of an endpoint.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Conditions {
+    /// Whether service proxies send packets to it; absent if that is not known, which counts as ready.
+    pub ready: Option<bool>,
 }
 
 /// One port.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct EndpointPort {
+    /// The name of the service's port.
+    pub name: Option<String>,
     /// TCP if absent.
     pub protocol: Option<String>,
     /// The number.
     pub port: Option<i64>,
+}
+
+/// The slice without what only service proxies use: which endpoints are ready, and the names of ports.
+pub fn for_rules_only(mut slice: EndpointSlice) -> EndpointSlice {
+    slice.endpoints.iter_mut().for_each(|endpoint| endpoint.conditions = Conditions::default());
+    slice.ports.iter_mut().for_each(|port| port.name = None);
+    slice
 }
 
 /// The slice as policies mean it. One of no service is empty.
@@ -64,10 +84,19 @@ pub fn endpoint_slice(source: &EndpointSlice) -> Result<Converted, ConversionErr
     }
     let port = |port: &EndpointPort| {
         let protocol = port.protocol.as_deref().filter(|protocol| !protocol.is_empty()).unwrap_or("TCP");
-        json!({ "protocol": protocol, "port": port.port })
+        let mut made = json!({ "protocol": protocol, "port": port.port });
+        if let Some(name) = port.name.as_ref().filter(|name| !name.is_empty()) {
+            made["name"] = json!(name);
+        }
+        made
     };
     let ports: Vec<_> = source.ports.iter().map(port).collect();
-    let spec = json!({ "service": service, "addresses": addresses, "ports": ports });
+    let mut spec = json!({ "service": service, "addresses": addresses, "ports": ports });
+    let is_not_ready = |endpoint: &&Endpoint| endpoint.conditions.ready == Some(false);
+    let not_ready: Vec<&String> = source.endpoints.iter().filter(is_not_ready).flat_map(|one| &one.addresses).collect();
+    if !not_ready.is_empty() {
+        spec["notReady"] = json!(not_ready);
+    }
     Ok(Converted { object: object(Kind::KubernetesEndpointSlice, metadata, spec), warnings })
 }
 
@@ -97,9 +126,15 @@ mod tests {
         let expected = json!({
             "service": "db",
             "addresses": ["10.65.1.7", "10.65.1.8"],
-            "ports": [{ "protocol": "TCP", "port": 5432 }, { "protocol": "UDP", "port": 53 }, { "protocol": "TCP", "port": 1 }],
+            "ports": [{ "protocol": "TCP", "port": 5432, "name": "sql" }, { "protocol": "UDP", "port": 53 }, { "protocol": "TCP", "port": 1 }],
+            "notReady": ["10.65.1.8"],
         });
-        assert_eq!(spec(slice), (expected, Vec::new()));
+        assert_eq!(spec(slice.clone()), (expected, Vec::new()));
+        // An agent keeps none of what rules do not use, and sees no change when it changes.
+        let slice: EndpointSlice = serde_json::from_value(slice).unwrap();
+        let for_rules = endpoint_slice(&for_rules_only(slice)).unwrap().object.body["spec"].clone();
+        assert_eq!(for_rules.get("notReady"), None);
+        assert_eq!(for_rules["ports"][0], json!({ "protocol": "TCP", "port": 5432 }));
     }
 
     #[test]

@@ -85,6 +85,18 @@ pub fn convert(
     }
 }
 
+/// Why the pod of a manifest has no endpoint, whatever else is known of it: it uses the network of its node, or has finished.
+pub fn why_no_endpoint(manifest: &Value, namespace: &str) -> Option<String> {
+    if kind(manifest) != Some(KubernetesKind::Pod) {
+        return None;
+    }
+    let mut manifest = manifest.clone();
+    manifest["metadata"]["namespace"] = json!(own_namespace(&manifest, namespace));
+    let pod: pod::Pod = typed(manifest).ok()?;
+    let is_without = pod.spec.host_network || (!pod.spec.node_name.is_empty() && pod.is_finished());
+    is_without.then(|| pod::why_no_endpoint(&pod)).flatten()
+}
+
 /// What the API server fills in where a manifest is silent.
 fn defaults(kind: KubernetesKind, manifest: &mut Value) {
     match kind {

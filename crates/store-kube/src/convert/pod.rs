@@ -144,6 +144,32 @@ impl Pod {
     }
 }
 
+/// Why a pod has no endpoint, or one without an address; none if it has one.
+pub fn why_no_endpoint(pod: &Pod) -> Option<String> {
+    let Pod { metadata, spec, status } = pod;
+    let its = format!("pod {}/{}", metadata.namespace, metadata.name);
+    let node = &spec.node_name;
+    if spec.host_network {
+        let uses = format!("{its} has no endpoint of its own, since it uses the network of its node (hostNetwork)");
+        return Some(match node.as_str() {
+            "" => format!("{uses}, and it is not on a node yet"),
+            node => format!("{uses}: its packets are those of the node; name node/{node} instead"),
+        });
+    }
+    if node.is_empty() {
+        return Some(format!("{its} has no endpoint yet, since it is not on a node"));
+    }
+    if pod.is_finished() {
+        let state = match status.phase.as_str() {
+            phase @ ("Failed" | "Succeeded" | "Completed") => format!("it has finished ({phase})"),
+            _ => "it is being deleted, and its network was taken away".to_owned(),
+        };
+        return Some(format!("{its} has no endpoint any more, since {state}: its address may be another pod's"));
+    }
+    let is_without = pod.nets().is_ok_and(|nets| nets.is_empty());
+    is_without.then(|| format!("{its} has no address yet, so it has no endpoint"))
+}
+
 /// The workload endpoint of a pod; `None` for a pod that has none ([`Pod::is_endpoint`]). `interface_prefix` is what
 /// names of pods' interfaces begin with on the host.
 pub fn workload_endpoint(pod: &Pod, interface_prefix: &str) -> Result<Option<Converted>, ConversionError> {
