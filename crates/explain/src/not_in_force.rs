@@ -91,7 +91,7 @@ pub fn all_host_endpoints(topology: &Topology<'_>) -> BTreeMap<String, NotInForc
     by_node.values().flat_map(|all| all.iter().filter_map(|one| reason(one, all)).collect::<Vec<_>>()).collect()
 }
 
-/// [`not_in_force`] for one endpoint, with the other host endpoints of its node.
+/// [`host_endpoint`] for one endpoint, with the other host endpoints of its node.
 fn not_in_force_among<'a>(
     topology: &Topology<'_>,
     endpoint: &HostEndpoint,

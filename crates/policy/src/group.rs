@@ -51,7 +51,7 @@ pub struct NetworkSet {
     /// Its nets, masked.
     pub nets: Vec<IpNet>,
     /// It has more nets than these: one could not be read, or there are too many. A rule that denies by it then matches
-    /// whatever else it says; one that allows matches those that are known ([`crate::Unknown`]).
+    /// whatever else it says; one that allows matches those that are known ([`crate::UnknownMembers`]).
     pub incomplete: bool,
 }
 
