@@ -11,7 +11,7 @@ use tortie_explain::{
 use tortie_nft::foreign::ForeignTable;
 use tortie_policy::machine::Machine;
 use tortie_policy::packet::{Conntrack, Host, OwnNat, Packet, PacketPath};
-use tortie_verify::foreign_tables::{Effect, effect_among, may_reroute, translates_at};
+use tortie_verify::foreign_tables::{Effect, destination, effect_among, may_reroute, translates_at};
 
 /// Answers a question about one packet, with what other programs do with it on this machine, or why that was not looked at. If one of
 /// them translates it for certain, the translated packet is judged.
@@ -202,7 +202,7 @@ impl<'a> Tables<'a> {
         let hops = self.met(path.iter());
         self.tables.tables.iter().find_map(|table| {
             hops.iter().find_map(|hop| match self.effect_on(table, hop) {
-                Effect::Drops(by) => Some(dropper(table, &by)),
+                Effect::Drops(by) => Some(by_table(table, &by)),
                 _ => None,
             })
         })
@@ -212,20 +212,22 @@ impl<'a> Tables<'a> {
     fn found(&self, hops: &[&Hop], endpoints: &[SocketAddr], translated_at: Option<i32>) -> Found {
         let tables = &self.tables;
         let mut found = Found::default();
+        let all: Vec<Vec<Effect>> =
+            hops.iter().map(|hop| tables.tables.iter().map(|table| self.effect_on(table, hop)).collect()).collect();
         let firsts: Vec<_> =
-            hops.iter().map(|hop| self.first_translation(&hop.packet, |table| self.effect_on(table, hop))).collect();
-        for table in &tables.tables {
+            hops.iter().zip(&all).map(|(hop, effects)| self.first_translation(&hop.packet, effects)).collect();
+        for (at, table) in tables.tables.iter().enumerate() {
             let id = format!("table {}", table.dump.table.id);
             let mut said = BTreeSet::new();
-            for (hop, first) in hops.iter().zip(&firsts) {
+            for ((hop, effects), first) in hops.iter().zip(&all).zip(&firsts) {
                 let packet = &hop.packet;
                 let first = first.as_ref().and_then(|first| first.as_ref().ok());
                 let translated_at = translated_at.or(first.map(|first| first.priority));
-                match self.effect_on(table, hop) {
+                match effects[at].clone() {
                     Effect::Nothing => {}
                     Effect::Drops(by) => {
                         said.insert(format!("{id} of another program drops it: {by}"));
-                        found.drops.get_or_insert_with(|| dropper(table, &by));
+                        found.drops.get_or_insert_with(|| by_table(table, &by));
                     }
                     Effect::Translates { to, port, by, priority } => match first
                         .filter(|first| first.priority < priority)
@@ -308,13 +310,15 @@ impl<'a> Tables<'a> {
         }
         found
     }
+
     /// The translation on all paths over this machine, by the first hop of each that meets its tables.
     fn translated(&self, firsts: &[Option<&Hop>], said: &str) -> Result<Translation, String> {
         let mut found: Option<Translation> = None;
         for hop in firsts {
             let first = hop.and_then(|hop| {
                 let packet = untranslated(hop);
-                self.first_translation(&packet, |table| self.effect_of(table, &packet, hop.own_nat))
+                let effect = |table| self.effect_of(table, &packet, hop.own_nat);
+                self.first_translation(&packet, &self.tables.tables.iter().map(effect).collect::<Vec<_>>())
             });
             let Some(first) = first.transpose()? else { return Err(format!("{said} on some of its ways")) };
             match &found {
@@ -326,18 +330,14 @@ impl<'a> Tables<'a> {
         found.ok_or_else(|| said.to_owned())
     }
 
-    /// The translation by the first of the chains that translate a packet for certain: a connection is translated once. None without one;
-    /// an error where chains of several tables have the same place and translate it to different destinations.
-    fn first_translation(
-        &self,
-        packet: &Packet,
-        effect: impl Fn(&ForeignTable) -> Effect,
-    ) -> Option<Result<Translation, String>> {
+    /// The translation by the first of the chains that translate a packet for certain: a connection is translated once. `effects` are
+    /// those of each table. None without one; an error where chains of several tables have the same place and translate it to different destinations.
+    fn first_translation(&self, packet: &Packet, effects: &[Effect]) -> Option<Result<Translation, String>> {
         let node = &self.host.node;
-        let all = self.tables.tables.iter().filter_map(|table| match effect(table) {
+        let all = self.tables.tables.iter().zip(effects).filter_map(|(table, effect)| match effect {
             Effect::Translates { to, port, by, priority } => {
-                let by = format!("table {} of another program ({by})", table.dump.table.id);
-                Some(Translation { node: node.clone(), to: (to, port), by, priority })
+                let by = by_table(table, by);
+                Some(Translation { node: node.clone(), to: (*to, *port), by, priority: *priority })
             }
             _ => None,
         });
@@ -417,7 +417,7 @@ fn untranslated(hop: &Hop) -> Packet {
 }
 
 /// `table inet filter of another program (chain input, rule 1)`.
-fn dropper(table: &ForeignTable, by: &str) -> String {
+fn by_table(table: &ForeignTable, by: &str) -> String {
     format!("table {} of another program ({by})", table.dump.table.id)
 }
 
@@ -435,8 +435,4 @@ fn otherwise(hop: &Hop, id: &str, mut targets: Vec<String>, endpoints: &[SocketA
         }
         _ => Some(targets),
     }
-}
-
-fn destination(to: IpAddr, port: Option<u16>) -> String {
-    port.map_or_else(|| to.to_string(), |port| std::net::SocketAddr::new(to, port).to_string())
 }

@@ -45,16 +45,6 @@ impl Health {
         change(&mut self.record());
     }
 
-    /// What host endpoints counted so far.
-    pub(crate) fn host_endpoints(&self) -> Counts {
-        self.record().host_endpoints.clone()
-    }
-
-    /// What copies counted so far.
-    pub(crate) fn copies(&self) -> Counts {
-        self.record().copies.clone()
-    }
-
     fn record(&self) -> MutexGuard<'_, Record> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

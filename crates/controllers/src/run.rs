@@ -197,9 +197,8 @@ impl Controllers {
         }
         let plan = host_endpoints::plan(&self.state.cluster);
         let may_write = || self.leadership.may_write() && !self.ending.is_set();
-        let mut counts = self.health.host_endpoints();
-        let (summary, wait) = self.host_endpoints.carry_out(&self.client, &plan, &may_write, &mut counts);
-        self.health.update(|record| record.host_endpoints = counts);
+        let (summary, wait) = self.host_endpoints.carry_out(&self.client, &plan, &may_write);
+        self.health.update(|record| record.host_endpoints = self.host_endpoints.counts());
         // What was written comes back by the watch; until then it counts as known.
         summary.objects.into_iter().for_each(|object| self.state.cluster.written(object));
         summary.done[2].iter().for_each(|key| self.state.cluster.deleted(&key.name));
@@ -221,9 +220,8 @@ impl Controllers {
         }
         let plan = copies::plan(copies, self.state.cluster.locked, self.state.kubernetes.is_in_sync());
         let may_write = || self.leadership.may_write() && !self.ending.is_set();
-        let mut counts = self.health.copies();
-        let (summary, wait) = self.copies.carry_out(&self.client, &plan, &may_write, &mut counts);
-        self.health.update(|record| record.copies = counts);
+        let (summary, wait) = self.copies.carry_out(&self.client, &plan, &may_write);
+        self.health.update(|record| record.copies = self.copies.counts());
         summary.objects.into_iter().for_each(|object| copies.written(object));
         summary.done[2].iter().for_each(|key| copies.deleted(key));
         wait

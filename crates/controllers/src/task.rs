@@ -30,6 +30,12 @@ pub(crate) struct Words {
     solved: &'static str,
 }
 
+impl Words {
+    fn count(&self, count: usize) -> String {
+        format!("{count} {}", if count == 1 { self.one } else { self.many })
+    }
+}
+
 /// Host endpoints of nodes.
 pub(crate) const HOST_ENDPOINTS: Words = Words {
     one: "host endpoint",
@@ -56,6 +62,7 @@ pub(crate) const COPIES: Words = Words {
 #[derive(Debug)]
 pub(crate) struct Task {
     words: Words,
+    counts: Counts,
     /// The problems that were logged.
     problems: BTreeSet<String>,
     /// The failures that were logged.
@@ -67,7 +74,12 @@ pub(crate) struct Task {
 impl Task {
     /// A task that was not done yet.
     pub(crate) fn new(words: Words) -> Self {
-        Self { words, problems: BTreeSet::new(), failing: Vec::new(), pause: AGAIN }
+        Self { words, counts: Counts::default(), problems: BTreeSet::new(), failing: Vec::new(), pause: AGAIN }
+    }
+
+    /// What it counted so far.
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts.clone()
     }
 
     /// Carries a plan out. What was written, and how long to wait at most before the next one if not everything was.
@@ -76,22 +88,21 @@ impl Task {
         client: &Client,
         plan: &Plan,
         may_write: &dyn Fn() -> bool,
-        counts: &mut Counts,
     ) -> (Summary, Option<Duration>) {
         self.tell(plan.problems.iter().map(ToString::to_string).collect());
         let summary = writer::act(client, plan, may_write);
-        counts.wanted = plan.wanted;
-        counts.problems = plan.problems.len();
+        self.counts.wanted = plan.wanted;
+        self.counts.problems = plan.problems.len();
         for (what, (count, keys)) in
-            ["created", "updated", "deleted"].iter().zip(counts.written.iter_mut().zip(&summary.done))
+            ["created", "updated", "deleted"].iter().zip(self.counts.written.iter_mut().zip(&summary.done))
         {
             *count += keys.len() as u64;
             if !keys.is_empty() {
                 let names: Vec<String> = keys.iter().map(self.words.name).collect();
-                log::info!(target: self.words.written, "{what} {}: {}", self.count(keys.len()), few(&names));
+                log::info!(target: self.words.written, "{what} {}: {}", self.words.count(keys.len()), few(&names));
             }
         }
-        counts.failed += summary.failed.len() as u64;
+        self.counts.failed += summary.failed.len() as u64;
         let failed: Vec<String> = summary
             .failed
             .iter()
@@ -102,10 +113,6 @@ impl Task {
             .collect();
         let wait = self.failed(failed).or(summary.stale.then_some(AGAIN));
         (summary, wait)
-    }
-
-    fn count(&self, count: usize) -> String {
-        format!("{count} {}", if count == 1 { self.words.one } else { self.words.many })
     }
 
     /// Logs failures once, and says how long to wait before the next try: longer each time.
@@ -119,7 +126,7 @@ impl Task {
             log::error!(
                 target: self.words.failed,
                 "{} could not be written, which is tried again: {}",
-                self.count(failed.len()),
+                self.words.count(failed.len()),
                 few(&failed)
             );
             self.failing = failed;

@@ -196,7 +196,7 @@ pub(crate) fn trace(topology: &Topology<'_>, question: &Question) -> Result<Opti
     let node = question.node.as_deref();
     let [from, to] = [topology.find(&question.from, node)?, topology.find(&question.to, node)?];
     let Some(found) = find(topology, &to, Some(&question.what)) else { return Ok(None) };
-    let untranslated = |why: String| -> Result<Option<Answer>, AskError> {
+    let untranslated = |question: &Question, why: String| -> Result<Option<Answer>, AskError> {
         let mut answer = trace_as_asked(topology, question)?;
         answer.notes.insert(0, why);
         answer.service = Some(found.service.text());
@@ -208,7 +208,7 @@ pub(crate) fn trace(topology: &Topology<'_>, question: &Question) -> Result<Opti
             found.text(),
             found.service.ports_text()
         );
-        return untranslated(why);
+        return untranslated(question, why);
     };
     let number = if found.is == ServiceAddress::Node { port.node_port.unwrap_or(port.port) } else { port.port };
     let what = TrafficSpec::Port(port.protocol, number);
@@ -235,11 +235,7 @@ pub(crate) fn trace(topology: &Topology<'_>, question: &Question) -> Result<Opti
             "{}, which has no {which} for {asked}{others}: a service proxy has nowhere to send the packet. The answer is for the packet without a translation",
             found.text()
         );
-        let named = Question { what, ..question.clone() };
-        let mut answer = trace_as_asked(topology, &named)?;
-        answer.notes.insert(0, why);
-        answer.service = Some(found.service.text());
-        return Ok(Some(answer));
+        return untranslated(&Question { what, ..question.clone() }, why);
     }
     let own = |endpoint: &&ServiceEndpoint| from.addresses().contains(&endpoint.address);
     let to_itself: Vec<String> = endpoints.iter().filter(|one| own(one)).map(|one| socket(one).to_string()).collect();

@@ -28,7 +28,7 @@ use tortie_policy::packet::{Host, Link, Packet, PacketPath, Transport};
 use crate::trace::{Probe, packet_bytes};
 use crate::xt;
 
-pub use among::effect_among;
+pub use among::{destination, effect_among};
 pub use chains::{ForeignChain, HookPlace, base_chains};
 pub use reroute::may_reroute;
 

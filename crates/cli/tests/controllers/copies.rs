@@ -84,6 +84,15 @@ impl Cluster {
         [self.profile("kns").unwrap(), self.spec("networkpolicy", "knp").unwrap()]
     }
 
+    /// Waits for two passes of the controllers, of which one makes a host endpoint and another deletes it.
+    fn passes_go_on(&self) {
+        self.configure(&enabled());
+        self.node("n1", "a", "192.0.2.1");
+        until("the node has its endpoint", || self.endpoint("n1-auto-hep").is_some());
+        self.tortie(&["delete", "kubecontrollersconfiguration", "default"]).unwrap();
+        until("the endpoint is deleted", || self.endpoint("n1-auto-hep").is_none());
+    }
+
     fn make_others(&self) {
         self.apply(&json!({ "apiVersion": "projectcalico.org/v3", "kind": "Profile", "metadata": { "name": "kns" },
             "spec": { "egress": [{ "action": "Deny" }] } }));
@@ -182,11 +191,7 @@ fn while_the_api_server_is_away_copies_are_repaired_and_none_is_deleted() {
     until("it cannot be listed", || log.has("kubernetes-lost"));
     until("it is the leader", || log.has("leader-gained"));
     // Host endpoints are made meanwhile, in the same passes.
-    cluster.configure(&enabled());
-    cluster.node("n1", "a", "192.0.2.1");
-    until("the node has its endpoint", || cluster.endpoint("n1-auto-hep").is_some());
-    cluster.tortie(&["delete", "kubecontrollersconfiguration", "default"]).unwrap();
-    until("the endpoint is deleted", || cluster.endpoint("n1-auto-hep").is_none());
+    cluster.passes_go_on();
     assert!(cluster.port("knp.default.db") == Some(80) && cluster.port("knp.default.web") == Some(80));
     assert!(cluster.profile("kns.shop").is_some());
     source.server.restart();
@@ -220,11 +225,7 @@ fn no_policy_is_deleted_while_policies_may_not_be_listed() {
     until("it cannot be listed", || log.has("kubernetes-lost"));
     assert!(log.text().contains("networkpolicies"), "{}", log.text());
     until("it is the leader", || log.has("leader-gained"));
-    cluster.configure(&enabled());
-    cluster.node("n1", "a", "192.0.2.1");
-    until("the node has its endpoint", || cluster.endpoint("n1-auto-hep").is_some());
-    cluster.tortie(&["delete", "kubecontrollersconfiguration", "default"]).unwrap();
-    until("the endpoint is deleted", || cluster.endpoint("n1-auto-hep").is_none());
+    cluster.passes_go_on();
     assert!(cluster.port("knp.default.db").is_some() && cluster.profile("ksa.shop.web").is_some());
     assert!(cluster.profile("kns.new").is_none(), "a namespace whose policies are not known stays closed");
     rule("replace", json!(["list", "watch"]));

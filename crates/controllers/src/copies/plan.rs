@@ -7,13 +7,11 @@
 
 use serde_json::Value;
 use tortie_api::{Key, Kind, Object};
+use tortie_manifest::validate::formats::MAX_NAME;
 
 use super::{Copies, Existing, is_enabled, namespace_of_profile, source};
 use crate::enabled::Enabled;
 use crate::plan::{Action, Plan};
-
-/// The longest name of an object.
-const LONGEST: usize = 253;
 
 /// Compares what Kubernetes has with the copies. Copies that Kubernetes no longer has are deleted only with `may_delete`, which means
 /// that Kubernetes can be reached; while the store is locked, and without valid settings, nothing is done.
@@ -37,14 +35,17 @@ pub fn plan(copies: &Copies, locked: bool, may_delete: bool) -> Plan {
     };
     for (key, wanted) in copies.wanted.iter().filter(|(key, _)| is_enabled(key, enabled)) {
         let spec = match wanted {
-            _ if key.name.len() > LONGEST => {
+            _ if key.name.len() > MAX_NAME => {
                 let effect = match key.kind {
                     Kind::NetworkPolicy => "the policy has no effect",
                     _ => "its pods and labels are not known",
                 };
                 plan.problem(
                     source(key),
-                    format!("it is not copied, so {effect}: the name {} is longer than {LONGEST} characters", key.name),
+                    format!(
+                        "it is not copied, so {effect}: the name {} is longer than {MAX_NAME} characters",
+                        key.name
+                    ),
                 );
                 continue;
             }

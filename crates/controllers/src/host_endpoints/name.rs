@@ -3,18 +3,17 @@
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
+use tortie_manifest::validate::formats::MAX_NAME;
 
 /// What every name ends with.
 const SUFFIX: &str = "auto-hep";
-/// The longest name of an object.
-const LONGEST: usize = 253;
 
 /// The name of a node's endpoint: of the default one (both empty), of a template's, or of a template's for an interface.
 pub(super) fn of(node: &str, template: &str, interface: &str) -> String {
     let parts = [node, template, interface, SUFFIX];
     let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     let name = parts.join("-");
-    if name.len() <= LONGEST { name } else { shortened(&name) }
+    if name.len() <= MAX_NAME { name } else { shortened(&name) }
 }
 
 /// A hash in the place of a name that is too long.

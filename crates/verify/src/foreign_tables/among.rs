@@ -106,8 +106,8 @@ fn is_exemption(expr: &Expr) -> bool {
     }
 }
 
-/// `172.17.0.2:5001`.
-fn destination(to: IpAddr, port: Option<u16>) -> String {
+/// `172.17.0.2:5001`: where a translation sends a packet, as [`Effect::Unclear`] lists it.
+pub fn destination(to: IpAddr, port: Option<u16>) -> String {
     xt::destinations((to, to), port.map(|port| (port, port)))
 }
 
