@@ -16,7 +16,7 @@ use tortie_store::Selection;
 
 use crate::cache::{CACHE_FILE, CacheWriter, CachedLastValid, CachedStore, Opener};
 use crate::config::{self, AgentSettings, Local, LocalError, Sources};
-use crate::dataplane::{self, OpenError, chain};
+use crate::dataplane::{self, OpenError, error_with_causes};
 use crate::denials::Denials;
 use crate::enforce::{self, SharedDataplane};
 use crate::engine::{Input, NodeEngine};
@@ -29,11 +29,11 @@ use crate::network::{self, NetworkQueue};
 use crate::node_name::NodeName;
 use crate::off::{Places, Switch};
 use crate::placement_writer::PlacementWriter;
+use crate::reports_to_store::Reporter;
 use crate::request_handler::RequestHandler;
 use crate::socket::{self, Reply};
 use crate::status_cell::StatusCell;
 use crate::stop_flag::StopFlag;
-use crate::store_reports::Reporter;
 use crate::supervisor::{self, Lifetime};
 use crate::{
     confirmations, foreign_agents, guard, kernel_table, links, logger, notify, placement_writer, private_directory,
@@ -128,7 +128,7 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
     let status = Arc::new(StatusCell::default());
     status.supervisor.enter();
     let local = Local::read(&sources)?;
-    let called = local.node();
+    let machine_name = local.node();
     let lock = Lock::take(&options.run)?;
     check_foreign_agents(options.beside)?;
     let mask = config::resolve(&local, Default::default(), &[]).agent.mark_mask;
@@ -142,7 +142,7 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
     let stop = Arc::new(StopFlag::default());
     let cache = open_cache(&options.state, &status);
     network.remember_settings(&options.state.join(crate::uninstall::SETTINGS));
-    let node = choose_node(called, cache.as_ref(), &status, options.accept_node)?;
+    let node = choose_node(machine_name, cache.as_ref(), &status, options.accept_node)?;
     let problem = node.problem();
     let node = node.enforced;
     log::info!(target: log_event::AGENT_STARTED, "node {node}, {}", options.store_name);
@@ -291,7 +291,7 @@ fn handle_signals(mut signals: Signals, sources: &Sources, store: &CachedStore, 
         match Local::read(sources) {
             Ok(local) => drop(inputs.send(Input::Local(Box::new(local)))),
             Err(error) => {
-                log::error!(target: log_event::SETTINGS_KEPT, "the settings that were read before stay in force: {}", chain(&error))
+                log::error!(target: log_event::SETTINGS_KEPT, "the settings that were read before stay in force: {}", error_with_causes(&error))
             }
         }
     }
@@ -318,18 +318,18 @@ fn check_foreign_agents(allowed: bool) -> Result<(), AgentError> {
 
 /// Decides which node is enforced, and records it in the cache.
 fn choose_node(
-    called: String,
+    machine_name: String,
     cache: Option<&CacheWriter>,
     status: &StatusCell,
     accepted: bool,
 ) -> Result<NodeName, AgentError> {
     let copy = cache.and_then(CacheWriter::copy);
-    let node = NodeName::choose(called, copy.as_ref(), kernel_table::table_exists()?, accepted);
+    let node = NodeName::choose(machine_name, copy.as_ref(), kernel_table::table_exists()?, accepted);
     match node.problem() {
         Some(problem) => {
             log::error!(target: log_event::NODE_CHANGED, "the node name CHANGED: {problem}");
             status.update(|record| {
-                record.called.clone_from(&node.called);
+                record.unaccepted_name.clone_from(&node.unaccepted);
                 record.problems.insert("node name", problem);
             });
         }

@@ -12,7 +12,7 @@ use tortie_store::{Author, History, HistoryEntry, Position, StoreError};
 
 use crate::author::this_machine;
 use crate::cache::CachedStore;
-use crate::dataplane::chain;
+use crate::dataplane::error_with_causes;
 use crate::log_event;
 use crate::status::StoreState;
 use crate::status_cell::StatusCell;
@@ -66,7 +66,7 @@ pub(crate) fn run(store: &CachedStore, status: &StatusCell, stop: &StopFlag) {
                         report(
                             status,
                             UNKNOWN,
-                            &format!("what waits for a confirmation is not known: {}", chain(&error)),
+                            &format!("what waits for a confirmation is not known: {}", error_with_causes(&error)),
                         );
                     }
                     // If this agent cannot read it, `--confirm` is refused.

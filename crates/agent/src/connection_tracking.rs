@@ -10,7 +10,7 @@
 
 use tortie_dataplane::{Delta, Place};
 
-use crate::dataplane::{NodeDataplane, chain};
+use crate::dataplane::{NodeDataplane, error_with_causes};
 use crate::log_event;
 
 /// Whether any of these places belongs to a host endpoint.
@@ -44,7 +44,7 @@ pub(crate) fn before_host_endpoints(dataplane: &mut dyn NodeDataplane) {
             if let Some(reason) = entered.reason {
                 log::warn!(target: log_event::CONNECTIONS_UNTRACKED, "{} open connections could not be tracked; the first host endpoint cuts them unless its policy allows their next packet: {}",
                     entered.failed,
-                    chain(&reason)
+                    error_with_causes(&reason)
                 );
             }
         }

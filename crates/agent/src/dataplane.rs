@@ -73,7 +73,7 @@ pub trait DamageWatch: Send {
 
 impl DamageWatch for Watch {
     fn wait_for_damage(&mut self, most: Duration) -> Result<Damage, String> {
-        Watch::wait_for_damage(self, most).map_err(|error| chain(&error))
+        Watch::wait_for_damage(self, most).map_err(|error| error_with_causes(&error))
     }
 
     fn recheck_all(&mut self) {
@@ -159,7 +159,7 @@ fn name(feature: Feature) -> &'static str {
 }
 
 /// An error with all its causes in one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
+pub(crate) fn error_with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -177,7 +177,7 @@ impl NodeDataplane for Kernel {
     }
 
     fn adopt(&mut self) -> Result<String, String> {
-        let found = Kernel::adopt(self).map_err(|error| chain(&error))?;
+        let found = Kernel::adopt(self).map_err(|error| error_with_causes(&error))?;
         Ok(match found {
             Found::Nothing => "nothing is enforced yet: the kernel had no table of tortie".to_owned(),
             Found::Table => {
@@ -187,11 +187,11 @@ impl NodeDataplane for Kernel {
     }
 
     fn apply(&mut self, delta: &Delta) -> Result<(), String> {
-        Dataplane::apply(self, delta).map_err(|error| chain(&error))
+        Dataplane::apply(self, delta).map_err(|error| error_with_causes(&error))
     }
 
     fn replace(&mut self, state: State) -> Result<(), String> {
-        Kernel::replace(self, state).map_err(|error| chain(&error))
+        Kernel::replace(self, state).map_err(|error| error_with_causes(&error))
     }
 
     fn state(&self) -> &State {
@@ -209,37 +209,37 @@ impl NodeDataplane for Kernel {
     }
 
     fn has_host_endpoints(&mut self) -> Result<bool, String> {
-        Kernel::has_host_endpoints(self).map_err(|error| chain(&error))
+        Kernel::has_host_endpoints(self).map_err(|error| error_with_causes(&error))
     }
 
     fn enter_open_connections(&mut self) -> Result<EnterReport, String> {
-        enter_open_connections().map_err(|error| chain(&error))
+        enter_open_connections().map_err(|error| error_with_causes(&error))
     }
 
     fn watch(&mut self) -> Result<Option<Box<dyn DamageWatch>>, String> {
-        Ok(Some(Box::new(Kernel::watch(self).map_err(|error| chain(&error))?)))
+        Ok(Some(Box::new(Kernel::watch(self).map_err(|error| error_with_causes(&error))?)))
     }
 
     fn repair_damage(&mut self, damage: &Damage) -> Result<(), String> {
-        Kernel::repair_damage(self, damage).map_err(|error| chain(&error))
+        Kernel::repair_damage(self, damage).map_err(|error| error_with_causes(&error))
     }
 
     fn set_mark_mask(&mut self, mask: u32) -> Result<(), String> {
         let bits = Bits::from_mask(mask).map_err(|error| error.to_string())?;
         let options = Options { bits, ..Kernel::options(self).clone() };
-        Kernel::set_options(self, options).map_err(|error| chain(&error))
+        Kernel::set_options(self, options).map_err(|error| error_with_causes(&error))
     }
 
     fn log_denied(&mut self, group: Option<u16>) -> Result<(), String> {
-        Kernel::log_denied(self, group).map_err(|error| chain(&error))
+        Kernel::log_denied(self, group).map_err(|error| error_with_causes(&error))
     }
 
     fn set_off(&mut self, off: bool) -> Result<(), String> {
-        Kernel::set_off(self, off).map_err(|error| chain(&error))
+        Kernel::set_off(self, off).map_err(|error| error_with_causes(&error))
     }
 
     fn remove(&mut self) -> Result<(), String> {
-        Kernel::remove(self).map(drop).map_err(|error| chain(&error))
+        Kernel::remove(self).map(drop).map_err(|error| error_with_causes(&error))
     }
 }
 
@@ -254,7 +254,7 @@ impl NodeDataplane for Fake {
     }
 
     fn apply(&mut self, delta: &Delta) -> Result<(), String> {
-        Dataplane::apply(self, delta).map_err(|error| chain(&error))
+        Dataplane::apply(self, delta).map_err(|error| error_with_causes(&error))
     }
 
     fn replace(&mut self, state: State) -> Result<(), String> {

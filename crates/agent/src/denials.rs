@@ -18,7 +18,7 @@ use tortie_nft::{Hook, RequestError};
 
 use self::naming::DenialPoint;
 use self::packet::Packet;
-use crate::dataplane::chain;
+use crate::dataplane::error_with_causes;
 use crate::enforce::{SharedDataplane, lock};
 use crate::log_event;
 use crate::supervisor::{self, Lifetime};
@@ -125,7 +125,7 @@ impl Denials {
                 Ok(false) => {}
                 Ok(true) => events.push(WatchEvent::NotShown { packets: None }),
                 Err(error) => {
-                    log::debug!(target: log_event::DENIAL_UNREADABLE, "a denied packet could not be read: {}", chain(&error))
+                    log::debug!(target: log_event::DENIAL_UNREADABLE, "a denied packet could not be read: {}", error_with_causes(&error))
                 }
             }
             if second.elapsed() >= BEAT {
@@ -190,10 +190,10 @@ fn open() -> Result<(u16, Listener), String> {
         match Listener::open(group, BYTES, ROOM) {
             Ok(listener) => return Ok((group, listener)),
             Err(error) if Listener::is_taken(&error) => refused = Some(error),
-            Err(error) => return Err(chain(&error)),
+            Err(error) => return Err(error_with_causes(&error)),
         }
     }
-    Err(refused.map(|error| chain(&error)).unwrap_or_default())
+    Err(refused.map(|error| error_with_causes(&error)).unwrap_or_default())
 }
 
 /// The name of an interface; empty for index 0, and its index if it does not exist any more.

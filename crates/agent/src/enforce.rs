@@ -16,7 +16,7 @@ use crate::dataplane::NodeDataplane;
 use crate::lag;
 use crate::log_event;
 use crate::network::NetworkQueue;
-use crate::status::Mark;
+use crate::status::Progress;
 use crate::status_cell::StatusCell;
 use crate::supervisor;
 
@@ -26,7 +26,7 @@ const REST: Duration = Duration::from_millis(500);
 /// A request to the thread.
 pub(crate) enum ApplyRequest {
     /// Apply this change, after which the kernel is at this mark.
-    Change(Box<Delta>, Mark),
+    Change(Box<Delta>, Progress),
     /// Remove everything that tortie has in the kernel, and end. If that fails, continue as before.
     Remove(SyncSender<Result<(), String>>),
     /// End, and leave everything as it is.
@@ -60,7 +60,7 @@ pub(crate) fn run(
     rest: impl Fn(),
 ) {
     let mut pending: Option<Pending> = None;
-    let mut mark = Mark::default();
+    let mut mark = Progress::default();
     let mut changed: Option<Instant> = None;
     loop {
         let pause = match &pending {
@@ -113,7 +113,7 @@ fn change(
     network_queue: &NetworkQueue,
     pending: &mut Option<Pending>,
     delta: Option<&Delta>,
-    mark: &Mark,
+    mark: &Progress,
 ) {
     if pending.is_none() && delta.is_none_or(Delta::is_empty) && status.read().programmed {
         status.update(|record| record.in_kernel = mark.clone());

@@ -28,8 +28,10 @@ pub(crate) fn readiness(status: &StatusCell, record: &StatusRecord) -> (bool, St
     }
     let unwatched = record.problems.get(links::PROBLEM);
     let words = match (record.is_ready(), record.failing.as_ref()) {
-        (false, None) if let Some(called) = &record.called => {
-            format!("not ready: this machine is called {called} now, and the policy in force is that of another node")
+        (false, None) if let Some(machine_name) = &record.unaccepted_name => {
+            format!(
+                "not ready: this machine is called {machine_name} now, and the policy in force is that of another node"
+            )
         }
         (false, None) if let Some(reason) = unwatched => {
             format!("not ready: the interfaces are not watched: {reason}")

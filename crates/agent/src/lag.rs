@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tortie_store::Position;
 
-use crate::status::{LagStatus, Mark};
+use crate::status::{LagStatus, Progress};
 use crate::status_cell::StatusCell;
 
 /// Reading and checking events of the store.
@@ -42,7 +42,7 @@ impl Lag {
     }
 
     /// Records the requested and the programmed mark.
-    pub(crate) fn note(&mut self, wanted: &Mark, in_kernel: &Mark) {
+    pub(crate) fn note(&mut self, wanted: &Progress, in_kernel: &Progress) {
         if self.waiting.is_some_and(|(generation, _)| in_kernel.generation >= generation) {
             self.waiting = None;
         }
@@ -86,8 +86,8 @@ impl Drop for StepGuard {
 mod tests {
     use super::*;
 
-    fn mark(generation: u64) -> Mark {
-        Mark { generation, position: Position::START }
+    fn mark(generation: u64) -> Progress {
+        Progress { generation, position: Position::START }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use tortie_hostnet::links::{Change, Interfaces, Watcher};
 use tortie_store::Backoff;
 
-use crate::dataplane::chain;
+use crate::dataplane::error_with_causes;
 use crate::log_event;
 use crate::status_cell::StatusCell;
 use crate::supervisor;
@@ -98,7 +98,7 @@ pub(crate) fn run(mut watcher: Watcher, status: &StatusCell, report: impl Fn(Cha
                 Some(changed)
             }
             Err(error) => {
-                watcher = again(chain(&error), status, &mut backoff);
+                watcher = again(error_with_causes(&error), status, &mut backoff);
                 None
             }
         };
@@ -125,7 +125,7 @@ fn again(mut reason: String, status: &StatusCell, backoff: &mut Backoff) -> Watc
                 status.update(|record| drop(record.problems.remove(PROBLEM)));
                 return watcher;
             }
-            Err(error) => reason = chain(&error),
+            Err(error) => reason = error_with_causes(&error),
         }
     }
 }

@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 use tortie_api::Kind;
 use tortie_dataplane::State;
 
-use crate::dataplane::chain;
+use crate::dataplane::error_with_causes;
 use crate::enforce::{SharedDataplane, lock};
 use crate::health;
 use crate::http::Answer;
@@ -108,7 +108,7 @@ fn registry(node: &str, status: &StatusCell, dataplane: &SharedDataplane) -> Reg
         (
             "tortie_node_name_changed",
             "Whether this machine has another name than the node that is enforced",
-            i64::from(record.called.is_some()),
+            i64::from(record.unaccepted_name.is_some()),
         ),
         ("tortie_unreadable_objects", "Objects that could not be read", unreadable),
         ("tortie_refused_objects", "Objects that the kernel refused", refused),
@@ -164,7 +164,7 @@ type Labels = Vec<(String, String)>;
 impl Measures {
     /// The packets and bytes of each rule of each policy, read from the kernel now.
     pub(crate) fn rules(&self) -> Result<Vec<RuleCount>, String> {
-        let counts = self.rules.read().map_err(|error| chain(&error))?;
+        let counts = self.rules.read().map_err(|error| error_with_causes(&error))?;
         let one = |(name, count): (RuleName, Count)| RuleCount {
             policy: name.policy,
             direction: name.direction,
@@ -181,7 +181,7 @@ fn register_rules(rules: &RuleCounts, registry: &mut Registry) {
     let counts = match rules.read() {
         Ok(counts) => counts,
         Err(error) => {
-            return log::warn!(target: log_event::RULE_COUNTS_UNREADABLE, "the counters of rules cannot be read: {}", chain(&error));
+            return log::warn!(target: log_event::RULE_COUNTS_UNREADABLE, "the counters of rules cannot be read: {}", error_with_causes(&error));
         }
     };
     let (packets, bytes) = (Family::<Labels, Counter>::default(), Family::<Labels, Counter>::default());

@@ -18,9 +18,9 @@ use tortie_hostnet::status::status_file;
 use tortie_hostnet::{Config, IPV6_MTU, Network};
 
 use crate::config::NetworkSettings;
-use crate::dataplane::chain;
+use crate::dataplane::error_with_causes;
 use crate::log_event;
-use crate::status::Mark;
+use crate::status::Progress;
 use crate::status_cell::StatusCell;
 use crate::supervisor;
 
@@ -48,7 +48,7 @@ struct QueuedChanges {
     /// Interfaces that are not in `endpoints` have no workload.
     whole: bool,
     /// The mark that the kernel is at with these changes.
-    mark: Option<Mark>,
+    mark: Option<Progress>,
 }
 
 impl NetworkQueue {
@@ -64,7 +64,7 @@ impl NetworkQueue {
     }
 
     /// Queues a change that is in force now.
-    pub(crate) fn changed(&self, delta: Option<&Delta>, mark: &Mark) {
+    pub(crate) fn changed(&self, delta: Option<&Delta>, mark: &Progress) {
         self.push(|queued| {
             queued.mark = Some(mark.clone());
             let Some(delta) = delta else { return };
@@ -78,7 +78,7 @@ impl NetworkQueue {
     }
 
     /// Queues a complete state that is in force now.
-    pub(crate) fn replaced(&self, state: &State, mark: &Mark) {
+    pub(crate) fn replaced(&self, state: &State, mark: &Progress) {
         self.push(|queued| {
             queued.mark = Some(mark.clone());
             queued.host = state.host.clone().map(Box::new);
@@ -154,7 +154,7 @@ pub(crate) fn run(mut network: Network, network_queue: &NetworkQueue, status: &S
                     files.is_outdated |= worked.done > 0 || !worked.changes.is_empty();
                 }
                 Err(error) => {
-                    problems.push(chain(&error));
+                    problems.push(error_with_causes(&error));
                     network.refresh();
                     again = Some(Instant::now() + PAUSE);
                 }
@@ -223,7 +223,7 @@ fn note_settings(status: &StatusCell, network: &Network) {
     status.update(|record| record.host_settings = all);
 }
 
-fn report(status: &StatusCell, problems: Vec<String>, mark: Option<Mark>) {
+fn report(status: &StatusCell, problems: Vec<String>, mark: Option<Progress>) {
     let known = status.read().network.clone();
     for trouble in problems.iter().filter(|trouble| !known.contains(trouble)) {
         log::error!(target: log_event::NETWORK_FAILED, "the network of workloads is not set up completely: {trouble}");

@@ -25,29 +25,29 @@ pub(crate) struct NodeName {
     /// Its name.
     pub(crate) enforced: String,
     /// The current name of this machine, if it is another one that was not accepted.
-    pub(crate) called: Option<String>,
+    pub(crate) unaccepted: Option<String>,
 }
 
 impl NodeName {
-    /// Chooses the node for a machine whose current name is `called`. `has_table`: whether the kernel has tortie's table.
-    pub(crate) fn choose(called: String, copy: Option<&Snapshot>, has_table: bool, accepted: bool) -> Self {
-        let remembered = copy.and_then(|copy| copy.node.clone()).filter(|node| *node != called && !accepted);
-        let Some(before) = remembered else { return Self { enforced: called, called: None } };
+    /// Chooses the node for a machine of this name. `has_table`: whether the kernel has tortie's table.
+    pub(crate) fn choose(machine_name: String, copy: Option<&Snapshot>, has_table: bool, accepted: bool) -> Self {
+        let remembered = copy.and_then(|copy| copy.node.clone()).filter(|node| *node != machine_name && !accepted);
+        let Some(before) = remembered else { return Self { enforced: machine_name, unaccepted: None } };
         if has_table || copy.is_some_and(|copy| copy.has_endpoints_of(&before)) {
-            return Self { enforced: before, called: Some(called) };
+            return Self { enforced: before, unaccepted: Some(machine_name) };
         }
-        log::warn!(target: log_event::NODE_CHANGED, "this machine is named {called} now and was named {before} before; no policy of node {before} is in force here");
-        Self { enforced: called, called: None }
+        log::warn!(target: log_event::NODE_CHANGED, "this machine is named {machine_name} now and was named {before} before; no policy of node {before} is in force here");
+        Self { enforced: machine_name, unaccepted: None }
     }
 
     /// What is wrong and what to do, if another name was not accepted.
     pub(crate) fn problem(&self) -> Option<String> {
-        let Self { enforced, called } = self;
-        let called = called.as_ref()?;
+        let Self { enforced, unaccepted } = self;
+        let machine_name = unaccepted.as_ref()?;
         Some(format!(
-            "this machine is called {called} now, and the policy in force is that of node {enforced}. The store is not \
+            "this machine is called {machine_name} now, and the policy in force is that of node {enforced}. The store is not \
              asked, and nothing changes in the kernel. Start the agent under the old name again (FELIX_FELIXHOSTNAME, \
-             FelixHostname in felix.cfg, or the host name), or run `tortie agent --accept-node` to enforce node {called}"
+             FelixHostname in felix.cfg, or the host name), or run `tortie agent --accept-node` to enforce node {machine_name}"
         ))
     }
 }
@@ -58,7 +58,7 @@ pub enum NodeNameSource {
     /// It is from the last agent's copy of the store.
     Copy {
         /// The current name of this machine, if it is another one.
-        called: Option<String>,
+        unaccepted: Option<String>,
     },
     /// It is from the setting of this source.
     Setting(String),
@@ -72,7 +72,7 @@ pub enum NodeNameSource {
 impl NodeNameSource {
     /// Whether an agent that is started here certainly enforces this name.
     pub fn is_certain(&self) -> bool {
-        *self == Self::Copy { called: None }
+        *self == Self::Copy { unaccepted: None }
     }
 
     /// The node that an agent with this state directory would enforce, as far as that is known here.
@@ -82,9 +82,9 @@ impl NodeNameSource {
         let before = copy.as_ref().and_then(|copy| copy.node.clone());
         // If the kernel cannot be asked, it may have the table.
         let has_table = table_exists().unwrap_or(true);
-        let NodeName { enforced, called } = NodeName::choose(local.node(), copy.as_ref(), has_table, false);
+        let NodeName { enforced, unaccepted } = NodeName::choose(local.node(), copy.as_ref(), has_table, false);
         let source = match (local.node_origin(), before) {
-            (_, Some(before)) if before == enforced => Self::Copy { called },
+            (_, Some(before)) if before == enforced => Self::Copy { unaccepted },
             (Some(origin), _) => Self::Setting(origin),
             (None, Some(before)) => {
                 Self::Host { copy: format!("nothing is in force of {before}, the node of the last agent here") }
@@ -101,10 +101,10 @@ impl NodeNameSource {
 impl fmt::Display for NodeNameSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Copy { called: None } => f.write_str("the name of the last agent here"),
-            Self::Copy { called: Some(called) } => write!(
+            Self::Copy { unaccepted: None } => f.write_str("the name of the last agent here"),
+            Self::Copy { unaccepted: Some(machine_name) } => write!(
                 f,
-                "the name of the last agent here; this machine is called {called} now, and an agent takes over that name with `tortie agent --accept-node`"
+                "the name of the last agent here; this machine is called {machine_name} now, and an agent takes over that name with `tortie agent --accept-node`"
             ),
             Self::Setting(origin) => write!(f, "from FelixHostname in {origin}"),
             Self::Host { copy } => write!(

@@ -93,7 +93,7 @@ mod tests {
         assert!(is_started(&record));
         record.failing = Some("no room".to_owned());
         assert!(!is_started(&record), "the kernel refuses it");
-        let mut record = StatusRecord { called: Some("web2".to_owned()), ..StatusRecord::default() };
+        let mut record = StatusRecord { unaccepted_name: Some("web2".to_owned()), ..StatusRecord::default() };
         record.set_store(StoreState::NotAsked, "t".to_owned(), "another name".to_owned());
         assert!(!is_started(&record), "the copy is not in the kernel yet");
         record.programmed = true;

@@ -116,13 +116,13 @@ fn is_of_one_machine(address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tortie_policy::{Interface, Missing};
+    use tortie_policy::{GovernedInterfaces, Missing};
 
     fn endpoint(node: &str, address: &str) -> Item {
         Item::HostEndpoint(HostEndpoint {
             name: "e".to_owned(),
             node: node.to_owned(),
-            interface: Interface::Named("eth0".to_owned()),
+            interface: GovernedInterfaces::Named("eth0".to_owned()),
             addresses: address.parse().into_iter().collect(),
             labels: Default::default(),
             profiles: Vec::new(),

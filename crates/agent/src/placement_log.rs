@@ -7,6 +7,7 @@ use std::fmt;
 use tortie_dataplane::{Delta, Owner, Place, Program, ProgramEnd, ProgramId, RulesId, first_catch_all};
 use tortie_policy::{Action, EndpointId};
 
+use crate::not_in_force;
 use crate::status_builder;
 use crate::status_cell::NamedInterface;
 
@@ -159,7 +160,7 @@ impl PlacementLog {
             }
         }
         let first = !std::mem::replace(&mut self.started, true);
-        let unreadable = status_builder::without_readable_interface(named_interfaces);
+        let unreadable = not_in_force::without_readable_interface(named_interfaces);
         let (mut lines, mut workloads, mut lists) = (Vec::new(), 0, HashMap::new());
         for (id, before) in before {
             // A machine may have thousands of them, and each governs the interface that it names.
@@ -210,7 +211,7 @@ impl PlacementLog {
             return match named {
                 Some(named) => Some(format!(
                     "{id} governs no interface{governed}: {}",
-                    status_builder::why_not_in_force(named, unreadable, &governor, &self.prefixes)
+                    not_in_force::why(named, unreadable, &governor, &self.prefixes)
                 )),
                 None if old_places.is_empty() => None,
                 None => Some(format!("{id} governs no interface{governed}: it is not in the store any more")),

@@ -17,7 +17,7 @@ use crate::local_facts::LocalFacts;
 use crate::log_event;
 use crate::off::{Off, Switch};
 use crate::socket::{AgentState, Answer, Objects, Reply, Request};
-use crate::status::{Mark, Status, StoreState};
+use crate::status::{Progress, Status, StoreState};
 use crate::status_builder;
 use crate::status_cell::{StatusCell, StatusRecord};
 use crate::transfer;
@@ -199,16 +199,16 @@ impl RequestHandler {
 
     /// Lets the current name of this machine take over. The agent restarts for that, after the answer.
     fn accept_node(&self) -> Reply {
-        let Some(called) = self.status.read().called.clone() else {
+        let Some(machine_name) = self.status.read().unaccepted_name.clone() else {
             return Reply::NodeAccepted { node: self.node.clone(), restarts: false };
         };
-        log::warn!(target: log_event::NODE_ACCEPTED, "a client asked the agent to enforce node {called} instead of {}; the agent starts again", self.node);
-        if !self.cache.as_ref().is_some_and(|cache| cache.set_node(&called)) {
+        log::warn!(target: log_event::NODE_ACCEPTED, "a client asked the agent to enforce node {machine_name} instead of {}; the agent starts again", self.node);
+        if !self.cache.as_ref().is_some_and(|cache| cache.set_node(&machine_name)) {
             return Reply::Failed {
                 reason: "the agent's copy of the store, which names the node, cannot be written".to_owned(),
             };
         }
-        Reply::NodeAccepted { node: called, restarts: true }
+        Reply::NodeAccepted { node: machine_name, restarts: true }
     }
 
     fn local_facts(&self) -> LocalFacts {
@@ -302,7 +302,7 @@ impl RequestHandler {
         let mut look = FIRST_LOOK;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let there = |mark: &Mark| mark.position.has_reached(position);
+            let there = |mark: &Progress| mark.position.has_reached(position);
             // The revisions of a store that replaced another one may be lower.
             let one_history = |record: &StatusRecord| {
                 !matches!(record.store, StoreState::Replaced | StoreState::NotAsked)

@@ -17,7 +17,7 @@ use tortie_store::{Position, Stored};
 use crate::local_facts::LocalFacts;
 use crate::off::Off;
 use crate::private_directory;
-use crate::status::{Mark, RuleCount, Status, StoreStatus};
+use crate::status::{Progress, RuleCount, Status, StoreStatus};
 use crate::supervisor::{self, Lifetime};
 use crate::transfer;
 use crate::watch_stream::WatchEvent;
@@ -97,7 +97,7 @@ pub enum Reply {
         /// Whether the kernel has what the client waited for.
         done: bool,
         /// The mark that the kernel is at.
-        in_kernel: Mark,
+        in_kernel: Progress,
         /// Why it does not, if the reason is known.
         reason: Option<String>,
         /// The objects that cannot be read, each with what is in force instead.
@@ -160,9 +160,9 @@ pub struct AgentState {
     /// The store that the agent follows.
     pub store: StoreStatus,
     /// The mark of what was received.
-    pub wanted: Mark,
+    pub wanted: Progress,
     /// The mark that the kernel is at.
-    pub in_kernel: Mark,
+    pub in_kernel: Progress,
     /// Which objects follow the answer.
     pub objects: Objects,
 }

@@ -13,7 +13,8 @@ pub struct Status {
     pub node: String,
     /// The current name of this machine, if it is not the node that is enforced: nothing changes until that name is
     /// accepted.
-    pub called: Option<String>,
+    #[serde(rename = "called")]
+    pub unaccepted_name: Option<String>,
     /// Since when enforcement is off; none if it is on. While it is off, no policy is enforced, whatever the other fields say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub off: Option<Off>,
@@ -30,9 +31,9 @@ pub struct Status {
     /// Changes on their way to the kernel; none if there are none.
     pub lag: Option<LagStatus>,
     /// The requested generation.
-    pub wanted: Mark,
+    pub wanted: Progress,
     /// The programmed generation.
-    pub in_kernel: Mark,
+    pub in_kernel: Progress,
     /// What the agent found in the kernel when it started; empty once it has programmed something itself.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub adopted: String,
@@ -57,7 +58,7 @@ pub struct Status {
 /// A generation, and the position of the store that it includes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Mark {
+pub struct Progress {
     /// Incremented with everything that is received.
     pub generation: u64,
     /// The position in the store's history.

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use tortie_dataplane::{Endpoint, Owner, Place, Program, ProgramEnd, ProgramId, RulesId, State, first_catch_all};
 use tortie_policy::machine::Port;
-use tortie_policy::{Action, EndpointId, Interface};
+use tortie_policy::{Action, EndpointId};
 
 use crate::enforce::SharedDataplane;
+use crate::not_in_force;
 use crate::status::{DataplaneStatus, EndpointStatus, InterfaceStatus, StageStatus, Status, TroubleStatus};
-use crate::status_cell::{NamedInterface, StatusCell, StatusRecord};
+use crate::status_cell::{StatusCell, StatusRecord};
 use crate::unsupported_features;
 
 /// How long to wait for a busy dataplane before answering without it.
@@ -46,7 +47,7 @@ pub(crate) fn status(node: &str, status: &StatusCell, dataplane: &SharedDataplan
         reading.endpoints.iter().map(|(place, one)| (place, &one.id)).collect();
     Status {
         node: node.to_owned(),
-        called: record.called.clone(),
+        unaccepted_name: record.unaccepted_name.clone(),
         off: record.off.clone(),
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -259,63 +260,17 @@ fn all_endpoints(
             status.note = "it is not in the store any more".to_owned();
         }
     }
-    let unreadable = without_readable_interface(&record.named_interfaces);
+    let unreadable = not_in_force::without_readable_interface(&record.named_interfaces);
     let governor = |place: Place| enforced.iter().find(|(at, _)| *at == place).map(|(_, one)| one.id.to_string());
     for (id, named) in &record.named_interfaces {
         let name = id.to_string();
         all.entry(name.clone()).or_insert_with(|| EndpointStatus {
             name,
-            note: format!("not in force: {}", why_not_in_force(named, unreadable.as_deref(), &governor, prefixes)),
+            note: format!("not in force: {}", not_in_force::why(named, unreadable.as_deref(), &governor, prefixes)),
             ..Default::default()
         });
     }
     all.into_values().collect()
-}
-
-/// The first host endpoint whose interface cannot be read: it governs every interface of the host.
-pub(crate) fn without_readable_interface(named: &BTreeMap<EndpointId, NamedInterface>) -> Option<String> {
-    let is_unreadable = |named: &NamedInterface| *named == NamedInterface::Host(Interface::Unreadable);
-    named.iter().find(|(_, named)| is_unreadable(named)).map(|(id, _)| id.to_string())
-}
-
-/// Why an endpoint that names this interface governs none. `unreadable` is the one of
-/// [`without_readable_interface`]; `governor` returns the endpoint that governs a place; `prefixes` are those of workloads' interfaces.
-pub(crate) fn why_not_in_force(
-    named: &NamedInterface,
-    unreadable: Option<&str>,
-    governor: &dyn Fn(Place) -> Option<String>,
-    prefixes: &[String],
-) -> String {
-    let is_workload = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()));
-    match named {
-        NamedInterface::Host(_) if let Some(first) = unreadable => {
-            format!("{first}, whose interface cannot be read, governs every interface of the host")
-        }
-        NamedInterface::Host(Interface::ByAddress) => {
-            "no interface has one of its expectedIPs, or endpoints whose names sort first govern those that do"
-                .to_owned()
-        }
-        NamedInterface::Host(Interface::All | Interface::Unreadable) => match governor(Place::AnyHost) {
-            Some(governor) => format!("{governor}, whose name sorts first, is for all interfaces too"),
-            None => "another endpoint for all interfaces comes before it".to_owned(),
-        },
-        NamedInterface::Host(Interface::Named(name)) => match governor(Place::Host(name.clone())) {
-            Some(governor) => format!("{governor}, whose name sorts first, governs {name}"),
-            None => format!("a setting leaves {name} out"),
-        },
-        NamedInterface::Workload { interface, spoofs } => match governor(Place::Workload(interface.clone())) {
-            Some(governor) => {
-                format!("{governor}, which comes first by orchestrator, workload and endpoint, governs {interface}")
-            }
-            None if !is_workload(interface) => {
-                format!("{interface} begins with none of the prefixes of workloads' interfaces (interfacePrefix)")
-            }
-            None if *spoofs => format!(
-                "it asks for allowSpoofedSourcePrefixes while workloadSourceSpoofing is Disabled, so {interface} stays closed"
-            ),
-            None => "its interface cannot be read".to_owned(),
-        },
-    }
 }
 
 pub(crate) fn place_name(place: &Place) -> String {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tortie_api::{Key, Kind};
 use tortie_policy::packet::Link;
-use tortie_policy::{EndpointId, Interface, WorkloadEndpoint};
+use tortie_policy::{EndpointId, GovernedInterfaces, WorkloadEndpoint};
 use tortie_sync::Unreadable;
 
 use crate::config::Local;
@@ -15,7 +15,7 @@ use crate::lag::Lag;
 use crate::links;
 use crate::metrics::Measures;
 use crate::off::Off;
-use crate::status::{Mark, SettingNote, StoreState, StoreStatus};
+use crate::status::{Progress, SettingNote, StoreState, StoreStatus};
 use crate::supervisor::Supervisor;
 
 /// The current status: threads update it, read it, or wait until it changes.
@@ -35,7 +35,7 @@ pub(crate) struct StatusRecord {
     /// How often this record was changed.
     pub(crate) changes: u64,
     /// The current name of this machine, if it is not the node that is enforced.
-    pub(crate) called: Option<String>,
+    pub(crate) unaccepted_name: Option<String>,
     /// Since when enforcement is off; none if it is on.
     pub(crate) off: Option<Off>,
     pub(crate) store_name: String,
@@ -49,14 +49,14 @@ pub(crate) struct StatusRecord {
     pub(crate) resyncs: u64,
     /// How far the agent is behind the store.
     pub(crate) lag: Lag,
-    pub(crate) wanted: Mark,
-    pub(crate) in_kernel: Mark,
+    pub(crate) wanted: Progress,
+    pub(crate) in_kernel: Progress,
     /// Whether the agent has programmed anything yet.
     pub(crate) programmed: bool,
     /// What the agent found in the kernel when it started, in words.
     pub(crate) adopted: String,
     /// The mark that the network of workloads is at.
-    pub(crate) network_at: Mark,
+    pub(crate) network_at: Progress,
     /// The problems with the network of workloads.
     pub(crate) network: Vec<String>,
     /// Settings of the host that were changed for workloads.
@@ -96,7 +96,7 @@ pub(crate) struct StatusRecord {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum NamedInterface {
     /// A host endpoint.
-    Host(Interface),
+    Host(GovernedInterfaces),
     /// A workload endpoint.
     Workload {
         /// Its name.
@@ -148,7 +148,7 @@ impl StatusCell {
 
     /// Records that nothing received up to this mark changes the kernel: the mark counts as programmed, unless an earlier one is
     /// not programmed yet. Returns whether it counts.
-    pub(crate) fn mark_unchanged(&self, mark: &Mark) -> bool {
+    pub(crate) fn mark_unchanged(&self, mark: &Progress) -> bool {
         self.update(|record| {
             let counts = record.is_in_kernel() && record.network_at == record.in_kernel;
             if counts {
@@ -173,7 +173,7 @@ impl StatusRecord {
     /// Whether the kernel has the content of the store as it was last read, for the existing interfaces and for the node
     /// with this machine's name.
     pub(crate) fn is_ready(&self) -> bool {
-        self.is_in_kernel() && self.called.is_none()
+        self.is_in_kernel() && self.unaccepted_name.is_none()
     }
 
     /// Whether the kernel is at the requested generation.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 use tortie_dataplane::{Endpoint, Place};
 use tortie_policy::packet::Link;
-use tortie_policy::{HostEndpoint, Interface, Missing, Settings, WorkloadEndpoint, WorkloadId};
+use tortie_policy::{GovernedInterfaces, HostEndpoint, Missing, Settings, WorkloadEndpoint, WorkloadId};
 
 use crate::endpoint_classes::ClassIndex;
 use crate::faults;
@@ -254,14 +254,14 @@ impl LocalEndpoints {
             }
         };
         // One of which nobody knows the interface comes before all others, on every one.
-        let has_unreadable_interface = |endpoint: &HostEndpoint| endpoint.interface == Interface::Unreadable;
+        let has_unreadable_interface = |endpoint: &HostEndpoint| endpoint.interface == GovernedInterfaces::Unreadable;
         if let Some(index) =
             self.host_endpoints().find(|(_, endpoint)| has_unreadable_interface(endpoint)).map(|(index, _)| index)
         {
             claim(Place::AnyHost, index, false);
             host_links().for_each(|link| claim(Place::Host(link.name.clone()), index, false));
             for (_, endpoint) in self.host_endpoints() {
-                if let Interface::Named(name) = &endpoint.interface
+                if let GovernedInterfaces::Named(name) = &endpoint.interface
                     && is_host_interface(settings, name)
                 {
                     claim(Place::Host(name.clone()), index, false);
@@ -272,12 +272,12 @@ impl LocalEndpoints {
         for &index in self.hosts.values() {
             let Body::Host(endpoint) = &self.slab.get(index).body else { continue };
             match &endpoint.interface {
-                Interface::All => claim(Place::AnyHost, index, false),
-                Interface::Named(name) if is_host_interface(settings, name) => {
+                GovernedInterfaces::All => claim(Place::AnyHost, index, false),
+                GovernedInterfaces::Named(name) if is_host_interface(settings, name) => {
                     claim(Place::Host(name.clone()), index, true);
                 }
-                Interface::Named(_) | Interface::Unreadable => {}
-                Interface::ByAddress => {
+                GovernedInterfaces::Named(_) | GovernedInterfaces::Unreadable => {}
+                GovernedInterfaces::ByAddress => {
                     for name in endpoint.addresses.iter().flat_map(|address| at.get(address)).flatten() {
                         claim(Place::Host((*name).to_owned()), index, false);
                     }

@@ -458,7 +458,7 @@ pub(crate) struct Elsewhere {
 
 /// Options for the store and the namespace.
 #[derive(Args, Debug)]
-pub(crate) struct Place {
+pub(crate) struct StoreArgs {
     /// The file that says how to reach the store
     #[arg(short, long, value_name = "FILE", default_value = crate::calico_api_config::DEFAULT_PATH)]
     pub(crate) config: PathBuf,

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use tortie_agent::socket::{self, AskError, InForceAnswer, Reply, Request};
-use tortie_agent::status::{Mark, StoreStatus};
+use tortie_agent::status::{Progress, StoreStatus};
 use tortie_store::Position;
 
 use crate::commands::agent::run_directory;
@@ -34,7 +34,7 @@ pub(crate) struct Agent {
 /// The agent's answer after waiting for a position.
 pub(crate) struct Waited {
     /// The mark that the kernel is at, or why it does not have the position.
-    pub(crate) kernel: Result<Mark, String>,
+    pub(crate) kernel: Result<Progress, String>,
     /// The objects that cannot be read, each with what is in force instead.
     pub(crate) unreadable: Vec<String>,
 }

@@ -13,7 +13,7 @@ use crate::ask::Agent;
 use crate::author::author;
 use crate::commands::history::revisions;
 use crate::session::Session;
-use crate::store::Link;
+use crate::store::StoreAccess;
 
 /// What the commands take whose change may wait for a confirmation.
 #[derive(Args, Debug)]
@@ -47,13 +47,13 @@ impl ConfirmArgs {
     /// whether that is so.
     pub(crate) fn set_author(
         &self,
-        link: &Link,
+        access: &StoreAccess,
         message: Option<&str>,
         dry_run: bool,
         session: &mut Session,
     ) -> anyhow::Result<()> {
         let Some(within) = self.confirm else { return Ok(()) };
-        self.check(link)?;
+        self.check(access)?;
         if dry_run {
             let within = duration::text(within);
             session
@@ -61,20 +61,20 @@ impl ConfirmArgs {
                 .note(format_args!("this would be put back after {within} unless `tortie confirm` comes before"));
             return Ok(());
         }
-        let store = link.store()?;
+        let store = access.store()?;
         // What every store begins with is not put back.
         Client::new(store.clone()).initialise("", "")?;
-        link.history(&*store)?.set_author(author(session.persona, message.unwrap_or_default(), Some(within)));
+        access.history(&*store)?.set_author(author(session.persona, message.unwrap_or_default(), Some(within)));
         Ok(())
     }
 
     /// An error where what is written could not wait for a confirmation, because nobody would put it back.
-    pub(crate) fn check(&self, link: &Link) -> anyhow::Result<()> {
+    pub(crate) fn check(&self, access: &StoreAccess) -> anyhow::Result<()> {
         if self.confirm.is_none() {
             return Ok(());
         }
-        let store = link.store()?;
-        let history = link.history(&*store).context("--confirm cannot be used here")?;
+        let store = access.store()?;
+        let history = access.history(&*store).context("--confirm cannot be used here")?;
         let mut followed = Agent::soon().store();
         // One that was asked looks at once whether it can.
         let begun = Instant::now();
@@ -88,7 +88,7 @@ impl ConfirmArgs {
         let why = match followed {
             Err(error) => error.to_string(),
             Ok(None) => "it does not say which store it follows".to_owned(),
-            Ok(Some(status)) if status.name != link.name()? => format!("it follows another store, {}", status.name),
+            Ok(Some(status)) if status.name != access.name()? => format!("it follows another store, {}", status.name),
             // The first write makes a missing one.
             Ok(Some(status)) if !matches!(status.state, StoreState::InSync | StoreState::Missing) => {
                 format!("it does not follow this store now: {}", status.reason)
@@ -102,13 +102,13 @@ impl ConfirmArgs {
     }
 
     /// Prints when what was just written is put back, if anything was written.
-    pub(crate) fn announce(&self, link: &Link, session: &mut Session) -> anyhow::Result<()> {
+    pub(crate) fn announce(&self, access: &StoreAccess, session: &mut Session) -> anyhow::Result<()> {
         if self.confirm.is_none() {
             return Ok(());
         }
-        let store = link.store()?;
+        let store = access.store()?;
         let own = author(session.persona, "", None).command;
-        let waiting = link.history(&*store)?.pending()?;
+        let waiting = access.history(&*store)?.pending()?;
         if let Some((entry, pending)) = waiting.iter().find(|(entry, _)| entry.author.command == own) {
             session.terminal.note(format_args!(
                 "revision {} is put back at {} unless `tortie confirm` comes before, from a new session",

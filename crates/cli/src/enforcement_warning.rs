@@ -8,19 +8,19 @@ use tortie_agent::table_exists;
 use crate::ask::Agent;
 use crate::commands::agent::run_directory;
 use crate::session::Session;
-use crate::store::Link;
+use crate::store::StoreAccess;
 
 /// Warns if this machine enforces policy of tortie, but not from the store that was just written to. Silent if no policy of
 /// tortie is in force or that is unknown: the write itself is done.
-pub(crate) fn warn(link: &Link, agent: &Agent, session: &mut Session) {
+pub(crate) fn warn(access: &StoreAccess, agent: &Agent, session: &mut Session) {
     if session.persona.is_calico() {
         return;
     }
-    say_not_kept(link, session);
+    say_not_kept(access, session);
     if let Some(note) = off_note() {
         return session.terminal.note(warning(&note));
     }
-    let Ok(written) = link.name() else { return };
+    let Ok(written) = access.name() else { return };
     let note = match agent.store() {
         Ok(Some(store)) => of_agent(&store, &written),
         Ok(None) => None,
@@ -32,8 +32,8 @@ pub(crate) fn warn(link: &Link, agent: &Agent, session: &mut Session) {
 }
 
 /// Warns if what was just written is missing in the history of a store that keeps one: it cannot be taken back.
-pub(crate) fn say_not_kept(link: &Link, session: &mut Session) {
-    let why = link.store().ok().and_then(|store| store.history().and_then(|history| history.not_kept()));
+pub(crate) fn say_not_kept(access: &StoreAccess, session: &mut Session) {
+    let why = access.store().ok().and_then(|store| store.history().and_then(|history| history.not_kept()));
     if let Some(why) = why {
         session.terminal.note(format_args!("warning[no-history]: `tortie undo` cannot take this back: {why}"));
     }

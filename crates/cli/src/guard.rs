@@ -30,7 +30,7 @@ use crate::plan::Plan;
 use crate::session::Session;
 use crate::snapshot::judging_host;
 use crate::ssh::{Origin, SshConnection, origin};
-use crate::store::Link;
+use crate::store::StoreAccess;
 
 use servers::Server;
 use waiting::Waiting;
@@ -48,10 +48,10 @@ pub(crate) struct GuardArgs {
 
 impl GuardArgs {
     /// Signs what is written from now on.
-    pub(crate) fn set_author(&self, link: &Link, session: &Session) -> anyhow::Result<()> {
+    pub(crate) fn set_author(&self, access: &StoreAccess, session: &Session) -> anyhow::Result<()> {
         let Some(message) = &self.message else { return Ok(()) };
-        let store = link.store()?;
-        link.history(&*store).context("--message (-m) cannot be used here")?.set_author(author(
+        let store = access.store()?;
+        access.history(&*store).context("--message (-m) cannot be used here")?.set_author(author(
             session.persona,
             message,
             None,
@@ -77,7 +77,7 @@ impl fmt::Display for Lost {
 /// A write that may be refused.
 pub(crate) struct Guard<'a> {
     /// The store that is written to.
-    pub(crate) link: &'a Link,
+    pub(crate) access: &'a StoreAccess,
     /// Whether the user insists.
     pub(crate) args: &'a GuardArgs,
     /// Whether what is written is put back unless it is confirmed: then only what would keep the agent from that is refused.
@@ -99,7 +99,7 @@ impl Guard<'_> {
         let Some(plan) = plan.filter(|_| !session.persona.is_calico() && origin() != Origin::Local) else {
             return true;
         };
-        let losses = plan.after().map(|after| losses(self.link, &plan.sources, &after, session));
+        let losses = plan.after().map(|after| losses(self.access, &plan.sources, &after, session));
         let losses = found(losses, session);
         if self.args.allow_lockout {
             losses.iter().for_each(|loss| session.terminal.note(format_args!("would {loss}")));
@@ -123,7 +123,7 @@ impl Guard<'_> {
         }
         losses.iter().for_each(|loss| session.terminal.error(format_args!("would {loss}")));
         if !losses.is_empty() {
-            let has_history = || self.link.store().is_ok_and(|store| store.history().is_some());
+            let has_history = || self.access.store().is_ok_and(|store| store.history().is_some());
             let helps = !losses.iter().any(|loss| loss.is_of_agent);
             let way = match helps && has_history() {
                 true => "use --confirm (put back after 2m unless `tortie confirm` keeps it), or --allow-lockout",
@@ -137,11 +137,11 @@ impl Guard<'_> {
     /// What an attempt on a copy would lock out. The copy, and what it is compared with, are of one moment.
     fn attempted(&self, session: &mut Session, attempt: impl FnOnce(&Client)) -> anyhow::Result<Vec<Lost>> {
         let wanted = Wanted { from_store: false, purpose: Purpose::Change };
-        let sources = in_force::sources(self.link, wanted, &Agent::soon())?;
-        let client = Client::plan(self.link.store()?, sources.listing.clone());
+        let sources = in_force::sources(self.access, wanted, &Agent::soon())?;
+        let client = Client::plan(self.access.store()?, sources.listing.clone());
         attempt(&client);
         let after = client.store().list(&Selection::default())?;
-        find_losses(self.link, &sources, &after, session)
+        find_losses(self.access, &sources, &after, session)
     }
 }
 
@@ -155,11 +155,16 @@ fn found(result: anyhow::Result<Vec<Lost>>, session: &mut Session) -> Vec<Lost> 
 
 /// What another content of the store would lock out, of the session that this was started from. Nothing where that cannot be
 /// found out, which is said.
-pub(crate) fn losses(link: &Link, sources: &Sources, after: &Listing, session: &mut Session) -> Vec<Lost> {
-    found(find_losses(link, sources, after, session), session)
+pub(crate) fn losses(access: &StoreAccess, sources: &Sources, after: &Listing, session: &mut Session) -> Vec<Lost> {
+    found(find_losses(access, sources, after, session), session)
 }
 
-fn find_losses(link: &Link, sources: &Sources, after: &Listing, session: &mut Session) -> anyhow::Result<Vec<Lost>> {
+fn find_losses(
+    access: &StoreAccess,
+    sources: &Sources,
+    after: &Listing,
+    session: &mut Session,
+) -> anyhow::Result<Vec<Lost>> {
     let before = &sources.listing;
     if before.items == after.items {
         return Ok(Vec::new());
@@ -191,7 +196,7 @@ fn find_losses(link: &Link, sources: &Sources, after: &Listing, session: &mut Se
         .into_iter()
         .flat_map(|ssh| with_outer(&local_facts, ssh))
         .collect();
-    let servers = servers::of(link).unwrap_or_else(|why| {
+    let servers = servers::of(access).unwrap_or_else(|why| {
         session.terminal.note(format_args!("the lock-out guard does not know the addresses of the store: {why}"));
         Vec::new()
     });
@@ -205,7 +210,7 @@ fn find_losses(link: &Link, sources: &Sources, after: &Listing, session: &mut Se
         ssh.iter().filter_map(|ssh| lost_ssh(&local_facts, &sides, ssh)).chain(of_servers).collect()
     };
     let mut found = compare(before, after);
-    match link.store()?.history().map(Waiting::of) {
+    match access.store()?.history().map(Waiting::of) {
         Some(Ok(waiting)) if found.is_empty() => {
             let [then, with_change] = [before, after].map(|content| waiting.put_back(before, content));
             if then.items != before.items || with_change.items != after.items {

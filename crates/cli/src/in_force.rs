@@ -17,7 +17,7 @@ use tortie_sync::{InForce, Version};
 use crate::ask::Agent;
 use crate::enforcement_warning;
 use crate::session::Session;
-use crate::store::Link;
+use crate::store::StoreAccess;
 
 /// How often the store is read again when the agent has received more than was read.
 const TRIES: usize = 3;
@@ -82,8 +82,13 @@ pub(crate) struct Sources {
 
 /// Reads a store, and asks the agent of this machine unless only the store is to be asked. Says so first where what the
 /// agent enforces is not what the store says, or a change of the store is not enforced.
-pub(crate) fn load(link: &Link, wanted: Wanted, agent: &Agent, session: &mut Session) -> anyhow::Result<Sources> {
-    let sources = sources(link, wanted, agent)?;
+pub(crate) fn load(
+    access: &StoreAccess,
+    wanted: Wanted,
+    agent: &Agent,
+    session: &mut Session,
+) -> anyhow::Result<Sources> {
+    let sources = sources(access, wanted, agent)?;
     if let Some(note) = &sources.not_enforced {
         session.terminal.note(enforcement_warning::warning(note));
     } else if let Basis::Unknown(error) = &sources.basis {
@@ -96,8 +101,8 @@ pub(crate) fn load(link: &Link, wanted: Wanted, agent: &Agent, session: &mut Ses
 }
 
 /// Finds the sources without printing anything. `agent` limits how long the command waits for the agent.
-pub(crate) fn sources(link: &Link, wanted: Wanted, agent: &Agent) -> anyhow::Result<Sources> {
-    let mut sources = if_enforced(link, wanted, agent)?;
+pub(crate) fn sources(access: &StoreAccess, wanted: Wanted, agent: &Agent) -> anyhow::Result<Sources> {
+    let mut sources = if_enforced(access, wanted, agent)?;
     match enforcement_warning::off_note().filter(|_| !wanted.from_store) {
         Some(note) if wanted.purpose == Purpose::Answer => sources.deviations.insert(0, note),
         Some(note) => sources.not_enforced = Some(note),
@@ -107,20 +112,20 @@ pub(crate) fn sources(link: &Link, wanted: Wanted, agent: &Agent) -> anyhow::Res
 }
 
 /// Finds the sources as if enforcement were on.
-fn if_enforced(link: &Link, wanted: Wanted, agent: &Agent) -> anyhow::Result<Sources> {
+fn if_enforced(access: &StoreAccess, wanted: Wanted, agent: &Agent) -> anyhow::Result<Sources> {
     let Wanted { from_store, purpose } = wanted;
     let list = || -> anyhow::Result<Listing> {
-        let store = if purpose == Purpose::Answer { link.existing() } else { link.store() };
+        let store = if purpose == Purpose::Answer { access.existing() } else { access.store() };
         Ok(store?.list(&Selection::default())?)
     };
     let mut listing = list();
     let notes = Vec::from_iter(match purpose {
         Purpose::Answer => None,
-        Purpose::Change => link.absent(),
-        Purpose::Apply => link.empty(),
+        Purpose::Change => access.absent(),
+        Purpose::Apply => access.empty(),
     });
     // A store that cannot be named has no agent.
-    let Some(name) = link.name().ok().filter(|_| !from_store) else {
+    let Some(name) = access.name().ok().filter(|_| !from_store) else {
         return Ok(Sources { listing: listing?, notes, ..Sources::default() });
     };
     for _ in 0..TRIES {

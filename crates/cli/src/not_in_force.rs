@@ -12,14 +12,14 @@ use tortie_sync::InForce;
 use crate::ask::Agent;
 use crate::session::Session;
 use crate::snapshot::topology;
-use crate::store::Link;
+use crate::store::StoreAccess;
 use crate::store_warnings::nodes::nearest;
 
 /// Warns of those of these objects that are host endpoints and govern no interface. Silent where no agent answers, because
 /// only it knows the interfaces, and where the store cannot be read again: the write itself is done. `is_told`
 /// tells which warnings of a host endpoint were said before.
 pub(crate) fn warn(
-    link: &Link,
+    access: &StoreAccess,
     agent: &Agent,
     written: impl Iterator<Item = Key>,
     is_told: impl Fn(&str, &'static str) -> bool,
@@ -29,8 +29,8 @@ pub(crate) fn warn(
     if names.is_empty() || session.persona.is_calico() {
         return;
     }
-    let Ok(store) = link.name() else { return };
-    let Ok(Ok(listing)) = link.store().map(|store| store.list(&Selection::default())) else { return };
+    let Ok(store) = access.name() else { return };
+    let Ok(Ok(listing)) = access.store().map(|store| store.list(&Selection::default())) else { return };
     let Ok(InForceAnswer { state, .. }) = agent.in_force(&store, Some(listing.position.clone())) else { return };
     if state.objects == Objects::OtherStore {
         return;

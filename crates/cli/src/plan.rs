@@ -15,7 +15,7 @@ use crate::ask::Agent;
 use crate::in_force::{self, Purpose, Sources, Wanted};
 use crate::preview::{Open, Preview};
 use crate::session::Session;
-use crate::store::Link;
+use crate::store::StoreAccess;
 pub(crate) use kubernetes::KubernetesChanges;
 
 /// A change that goes no further than this.
@@ -30,10 +30,15 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// On what the store has now. Says first who does not enforce a change of this store.
-    pub(crate) fn begin(link: &Link, wanted: Wanted, agent: &Agent, session: &mut Session) -> anyhow::Result<Self> {
-        let sources = in_force::load(link, wanted, agent, session)?;
-        let client = Client::plan(link.store()?, sources.listing.clone());
-        if link.kubernetes().is_none() && sources.listing.items.is_empty() {
+    pub(crate) fn begin(
+        access: &StoreAccess,
+        wanted: Wanted,
+        agent: &Agent,
+        session: &mut Session,
+    ) -> anyhow::Result<Self> {
+        let sources = in_force::load(access, wanted, agent, session)?;
+        let client = Client::plan(access.store()?, sources.listing.clone());
+        if access.kubernetes().is_none() && sources.listing.items.is_empty() {
             // kubectl writes no initial content; whatever brings Kubernetes' objects into another store does.
             client.initialise("", "")?;
         }
@@ -97,7 +102,7 @@ pub(crate) enum Writer {
 impl Writer {
     /// Opens the writer of a command that writes, or of its dry run. With `held_back` nothing is written in any case.
     pub(crate) fn open(
-        link: &Link,
+        access: &StoreAccess,
         dry_run: bool,
         held_back: bool,
         agent: &Agent,
@@ -106,9 +111,9 @@ impl Writer {
         Ok(match dry_run && !session.persona.is_calico() {
             true => {
                 let wanted = Wanted { from_store: false, purpose: Purpose::Change };
-                Self::Plan(Box::new(Plan::begin(link, wanted, agent, session)?))
+                Self::Plan(Box::new(Plan::begin(access, wanted, agent, session)?))
             }
-            false => Self::Store(link.writer(dry_run || held_back)?),
+            false => Self::Store(access.writer(dry_run || held_back)?),
         })
     }
 

@@ -12,7 +12,7 @@ use tortie_policy::packet::Host;
 use tortie_store_kube::KubeStore;
 use tortie_sync::InForce;
 
-use crate::args::{Files, Place};
+use crate::args::{Files, StoreArgs};
 use crate::ask::Agent;
 use crate::calico_api_config::DEFAULT_PATH;
 use crate::commands::apply;
@@ -20,7 +20,7 @@ use crate::in_force::{self, Purpose, Sources, Wanted};
 use crate::plan::{KubernetesChanges, Plan};
 use crate::services::services;
 use crate::session::Session;
-use crate::store::Link;
+use crate::store::StoreAccess;
 
 /// What is in force, with what the agent of this machine knows beside the store.
 pub(crate) fn topology<'a>(snapshot: &'a Snapshot, local_facts: Option<&LocalFacts>) -> Topology<'a> {
@@ -38,7 +38,7 @@ pub(crate) fn topology<'a>(snapshot: &'a Snapshot, local_facts: Option<&LocalFac
 pub(crate) fn judging_host(local_facts: &LocalFacts) -> Host {
     let mut host = local_facts.host();
     if let Some(machine) = &local_facts.machine {
-        host.links.retain(|link| machine.port(&link.name).is_none());
+        host.links.retain(|access| machine.port(&access.name).is_none());
     }
     host
 }
@@ -49,7 +49,7 @@ pub(crate) struct SnapshotArgs {
     #[command(flatten)]
     files: Files,
     #[command(flatten)]
-    place: Place,
+    store: StoreArgs,
     /// As if staged policies were enforced
     #[arg(long)]
     staged: bool,
@@ -67,10 +67,10 @@ impl SnapshotArgs {
         let mut words: Vec<String> = Vec::new();
         let mut option = |name: &str, value: &str| words.extend([name.to_owned(), value.to_owned()]);
         self.files.filename.iter().for_each(|file| option("-f", file));
-        if self.place.config != Path::new(DEFAULT_PATH) {
-            option("--config", &self.place.config.to_string_lossy());
+        if self.store.config != Path::new(DEFAULT_PATH) {
+            option("--config", &self.store.config.to_string_lossy());
         }
-        self.place.namespace.iter().for_each(|namespace| option("--namespace", namespace));
+        self.store.namespace.iter().for_each(|namespace| option("--namespace", namespace));
         let flags = [
             ("--recursive", self.files.recursive),
             ("--skip-empty", self.files.skip_empty),
@@ -109,25 +109,25 @@ impl SnapshotArgs {
         let agent = Agent::soon();
         if self.files.filename.is_empty() {
             let wanted = Wanted { from_store, purpose: Purpose::Answer };
-            let link = Link::find(session, &self.place)?;
-            let sources = in_force::load(&link, wanted, &agent, session)?;
+            let access = StoreAccess::find(session, &self.store)?;
+            let sources = in_force::load(&access, wanted, &agent, session)?;
             let in_force = sources.in_force(&sources.listing);
             let services = services(&sources.listing, &[]);
-            return Ok(Some(Found { in_force, services, pods: pods_of(link.kubernetes(), None), sources }));
+            return Ok(Some(Found { in_force, services, pods: pods_of(access.kubernetes(), None), sources }));
         }
         let (mut plan, cluster) = match self.offline {
             true => (Plan::offline()?, None),
             false => {
                 let wanted = Wanted { from_store, purpose: Purpose::Apply };
-                let link = Link::find(session, &self.place)?;
-                (Plan::begin(&link, wanted, &agent, session)?, link.kubernetes())
+                let access = StoreAccess::find(session, &self.store)?;
+                (Plan::begin(&access, wanted, &agent, session)?, access.kubernetes())
             }
         };
         let Some(manifests) = session.manifests_of_preview(verb, &self.files)? else { return Ok(None) };
-        if apply::planned(verb, &manifests, &self.place, &plan.client, session)?.is_none() {
+        if apply::planned(verb, &manifests, &self.store, &plan.client, session)?.is_none() {
             return Ok(None);
         }
-        if !plan.apply_kubernetes(&manifests.kubernetes, self.place.namespace.as_deref(), session)? {
+        if !plan.apply_kubernetes(&manifests.kubernetes, self.store.namespace.as_deref(), session)? {
             return Ok(None);
         }
         let after = plan.after()?;

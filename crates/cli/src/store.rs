@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use rustix::fs::{Access, access};
+use rustix::fs::Access;
 use tortie_agent::FELIX_CONFIG;
 use tortie_agent::config::felix_cfg;
 use tortie_agent::status::StoreState;
@@ -19,7 +19,7 @@ use tortie_store_etcd::{EtcdStore, RawSettings, Settings};
 use tortie_store_kube::{KubeStore, RawSettings as RawKubernetes, SettingsError};
 use tortie_store_sqlite::SqliteStore;
 
-use crate::args::Place;
+use crate::args::StoreArgs;
 use crate::ask::Agent;
 use crate::author::author;
 use crate::calico_api_config;
@@ -30,8 +30,8 @@ use choice::{Asked, Choice, StoreKind};
 /// The version of Calico whose data we speak.
 pub(crate) const CALICO_VERSION: &str = "v3.32.0";
 
-/// The way to the store, if there is one.
-pub(crate) struct Link {
+/// The store of this call, opened if it can be.
+pub(crate) struct StoreAccess {
     choice: Choice,
     opened: Result<Opened, NoStore>,
 }
@@ -65,23 +65,23 @@ impl Opened {
 /// How long a command goes on trying to reach etcd.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-impl Link {
+impl StoreAccess {
     /// Finds out which store is meant, and opens it. A configuration that cannot be read is an error at once; a store
     /// that cannot be used is one only when it is needed.
-    pub(crate) fn find(session: &mut Session, place: &Place) -> anyhow::Result<Link> {
-        Self::find_by(session, &place.config)
+    pub(crate) fn find(session: &mut Session, store: &StoreArgs) -> anyhow::Result<StoreAccess> {
+        Self::find_by(session, &store.config)
     }
 
     /// Finds the store for commands without a namespace.
-    pub(crate) fn find_by(session: &mut Session, config: &Path) -> anyhow::Result<Link> {
+    pub(crate) fn find_by(session: &mut Session, config: &Path) -> anyhow::Result<StoreAccess> {
         let choice = choose(session, config, Path::new(FELIX_CONFIG))?;
-        let link = Link { opened: open(choice.clone()), choice };
-        if let Ok(opened) = &link.opened
+        let access = StoreAccess { opened: open(choice.clone()), choice };
+        if let Ok(opened) = &access.opened
             && let Some(history) = opened.store().history()
         {
             history.set_author(author(session.persona, "", None));
         }
-        Ok(link)
+        Ok(access)
     }
 
     /// The URLs of the servers of this store: none of an embedded one. The error says why they are not known.
@@ -285,7 +285,7 @@ fn absent(path: &Path) -> String {
     if !existing.is_dir() {
         return format!("there is no store at {shown}, and none can be made: {directory} is not a directory");
     }
-    if access(existing, Access::WRITE_OK | Access::EXEC_OK).is_err() {
+    if rustix::fs::access(existing, Access::WRITE_OK | Access::EXEC_OK).is_err() {
         return format!("there is no store at {shown}, and this user cannot make one: {directory} is not writable");
     }
     let missing = here().take_while(|one| *one != existing).last();

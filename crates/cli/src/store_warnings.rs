@@ -11,7 +11,7 @@ use tortie_api::{Key, Kind, Object, Path};
 use tortie_client::{BatchMode, Client, Mode};
 use tortie_eval::{Subject, selects};
 use tortie_manifest::Problem;
-use tortie_policy::{HostEndpoint, Interface, Policy, PolicyId, Snapshot};
+use tortie_policy::{GovernedInterfaces, HostEndpoint, Policy, PolicyId, Snapshot};
 use tortie_store::memory::MemoryStore;
 use tortie_store::{Listing, Selection, Store};
 use tortie_sync::InForce;
@@ -160,7 +160,7 @@ impl<'a> World<'a> {
             return None;
         }
         let (what, lost) = match endpoint.interface {
-            Interface::All => (" of every interface", ", loopback included"),
+            GovernedInterfaces::All => (" of every interface", ", loopback included"),
             _ => ("", ""),
         };
         let message = format!(
@@ -174,8 +174,8 @@ impl<'a> World<'a> {
 /// The interface that an endpoint names, or `*`.
 fn place(endpoint: &HostEndpoint) -> Option<&str> {
     match &endpoint.interface {
-        Interface::Named(name) => Some(name),
-        Interface::All => Some("*"),
-        Interface::ByAddress | Interface::Unreadable => None,
+        GovernedInterfaces::Named(name) => Some(name),
+        GovernedInterfaces::All => Some("*"),
+        GovernedInterfaces::ByAddress | GovernedInterfaces::Unreadable => None,
     }
 }

@@ -23,6 +23,8 @@ mod kills;
 mod kubernetes;
 #[path = "agent/layout.rs"]
 mod layout;
+#[path = "agent/local_facts.rs"]
+mod local_facts;
 #[path = "agent/lock_out.rs"]
 mod lock_out;
 #[path = "agent/migrate.rs"]
@@ -63,8 +65,6 @@ mod undo;
 mod uninstall;
 #[path = "agent/watch.rs"]
 mod watch;
-#[path = "agent/ways.rs"]
-mod ways;
 #[path = "agent/workloads.rs"]
 mod workloads;
 #[path = "agent/world.rs"]

@@ -3,7 +3,7 @@
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use tortie_agent::service::StopFlag;
+use tortie_agent::daemon::StopFlag;
 use tortie_api::Kind;
 use tortie_store::{Event, Selection, Store, StoreError, Stored};
 

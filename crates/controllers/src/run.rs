@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tortie_agent::LogFormat;
-use tortie_agent::service::{Served, Server, StopFlag, start_log};
+use tortie_agent::daemon::{Served, Server, StopFlag, start_log};
 use tortie_client::Client;
 use tortie_store::Store;
 

@@ -8,7 +8,7 @@ use tortie_classes::AddressSet;
 use tortie_eval::{List, Subject, host_endpoint, workload_endpoint};
 use tortie_net::IpNet;
 use tortie_policy::packet::{Host, Link, PacketPath};
-use tortie_policy::{Direction, EndpointId, Family, Interface, Snapshot};
+use tortie_policy::{Direction, EndpointId, Family, GovernedInterfaces, Snapshot};
 
 use crate::part::{Part, Parts};
 
@@ -90,10 +90,10 @@ fn host(node: &str, known: Option<&Host>, sides: [&Snapshot; 2]) -> Host {
     let mut links: Vec<Link> = Vec::new();
     for endpoint in sides.iter().flat_map(|side| side.host_endpoints.values()).filter(|one| one.node == node) {
         let name = match &endpoint.interface {
-            Interface::Named(name) => name.clone(),
+            GovernedInterfaces::Named(name) => name.clone(),
             // Nobody knows its name, and one is as good as another.
-            Interface::ByAddress => format!("if-{}", endpoint.name),
-            Interface::All | Interface::Unreadable => continue,
+            GovernedInterfaces::ByAddress => format!("if-{}", endpoint.name),
+            GovernedInterfaces::All | GovernedInterfaces::Unreadable => continue,
         };
         let known = links.iter_mut().find(|link| link.name == name);
         match known {
@@ -127,7 +127,7 @@ pub(crate) fn placed(
             let governed = governed.entry(&endpoint.node).or_insert_with(|| by_governor(parts, host));
             for interface in governed.get(&endpoint.name).into_iter().flatten() {
                 // An endpoint for all interfaces is asked about at one that has none of its own.
-                let by_name = !matches!(endpoint.interface, Interface::All) || interface == OTHER;
+                let by_name = !matches!(endpoint.interface, GovernedInterfaces::All) || interface == OTHER;
                 if by_name && seen.insert((endpoint.name.clone(), interface.clone(), true)) {
                     found.push(put(EndpointId::Host(endpoint.name.clone()), host, interface));
                 }

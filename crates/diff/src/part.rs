@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use tortie_policy::packet::{Host, Link};
-use tortie_policy::{HostEndpoint, Interface, Snapshot, WorkloadEndpoint};
+use tortie_policy::{GovernedInterfaces, HostEndpoint, Snapshot, WorkloadEndpoint};
 
 use crate::endpoint_paths::OTHER;
 
@@ -39,7 +39,9 @@ impl<'a> Parts<'a> {
         };
         for endpoint in side.host_endpoints.values() {
             match &endpoint.interface {
-                Interface::Named(name) => parts.named.entry((&endpoint.node, name)).or_default().push(endpoint),
+                GovernedInterfaces::Named(name) => {
+                    parts.named.entry((&endpoint.node, name)).or_default().push(endpoint)
+                }
                 _ => parts.others.entry(&endpoint.node).or_default().push(endpoint),
             }
         }
@@ -58,7 +60,7 @@ impl<'a> Parts<'a> {
         let links: Vec<Link> =
             host.links.iter().filter(|link| link.name == interface || link.name == OTHER).cloned().collect();
         let is_here = |endpoint: &HostEndpoint| {
-            endpoint.interface != Interface::ByAddress
+            endpoint.interface != GovernedInterfaces::ByAddress
                 || links.iter().any(|link| endpoint.addresses.iter().any(|one| link.addresses.contains(one)))
         };
         let names = [interface, OTHER];

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use tortie_policy::{
-    Direction, EndpointId, HostEndpoint, Interface, Labels, Missing, Order, Policy, Snapshot, Stage, Tier, TierEnd,
-    UNREADABLE_LABELS, WorkloadEndpoint,
+    Direction, EndpointId, GovernedInterfaces, HostEndpoint, Labels, Missing, Order, Policy, Snapshot, Stage, Tier,
+    TierEnd, UNREADABLE_LABELS, WorkloadEndpoint,
 };
 
 use crate::endpoints::Endpoints;
@@ -32,11 +32,11 @@ impl<'a> Endpoints<'a> {
         }
         let link = host.links.iter().find(|link| link.name == interface);
         let here = |endpoint: &&HostEndpoint| match &endpoint.interface {
-            Interface::Named(name) => name == interface,
-            Interface::ByAddress => {
+            GovernedInterfaces::Named(name) => name == interface,
+            GovernedInterfaces::ByAddress => {
                 link.is_some_and(|link| endpoint.addresses.iter().any(|address| link.addresses.contains(address)))
             }
-            Interface::All | Interface::Unreadable => false,
+            GovernedInterfaces::All | GovernedInterfaces::Unreadable => false,
         };
         let found = self.hosts_of(&host.node).find(here);
         if found.is_some() || link.is_some() { self.without_readable_interface(host).or(found) } else { None }
@@ -44,12 +44,12 @@ impl<'a> Endpoints<'a> {
 
     /// The host endpoint with an unreadable interface: it comes before all others, on every interface.
     fn without_readable_interface(&self, host: &Host) -> Option<&'a HostEndpoint> {
-        self.hosts_of(&host.node).find(|endpoint| endpoint.interface == Interface::Unreadable)
+        self.hosts_of(&host.node).find(|endpoint| endpoint.interface == GovernedInterfaces::Unreadable)
     }
 
     /// The host endpoint for all interfaces of the node: of several the first by name.
     pub(crate) fn wildcard_host_endpoint(&self, host: &Host) -> Option<&'a HostEndpoint> {
-        let for_all = || self.hosts_of(&host.node).find(|endpoint| endpoint.interface == Interface::All);
+        let for_all = || self.hosts_of(&host.node).find(|endpoint| endpoint.interface == GovernedInterfaces::All);
         self.without_readable_interface(host).or_else(for_all)
     }
 

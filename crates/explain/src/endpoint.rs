@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use tortie_eval::{DefaultDecision, List, Subject, failsafe_list, protocol_name};
 use tortie_policy::{
-    Direction, Failsafe, HostEndpoint, HostPort, Interface, Policy, Settings, Snapshot, WorkloadEndpoint,
+    Direction, Failsafe, GovernedInterfaces, HostEndpoint, HostPort, Policy, Settings, Snapshot, WorkloadEndpoint,
 };
 
 use crate::counts::Counts;
@@ -39,12 +39,12 @@ pub fn host(snapshot: &Snapshot, endpoint: &HostEndpoint, counts: &Counts) -> St
 }
 
 /// Where a host endpoint is, in words.
-pub(crate) fn place(interface: &Interface) -> String {
+pub(crate) fn place(interface: &GovernedInterfaces) -> String {
     match interface {
-        Interface::Named(name) => format!("interface {name}"),
-        Interface::ByAddress => "the interface that has one of its addresses".to_owned(),
-        Interface::Unreadable => "an interface that cannot be read, so every one".to_owned(),
-        Interface::All => "every interface that has no endpoint of its own".to_owned(),
+        GovernedInterfaces::Named(name) => format!("interface {name}"),
+        GovernedInterfaces::ByAddress => "the interface that has one of its addresses".to_owned(),
+        GovernedInterfaces::Unreadable => "an interface that cannot be read, so every one".to_owned(),
+        GovernedInterfaces::All => "every interface that has no endpoint of its own".to_owned(),
     }
 }
 

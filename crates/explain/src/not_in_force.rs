@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use tortie_eval::{Host, specific_host_endpoint, wildcard_host_endpoint};
-use tortie_policy::{EndpointId, HostEndpoint, Interface, Snapshot, WorkloadEndpoint};
+use tortie_policy::{EndpointId, GovernedInterfaces, HostEndpoint, Snapshot, WorkloadEndpoint};
 
 use crate::topology::{Topology, similar};
 
@@ -105,7 +105,7 @@ fn not_in_force_among<'a>(
         return Some(why);
     }
     // One whose interface cannot be read governs every interface.
-    if let Some(first) = of_node.clone().find(|one| one.interface == Interface::Unreadable) {
+    if let Some(first) = of_node.clone().find(|one| one.interface == GovernedInterfaces::Unreadable) {
         let why = "governs every interface of the host, because its own cannot be read";
         return (first.name != endpoint.name).then(|| NotInForce::behind(first, why));
     }
@@ -142,15 +142,15 @@ fn unknown_node(
 fn shadowed<'a>(endpoint: &HostEndpoint, of_node: impl Iterator<Item = &'a HostEndpoint>) -> Option<NotInForce> {
     let mut earlier = of_node.filter(|one| one.name < endpoint.name);
     let by = earlier.find(|one| {
-        one.interface == endpoint.interface && endpoint.interface != Interface::ByAddress
-            || one.interface == Interface::ByAddress
-                && endpoint.interface == Interface::ByAddress
+        one.interface == endpoint.interface && endpoint.interface != GovernedInterfaces::ByAddress
+            || one.interface == GovernedInterfaces::ByAddress
+                && endpoint.interface == GovernedInterfaces::ByAddress
                 && endpoint.addresses.iter().all(|address| one.addresses.contains(address))
     })?;
     Some(match &endpoint.interface {
-        Interface::Named(name) => governed(by, name),
-        Interface::All | Interface::Unreadable => NotInForce::behind(by, ALL_TOO),
-        Interface::ByAddress => NotInForce::behind(by, "has its addresses too, and its name sorts first"),
+        GovernedInterfaces::Named(name) => governed(by, name),
+        GovernedInterfaces::All | GovernedInterfaces::Unreadable => NotInForce::behind(by, ALL_TOO),
+        GovernedInterfaces::ByAddress => NotInForce::behind(by, "has its addresses too, and its name sorts first"),
     })
 }
 
@@ -163,12 +163,12 @@ fn governed(first: &HostEndpoint, interface: &str) -> NotInForce {
 /// The reason when the interfaces of its node are known.
 fn here(topology: &Topology<'_>, host: &Host, endpoint: &HostEndpoint) -> Option<NotInForce> {
     let snapshot = topology.snapshot();
-    if endpoint.interface == Interface::All {
+    if endpoint.interface == GovernedInterfaces::All {
         let first = wildcard_host_endpoint(snapshot, host)?;
         return (first.name != endpoint.name).then(|| NotInForce::behind(first, ALL_TOO));
     }
     let names = match &endpoint.interface {
-        Interface::Named(name) => vec![name.as_str()],
+        GovernedInterfaces::Named(name) => vec![name.as_str()],
         _ => {
             let has = |address: &IpAddr| endpoint.addresses.contains(address);
             let links = host.links.iter().filter(|link| link.addresses.iter().any(has));

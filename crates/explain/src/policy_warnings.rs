@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tortie_eval::{Judge, List, Subject, TierView};
-use tortie_policy::{Action, Direction, EndpointId, Interface, Policy, PolicyId, Rule};
+use tortie_policy::{Action, Direction, EndpointId, GovernedInterfaces, Policy, PolicyId, Rule};
 
 use crate::listed::listed;
 
@@ -60,7 +60,7 @@ pub fn policy_warnings(judge: &Judge<'_>) -> Vec<PolicyWarning> {
         let lists = [List::PreDnat, List::Normal, List::Forward];
         lists.into_iter().for_each(|list| found.look(judge, &subject, list));
         // On `*` no untracked policy acts.
-        if endpoint.interface != Interface::All {
+        if endpoint.interface != GovernedInterfaces::All {
             found.look(judge, &subject, List::Untracked);
             found.look_for_answers(judge, &subject);
         }

@@ -10,7 +10,8 @@ use ipnet::IpNet;
 use tortie_classes::{AddressSet, Conditions, Domain, Partition, Ranges};
 use tortie_eval::Subject;
 use tortie_policy::{
-    Direction, Family, HostEndpoint, Interface, Labels, PolicyId, Profile, Settings, Snapshot, WorkloadEndpoint,
+    Direction, Family, GovernedInterfaces, HostEndpoint, Labels, PolicyId, Profile, Settings, Snapshot,
+    WorkloadEndpoint,
 };
 
 use crate::fault;
@@ -212,7 +213,7 @@ impl<'q, 'w, 'a> Relevance<'q, 'w, 'a> {
             return known.clone();
         }
         let is_crossed = |endpoint: &&&HostEndpoint| match &endpoint.interface {
-            Interface::Named(name) => interfaces.is_empty() || interfaces.contains(name),
+            GovernedInterfaces::Named(name) => interfaces.is_empty() || interfaces.contains(name),
             _ => true,
         };
         let mut lists = Lists::default();

@@ -7,7 +7,7 @@ use tortie_eval::{
     Builtin, Conntrack, DecidedBy, Entry, EntryKind, Hook, Mismatch, Outcome, PacketPath, RuleStep, Step, Transport,
     protocol_name,
 };
-use tortie_policy::{Action, Direction, EndpointId, Interface, Settings, Snapshot, WorkloadId};
+use tortie_policy::{Action, Direction, EndpointId, GovernedInterfaces, Settings, Snapshot, WorkloadId};
 
 use crate::interfaces::ASSUMED;
 use crate::topology::{Location, is_unknown};
@@ -339,12 +339,12 @@ pub(crate) fn workload_text(snapshot: &Snapshot, id: &WorkloadId) -> String {
 fn matched_text(snapshot: &Snapshot, step: &Step) -> String {
     let Some(EndpointId::Host(name)) = &step.endpoint else { return String::new() };
     match snapshot.host_endpoints.get(name).map(|endpoint| &endpoint.interface) {
-        Some(Interface::Named(_)) => format!(" (host endpoint of {} by name)", step.interface),
-        Some(Interface::ByAddress) => format!(" (host endpoint of {} by address)", step.interface),
-        Some(Interface::Unreadable) => {
+        Some(GovernedInterfaces::Named(_)) => format!(" (host endpoint of {} by name)", step.interface),
+        Some(GovernedInterfaces::ByAddress) => format!(" (host endpoint of {} by address)", step.interface),
+        Some(GovernedInterfaces::Unreadable) => {
             format!(" (host endpoint whose interface cannot be read; here {})", step.interface)
         }
-        Some(Interface::All) => format!(" (host endpoint of every interface; here {})", step.interface),
+        Some(GovernedInterfaces::All) => format!(" (host endpoint of every interface; here {})", step.interface),
         None => String::new(),
     }
 }

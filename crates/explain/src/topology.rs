@@ -9,7 +9,9 @@ use ipnet::IpNet;
 use tortie_classes::{AddressSet, address};
 use tortie_eval::{Host, Judge, Link};
 use tortie_policy::machine::{Machine, RouteDecision, RouteKind};
-use tortie_policy::{Family, HostEndpoint, Interface, Limits, NamedPort, Snapshot, WorkloadEndpoint, WorkloadId};
+use tortie_policy::{
+    Family, GovernedInterfaces, HostEndpoint, Limits, NamedPort, Snapshot, WorkloadEndpoint, WorkloadId,
+};
 
 use crate::interfaces::ASSUMED;
 use crate::listed::listed;
@@ -322,7 +324,7 @@ impl<'a> Topology<'a> {
     /// Whether a host endpoint, or the interface that it names, has one of these addresses.
     fn has_one_of(&self, endpoint: &HostEndpoint, addresses: &[IpAddr]) -> bool {
         let link = match &endpoint.interface {
-            Interface::Named(name) => {
+            GovernedInterfaces::Named(name) => {
                 self.hosts.get(&endpoint.node).and_then(|host| host.links.iter().find(|link| link.name == *name))
             }
             _ => None,
@@ -351,7 +353,7 @@ impl<'a> Topology<'a> {
 
     /// The interface that a host endpoint is on: the machine's, where that is known.
     fn own_interface_of(&self, endpoint: &HostEndpoint) -> Option<String> {
-        let by_address = endpoint.interface == Interface::ByAddress;
+        let by_address = endpoint.interface == GovernedInterfaces::ByAddress;
         match self.hosts.get(&endpoint.node) {
             Some(host) if by_address => {
                 let has = |link: &&Link| endpoint.addresses.iter().any(|address| link.addresses.contains(address));
@@ -372,7 +374,7 @@ impl<'a> Topology<'a> {
                 names.push(link.name.clone());
             }
         }
-        let every = |endpoint: &HostEndpoint| endpoint.interface == Interface::All;
+        let every = |endpoint: &HostEndpoint| endpoint.interface == GovernedInterfaces::All;
         if names.is_empty() {
             names.push("uplink".to_owned());
         } else if !self.hosts.contains_key(node) && self.host_endpoints(node).any(every) {
@@ -789,9 +791,9 @@ fn one_letter_apart(a: &str, b: &str) -> bool {
 /// The interface a host endpoint is on, as far as the store can tell; none for `*`.
 fn interface_of(endpoint: &HostEndpoint) -> Option<String> {
     match &endpoint.interface {
-        Interface::Named(name) => Some(name.clone()),
-        Interface::ByAddress => endpoint.addresses.first().map(|address| format!("<{address}>")),
-        Interface::All | Interface::Unreadable => None,
+        GovernedInterfaces::Named(name) => Some(name.clone()),
+        GovernedInterfaces::ByAddress => endpoint.addresses.first().map(|address| format!("<{address}>")),
+        GovernedInterfaces::All | GovernedInterfaces::Unreadable => None,
     }
 }
 

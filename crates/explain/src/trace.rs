@@ -11,7 +11,7 @@ use tortie_eval::{
 use tortie_net::Protocol;
 use tortie_policy::machine::RouteKind;
 use tortie_policy::packet::OwnNat;
-use tortie_policy::{Family, HostEndpoint, Interface, Snapshot};
+use tortie_policy::{Family, GovernedInterfaces, HostEndpoint, Snapshot};
 
 use crate::interfaces::ASSUMED;
 use crate::listed::listed;
@@ -394,10 +394,10 @@ pub(crate) fn placement_notes(topology: &Topology<'_>, question: &Question, hops
     let crossed = |endpoint: &HostEndpoint| {
         let mut on_node = hops.iter().filter(|hop| hop.host.node == endpoint.node);
         on_node.any(|hop| match (&hop.packet.path, &endpoint.interface) {
-            (PacketPath::Input { interface } | PacketPath::Output { interface }, Interface::Named(name)) => {
+            (PacketPath::Input { interface } | PacketPath::Output { interface }, GovernedInterfaces::Named(name)) => {
                 interface == name
             }
-            (PacketPath::Forward { from, to }, Interface::Named(name)) => from == name || to == name,
+            (PacketPath::Forward { from, to }, GovernedInterfaces::Named(name)) => from == name || to == name,
             _ => false,
         })
     };

@@ -10,7 +10,7 @@ use tortie_explain::claim::{check, parse};
 use tortie_explain::reach::{Addresses, Outcome, Part, reach};
 use tortie_explain::{EndSpec, Question, Topology, TrafficSpec, trace};
 use tortie_net::{IpNet, Protocol};
-use tortie_policy::{Action, Family, Interface, Rule};
+use tortie_policy::{Action, Family, GovernedInterfaces, Rule};
 use tortie_random::Random;
 use tortie_selector::Selector;
 use tortie_testkit::faults;
@@ -48,7 +48,7 @@ fn world(seed: u64, random: &mut Random) -> World {
         own.extend(&endpoint.addresses);
     }
     if let Some(endpoint) = world.snapshot.host_endpoints.values_mut().find(|one| one.node == NODE) {
-        endpoint.interface = Interface::Named(UPLINK.to_owned());
+        endpoint.interface = GovernedInterfaces::Named(UPLINK.to_owned());
     }
     for policy in world.snapshot.policies.values_mut() {
         policy.selector = Selector::all();

@@ -12,7 +12,7 @@ use tortie_net::Protocol;
 use tortie_policy::machine::{Machine, RouteKind};
 use tortie_policy::packet::{Conntrack, Host, Packet, PacketPath, Transport};
 use tortie_policy::{
-    Action, Direction, HostEndpoint, Interface, Order, Policy, PolicyId, Rule, Snapshot, Stage, Types,
+    Action, Direction, GovernedInterfaces, HostEndpoint, Order, Policy, PolicyId, Rule, Snapshot, Stage, Types,
 };
 use tortie_random::Random;
 use tortie_selector::Selector;
@@ -46,9 +46,9 @@ fn world(seed: u64) -> Snapshot {
 fn put_endpoint(random: &mut Random, snapshot: &mut Snapshot) {
     let like: Vec<HostEndpoint> = snapshot.host_endpoints.values().cloned().collect();
     let (interface, addresses) = match random.below(3) {
-        0 => (Interface::Named("eth0".to_owned()), Vec::new()),
-        1 => (Interface::ByAddress, vec![(*random.pick(&[V4, V6])).parse().unwrap()]),
-        _ => (Interface::All, Vec::new()),
+        0 => (GovernedInterfaces::Named("eth0".to_owned()), Vec::new()),
+        1 => (GovernedInterfaces::ByAddress, vec![(*random.pick(&[V4, V6])).parse().unwrap()]),
+        _ => (GovernedInterfaces::All, Vec::new()),
     };
     let mut endpoint = HostEndpoint {
         name: format!("e{}", random.below(3)),

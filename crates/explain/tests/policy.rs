@@ -10,8 +10,8 @@ use tortie_explain::policy::{LIMIT, PolicyName, Sample, Use, about, text, unused
 use tortie_explain::{Counts, Topology};
 use tortie_policy::packet::{Host, Link, Packet, PacketPath, Transport, first_tracking};
 use tortie_policy::{
-    Action, Direction, EndpointId, HostEndpoint, Icmp, Interface, Order, Policy, PolicyId, PortMatch, Profile, Rule,
-    Snapshot, Stage, Types,
+    Action, Direction, EndpointId, GovernedInterfaces, HostEndpoint, Icmp, Order, Policy, PolicyId, PortMatch, Profile,
+    Rule, Snapshot, Stage, Types,
 };
 use tortie_random::Random;
 use tortie_selector::Selector;
@@ -46,7 +46,7 @@ impl Bench {
         let endpoint = HostEndpoint {
             name: NODE.to_owned(),
             node: NODE.to_owned(),
-            interface: Interface::Named("eth0".to_owned()),
+            interface: GovernedInterfaces::Named("eth0".to_owned()),
             addresses: Vec::new(),
             labels: Default::default(),
             profiles: Vec::new(),

@@ -13,7 +13,7 @@ use tortie_eval::{Conntrack, Packet, PacketPath, Transport, judge, usual_hop_lim
 use tortie_explain::reach::{Addresses, Outcome, Part, Row, reach};
 use tortie_explain::{EndSpec, Question, Topology, text, trace};
 use tortie_policy::packet::Host;
-use tortie_policy::{Family, Interface, Snapshot};
+use tortie_policy::{Family, GovernedInterfaces, Snapshot};
 use tortie_random::Random;
 use tortie_testkit::machine::link;
 use tortie_testkit::manifests;
@@ -162,7 +162,9 @@ fn an_answer_without_addresses_holds_for_every_address_that_the_machine_turns_ou
         let world = World::random(seed);
         let snapshot = &world.snapshot;
         let Some((name, interface)) = snapshot.host_endpoints.values().find_map(|endpoint| match &endpoint.interface {
-            Interface::Named(interface) if endpoint.node == NODE => Some((endpoint.name.clone(), interface.clone())),
+            GovernedInterfaces::Named(interface) if endpoint.node == NODE => {
+                Some((endpoint.name.clone(), interface.clone()))
+            }
             _ => None,
         }) else {
             continue;

@@ -9,13 +9,13 @@
 //! (`kinds/`), what does in `rules/`, one file a subject. [`create`] and [`update`] add what Calico's client demands
 //! when it writes, [`validate`] is what `calicoctl validate` asks.
 
+mod crd_schema;
 mod fields;
 pub mod formats;
 mod metadata;
 mod place;
 mod plan;
 mod rules;
-mod schema;
 mod suggest;
 mod tag;
 mod value;
@@ -37,7 +37,7 @@ pub fn validate(object: &Object) -> Vec<Problem> {
     let mut problems = Vec::new();
     fields::check(object, plan, &mut problems);
     if !plan.rules.no_schema {
-        schema::check(object, plan, &mut problems);
+        crd_schema::check(object, plan, &mut problems);
     }
     problems
 }

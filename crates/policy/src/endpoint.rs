@@ -111,14 +111,14 @@ impl HostPort {
 
 /// Which interfaces a host endpoint governs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Interface {
-    /// On the interface of this name.
+pub enum GovernedInterfaces {
+    /// The interface of this name.
     Named(String),
-    /// On the interface that has one of `expectedIPs`.
+    /// The interface that has one of `expectedIPs`.
     ByAddress,
-    /// On every interface of the host that has no endpoint of its own (`*`).
+    /// Every interface of the host that has no endpoint of its own (`*`).
     All,
-    /// On an unknown interface of its node. It comes before all other host endpoints there, on every
+    /// An unknown interface of its node. It comes before all other host endpoints there, on every
     /// interface.
     Unreadable,
 }
@@ -131,8 +131,8 @@ pub struct HostEndpoint {
     /// The node it is on.
     pub node: String,
     /// Which interfaces it governs.
-    pub interface: Interface,
-    /// Its addresses, for label rules elsewhere and for [`Interface::ByAddress`].
+    pub interface: GovernedInterfaces,
+    /// Its addresses, for label rules elsewhere and for [`GovernedInterfaces::ByAddress`].
     pub addresses: Vec<IpAddr>,
     /// Its own labels.
     pub labels: Labels,

@@ -18,8 +18,8 @@ mod settings;
 mod snapshot;
 
 pub use endpoint::{
-    EndpointId, HostEndpoint, HostPort, Interface, Labels, Limits, Missing, NamedPort, Nat, Rate, UNREADABLE_LABELS,
-    UnsupportedQos, WorkloadEndpoint, WorkloadId, unreadable_labels,
+    EndpointId, GovernedInterfaces, HostEndpoint, HostPort, Labels, Limits, Missing, NamedPort, Nat, Rate,
+    UNREADABLE_LABELS, UnsupportedQos, WorkloadEndpoint, WorkloadId, unreadable_labels,
 };
 pub use from_api::{Invalid, Item, Stored, enforced_kind, staged_deletion};
 pub use group::{EndpointSlice, NetworkSet, Node, Pool, Profile, ServiceId, SetId, SliceId};

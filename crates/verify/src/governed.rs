@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use tortie_eval::{Subject, host_endpoint, workload_endpoint};
 use tortie_policy::packet::Host;
-use tortie_policy::{EndpointId, Interface, Snapshot};
+use tortie_policy::{EndpointId, GovernedInterfaces, Snapshot};
 
 /// One interface and the endpoint that governs it.
 #[derive(Debug)]
@@ -37,8 +37,8 @@ pub(crate) fn governed(snapshot: &Snapshot, host: &Host) -> Vec<GovernedInterfac
     let here = snapshot.workload_endpoints.values().filter(|endpoint| endpoint.node == host.node);
     let named = snapshot.host_endpoints.values().filter(|endpoint| endpoint.node == host.node);
     let named = named.filter_map(|endpoint| match &endpoint.interface {
-        Interface::Named(name) => Some(name.as_str()),
-        Interface::ByAddress | Interface::All | Interface::Unreadable => None,
+        GovernedInterfaces::Named(name) => Some(name.as_str()),
+        GovernedInterfaces::ByAddress | GovernedInterfaces::All | GovernedInterfaces::Unreadable => None,
     });
     let links = host.links.iter().map(|link| link.name.as_str());
     let all: BTreeSet<&str> = here.map(|endpoint| endpoint.interface.as_str()).chain(named).chain(links).collect();

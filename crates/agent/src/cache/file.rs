@@ -20,7 +20,7 @@ use tortie_api::{Key, Kind};
 use tortie_store::{Event, Position, Revision, Stored, Value};
 
 use super::identity::{self, Identity};
-use crate::dataplane::chain;
+use crate::dataplane::error_with_causes;
 use crate::log_event;
 use crate::utc;
 
@@ -75,7 +75,7 @@ const SLACK: i64 = 50_000;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CacheError {
     /// The database.
-    #[error("{}", chain(.0))]
+    #[error("{}", error_with_causes(.0))]
     Sql(#[from] rusqlite::Error),
     /// Its file.
     #[error(transparent)]

@@ -97,8 +97,8 @@ fn prefix(text: &str) -> Delta {
     Delta { host: Some(Box::new(host)), ..Delta::default() }
 }
 
-fn mark(generation: u64) -> Mark {
-    Mark { generation, position: generation.into() }
+fn mark(generation: u64) -> Progress {
+    Progress { generation, position: generation.into() }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use tortie_dataplane::{Place, State};
 use tortie_sync::{Replacement, Unreadable};
 
 use super::*;
-use crate::status::Mark;
+use crate::status::Progress;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -79,14 +79,14 @@ impl EngineHarness {
     }
 
     /// Takes the next change, as a dataplane that is free afterwards.
-    fn take(&mut self) -> Mark {
+    fn take(&mut self) -> Progress {
         let mark = self.hold();
         self.send(Input::DataplaneIdle);
         mark
     }
 
     /// Takes the next change, as a dataplane that goes on working.
-    fn hold(&mut self) -> Mark {
+    fn hold(&mut self) -> Progress {
         match self.requests.recv_timeout(SOON).unwrap() {
             ApplyRequest::Change(delta, mark) => {
                 self.state.apply(&delta).unwrap();

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tortie_api::{Key, Kind};
 use tortie_calc::{Engine, Id, Update};
 use tortie_policy::packet::Link;
-use tortie_policy::{Interface, Item, Profile};
+use tortie_policy::{GovernedInterfaces, Item, Profile};
 use tortie_store::Stored;
 use tortie_sync::Content;
 
@@ -122,7 +122,10 @@ fn an_endpoint_that_never_governed_anything_is_logged_with_the_reason() {
     assert_eq!(lines.len(), 1);
     assert!(lines[0].starts_with("hep/far governs no interface: no interface has one of its expectedIPs"), "{lines:?}");
     assert_eq!(world.named_interfaces.len(), 1);
-    assert!(matches!(world.named_interfaces.values().next(), Some(NamedInterface::Host(Interface::ByAddress))));
+    assert!(matches!(
+        world.named_interfaces.values().next(),
+        Some(NamedInterface::Host(GovernedInterfaces::ByAddress))
+    ));
 }
 
 #[test]

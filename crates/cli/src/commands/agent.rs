@@ -14,7 +14,7 @@ use crate::args::TextOrJson;
 use crate::ask;
 use crate::report::Exit;
 use crate::session::Session;
-use crate::store::Link;
+use crate::store::StoreAccess;
 
 /// Arguments of `agent`.
 #[derive(Args, Debug)]
@@ -67,7 +67,7 @@ fn run_in_text(args: &AgentArgs, session: &mut Session) -> anyhow::Result<Exit> 
         }
         return Ok(Exit::Done);
     }
-    let (opener, store_name) = Link::opener(session, &args.config, &args.felix_config)?;
+    let (opener, store_name) = StoreAccess::opener(session, &args.config, &args.felix_config)?;
     if accept(args, &store_name, session)? {
         return Ok(Exit::Done);
     }

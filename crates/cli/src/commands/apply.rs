@@ -13,7 +13,7 @@ use tortie_api::{Key, Kind, Object};
 use tortie_client::{BatchMode, Change, Client, ClientError, Extent, Mode, Outcome, Refuse};
 use tortie_manifest::{Problem, Severity};
 
-use crate::args::{Files, Place};
+use crate::args::{Files, StoreArgs};
 use crate::ask::Agent;
 use crate::batch::{self, Count, KeptBack};
 use crate::calico::{self, Summary};
@@ -29,7 +29,7 @@ use crate::plan::Writer;
 use crate::preview::Preview;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
-use crate::store::Link;
+use crate::store::StoreAccess;
 use crate::store_warnings;
 
 /// Arguments of `create`.
@@ -90,7 +90,7 @@ pub(crate) struct ValidateArgs {
     #[command(flatten)]
     files: Files,
     #[command(flatten)]
-    place: Place,
+    store: StoreArgs,
     /// Treat warnings as errors
     #[arg(long)]
     strict: bool,
@@ -102,7 +102,7 @@ pub(crate) struct WriteArgs {
     #[command(flatten)]
     pub(crate) files: Files,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) store: StoreArgs,
     /// Treat warnings as errors
     #[arg(long)]
     pub(crate) strict: bool,
@@ -175,9 +175,9 @@ pub(crate) fn run(
             "{folder} has manifests that are not read without -R, and --prune would count what is in them as left out: nothing was written"
         );
     }
-    let link = Link::find(session, &args.place)?;
-    link.check_version(session)?;
-    args.guard.set_author(&link, session)?;
+    let access = StoreAccess::find(session, &args.store)?;
+    access.check_version(session)?;
+    args.guard.set_author(&access, session)?;
     let Some(manifests) = session.manifests(verb, &args.files)? else { return Ok(Exit::Failed) };
     if args.strict && manifests.has_remarks {
         session.terminal.fail(&anyhow::anyhow!(
@@ -190,11 +190,11 @@ pub(crate) fn run(
     }
     let batch_mode = batch::batch_mode(session, args.keep_going);
     let prepared: Vec<Result<Object, Box<Problem>>> =
-        manifests.items.iter().map(|item| in_namespace(item, args.place.namespace.as_deref())).collect();
+        manifests.items.iter().map(|item| in_namespace(item, args.store.namespace.as_deref())).collect();
     // If the namespace of an object is unclear, nothing is written; other problems are still found.
     let kept_back = batch_mode == BatchMode::AllOrNothing && prepared.iter().any(Result::is_err);
     let agent = Agent::soon();
-    let writer = Writer::open(&link, args.dry_run, kept_back, &agent, session)?;
+    let writer = Writer::open(&access, args.dry_run, kept_back, &agent, session)?;
     let client = writer.client();
 
     let mut outcomes: Vec<Option<ObjectOutcome>> = Vec::with_capacity(manifests.items.len());
@@ -242,14 +242,14 @@ pub(crate) fn run(
         waiting.get(at).is_some_and(|(_, warnings)| !warnings.is_empty() || !done.notes.is_empty())
     };
     let refuse: Refuse = if args.strict { Some(&is_warned) } else { None };
-    let guard = Guard { link: &link, args: &args.guard, confirm: args.confirm.confirm.is_some() };
+    let guard = Guard { access: &access, args: &args.guard, confirm: args.confirm.confirm.is_some() };
     let is_written = !args.dry_run && !kept_back;
     let attempt =
         |trial: &Client| drop(trial.write_and_remove(objects.clone(), targets.clone(), mode, batch_mode, refuse));
     if is_written && !guard.allows(session, attempt) {
         return Ok(Exit::Refused);
     }
-    args.confirm.set_author(&link, args.guard.message.as_deref(), args.dry_run, session)?;
+    args.confirm.set_author(&access, args.guard.message.as_deref(), args.dry_run, session)?;
     let mut written = client.write_and_remove(objects, targets, mode, batch_mode, refuse);
     let removed = written.outcomes.split_off(waiting.len());
     let extent = if kept_back { Extent::Nothing } else { written.extent };
@@ -292,7 +292,7 @@ pub(crate) fn run(
             return Ok(Exit::Refused);
         }
     }
-    link.announce(session);
+    access.announce(session);
     if !args.dry_run {
         let is_told = |name: &str, code| {
             let of =
@@ -300,14 +300,14 @@ pub(crate) fn run(
             of.flat_map(|outcome| &outcome.warnings).any(|warning| warning.severity == Severity::Warning(code))
         };
         let keys = manifests.items.iter().map(|item| item.object().key());
-        not_in_force::warn(&link, &agent, keys, is_told, session);
+        not_in_force::warn(&access, &agent, keys, is_told, session);
     }
     if !args.dry_run {
-        args.confirm.announce(&link, session)?;
+        args.confirm.announce(&access, session)?;
     }
     // Objects that are unchanged in the store may not be in force either.
     if !args.dry_run && extent != Extent::Nothing && outcomes.iter().any(|outcome| outcome.result.is_ok()) {
-        enforcement_warning::warn(&link, &agent, session);
+        enforcement_warning::warn(&access, &agent, session);
     }
     Ok(exit)
 }
@@ -348,11 +348,11 @@ fn given_twice(outcomes: &mut [ObjectOutcome], manifests: &Manifests) {
 pub(crate) fn planned(
     verb: &str,
     manifests: &Manifests,
-    place: &Place,
+    store: &StoreArgs,
     client: &Client,
     session: &mut Session,
 ) -> anyhow::Result<Option<Vec<(Key, Change)>>> {
-    let objects: Vec<_> = manifests.items.iter().map(|item| in_namespace(item, place.namespace.as_deref())).collect();
+    let objects: Vec<_> = manifests.items.iter().map(|item| in_namespace(item, store.namespace.as_deref())).collect();
     let given = objects.iter().flatten().cloned().collect();
     let batch = client.write(given, Mode::Apply, BatchMode::AllOrNothing, None);
     let placed: Vec<&Item> =
@@ -433,7 +433,7 @@ pub(crate) fn warnings_of(item: &Item) -> Vec<Problem> {
 
 /// The outcome for one manifest.
 fn validated(item: &Item, args: &ValidateArgs) -> ObjectOutcome {
-    let object = match in_namespace(item, args.place.namespace.as_deref()) {
+    let object = match in_namespace(item, args.store.namespace.as_deref()) {
         Ok(object) => names::filled(object),
         Err(problem) => {
             return ObjectOutcome {

@@ -30,7 +30,7 @@ use crate::in_force::{Purpose, Wanted};
 use crate::plan::Plan;
 use crate::report::{Exit, Usage, counted};
 use crate::session::Session;
-use crate::store::Link;
+use crate::store::StoreAccess;
 
 /// The version of the format that is written, and the newest that is read.
 const VERSION: u64 = 1;
@@ -69,7 +69,7 @@ pub(crate) struct RestoreArgs {
 
 /// Writes a backup.
 pub(crate) fn backup(args: &BackupArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    let store = Link::find_by(session, &args.config)?.existing()?;
+    let store = StoreAccess::find_by(session, &args.config)?.existing()?;
     let content = Content::of(&*store)?;
     let text = written(&store.describe(), &content);
     put(&args.file, text.as_bytes())?;
@@ -98,33 +98,38 @@ pub(crate) fn restore(args: &RestoreArgs, session: &mut Session) -> anyhow::Resu
     let text = String::from_utf8(bytes).ok().context("it is not a backup made by `tortie backup`");
     let objects =
         text.and_then(|text| read(&text)).with_context(|| format!("cannot restore {file}, nothing was written"))?;
-    let link = Link::find_by(session, &args.config)?;
+    let access = StoreAccess::find_by(session, &args.config)?;
     if args.replace {
-        return replace(args, &objects, &link, session);
+        return replace(args, &objects, &access, session);
     }
     if args.guard.allow_lockout || args.guard.message.is_some() || args.confirm.confirm.is_some() {
         return Err(Usage("--confirm, --allow-lockout and --message can only be used with --replace".to_owned()).into());
     }
-    let store = link.store()?;
+    let store = access.store()?;
     transfer::fill(&*store, &objects)?;
     session.terminal.line(format_args!("restored {} to the {}", counted(objects.len(), "object"), store.describe()));
-    link.announce(session);
-    followed(&link, session)
+    access.announce(session);
+    followed(&access, session)
 }
 
 /// Replaces the content of a store by a backup.
-fn replace(args: &RestoreArgs, objects: &[(Key, Vec<u8>)], link: &Link, session: &mut Session) -> anyhow::Result<Exit> {
-    if link.kind()? == "kubernetes" {
+fn replace(
+    args: &RestoreArgs,
+    objects: &[(Key, Vec<u8>)],
+    access: &StoreAccess,
+    session: &mut Session,
+) -> anyhow::Result<Exit> {
+    if access.kind()? == "kubernetes" {
         bail!("restore --replace is not for Kubernetes, whose own objects no backup puts back; use kubectl");
     }
-    args.guard.set_author(link, session)?;
-    let store = link.store()?;
+    args.guard.set_author(access, session)?;
+    let store = access.store()?;
     let agent = Agent::soon();
     let wanted = Wanted { from_store: false, purpose: Purpose::Change };
-    let plan = if args.dry_run { Some(Plan::begin(link, wanted, &agent, session)?) } else { None };
+    let plan = if args.dry_run { Some(Plan::begin(access, wanted, &agent, session)?) } else { None };
     let stored = store.list(&Selection::default()).context("cannot read the store")?.items;
     let writes = replace::changes(&stored, objects);
-    let guard = Guard { link, args: &args.guard, confirm: args.confirm.confirm.is_some() };
+    let guard = Guard { access, args: &args.guard, confirm: args.confirm.confirm.is_some() };
     if plan.is_none() {
         if !guard.allows(session, |trial| drop(trial.store().write_together(&writes))) {
             return Ok(Exit::Refused);
@@ -135,12 +140,12 @@ fn replace(args: &RestoreArgs, objects: &[(Key, Vec<u8>)], link: &Link, session:
                 "--confirm cannot be used with an empty store, to which nothing could be put back: restore without it"
             );
         }
-        args.confirm.set_author(link, args.guard.message.as_deref(), false, session)?;
+        args.confirm.set_author(access, args.guard.message.as_deref(), false, session)?;
         replace::write(&*store, &writes)?;
     }
     let preview = match &plan {
         Some(plan) => {
-            args.confirm.set_author(link, args.guard.message.as_deref(), true, session)?;
+            args.confirm.set_author(access, args.guard.message.as_deref(), true, session)?;
             replace::write(&**plan.client.store(), &writes)?;
             Some(plan.preview()?)
         }
@@ -158,15 +163,15 @@ fn replace(args: &RestoreArgs, objects: &[(Key, Vec<u8>)], link: &Link, session:
         preview.show(session);
         return Ok(if guard.would_allow(session, Some(plan)) { Exit::Done } else { Exit::Refused });
     }
-    link.announce(session);
-    args.confirm.announce(link, session)?;
-    enforcement_warning::say_not_kept(link, session);
-    followed(link, session)
+    access.announce(session);
+    args.confirm.announce(access, session)?;
+    enforcement_warning::say_not_kept(access, session);
+    followed(access, session)
 }
 
 /// Tells the agent of this machine, if it follows this store, to accept its new history.
-fn followed(link: &Link, session: &mut Session) -> anyhow::Result<Exit> {
-    let Ok(name) = link.name() else { return Ok(Exit::Done) };
+fn followed(access: &StoreAccess, session: &mut Session) -> anyhow::Result<Exit> {
+    let Ok(name) = access.name() else { return Ok(Exit::Done) };
     let Ok(Some(store)) = Agent::patient().store() else { return Ok(Exit::Done) };
     if store.name != name {
         return Ok(Exit::Done);

@@ -17,7 +17,7 @@ use crate::local_facts;
 use crate::output::table;
 use crate::report::Exit;
 use crate::session::Session;
-use crate::store::Link;
+use crate::store::StoreAccess;
 
 /// Arguments of `config`.
 #[derive(Args, Debug)]
@@ -35,12 +35,12 @@ pub(crate) struct ConfigArgs {
 
 /// Prints the settings.
 pub(crate) fn run(args: &ConfigArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    let link = Link::find_by(session, &args.config)?;
+    let access = StoreAccess::find_by(session, &args.config)?;
     let agent = Agent::soon();
-    let is_absent = link.absent().is_some() && !agent.runs();
+    let is_absent = access.absent().is_some() && !agent.runs();
     let sources = match is_absent {
         true => Sources::default(),
-        false => in_force::sources(&link, Wanted { from_store: false, purpose: Purpose::Answer }, &agent)?,
+        false => in_force::sources(&access, Wanted { from_store: false, purpose: Purpose::Answer }, &agent)?,
     };
     let is_told = sources.local_facts.is_some();
     for why in &sources.deviations {

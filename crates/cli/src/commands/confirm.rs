@@ -9,13 +9,13 @@ use tortie_agent::utc;
 use tortie_store::HistoryEntry;
 use tortie_store::history::Pending;
 
-use crate::args::Place;
+use crate::args::StoreArgs;
 use crate::commands::history::{is_overdue, revisions};
 use crate::output::table;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::ssh::{self, Origin, origin};
-use crate::store::Link;
+use crate::store::StoreAccess;
 
 /// Arguments of `confirm`.
 #[derive(Args, Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct ConfirmArgs {
     #[arg(value_name = "REVISION")]
     revision: Option<u64>,
     #[command(flatten)]
-    place: Place,
+    store: StoreArgs,
     /// Confirm even from a session that began before the change
     #[arg(long)]
     force: bool,
@@ -32,9 +32,9 @@ pub(crate) struct ConfirmArgs {
 
 /// Confirms.
 pub(crate) fn run(args: &ConfirmArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    let link = Link::find(session, &args.place)?;
-    let store = link.existing()?;
-    let history = link.history(&*store)?;
+    let access = StoreAccess::find(session, &args.store)?;
+    let store = access.existing()?;
+    let history = access.history(&*store)?;
     // A change that was written on another machine is confirmed there, or by its revision.
     let is_meant = |entry: &HistoryEntry| {
         args.revision.is_some() || entry.author.host.is_empty() || entry.author.host == this_machine()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use tortie_agent::service::Served;
+use tortie_agent::daemon::Served;
 use tortie_agent::{FELIX_CONFIG, LogFormat};
 use tortie_api::Kind;
 use tortie_controllers::{Enabled, Options};
@@ -16,7 +16,7 @@ use crate::author::author;
 use crate::commands::undo;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
-use crate::store::{self, Link};
+use crate::store::{self, StoreAccess};
 
 /// The variable that says which controllers run, as for Calico's.
 const ENABLED: &str = "ENABLED_CONTROLLERS";
@@ -48,7 +48,7 @@ pub(crate) struct ControllersArgs {
 /// Runs the controllers until they are told to end.
 pub(crate) fn run(args: &ControllersArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let listen = args.listen.as_deref().map(served).transpose()?;
-    let (opener, _) = Link::opener(session, &args.config, Path::new(FELIX_CONFIG))?;
+    let (opener, _) = StoreAccess::opener(session, &args.config, Path::new(FELIX_CONFIG))?;
     let store = opener()?;
     let kubernetes = kubernetes(args, &*store)?;
     let only = std::env::var(ENABLED).ok().filter(|text| !text.trim().is_empty());

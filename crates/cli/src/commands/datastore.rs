@@ -8,10 +8,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::args::Place;
+use crate::args::StoreArgs;
 use crate::report::Exit;
 use crate::session::Session;
-use crate::store::Link;
+use crate::store::StoreAccess;
 
 /// Arguments of `datastore`.
 #[derive(Args, Debug)]
@@ -46,7 +46,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   tortie datastore migrate-policy-names")]
-    MigratePolicyNames(StoreArgs),
+    MigratePolicyNames(ConfigArgs),
 }
 
 #[derive(Args, Debug)]
@@ -61,18 +61,18 @@ enum MigrateCommand {
     #[command(after_help = "\
 Examples:
   tortie datastore migrate lock")]
-    Lock(StoreArgs),
+    Lock(ConfigArgs),
     /// Unlock the store
     #[command(after_help = "\
 Examples:
   tortie datastore migrate unlock")]
-    Unlock(StoreArgs),
+    Unlock(ConfigArgs),
     /// Print the content of a locked store, for `calicoctl datastore migrate import`
     #[command(after_help = "\
 Examples:
   tortie datastore migrate lock
   tortie datastore migrate export > export.yaml")]
-    Export(StoreArgs),
+    Export(ConfigArgs),
     /// Store an export in a cluster that has nothing of Calico yet; the datastore stays locked
     #[command(after_help = "\
 Examples:
@@ -81,7 +81,7 @@ Examples:
 }
 
 #[derive(Args, Debug)]
-struct StoreArgs {
+struct ConfigArgs {
     /// The file that says how to reach the store
     #[arg(short, long, value_name = "FILE", default_value = crate::calico_api_config::DEFAULT_PATH)]
     config: PathBuf,
@@ -90,7 +90,7 @@ struct StoreArgs {
 #[derive(Args, Debug)]
 struct ImportArgs {
     #[command(flatten)]
-    store: StoreArgs,
+    store: ConfigArgs,
     /// The export
     #[arg(short, long, value_name = "FILE")]
     filename: Option<String>,
@@ -103,20 +103,20 @@ pub(crate) fn run(args: &DatastoreArgs, session: &mut Session) -> anyhow::Result
             MigrateCommand::Lock(args) => lock(args, session),
             MigrateCommand::Unlock(args) => unlock(args, session),
             MigrateCommand::Export(args) => {
-                let link = connect(args, session)?;
-                if link.kind()? == "kubernetes" {
+                let access = connect(args, session)?;
+                if access.kind()? == "kubernetes" {
                     anyhow::bail!(
                         "invalid datastore type: kubernetes to export from for datastore migration. Datastore type must be etcdv3"
                     );
                 }
-                export::run(&link.reader()?, session)
+                export::run(&access.reader()?, session)
             }
             MigrateCommand::Import(args) => import(args, session),
         },
         DatastoreCommand::Copy(args) => copy::run(args, session),
         DatastoreCommand::MigratePolicyNames(args) => {
-            let link = connect(args, session)?;
-            let outcomes = link.writer(false)?.migrate_policy_names()?;
+            let access = connect(args, session)?;
+            let outcomes = access.writer(false)?.migrate_policy_names()?;
             let failed: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err()).collect();
             if let Some(error) = failed.first() {
                 anyhow::bail!("{error}");
@@ -128,26 +128,26 @@ pub(crate) fn run(args: &DatastoreArgs, session: &mut Session) -> anyhow::Result
     }
 }
 
-fn connect(args: &StoreArgs, session: &mut Session) -> anyhow::Result<Link> {
-    let link = Link::find_by(session, &args.config)?;
-    link.check_version(session)?;
+fn connect(args: &ConfigArgs, session: &mut Session) -> anyhow::Result<StoreAccess> {
+    let access = StoreAccess::find_by(session, &args.config)?;
+    access.check_version(session)?;
     // These commands print errors of the store on standard error.
-    if let Err(error) = link.reader() {
+    if let Err(error) = access.reader() {
         anyhow::bail!("{error}");
     }
-    Ok(link)
+    Ok(access)
 }
 
-fn lock(args: &StoreArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    let link = connect(args, session)?;
-    let client = link.writer(false)?;
+fn lock(args: &ConfigArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    let access = connect(args, session)?;
+    let client = access.writer(false)?;
     client.lock().map_err(|error| anyhow::anyhow!("error updating ClusterInformation for locking: {error}"))?;
-    link.announce(session);
+    access.announce(session);
     session.terminal.line("Datastore locked.");
     Ok(Exit::Done)
 }
 
-fn unlock(args: &StoreArgs, session: &mut Session) -> anyhow::Result<Exit> {
+fn unlock(args: &ConfigArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let client = connect(args, session)?.writer(false)?;
     let calico = session.persona.is_calico();
     client.unlock().map_err(|error| {
@@ -164,11 +164,11 @@ fn unlock(args: &StoreArgs, session: &mut Session) -> anyhow::Result<Exit> {
 }
 
 fn import(args: &ImportArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    let link = connect(&args.store, session)?;
-    let kind = link.kind()?;
+    let access = connect(&args.store, session)?;
+    let kind = access.kind()?;
     if kind == "kubernetes" {
-        let place = Place { config: args.store.config.clone(), namespace: None };
-        return import::run(&link, args.filename.as_deref(), &place, session);
+        let store_args = StoreArgs { config: args.store.config.clone(), namespace: None };
+        return import::run(&access, args.filename.as_deref(), &store_args, session);
     }
     if !session.persona.is_calico() {
         anyhow::bail!(

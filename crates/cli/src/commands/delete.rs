@@ -6,7 +6,7 @@ use tortie_client::{BatchMode, Change, Client, Extent, Target as DeleteTarget};
 use tortie_manifest::Problem;
 use tortie_store_kube::convert::manifest::reference;
 
-use crate::args::{Files, Place};
+use crate::args::{Files, StoreArgs};
 use crate::ask::Agent;
 use crate::batch::{self, Count, KeptBack};
 use crate::calico::{self, Summary};
@@ -20,7 +20,7 @@ use crate::namespace::{self, Wanted};
 use crate::plan::{Plan, Writer};
 use crate::report::{Exit, Usage};
 use crate::session::Session;
-use crate::store::Link;
+use crate::store::StoreAccess;
 use crate::target;
 
 /// Arguments of `delete`.
@@ -32,7 +32,7 @@ pub(crate) struct DeleteArgs {
     #[command(flatten)]
     files: Files,
     #[command(flatten)]
-    place: Place,
+    store: StoreArgs,
     /// It is no error when an object does not exist
     #[arg(short, long)]
     skip_not_exists: bool,
@@ -57,9 +57,9 @@ struct DeleteRequest {
 
 /// Deletes the objects as one batch: all of them or none.
 pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    let link = Link::find(session, &args.place)?;
-    link.check_version(session)?;
-    args.guard.set_author(&link, session)?;
+    let access = StoreAccess::find(session, &args.store)?;
+    access.check_version(session)?;
+    args.guard.set_author(&access, session)?;
     let (manifests, requests) = match (args.files.filename.is_empty(), args.targets.is_empty()) {
         (true, true) => {
             return Err(Usage("delete needs KIND NAME, or manifests with -f".to_owned()).into());
@@ -69,10 +69,10 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
         }
         (false, true) => {
             let Some(manifests) = session.manifests("delete", &args.files)? else { return Ok(Exit::Failed) };
-            let requests = described(&manifests, &args.place);
+            let requests = described(&manifests, &args.store);
             (manifests, requests)
         }
-        (true, false) => (Manifests::default(), named(&args.targets, &args.place, session)?),
+        (true, false) => (Manifests::default(), named(&args.targets, &args.store, session)?),
     };
     if requests.is_empty() {
         session.terminal.line("No resources specified");
@@ -82,18 +82,18 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
     // If the namespace of an object is unclear, nothing is deleted; other problems are still found.
     let kept_back = batch_mode == BatchMode::AllOrNothing && requests.iter().any(|request| request.target.is_err());
     let agent = Agent::soon();
-    let writer = Writer::open(&link, args.dry_run, kept_back, &agent, session)?;
+    let writer = Writer::open(&access, args.dry_run, kept_back, &agent, session)?;
     let client = writer.client();
     let placed: Vec<&DeleteRequest> = requests.iter().filter(|request| request.target.is_ok()).collect();
     let targets: Vec<DeleteTarget> =
         placed.iter().filter_map(|request| request.target.as_ref().ok().cloned()).collect();
-    let guard = Guard { link: &link, args: &args.guard, confirm: args.confirm.confirm.is_some() };
+    let guard = Guard { access: &access, args: &args.guard, confirm: args.confirm.confirm.is_some() };
     let is_written = !args.dry_run && !kept_back;
     let attempt = |trial: &Client| drop(trial.remove(targets.clone(), args.skip_not_exists, batch_mode));
     if is_written && !guard.allows(session, attempt) {
         return Ok(Exit::Refused);
     }
-    args.confirm.set_author(&link, args.guard.message.as_deref(), args.dry_run, session)?;
+    args.confirm.set_author(&access, args.guard.message.as_deref(), args.dry_run, session)?;
     let deleted = client.remove(targets, args.skip_not_exists, batch_mode);
     let extent = if kept_back { Extent::Nothing } else { deleted.extent };
     let mut outcomes = deleted.outcomes.into_iter();
@@ -174,8 +174,8 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
             }
             None if args.dry_run => {}
             None => {
-                args.confirm.announce(&link, session)?;
-                enforcement_warning::warn(&link, &agent, session);
+                args.confirm.announce(&access, session)?;
+                enforcement_warning::warn(&access, &agent, session);
             }
         }
     }
@@ -186,21 +186,21 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
 pub(crate) fn planned(
     targets: &[String],
     files: &Files,
-    place: &Place,
+    store: &StoreArgs,
     plan: &mut Plan,
     session: &mut Session,
 ) -> anyhow::Result<bool> {
-    let namespace = place.namespace.as_deref().unwrap_or_default();
+    let namespace = store.namespace.as_deref().unwrap_or_default();
     let (requests, kubernetes) = match files.filename.is_empty() {
         true => {
             let (kubernetes, others) = target::split_kubernetes(targets, namespace)?;
-            (named(&others, place, session)?, kubernetes)
+            (named(&others, store, session)?, kubernetes)
         }
         false => match session.manifests_of_preview("diff", files)? {
             Some(manifests) => {
                 let all = manifests.kubernetes.iter();
                 let kubernetes = all.filter_map(|manifest| reference(manifest, namespace)).collect();
-                (described(&manifests, place), kubernetes)
+                (described(&manifests, store), kubernetes)
             }
             None => return Ok(false),
         },
@@ -225,8 +225,8 @@ pub(crate) fn planned(
     Ok(refused == 0 && is_whole)
 }
 
-fn described(manifests: &Manifests, place: &Place) -> Vec<DeleteRequest> {
-    let wanted = Wanted { namespace: place.namespace.as_deref(), all: false };
+fn described(manifests: &Manifests, store: &StoreArgs) -> Vec<DeleteRequest> {
+    let wanted = Wanted { namespace: store.namespace.as_deref(), all: false };
     let items = manifests.items.iter().enumerate();
     items
         .map(|(at, item)| {
@@ -243,8 +243,8 @@ fn described(manifests: &Manifests, place: &Place) -> Vec<DeleteRequest> {
         .collect()
 }
 
-fn named(targets: &[String], place: &Place, session: &Session) -> anyhow::Result<Vec<DeleteRequest>> {
-    let wanted = Wanted { namespace: place.namespace.as_deref(), all: false };
+fn named(targets: &[String], store: &StoreArgs, session: &Session) -> anyhow::Result<Vec<DeleteRequest>> {
+    let wanted = Wanted { namespace: store.namespace.as_deref(), all: false };
     target::parse(targets, session.persona)?
         .into_iter()
         .map(|target| {

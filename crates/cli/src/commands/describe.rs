@@ -18,7 +18,7 @@ use tortie_store::memory::MemoryStore;
 use tortie_store::{Selection, Store};
 use tortie_sync::InForce;
 
-use crate::args::Place;
+use crate::args::StoreArgs;
 use crate::ask::Agent;
 use crate::commands::explain::about;
 use crate::commands::lint;
@@ -28,7 +28,7 @@ use crate::namespace;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::snapshot::topology;
-use crate::store::Link;
+use crate::store::StoreAccess;
 use crate::target;
 use machine::Machine;
 
@@ -39,7 +39,7 @@ pub(crate) struct DescribeArgs {
     #[arg(value_name = "KIND NAME")]
     targets: Vec<String>,
     #[command(flatten)]
-    place: Place,
+    store: StoreArgs,
     /// With a kind alone: its objects in every namespace
     #[arg(short = 'A', long, short_alias = 'a')]
     all_namespaces: bool,
@@ -66,15 +66,15 @@ pub(crate) fn run(args: &DescribeArgs, session: &mut Session) -> anyhow::Result<
         return Err(Usage(format!("describe needs KIND NAME, or KIND/NAME\n\n{}", target::kinds())).into());
     }
     let targets = target::parse(&args.targets, session.persona)?;
-    let link = Link::find(session, &args.place)?;
+    let access = StoreAccess::find(session, &args.store)?;
     let agent = Agent::soon();
     let wanted = Wanted { from_store: args.from_store, purpose: Purpose::Answer };
-    let sources: Sources = in_force::load(&link, wanted, &agent, session)?;
+    let sources: Sources = in_force::load(&access, wanted, &agent, session)?;
     let in_force = sources.in_force(&sources.listing);
     let known = Known {
         topology: topology(&in_force.snapshot, sources.local_facts.as_ref()),
         client: Client::new(Arc::new(MemoryStore::holding(sources.listing.clone()))),
-        store: link.existing().ok(),
+        store: access.existing().ok(),
         machine: Machine::ask(&sources, &agent, args.from_store),
         local_facts: sources.local_facts.as_ref(),
         in_force: &in_force,
@@ -82,7 +82,7 @@ pub(crate) fn run(args: &DescribeArgs, session: &mut Session) -> anyhow::Result<
     let mut failed = false;
     let mut first = true;
     for target in targets {
-        let given = args.place.namespace.as_deref();
+        let given = args.store.namespace.as_deref();
         let wanted = namespace::Wanted { namespace: given, all: args.all_namespaces };
         let namespace = namespace::resolve(target.kind, &target.namespace, wanted)
             .map_err(|problem| anyhow::anyhow!("{}", problem.text()))?;

@@ -11,7 +11,7 @@ use tortie_client::Change;
 use tortie_store::Selection;
 use tortie_store::history::content_at;
 
-use crate::args::{Files, Place};
+use crate::args::{Files, StoreArgs};
 use crate::ask::Agent;
 use crate::commands::{apply, delete};
 use crate::guard::{self, Lost};
@@ -20,7 +20,7 @@ use crate::plan::Plan;
 use crate::preview::{Open, Preview};
 use crate::report::{Exit, Usage};
 use crate::session::Session;
-use crate::store::Link;
+use crate::store::StoreAccess;
 
 /// Arguments of `diff`.
 #[derive(Args, Debug)]
@@ -31,7 +31,7 @@ pub(crate) struct DiffArgs {
     #[command(flatten)]
     files: Files,
     #[command(flatten)]
-    place: Place,
+    store: StoreArgs,
     /// As if the objects were deleted, not applied
     #[arg(long)]
     delete: bool,
@@ -127,13 +127,13 @@ fn of_store(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Option<Fou
     }
     let purpose = if args.delete { Purpose::Change } else { Purpose::Apply };
     let wanted = Wanted { from_store: args.from_store, purpose };
-    let link = Link::find(session, &args.place)?;
-    let mut plan = Plan::begin(&link, wanted, &Agent::soon(), session)?;
+    let access = StoreAccess::find(session, &args.store)?;
+    let mut plan = Plan::begin(&access, wanted, &Agent::soon(), session)?;
     let Some(mut unchanged) = change(args, &mut plan, session)? else { return Ok(None) };
     let preview = plan.preview()?;
     let is_unchanged = |key: &&Key| preview.objects.iter().all(|change| change.key != **key);
     unchanged.extend(plan.kubernetes.names().keys().filter(is_unchanged).cloned());
-    let losses = guard::losses(&link, &plan.sources, &plan.after()?, session);
+    let losses = guard::losses(&access, &plan.sources, &plan.after()?, session);
     Ok(Some(Found { preview, unchanged, losses }))
 }
 
@@ -148,7 +148,7 @@ fn offline(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Option<Foun
         let Files { recursive, skip_empty, .. } = args.files;
         let files = Files { filename: vec![side.clone()], recursive, skip_empty };
         let mut plan = Plan::offline()?;
-        if apply(&files, &args.place, &mut plan, session)?.is_none() {
+        if apply(&files, &args.store, &mut plan, session)?.is_none() {
             return Ok(None);
         }
         sides.push(plan.after()?);
@@ -161,15 +161,15 @@ fn offline(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Option<Foun
 /// From one revision of the store to another, or to what it has now. What the agent of this machine has in force is of now, so it
 /// is not asked.
 fn between(from: u64, args: &DiffArgs, session: &mut Session) -> anyhow::Result<Found> {
-    if !args.targets.is_empty() || !args.place.namespace.as_deref().unwrap_or_default().is_empty() {
+    if !args.targets.is_empty() || !args.store.namespace.as_deref().unwrap_or_default().is_empty() {
         return Err(Usage(
             "diff --from compares everything in the store: it takes neither KIND NAME nor a namespace".to_owned(),
         )
         .into());
     }
-    let link = Link::find(session, &args.place)?;
-    let store = link.existing()?;
-    let history = link.history(&*store)?;
+    let access = StoreAccess::find(session, &args.store)?;
+    let store = access.existing()?;
+    let history = access.history(&*store)?;
     if !history.is_complete() {
         anyhow::bail!(
             "diff --from needs every change of the store, and the history of {} has only what tortie wrote; `tortie restore BACKUP --replace --dry-run` compares what it has now with a backup",
@@ -190,9 +190,9 @@ fn between(from: u64, args: &DiffArgs, session: &mut Session) -> anyhow::Result<
 /// been said.
 fn change(args: &DiffArgs, plan: &mut Plan, session: &mut Session) -> anyhow::Result<Option<Vec<Key>>> {
     if args.delete {
-        return Ok(delete::planned(&args.targets, &args.files, &args.place, plan, session)?.then(Vec::new));
+        return Ok(delete::planned(&args.targets, &args.files, &args.store, plan, session)?.then(Vec::new));
     }
-    let outcomes = apply(&args.files, &args.place, plan, session)?;
+    let outcomes = apply(&args.files, &args.store, plan, session)?;
     let unchanged = |outcomes: Vec<(Key, Change)>| {
         outcomes.into_iter().filter(|(_, change)| *change == Change::Unchanged).map(|(key, _)| key).collect()
     };
@@ -203,12 +203,12 @@ fn change(args: &DiffArgs, plan: &mut Plan, session: &mut Session) -> anyhow::Re
 /// refused, which has been said.
 fn apply(
     files: &Files,
-    place: &Place,
+    store: &StoreArgs,
     plan: &mut Plan,
     session: &mut Session,
 ) -> anyhow::Result<Option<Vec<(Key, Change)>>> {
     let Some(manifests) = session.manifests_of_preview("diff", files)? else { return Ok(None) };
-    let outcomes = apply::planned("diff", &manifests, place, &plan.client, session)?;
-    let is_whole = plan.apply_kubernetes(&manifests.kubernetes, place.namespace.as_deref(), session)?;
+    let outcomes = apply::planned("diff", &manifests, store, &plan.client, session)?;
+    let is_whole = plan.apply_kubernetes(&manifests.kubernetes, store.namespace.as_deref(), session)?;
     Ok(outcomes.filter(|_| is_whole))
 }

@@ -14,7 +14,7 @@ use tortie_client::{BatchMode, Client, ClientError, Mode};
 use tortie_manifest::diagnostic::Style;
 use tortie_manifest::{Problem, validate, write};
 
-use crate::args::{Files, Place};
+use crate::args::{Files, StoreArgs};
 use crate::batch;
 use crate::commands::apply::{self, LeftOutObjects, WriteArgs};
 use crate::confirm::ConfirmArgs;
@@ -26,7 +26,7 @@ use crate::namespace::{self, Wanted};
 use crate::owner::owner;
 use crate::report::Exit;
 use crate::session::Session;
-use crate::store::Link;
+use crate::store::StoreAccess;
 use crate::target;
 use file::EditedFile;
 
@@ -37,7 +37,7 @@ pub(crate) struct EditArgs {
     #[arg(value_name = "KIND NAME", required = true)]
     target: Vec<String>,
     #[command(flatten)]
-    place: Place,
+    store: StoreArgs,
     /// Say what would happen, and write nothing
     #[arg(long)]
     dry_run: bool,
@@ -63,18 +63,18 @@ enum Checked {
 
 /// Edits the object.
 pub(crate) fn run(args: &EditArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    let link = Link::find(session, &args.place)?;
+    let access = StoreAccess::find(session, &args.store)?;
     let target = target::one(&args.target, session.persona)?;
-    let wanted = Wanted { namespace: args.place.namespace.as_deref(), all: false };
+    let wanted = Wanted { namespace: args.store.namespace.as_deref(), all: false };
     let namespace = namespace::resolve(target.kind, &target.namespace, wanted)
         .map_err(|problem| anyhow::anyhow!("{}", problem.text()))?;
     let key = Key { kind: target.kind, namespace, name: target.name };
-    link.existing()?;
+    access.existing()?;
     // Checked before the editor opens, so that nobody edits in vain.
-    args.guard.set_author(&link, session)?;
-    args.confirm.check(&link)?;
+    args.guard.set_author(&access, session)?;
+    args.confirm.check(&access)?;
     // This client only checks what would be written; `replace` writes.
-    let client = link.writer(true)?;
+    let client = access.writer(true)?;
     let object = client.get(&key).map_err(|error| anyhow::anyhow!("{}", diagnose::line(&error, &key)))?.object;
     refuse_unwritable(&client, &object, &key)?;
     let name = key.as_argument();
@@ -143,7 +143,7 @@ fn finish(args: &EditArgs, file: EditedFile, session: &mut Session) -> anyhow::R
     let shown = file.path().display().to_string();
     let write = WriteArgs {
         files: Files { filename: vec![shown.clone()], recursive: false, skip_empty: false },
-        place: Place { config: args.place.config.clone(), namespace: None },
+        store: StoreArgs { config: args.store.config.clone(), namespace: None },
         strict: false,
         keep_going: false,
         dry_run: args.dry_run,

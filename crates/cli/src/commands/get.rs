@@ -11,7 +11,7 @@ use tortie_client::{Client, ClientError};
 use tortie_manifest::Problem;
 use tortie_store::Selection;
 
-use crate::args::{Files, Place};
+use crate::args::{Files, StoreArgs};
 use crate::diagnose;
 use crate::label_filter::LabelFilter;
 use crate::names;
@@ -19,7 +19,7 @@ use crate::namespace::{self, Wanted};
 use crate::output::{self, Found, GetFormat, Rows};
 use crate::report::{Exit, Usage};
 use crate::session::Session;
-use crate::store::Link;
+use crate::store::StoreAccess;
 use crate::target;
 use watch::Watched;
 
@@ -32,7 +32,7 @@ pub(crate) struct GetArgs {
     #[command(flatten)]
     files: Files,
     #[command(flatten)]
-    place: Place,
+    store: StoreArgs,
     /// yaml, json, name, wide, custom-columns=HEADING,... or jsonpath=TEMPLATE
     #[arg(short, long, value_name = "FORMAT", default_value = "ps", hide_default_value = true)]
     output: String,
@@ -71,8 +71,8 @@ pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit>
     let calico = session.persona.is_calico();
     let format = GetFormat::parse(&args.output, session.persona)?;
     let filter = args.selector.as_deref().map(LabelFilter::parse).transpose().map_err(Usage)?;
-    let link = Link::find(session, &args.place)?;
-    link.check_version(session)?;
+    let access = StoreAccess::find(session, &args.store)?;
+    access.check_version(session)?;
     let mut errors: Vec<String> = Vec::new();
     let is_all = !calico && matches!(args.targets.as_slice(), [word] if word.eq_ignore_ascii_case("all"));
     let requests = match (args.files.filename.is_empty(), args.targets.is_empty()) {
@@ -100,12 +100,12 @@ pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit>
         return Err(Usage("labels choose among all objects of a kind; leave out the names, or -l".to_owned()).into());
     }
     if args.watch && errors.is_empty() {
-        return watch(args, &link, &format, filter, requests, is_all, session);
+        return watch(args, &access, &format, filter, requests, is_all, session);
     }
     if !calico {
-        link.existing()?;
+        access.existing()?;
     }
-    let client = link.reader()?;
+    let client = access.reader()?;
     let mut found = Vec::with_capacity(requests.len());
     let mut remarks = Vec::new();
     for request in requests {
@@ -142,7 +142,7 @@ pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit>
     let cluster = output::cluster(&client, &found, &format);
     let printing = printing(args, filter.is_some(), is_all, cluster, calico);
     output::print(&found, &format, &printing, session)?;
-    link.mention_unread(session);
+    access.mention_unread(session);
     if !left_out.is_empty() {
         session.terminal.note(format_args!("left out: {}", left_out.join("; ")));
     }
@@ -165,9 +165,9 @@ fn printing(
     output::Printing {
         all_namespaces: args.all_namespaces,
         filtered,
-        namespace: args.place.namespace.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| "default".to_owned()),
+        namespace: args.store.namespace.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| "default".to_owned()),
         namespaces: args.all_namespaces
-            || calico && args.place.namespace.as_deref().is_some_and(|namespace| !namespace.is_empty()),
+            || calico && args.store.namespace.as_deref().is_some_and(|namespace| !namespace.is_empty()),
         with_kinds,
         cluster,
     }
@@ -176,7 +176,7 @@ fn printing(
 /// Prints what is there and what becomes of it.
 fn watch(
     args: &GetArgs,
-    link: &Link,
+    access: &StoreAccess,
     format: &GetFormat,
     filter: Option<LabelFilter>,
     requests: Vec<Request>,
@@ -186,9 +186,9 @@ fn watch(
     if session.persona.is_calico() || !args.files.filename.is_empty() || args.export {
         return Err(Usage("--watch takes KIND [NAME...], without -f and --export".to_owned()).into());
     }
-    link.mention_absent(session);
-    let store = link.store()?;
-    let cluster = output::cluster(&link.reader()?, &[], format);
+    access.mention_absent(session);
+    let store = access.store()?;
+    let cluster = output::cluster(&access.reader()?, &[], format);
     let printing = printing(args, filter.is_some(), with_kinds, cluster, false);
     let rows = Rows::default();
     let mut watched = Watched { requests, filter, format, printing: &printing, rows, known: BTreeMap::new() };
@@ -210,7 +210,7 @@ fn requests(
     calico: bool,
     errors: &mut Vec<String>,
 ) -> Vec<Request> {
-    let wanted = Wanted { namespace: args.place.namespace.as_deref(), all: args.all_namespaces };
+    let wanted = Wanted { namespace: args.store.namespace.as_deref(), all: args.all_namespaces };
     let mut requests = Vec::new();
     for (kind, own, name) in wishes {
         match namespace::resolve(kind, &own, wanted) {

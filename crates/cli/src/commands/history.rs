@@ -11,12 +11,12 @@ use tortie_api::Key;
 use tortie_store::history::{LoggedChange, Pending, by_object};
 use tortie_store::{HistoryEntry, Store};
 
-use crate::args::{Place, TextOrJson};
+use crate::args::{StoreArgs, TextOrJson};
 use crate::namespace::{self, Wanted};
 use crate::output::table;
 use crate::report::Exit;
 use crate::session::Session;
-use crate::store::Link;
+use crate::store::StoreAccess;
 use crate::target;
 
 /// More objects of one entry are counted, not named.
@@ -29,7 +29,7 @@ pub(crate) struct HistoryArgs {
     #[arg(value_name = "KIND NAME")]
     target: Vec<String>,
     #[command(flatten)]
-    place: Place,
+    store: StoreArgs,
     /// At most so many, the newest; 0 for all
     #[arg(long, value_name = "NUMBER", default_value_t = 50)]
     limit: usize,
@@ -40,10 +40,10 @@ pub(crate) struct HistoryArgs {
 
 /// Tells it, the newest first.
 pub(crate) fn run(args: &HistoryArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    let link = Link::find(session, &args.place)?;
-    let store = link.existing()?;
-    let history = link.history(&*store)?;
-    let wanted = if args.target.is_empty() { None } else { Some(keys(args, &link, session)?) };
+    let access = StoreAccess::find(session, &args.store)?;
+    let store = access.existing()?;
+    let history = access.history(&*store)?;
+    let wanted = if args.target.is_empty() { None } else { Some(keys(args, &access, session)?) };
     let mut rows = Vec::new();
     let mut entries = Vec::new();
     let limit = if args.limit == 0 { usize::MAX } else { args.limit };
@@ -102,13 +102,13 @@ fn partial(store: &dyn Store) -> String {
 const TITLES: [&str; 6] = ["REVISION", "TIME", "WHO", "CHANGES", "COMMAND", "MESSAGE"];
 
 /// The keys under which the object may be stored.
-fn keys(args: &HistoryArgs, link: &Link, session: &Session) -> anyhow::Result<Vec<Key>> {
+fn keys(args: &HistoryArgs, access: &StoreAccess, session: &Session) -> anyhow::Result<Vec<Key>> {
     let target = target::one(&args.target, session.persona)?;
-    let wanted = Wanted { namespace: args.place.namespace.as_deref(), all: false };
+    let wanted = Wanted { namespace: args.store.namespace.as_deref(), all: false };
     let namespace = namespace::resolve(target.kind, &target.namespace, wanted)
         .map_err(|problem| anyhow::anyhow!("{}", problem.text()))?;
     let key = Key { kind: target.kind, namespace, name: target.name };
-    let stored = link.reader()?.stored_key(key.clone())?;
+    let stored = access.reader()?.stored_key(key.clone())?;
     Ok(vec![key, stored])
 }
 

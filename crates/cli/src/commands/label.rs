@@ -4,7 +4,7 @@ use clap::Args;
 use tortie_api::Key;
 use tortie_client::{ClientError, LabelChange};
 
-use crate::args::Place;
+use crate::args::StoreArgs;
 use crate::ask::Agent;
 use crate::confirm::ConfirmArgs;
 use crate::diagnose;
@@ -14,7 +14,7 @@ use crate::namespace::{self, Wanted};
 use crate::plan::Writer;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
-use crate::store::Link;
+use crate::store::StoreAccess;
 use crate::target;
 
 /// Arguments of `label`.
@@ -30,7 +30,7 @@ pub(crate) struct LabelArgs {
     #[arg(long)]
     remove: bool,
     #[command(flatten)]
-    place: Place,
+    store: StoreArgs,
     /// Say what would happen, and write nothing
     #[arg(long)]
     dry_run: bool,
@@ -53,28 +53,28 @@ pub(crate) fn run(args: &LabelArgs, session: &mut Session) -> anyhow::Result<Exi
     }
     let changes: Vec<LabelChange> =
         labels.iter().map(|label| change(label, args, calico)).collect::<anyhow::Result<_>>()?;
-    let link = Link::find(session, &args.place)?;
-    link.check_version(session)?;
-    args.guard.set_author(&link, session)?;
+    let access = StoreAccess::find(session, &args.store)?;
+    access.check_version(session)?;
+    args.guard.set_author(&access, session)?;
     let typed = target.join(" ");
     let target = match target::one(target, session.persona) {
         Ok(target) => target,
         Err(error) if calico => anyhow::bail!("failed to get {typed}, error {error}"),
         Err(error) => return Err(error),
     };
-    let wanted = Wanted { namespace: args.place.namespace.as_deref(), all: false };
+    let wanted = Wanted { namespace: args.store.namespace.as_deref(), all: false };
     let namespace = namespace::resolve(target.kind, &target.namespace, wanted).map_err(|problem| {
         if calico { anyhow::anyhow!("{typed} not found") } else { anyhow::anyhow!("{}", problem.text()) }
     })?;
     let key = Key { kind: target.kind, namespace, name: target.name };
     let agent = Agent::soon();
-    let writer = Writer::open(&link, args.dry_run, false, &agent, session)?;
+    let writer = Writer::open(&access, args.dry_run, false, &agent, session)?;
     let client = writer.client();
-    let guard = Guard { link: &link, args: &args.guard, confirm: args.confirm.confirm.is_some() };
+    let guard = Guard { access: &access, args: &args.guard, confirm: args.confirm.confirm.is_some() };
     if !args.dry_run && !guard.allows(session, |trial| drop(trial.label(&key, &changes))) {
         return Ok(Exit::Refused);
     }
-    args.confirm.set_author(&link, args.guard.message.as_deref(), args.dry_run, session)?;
+    args.confirm.set_author(&access, args.guard.message.as_deref(), args.dry_run, session)?;
     // Whether a label was there before decides between two of calicoctl's words.
     let before = client.get(&key).map(|found| found.object.metadata.labels);
     match client.label(&key, &changes) {
@@ -94,8 +94,8 @@ pub(crate) fn run(args: &LabelArgs, session: &mut Session) -> anyhow::Result<Exi
         Ok(done) => {
             super::tell(&key, &done, &writer, args.dry_run, session)?;
             if !args.dry_run {
-                args.confirm.announce(&link, session)?;
-                enforcement_warning::warn(&link, &agent, session);
+                args.confirm.announce(&access, session)?;
+                enforcement_warning::warn(&access, &agent, session);
             }
             Ok(if args.dry_run && !guard.would_allow(session, writer.plan()) { Exit::Refused } else { Exit::Done })
         }

@@ -20,7 +20,7 @@ use tortie_store::memory::MemoryStore;
 use tortie_store::{Listing, Selection};
 use tortie_sync::InForce;
 
-use crate::args::{Files, Place, TextOrJson};
+use crate::args::{Files, StoreArgs, TextOrJson};
 use crate::ask::Agent;
 use crate::commands::apply;
 use crate::in_force::{self, Purpose, Sources, Wanted};
@@ -28,7 +28,7 @@ use crate::plan::Plan;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::snapshot::topology;
-use crate::store::Link;
+use crate::store::StoreAccess;
 use crate::store_warnings::World;
 use report::Report;
 
@@ -40,7 +40,7 @@ pub(crate) struct LintArgs {
     #[command(flatten)]
     files: Files,
     #[command(flatten)]
-    place: Place,
+    store: StoreArgs,
     /// Only the manifests of -f, without the store
     #[arg(long, requires = "filename")]
     offline: bool,
@@ -91,7 +91,7 @@ fn looked_at(args: &LintArgs, session: &mut Session) -> anyhow::Result<Option<(S
     let from_store = args.from_store;
     if args.files.filename.is_empty() {
         let wanted = Wanted { from_store, purpose: Purpose::Answer };
-        let sources = in_force::load(&Link::find(session, &args.place)?, wanted, &Agent::soon(), session)?;
+        let sources = in_force::load(&StoreAccess::find(session, &args.store)?, wanted, &Agent::soon(), session)?;
         let listing = sources.listing.clone();
         return Ok(Some((sources, listing, Warnings::new())));
     }
@@ -100,10 +100,10 @@ fn looked_at(args: &LintArgs, session: &mut Session) -> anyhow::Result<Option<(S
         true => Plan::offline()?,
         false => {
             let wanted = Wanted { from_store, purpose: Purpose::Apply };
-            Plan::begin(&Link::find(session, &args.place)?, wanted, &Agent::soon(), session)?
+            Plan::begin(&StoreAccess::find(session, &args.store)?, wanted, &Agent::soon(), session)?
         }
     };
-    let Some(done) = apply::planned("lint", &manifests, &args.place, &plan.client, session)? else { return Ok(None) };
+    let Some(done) = apply::planned("lint", &manifests, &args.store, &plan.client, session)? else { return Ok(None) };
     let mut found = Warnings::new();
     for ((key, _), item) in done.into_iter().zip(&manifests.items) {
         found.entry(key).or_default().extend(apply::warnings_of(item));

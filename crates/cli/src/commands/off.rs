@@ -17,7 +17,7 @@ use crate::in_force::{self, Purpose, Wanted};
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::ssh::{Origin, origin};
-use crate::store::Link;
+use crate::store::StoreAccess;
 
 /// How long the agent may take: it may be at work on a large change.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -77,11 +77,11 @@ fn losses(args: &OnArgs, session: &mut Session) -> anyhow::Result<Vec<Lost>> {
     if origin() == Origin::Local {
         return Ok(Vec::new());
     }
-    let link = Link::find_by(session, &args.config)?;
+    let access = StoreAccess::find_by(session, &args.config)?;
     let wanted = Wanted { from_store: false, purpose: Purpose::Answer };
-    let mut sources = in_force::sources(&link, wanted, &Agent::soon())?;
+    let mut sources = in_force::sources(&access, wanted, &Agent::soon())?;
     let after = std::mem::take(&mut sources.listing);
-    Ok(guard::losses(&link, &sources, &after, session))
+    Ok(guard::losses(&access, &sources, &after, session))
 }
 
 /// Switches it on again.

@@ -5,7 +5,7 @@ use tortie_api::Key;
 use tortie_client::ClientError;
 use tortie_manifest::read::{self, Source};
 
-use crate::args::Place;
+use crate::args::StoreArgs;
 use crate::ask::Agent;
 use crate::calico;
 use crate::confirm::ConfirmArgs;
@@ -16,7 +16,7 @@ use crate::namespace::{self, Wanted};
 use crate::plan::Writer;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
-use crate::store::Link;
+use crate::store::StoreAccess;
 use crate::target;
 
 /// Arguments of `patch`.
@@ -32,7 +32,7 @@ pub(crate) struct PatchArgs {
     #[arg(short = 't', long = "type", value_name = "TYPE", default_value = "strategic", hide = true)]
     kind: String,
     #[command(flatten)]
-    place: Place,
+    store: StoreArgs,
     /// Say what would happen, and write nothing
     #[arg(long)]
     dry_run: bool,
@@ -51,27 +51,27 @@ pub(crate) fn run(args: &PatchArgs, session: &mut Session) -> anyhow::Result<Exi
     let Some(patch) = args.patch.as_deref().filter(|_| calico || args.patch.is_some()).or(calico.then_some("")) else {
         return Err(Usage("patch needs the fields to change: -p '{\"spec\": {...}}'".to_owned()).into());
     };
-    let link = Link::find(session, &args.place)?;
-    link.check_version(session)?;
-    args.guard.set_author(&link, session)?;
+    let access = StoreAccess::find(session, &args.store)?;
+    access.check_version(session)?;
+    args.guard.set_author(&access, session)?;
     let target = target::one(&args.target, session.persona)?;
-    let wanted = Wanted { namespace: args.place.namespace.as_deref(), all: false };
+    let wanted = Wanted { namespace: args.store.namespace.as_deref(), all: false };
     let hit = |text: String| anyhow::anyhow!(if calico { format!("hit error: {text}") } else { text });
     let namespace = namespace::resolve(target.kind, &target.namespace, wanted)
         .map_err(|problem| hit(if calico { problem.reason } else { problem.text().to_owned() }))?;
     let key = Key { kind: target.kind, namespace, name: target.name };
     let agent = Agent::soon();
-    let writer = Writer::open(&link, args.dry_run, false, &agent, session)?;
+    let writer = Writer::open(&access, args.dry_run, false, &agent, session)?;
     let client = writer.client();
     let patch = if calico { patch.to_owned() } else { as_json(patch)? };
     if let Some(problem) = tortie_client::value_for_text(key.kind, &patch).filter(|_| !calico) {
         anyhow::bail!("{} was not changed: {problem}", key.as_argument());
     }
-    let guard = Guard { link: &link, args: &args.guard, confirm: args.confirm.confirm.is_some() };
+    let guard = Guard { access: &access, args: &args.guard, confirm: args.confirm.confirm.is_some() };
     if !args.dry_run && !guard.allows(session, |trial| drop(trial.patch(&key, &patch))) {
         return Ok(Exit::Refused);
     }
-    args.confirm.set_author(&link, args.guard.message.as_deref(), args.dry_run, session)?;
+    args.confirm.set_author(&access, args.guard.message.as_deref(), args.dry_run, session)?;
     match client.patch(&key, &patch) {
         Ok(_) if calico => {
             session.terminal.line(format_args!("Successfully patched 1 '{}' resource", key.kind));
@@ -80,8 +80,8 @@ pub(crate) fn run(args: &PatchArgs, session: &mut Session) -> anyhow::Result<Exi
         Ok(done) => {
             super::tell(&key, &done, &writer, args.dry_run, session)?;
             if !args.dry_run {
-                args.confirm.announce(&link, session)?;
-                enforcement_warning::warn(&link, &agent, session);
+                args.confirm.announce(&access, session)?;
+                enforcement_warning::warn(&access, &agent, session);
             }
             Ok(if args.dry_run && !guard.would_allow(session, writer.plan()) { Exit::Refused } else { Exit::Done })
         }

@@ -17,7 +17,7 @@ use crate::ask::{Agent, Waited};
 use crate::enforcement_warning;
 use crate::report::{Exit, counted};
 use crate::session::Session;
-use crate::store::Link;
+use crate::store::StoreAccess;
 
 /// Arguments of `status`.
 #[derive(Args, Debug)]
@@ -170,8 +170,8 @@ fn is_sound(status: &Status) -> bool {
 
 /// Waits for what was written before this call. It is not in force as long as a part of it cannot be read.
 fn wait(args: &StatusArgs, agent: &Agent, session: &mut Session) -> anyhow::Result<bool> {
-    let link = Link::find_by(session, &args.config)?;
-    let (store, position) = (link.name()?, link.position()?);
+    let access = StoreAccess::find_by(session, &args.config)?;
+    let (store, position) = (access.name()?, access.position()?);
     let Waited { kernel, unreadable } = agent.wait(&store, &position)?;
     let is_there = match kernel {
         Ok(in_kernel) => {
@@ -203,13 +203,14 @@ fn text(status: &Status) -> String {
 }
 
 fn write_text(status: &Status, out: &mut String) -> std::fmt::Result {
-    let Status { node, called, pid, version, store, wanted, in_kernel, dataplane, .. } = status;
+    let Status { node, unaccepted_name, pid, version, store, wanted, in_kernel, dataplane, .. } = status;
     if let Some(off) = &status.off {
         writeln!(out, "{off}: NO policy is enforced")?;
     }
-    let called = called.as_ref().map(|called| format!(" (this machine is called {called} now)")).unwrap_or_default();
-    writeln!(out, "node {node}{called}: tortie {version}, process {pid}")?;
-    let called_otherwise = status.called.is_some();
+    let machine =
+        unaccepted_name.as_ref().map(|name| format!(" (this machine is called {name} now)")).unwrap_or_default();
+    writeln!(out, "node {node}{machine}: tortie {version}, process {pid}")?;
+    let called_otherwise = status.unaccepted_name.is_some();
     let state = match store.state {
         StoreState::Waiting => "NOT READ yet; the kernel keeps what it had",
         StoreState::Missing => "DOES NOT EXIST or is empty; the kernel keeps what it had; since",

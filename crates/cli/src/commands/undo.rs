@@ -10,7 +10,7 @@ use tortie_api::{Key, Kind};
 use tortie_store::history::{LoggedChange, by_object, tier_of};
 use tortie_store::{Author, History, HistoryEntry, Op, Overlay, Selection, Stopped, Store, Stored, Write};
 
-use crate::args::Place;
+use crate::args::StoreArgs;
 use crate::ask::Agent;
 use crate::author::author;
 use crate::commands::history::revisions;
@@ -21,7 +21,7 @@ use crate::in_force::{Purpose, Wanted};
 use crate::plan::Plan;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
-use crate::store::Link;
+use crate::store::StoreAccess;
 
 /// Arguments of `undo`.
 #[derive(Args, Debug)]
@@ -30,7 +30,7 @@ pub(crate) struct UndoArgs {
     #[arg(value_name = "REVISION")]
     revision: Option<u64>,
     #[command(flatten)]
-    place: Place,
+    store: StoreArgs,
     /// Say what would happen, and write nothing
     #[arg(long)]
     dry_run: bool,
@@ -42,13 +42,13 @@ pub(crate) struct UndoArgs {
 
 /// Takes it back.
 pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    if !args.place.namespace.as_deref().unwrap_or_default().is_empty() {
+    if !args.store.namespace.as_deref().unwrap_or_default().is_empty() {
         return Err(Usage("undo takes back all of what one command changed, in every namespace".to_owned()).into());
     }
-    let link = Link::find(session, &args.place)?;
-    let store = link.existing()?;
-    let history = link.history(&*store)?;
-    args.guard.set_author(&link, session)?;
+    let access = StoreAccess::find(session, &args.store)?;
+    let store = access.existing()?;
+    let history = access.history(&*store)?;
+    args.guard.set_author(&access, session)?;
     let own = author(session.persona, args.guard.message.as_deref().unwrap_or_default(), args.confirm.confirm);
     let Taking { entry, writes, changed_since } = match args.revision {
         Some(revision) => named(&*store, history, revision, session)?,
@@ -71,11 +71,11 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
     overlay.write_together(&writes)?;
     refuse_orphans(&*overlay, &writes)?;
 
-    let guard = Guard { link: &link, args: &args.guard, confirm: args.confirm.confirm.is_some() };
+    let guard = Guard { access: &access, args: &args.guard, confirm: args.confirm.confirm.is_some() };
     if !args.dry_run && !guard.allows(session, |trial| drop(trial.store().write_together(&writes))) {
         return Ok(Exit::Refused);
     }
-    args.confirm.set_author(&link, args.guard.message.as_deref(), args.dry_run, session)?;
+    args.confirm.set_author(&access, args.guard.message.as_deref(), args.dry_run, session)?;
     if !args.dry_run {
         history.set_author(Author { takes_back: Some(entry.first), ..own });
         // Taking back a change that waits is putting it back before its time: changes before it that wait too go on with what it found.
@@ -99,7 +99,7 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
     let plan = match args.dry_run {
         true => {
             let wanted = Wanted { from_store: false, purpose: Purpose::Change };
-            let plan = Plan::begin(&link, wanted, &agent, session)?;
+            let plan = Plan::begin(&access, wanted, &agent, session)?;
             plan.client.store().write_together(&writes)?;
             Some(plan)
         }
@@ -125,8 +125,8 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
         }
     }
     if !args.dry_run {
-        args.confirm.announce(&link, session)?;
-        enforcement_warning::warn(&link, &agent, session);
+        args.confirm.announce(&access, session)?;
+        enforcement_warning::warn(&access, &agent, session);
     }
     Ok(Exit::Done)
 }

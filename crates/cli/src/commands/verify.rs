@@ -26,7 +26,7 @@ use crate::in_force::{self, Basis, Purpose, Wanted};
 use crate::local_facts;
 use crate::report::Exit;
 use crate::session::Session;
-use crate::store::Link;
+use crate::store::StoreAccess;
 
 /// How often everything is looked at while it goes on changing.
 const TRIES: usize = 3;
@@ -90,14 +90,14 @@ pub(crate) fn run(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Ex
 }
 
 fn find_out(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Found> {
-    let link = Link::find_by(session, &args.config)?;
-    let store = link.name()?;
+    let access = StoreAccess::find_by(session, &args.config)?;
+    let store = access.name()?;
     let agent = Agent::within(args.timeout);
     let wanted = Wanted { from_store: args.from_store, purpose: Purpose::Answer };
     let mut tries = 0;
     loop {
         tries += 1;
-        let mut sources = in_force::sources(&link, wanted, &agent)?;
+        let mut sources = in_force::sources(&access, wanted, &agent)?;
         if let Basis::Unknown(error) = sources.basis {
             anyhow::bail!("{error}, so what is in force is not known (--from-store compares with the store alone)");
         }
@@ -120,7 +120,7 @@ fn find_out(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Found> {
         let report = local_facts.verify(in_force, args.most)?;
         // What was written in between explains a difference, and so does an interface that changed: a difference beside a
         // running agent must be found twice.
-        let changed = || sources.is_received && link.position().is_ok_and(|now| now != position);
+        let changed = || sources.is_received && access.position().is_ok_and(|now| now != position);
         let moved = in_kernel != position || changed();
         let is_final = || report.wrong == 0 || tries == TRIES || behind.is_some();
         let runs = agent.runs();

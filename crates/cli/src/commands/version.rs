@@ -6,7 +6,7 @@ use tortie_client::Client;
 
 use crate::report::{Exit, Usage};
 use crate::session::Session;
-use crate::store::{CALICO_VERSION, Link};
+use crate::store::{CALICO_VERSION, StoreAccess};
 
 /// The commit that this program was built from; `unknown` where the build could not tell.
 const COMMIT: &str = env!("TORTIE_COMMIT");
@@ -40,10 +40,10 @@ pub(crate) fn run(args: &VersionArgs, session: &mut Session) -> anyhow::Result<E
     if args.client {
         return Ok(Exit::Done);
     }
-    let link = Link::find_by(session, &args.config)?;
-    let client = link.reader()?;
+    let access = StoreAccess::find_by(session, &args.config)?;
+    let client = access.reader()?;
     if !session.persona.is_calico() {
-        let store = link.describe()?;
+        let store = access.describe()?;
         session.terminal.line(format_args!("store: {store}"));
     }
     let mut seen = (String::new(), String::new());

@@ -4,7 +4,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 
 use tortie_net::Protocol;
 
-use crate::store::Link;
+use crate::store::StoreAccess;
 
 /// Where the system's name servers stand.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -23,10 +23,10 @@ pub(crate) struct Server {
 }
 
 /// The servers of a store; an embedded store has none. The error says why they are unknown.
-pub(crate) fn of(link: &Link) -> Result<Vec<Server>, String> {
+pub(crate) fn of(access: &StoreAccess) -> Result<Vec<Server>, String> {
     let mut found: Vec<Server> = Vec::new();
     let mut names: Vec<String> = Vec::new();
-    for url in link.urls()? {
+    for url in access.urls()? {
         let (host, port) = host_and_port(&url).ok_or_else(|| format!("{url} is not understood"))?;
         let addresses = (host.as_str(), port).to_socket_addrs().map_err(|error| format!("{host}: {error}"))?;
         for address in addresses {

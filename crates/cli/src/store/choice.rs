@@ -58,8 +58,8 @@ pub(crate) fn choose(asked: &Asked<'_>) -> Choice {
     if let Some((path, spec)) = asked.file {
         let by = format!("{}", path.display());
         let kubernetes = KubeGiven { home: home(asked.env), ..spec.kubernetes.clone() };
-        let ways = Ways { etcd: &spec.etcd, kubernetes: &kubernetes };
-        return by_type(asked, &spec.datastore_type, &ways, &by)
+        let known = KnownSettings { etcd: &spec.etcd, kubernetes: &kubernetes };
+        return by_type(asked, &spec.datastore_type, &known, &by)
             .unwrap_or_else(|| fallback(asked, Some(by), kubernetes));
     }
     let datastore_type = calico_env(asked.env, "DATASTORE_TYPE");
@@ -67,13 +67,13 @@ pub(crate) fn choose(asked: &Asked<'_>) -> Choice {
     let by = if datastore_type.is_some() { "DATASTORE_TYPE" } else { "ETCD_ENDPOINTS" };
     let by = format!("{by} in the environment");
     let kubernetes = kubernetes_env(asked.env);
-    let ways = Ways { etcd: &etcd, kubernetes: &kubernetes };
-    by_type(asked, &datastore_type.unwrap_or_default(), &ways, &by)
+    let known = KnownSettings { etcd: &etcd, kubernetes: &kubernetes };
+    by_type(asked, &datastore_type.unwrap_or_default(), &known, &by)
         .unwrap_or_else(|| fallback(asked, None, kubernetes.clone()))
 }
 
-/// The ways to stores that are known.
-struct Ways<'a> {
+/// How stores of both kinds are reached, if the datastore type names one of them.
+struct KnownSettings<'a> {
     etcd: &'a RawSettings,
     kubernetes: &'a KubeGiven,
 }
@@ -122,12 +122,12 @@ fn calico_env(env: &dyn Fn(&str) -> Option<String>, name: &str) -> Option<String
     env(&format!("CALICO_{name}")).or_else(|| env(name)).filter(|value| !value.is_empty())
 }
 
-fn by_type(asked: &Asked<'_>, datastore_type: &str, ways: &Ways<'_>, by: &str) -> Option<Choice> {
-    let etcd = ways.etcd;
+fn by_type(asked: &Asked<'_>, datastore_type: &str, known: &KnownSettings<'_>, by: &str) -> Option<Choice> {
+    let etcd = known.etcd;
     let kind = match datastore_type {
         "embedded" => StoreKind::Embedded(embedded_path(asked)),
         "etcdv3" => StoreKind::Etcd(Box::new(etcd.clone())),
-        "kubernetes" => StoreKind::Kubernetes(Box::new(ways.kubernetes.clone())),
+        "kubernetes" => StoreKind::Kubernetes(Box::new(known.kubernetes.clone())),
         "" if !etcd.endpoints.is_empty() || !etcd.discovery_srv.is_empty() => StoreKind::Etcd(Box::new(etcd.clone())),
         "" => return None,
         other => StoreKind::Unknown(other.to_owned()),
@@ -194,7 +194,7 @@ fn felix(asked: &Asked<'_>) -> Option<Choice> {
     // Felix's own default.
     let datastore_type = datastore_type.map_or_else(|| "etcdv3".to_owned(), |(value, _)| value);
     let kubernetes = kubernetes_env(asked.env);
-    by_type(asked, &datastore_type, &Ways { etcd: &etcd, kubernetes: &kubernetes }, &by)
+    by_type(asked, &datastore_type, &KnownSettings { etcd: &etcd, kubernetes: &kubernetes }, &by)
 }
 
 #[cfg(test)]

@@ -10,13 +10,13 @@ use tortie_store_etcd::{EtcdStore, Settings};
 use tortie_store_kube::KubeStore;
 
 use super::choice::{Choice, StoreKind};
-use super::{Link, choose, open};
+use super::{StoreAccess, choose, open};
 use crate::session::Session;
 
 /// How long one call of an agent goes on trying: the agent itself tries again, and has the copy on disk meanwhile.
 const AGENT_PATIENCE: Duration = Duration::from_secs(2);
 
-impl Link {
+impl StoreAccess {
     /// What opens the store that is meant, and the store's name. What chose it is read once, what stands in its files
     /// whenever it is opened. `felix` is the file of Calico's agent.
     pub(crate) fn opener(session: &mut Session, config: &Path, felix: &Path) -> anyhow::Result<(Opener, String)> {

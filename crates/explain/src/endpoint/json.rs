@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 use tortie_eval::{List, Subject, TierView, failsafe_list, protocol_name};
-use tortie_policy::{Direction, EndpointId, HostEndpoint, HostPort, Interface, Settings, Snapshot, WorkloadEndpoint};
+use tortie_policy::{
+    Direction, EndpointId, GovernedInterfaces, HostEndpoint, HostPort, Settings, Snapshot, WorkloadEndpoint,
+};
 
 use crate::not_in_force;
 use crate::topology::node_text;
@@ -14,9 +16,9 @@ pub fn host(snapshot: &Snapshot, endpoint: &HostEndpoint, reason: Option<&str>) 
     let subject = Subject::host(snapshot, endpoint);
     let settings = snapshot.settings(&endpoint.node);
     let interface = match &endpoint.interface {
-        Interface::Named(name) => Some(name.as_str()),
-        Interface::All => Some("*"),
-        Interface::ByAddress | Interface::Unreadable => None,
+        GovernedInterfaces::Named(name) => Some(name.as_str()),
+        GovernedInterfaces::All => Some("*"),
+        GovernedInterfaces::ByAddress | GovernedInterfaces::Unreadable => None,
     };
     let mut shown = common(snapshot, &subject, node_text(&endpoint.node), interface);
     shown["addresses"] = json!(endpoint.addresses);

@@ -16,7 +16,7 @@ use super::read::{
 use super::rule::parse_protocol;
 use super::selector::{NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX};
 use crate::endpoint::{
-    HostEndpoint, HostPort, Interface, Labels, Limits, Missing, NamedPort, Nat, Rate, UNREADABLE_LABELS,
+    GovernedInterfaces, HostEndpoint, HostPort, Labels, Limits, Missing, NamedPort, Nat, Rate, UNREADABLE_LABELS,
     UnsupportedQos, WorkloadEndpoint, WorkloadId,
 };
 
@@ -57,16 +57,16 @@ pub(super) fn host(object: &Object, wrong: &mut Invalidities) -> HostEndpoint {
     let mut missing = Missing::default();
     let addresses = each(spec, "expectedIPs", address, &mut missing.addresses, MISSING, wrong);
     let mut interface = match interface {
-        None => Interface::Unreadable,
-        Some("") => Interface::ByAddress,
-        Some("*") => Interface::All,
-        Some(name) => Interface::Named(name.to_owned()),
+        None => GovernedInterfaces::Unreadable,
+        Some("") => GovernedInterfaces::ByAddress,
+        Some("*") => GovernedInterfaces::All,
+        Some(name) => GovernedInterfaces::Named(name.to_owned()),
     };
-    if interface == Interface::ByAddress && missing.addresses && addresses.is_empty() {
-        interface = Interface::Unreadable;
+    if interface == GovernedInterfaces::ByAddress && missing.addresses && addresses.is_empty() {
+        interface = GovernedInterfaces::Unreadable;
     }
     let profiles = profiles(spec, &mut labels, wrong);
-    missing.place = interface == Interface::Unreadable;
+    missing.place = interface == GovernedInterfaces::Unreadable;
     let mut ports = each(spec, "ports", port, &mut missing.ports, MISSING, wrong);
     bound(&mut ports, addresses.len(), &mut missing, wrong);
     HostEndpoint {

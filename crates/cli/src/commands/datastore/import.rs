@@ -11,7 +11,7 @@ use tortie_manifest::Problem;
 use tortie_store::Stored;
 
 use super::export::KINDS;
-use crate::args::Place;
+use crate::args::StoreArgs;
 use crate::ask::Agent;
 use crate::commands::{apply, transfer};
 use crate::diagnose;
@@ -20,10 +20,15 @@ use crate::input::{self, Manifests};
 use crate::plan::Plan;
 use crate::report::{Exit, Usage, counted};
 use crate::session::Session;
-use crate::store::Link;
+use crate::store::StoreAccess;
 
 /// Stores an export, or nothing of it.
-pub(super) fn run(link: &Link, file: Option<&str>, place: &Place, session: &mut Session) -> anyhow::Result<Exit> {
+pub(super) fn run(
+    access: &StoreAccess,
+    file: Option<&str>,
+    store: &StoreArgs,
+    session: &mut Session,
+) -> anyhow::Result<Exit> {
     let Some(file) = file else {
         return Err(Usage("import needs the export: -f FILE, or -f - for standard input".to_owned()).into());
     };
@@ -33,26 +38,26 @@ pub(super) fn run(link: &Link, file: Option<&str>, place: &Place, session: &mut 
         bail!("nothing was imported: {file} has mistakes");
     }
     let wanted = Wanted { from_store: true, purpose: Purpose::Change };
-    let plan = Plan::begin(link, wanted, &Agent::soon(), session)?;
+    let plan = Plan::begin(access, wanted, &Agent::soon(), session)?;
     let others: Vec<String> =
         plan.sources.listing.items.iter().filter(|it| is_in_the_way(it)).map(|it| it.key.as_argument()).collect();
     if !others.is_empty() {
         let some = tortie_explain::listed(others, 5);
         bail!("nothing was imported: only an empty datastore takes an export, and this one has {some}");
     }
-    if apply::planned("import", &manifests, place, &plan.client, session)?.is_none() {
+    if apply::planned("import", &manifests, store, &plan.client, session)?.is_none() {
         bail!("nothing was imported");
     }
     let keys: Vec<Key> = manifests.items.iter().map(|item| item.object().key()).collect();
     let is_new = |it: &Stored| it.key.kind != Kind::Node && keys.contains(&it.key);
     let new = plan.after()?.items.into_iter().filter(is_new).map(|it| (it.key, it.value.to_vec())).collect();
-    let tried = transfer::Plan::of(&*link.store()?, new)?;
+    let tried = transfer::Plan::of(&*access.store()?, new)?;
     if !tried.refused.is_empty() || !tried.left_out.is_empty() {
         tried.refused.iter().chain(&tried.left_out).for_each(|line| session.terminal.error(line));
         let count = counted(tried.refused.len() + tried.left_out.len(), "object");
-        bail!("nothing was imported: the {} refuses {count}", link.describe()?);
+        bail!("nothing was imported: the {} refuses {count}", access.describe()?);
     }
-    let client = link.writer(false)?;
+    let client = access.writer(false)?;
     client.lock().context("nothing was imported: the datastore cannot be locked")?;
     let objects = manifests.items.iter().map(|item| item.object().clone()).collect();
     let written = client.write(objects, Mode::Apply, BatchMode::AllOrNothing, None);

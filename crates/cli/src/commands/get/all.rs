@@ -12,7 +12,7 @@ use crate::owner::follows_kubernetes;
 
 /// What is looked up: every kind; with `-n` only the kinds that are in namespaces.
 pub(super) fn requests(args: &GetArgs) -> Vec<Request> {
-    let given = args.place.namespace.as_deref().filter(|namespace| !namespace.is_empty());
+    let given = args.store.namespace.as_deref().filter(|namespace| !namespace.is_empty());
     let kinds = Kind::ALL.iter().copied().filter(|kind| kind.namespaced() || given.is_none());
     kinds
         .map(|kind| {

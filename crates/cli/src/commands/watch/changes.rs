@@ -89,9 +89,9 @@ fn parts(status: &Status) -> Parts {
     let mut parts = Parts::from([
         (
             "node",
-            nameless(match &status.called {
+            nameless(match &status.unaccepted_name {
                 None => status.node.clone(),
-                Some(called) => format!("{}, and this machine is called {called}", status.node),
+                Some(name) => format!("{}, and this machine is called {name}", status.node),
             }),
         ),
         ("agent", nameless(ready(status).to_owned())),

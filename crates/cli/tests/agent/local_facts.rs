@@ -1,4 +1,4 @@
-//! What `explain` and `status` know of a machine's ways: its routes, endpoints that do not count, and other programs' tables.
+//! What `explain` and `status` know of their own machine: its routes, endpoints that govern nothing, and other programs' tables.
 
 use std::os::unix::net::UnixStream;
 use std::path::Path;

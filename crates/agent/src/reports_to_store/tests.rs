@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tortie_dataplane::{Endpoint, Fake, PerDirection, ProgramId, Programs};
 use tortie_policy::packet::Link;
-use tortie_policy::{Interface, WorkloadId};
+use tortie_policy::{GovernedInterfaces, WorkloadId};
 
 use super::*;
 use crate::status_cell::NamedInterface;
@@ -58,7 +58,7 @@ fn each_endpoint_has_its_path() {
     let mut record = record(&["eth0", "cali1"], 2);
     let hep = EndpointId::Host("h".to_owned());
     let wep = |name: &str| EndpointId::Workload(WorkloadId { namespace: "default".into(), name: name.into() });
-    record.named_interfaces.insert(hep.clone(), NamedInterface::Host(Interface::Named("eth0".into())));
+    record.named_interfaces.insert(hep.clone(), NamedInterface::Host(GovernedInterfaces::Named("eth0".into())));
     record
         .named_interfaces
         .insert(wep("node1-k8s-a--b-eth0"), NamedInterface::Workload { interface: "cali1".into(), spoofs: false });
@@ -111,7 +111,7 @@ fn only_differences_are_written_and_entries_of_an_earlier_agent_are_removed() {
     let mut dataplane = Fake::new();
     let hep = EndpointId::Host("h".to_owned());
     dataplane.state.endpoints.insert(Place::AnyHost, endpoint(hep.clone()));
-    status.update(|record| record.named_interfaces.insert(hep.clone(), NamedInterface::Host(Interface::All)));
+    status.update(|record| record.named_interfaces.insert(hep.clone(), NamedInterface::Host(GovernedInterfaces::All)));
     let dataplane: SharedDataplane = Arc::new(Mutex::new(Box::new(dataplane)));
     let opener: crate::cache::Opener = Box::new(|| Err(StoreError::Failed("not asked here".to_owned())));
     let store = CachedStore::new(opener, "s", None, status.clone(), Arc::default());
