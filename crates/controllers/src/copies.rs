@@ -14,6 +14,7 @@
 
 mod known;
 mod plan;
+mod stand_in;
 
 pub use known::{Copies, Existing};
 pub use plan::plan;

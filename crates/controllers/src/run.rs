@@ -224,6 +224,8 @@ impl Controllers {
         self.health.update(|record| record.copies = self.copies.counts());
         summary.objects.into_iter().for_each(|object| copies.written(object));
         summary.done[2].iter().for_each(|key| copies.deleted(key));
+        // The next plan has stand-ins for them.
+        summary.too_large.into_iter().for_each(|(key, reason)| copies.refused(key, reason));
         wait
     }
 }

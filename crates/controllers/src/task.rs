@@ -103,14 +103,8 @@ impl Task {
             }
         }
         self.counts.failed += summary.failed.len() as u64;
-        let failed: Vec<String> = summary
-            .failed
-            .iter()
-            .map(|(key, why)| match key {
-                Some(key) => format!("{}: {why}", (self.words.name)(key)),
-                None => why.clone(),
-            })
-            .collect();
+        let failed: Vec<String> =
+            summary.failed.iter().map(|(key, why)| format!("{}: {why}", (self.words.name)(key))).collect();
         let wait = self.failed(failed).or(summary.stale.then_some(AGAIN));
         (summary, wait)
     }

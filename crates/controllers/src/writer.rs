@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 
 use tortie_api::{Key, Kind, Object};
 use tortie_client::{BatchMode, Client, ClientError, Mode, stored_value};
-use tortie_store::{Revision, StoreError, Write, WriteError};
+use tortie_store::{Op, Revision, StoreError, Write, WriteError};
 
 use crate::copies::namespace_of_profile;
 use crate::plan::{Action, Plan};
 
 /// How many objects are written in one call. Between two calls it is asked whether this process may still write.
 const TOGETHER: usize = 50;
+/// How many bytes an object has at least that a store may refuse for its size. (A stand-in has fewer.)
+const LARGE: usize = 128 << 10;
 
 /// What became of a plan.
 #[derive(Debug, Default)]
@@ -19,8 +21,10 @@ pub(crate) struct Summary {
     pub(crate) done: [Vec<Key>; 3],
     /// What was written, as it is in the store now.
     pub(crate) objects: Vec<Object>,
-    /// Why others were not; without a key where it is so of all.
-    pub(crate) failed: Vec<(Option<Key>, String)>,
+    /// Why others were not.
+    pub(crate) failed: Vec<(Key, String)>,
+    /// What the store refused for its size, and in which words.
+    pub(crate) too_large: Vec<(Key, String)>,
     /// Whether somebody else was faster somewhere, so that another plan has to be made.
     pub(crate) stale: bool,
     /// The namespaces with a policy that was not written.
@@ -36,10 +40,16 @@ pub(crate) fn act(client: &Client, plan: &Plan, may_write: &dyn Fn() -> bool) ->
             summary.stale = true;
             break;
         }
+        let before = (summary.count(), summary.too_large.len(), summary.failed.len());
         match (kind(&some[0]), some[0].key().kind) {
             (0, Kind::HostEndpoint) => put(client, some, Mode::Create, &mut summary),
             (1, Kind::HostEndpoint) => put(client, some, Mode::Replace, &mut summary),
             _ => write(client, some, &mut summary),
+        }
+        let has_failed = summary.failed.len() > before.2;
+        if some.len() > 1 && has_failed && (summary.count(), summary.too_large.len()) == (before.0, before.1) {
+            // None of several was written: it will be so of the others too.
+            break;
         }
     }
     summary
@@ -80,7 +90,7 @@ fn put(client: &Client, actions: &[Action], mode: Mode, summary: &mut Summary) {
             Err(ClientError::Exists { .. } | ClientError::Missing { at: None, .. } | ClientError::Conflict { .. }) => {
                 summary.stale = true;
             }
-            Err(error) => summary.failed.push((Some(action.key()), error.to_string())),
+            Err(error) => summary.failed.push((action.key(), error.to_string())),
         }
     }
 }
@@ -128,12 +138,13 @@ fn write(client: &Client, actions: &[Action], summary: &mut Summary) {
     });
     let answers = match answers {
         Ok(answers) => answers,
+        Err(_) if made.len() > 1 => return write_alone(client, &made, summary),
         Err(text) => {
-            made.iter().for_each(|action| summary.not_written(&action.key()));
-            return summary.failed.push((None, text));
+            summary.not_written(&made[0].key());
+            return summary.failed.push((made[0].key(), text));
         }
     };
-    for ((action, object), answer) in made.into_iter().zip(objects).zip(answers) {
+    for (((action, object), write), answer) in made.into_iter().zip(objects).zip(&writes).zip(answers) {
         match answer {
             Ok(written) => {
                 summary.done[kind(action)].push(action.key());
@@ -146,14 +157,42 @@ fn write(client: &Client, actions: &[Action], summary: &mut Summary) {
                 summary.not_written(&action.key());
                 match error {
                     WriteError::Exists(_) | WriteError::Missing | WriteError::Conflict(_) => summary.stale = true,
-                    error => summary.failed.push((Some(action.key()), error.to_string())),
+                    error => {
+                        if let (WriteError::Refused(reason), Op::Create(value) | Op::Update(value, _)) =
+                            (&error, &write.op)
+                            && value.len() >= LARGE
+                        {
+                            summary.too_large.push((action.key(), reason.clone()));
+                        }
+                        summary.failed.push((action.key(), error.to_string()));
+                    }
                 }
             }
         }
     }
 }
 
+/// Writes each by itself, because one of them may be the reason why none was written; two in a row that fail are reason enough to
+/// leave the rest.
+fn write_alone(client: &Client, actions: &[&Action], summary: &mut Summary) {
+    let mut failures = 0;
+    for action in actions {
+        if failures > 1 {
+            summary.not_written(&action.key());
+            continue;
+        }
+        let before = summary.failed.len();
+        write(client, std::slice::from_ref(*action), summary);
+        failures = if summary.failed.len() > before { failures + 1 } else { 0 };
+    }
+}
+
 impl Summary {
+    /// How many writes were made.
+    fn count(&self) -> usize {
+        self.done.iter().map(Vec::len).sum()
+    }
+
     fn not_written(&mut self, key: &Key) {
         if key.kind == Kind::NetworkPolicy {
             self.unwritten.insert(key.namespace.clone());

@@ -156,10 +156,12 @@ fn follows_kubernetes(cluster: &Cluster) {
     assert!(cluster.profile("kns.default").is_some());
     assert_eq!(cluster.others(), others);
     assert!(!log.has("copies-failed"), "{}", log.text());
-    // What a user sees while it lasts.
+    // The longest name in Kubernetes.
+    let longest = "n".repeat(253);
     source.apply(&namespace("shop", "a"));
-    source.apply(&policy(&"n".repeat(242), 80));
-    until("the long name is reported", || log.has("copy-problem"));
+    source.apply(&policy(&longest, 80));
+    until("the policy is copied", || cluster.port(&format!("knp.default.{longest}")) == Some(80));
+    assert!(!log.has("copy-problem"), "{}", log.text());
 }
 
 #[test]
@@ -170,6 +172,36 @@ fn copies_follow_kubernetes_in_etcd_with_the_shipped_role() {
 #[test]
 fn copies_follow_kubernetes_in_the_embedded_store_with_the_shipped_role() {
     follows_kubernetes(&Cluster::embedded());
+}
+
+/// A policy of which etcd does not take the copy, in which each of many rules has many ports.
+fn large_policy(peers: usize) -> Value {
+    let from: Vec<Value> =
+        (0..peers).map(|n| json!({ "ipBlock": { "cidr": format!("10.{}.{}.0/24", n / 256, n % 256) } })).collect();
+    let ports: Vec<Value> = (0..100).map(|n| json!({ "port": 10_000 + 2 * n })).collect();
+    let mut large = policy("large", 80);
+    large["spec"]["ingress"] = json!([{ "from": from, "ports": ports }]);
+    large
+}
+
+#[test]
+fn a_policy_too_large_for_etcd_closes_what_it_selects_and_the_others_are_copied() {
+    let cluster = Cluster::etcd();
+    let source = Source::start(&cluster);
+    let policies: Vec<Value> = (0..60).map(|number| policy(&format!("p{number}"), 80)).collect();
+    source.create(&[namespace("shop", "a"), large_policy(2500)]);
+    source.create(&policies);
+    let (_running, log) = cluster.controllers("one", &["--kubeconfig", &source.kubeconfig]);
+    let stand_in = json!({ "tier": "default", "order": 1000, "types": ["Ingress"],
+        "selector": "projectcalico.org/orchestrator == 'k8s' && app == 'db'" });
+    until("it closes", || cluster.spec("networkpolicy", "knp.default.large") == Some(stand_in.clone()));
+    until("the namespace is open otherwise", || cluster.profile("kns.shop").is_some());
+    assert!((0..60).all(|number| cluster.port(&format!("knp.default.p{number}")) == Some(80)));
+    assert!(log.text().contains("NetworkPolicy(shop/knp.default.large): the store refuses it"), "{}", log.text());
+    assert!(log.text().contains("networkpolicy shop/large: the store did not take its copy"), "{}", log.text());
+    source.apply(&large_policy(10));
+    until("it is copied", || cluster.port("knp.default.large") == Some(10_000));
+    until("it is solved", || log.has("copy-solved"));
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub struct Copies {
     pub wanted: BTreeMap<Key, Result<Value, String>>,
     /// What the store has under the names of copies.
     pub existing: BTreeMap<Key, Existing>,
+    /// The copies that the store did not take as they are wanted, with its reason.
+    pub(crate) refused: BTreeMap<Key, String>,
     /// Which controllers run.
     pub enabled: Result<Enabled, String>,
     /// Whether the environment says which run, whatever the configuration says.
@@ -39,6 +41,7 @@ impl Copies {
         Self {
             wanted: BTreeMap::new(),
             existing: BTreeMap::new(),
+            refused: BTreeMap::new(),
             enabled: Ok(only.unwrap_or(Enabled::ALL)),
             is_fixed: only.is_some(),
         }
@@ -48,6 +51,7 @@ impl Copies {
     pub(crate) fn list_source(&mut self, kind: Kind, all: &[Stored]) {
         let copies = if kind == Kind::KubernetesNetworkPolicy { Kind::NetworkPolicy } else { kind };
         self.wanted.retain(|key, _| key.kind != copies);
+        self.refused.retain(|key, _| key.kind != copies);
         for stored in all {
             self.put_source(stored);
         }
@@ -57,7 +61,10 @@ impl Copies {
     pub(crate) fn take_source(&mut self, event: &Event) -> bool {
         match event {
             Event::Put(stored) => self.put_source(stored),
-            Event::Deleted(key, _) => copy_of(key).is_some_and(|copy| self.wanted.remove(&copy).is_some()),
+            Event::Deleted(key, _) => copy_of(key).is_some_and(|copy| {
+                self.refused.remove(&copy);
+                self.wanted.remove(&copy).is_some()
+            }),
         }
     }
 
@@ -94,10 +101,19 @@ impl Copies {
         self.existing.remove(key);
     }
 
+    /// Takes in that the store did not take a copy.
+    pub(crate) fn refused(&mut self, key: Key, reason: String) {
+        self.refused.insert(key, reason);
+    }
+
     fn put_source(&mut self, stored: &Stored) -> bool {
         let Some(copy) = copy_of(&stored.key) else { return false };
         let spec = read(stored).map(|mut object| object.body.remove("spec").unwrap_or_default());
-        replace(&mut self.wanted, &copy, spec)
+        let is_new = replace(&mut self.wanted, &copy, spec);
+        if is_new {
+            self.refused.remove(&copy);
+        }
+        is_new
     }
 
     fn put(&mut self, stored: &Stored) -> bool {

@@ -2,14 +2,16 @@
 //!
 //! Each write names the revision that it was planned on, so what somebody else changed meanwhile is never overwritten unseen.
 //! Nothing is opened on the way: policies are written before the profiles that allow a namespace's pods everything, and deleted
-//! after them. What is written is not validated: the agent reads a copy as it reads the same object of the Kubernetes store, where
-//! what cannot be read denies, and without the copy nothing would.
+//! after them. What is written is not validated, its name neither: the agent reads a copy as it reads the same object of the
+//! Kubernetes store, where what cannot be read denies, and without the copy nothing would. What cannot be copied has a
+//! [stand-in](super::stand_in) that denies.
+
+use std::borrow::Cow;
 
 use serde_json::Value;
 use tortie_api::{Key, Kind, Object};
-use tortie_manifest::validate::formats::MAX_NAME;
 
-use super::{Copies, Existing, is_enabled, namespace_of_profile, source};
+use super::{Copies, Existing, is_enabled, namespace_of_profile, source, stand_in};
 use crate::enabled::Enabled;
 use crate::plan::{Action, Plan};
 
@@ -33,29 +35,10 @@ pub fn plan(copies: &Copies, locked: bool, may_delete: bool) -> Plan {
         Kind::NetworkPolicy => policies,
         _ => profiles,
     };
-    for (key, wanted) in copies.wanted.iter().filter(|(key, _)| is_enabled(key, enabled)) {
-        let spec = match wanted {
-            _ if key.name.len() > MAX_NAME => {
-                let effect = match key.kind {
-                    Kind::NetworkPolicy => "the policy has no effect",
-                    _ => "its pods and labels are not known",
-                };
-                plan.problem(
-                    source(key),
-                    format!(
-                        "it is not copied, so {effect}: the name {} is longer than {MAX_NAME} characters",
-                        key.name
-                    ),
-                );
-                continue;
-            }
-            Ok(spec) => spec,
-            Err(reason) => {
-                plan.problem(source(key), format!("it cannot be read, so its copy stays as it is: {reason}"));
-                continue;
-            }
-        };
+    for key in copies.wanted.keys().filter(|key| is_enabled(key, enabled)) {
         plan.wanted += 1;
+        let Some(spec) = spec(copies, key, &mut plan) else { continue };
+        let spec = &*spec;
         match copies.existing.get(key) {
             None => phases[phase(key, 0, 2)].push(Action::Create(Box::new(with_spec(Object::new(key.clone()), spec)))),
             Some(Existing { object: Some(object), .. }) if object.body.get("spec") == Some(spec) => {}
@@ -72,6 +55,31 @@ pub fn plan(copies: &Copies, locked: bool, may_delete: bool) -> Plan {
     }
     plan.actions = phases.into_iter().flatten().collect();
     plan
+}
+
+/// What the copy of an original says; none if it stays as it is. What prevents an exact copy is a problem of the plan.
+fn spec<'a>(copies: &'a Copies, key: &Key, plan: &mut Plan) -> Option<Cow<'a, Value>> {
+    let in_place = |instead: &str| format!("a copy that {instead} is in its place");
+    match (copies.wanted.get(key)?, copies.refused.get(key)) {
+        (Ok(spec), None) => Some(Cow::Borrowed(spec)),
+        (Ok(spec), Some(reason)) => {
+            let until = "until it changes or the controllers start again";
+            let effect = in_place(stand_in::effect(key, Some(spec)));
+            plan.problem(source(key), format!("the store did not take its copy, so {effect} {until}: {reason}"));
+            Some(Cow::Owned(stand_in::of(key, Some(spec))))
+        }
+        (Err(reason), _) => {
+            let stand_in = stand_in::of(key, None);
+            let existing = copies.existing.get(key).and_then(|existing| existing.object.as_ref());
+            let is_earlier = existing.is_some_and(|object| object.body.get("spec") != Some(&stand_in));
+            let effect = match is_earlier {
+                true => "its copy stays as it was written last".to_owned(),
+                false => in_place(stand_in::effect(key, None)),
+            };
+            plan.problem(source(key), format!("it cannot be read, so {effect}: {reason}"));
+            (!is_earlier).then_some(Cow::Owned(stand_in))
+        }
+    }
 }
 
 /// The copies to delete: those of what Kubernetes does not have.

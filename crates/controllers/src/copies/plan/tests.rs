@@ -16,6 +16,8 @@ use super::*;
 use crate::copies::{KINDS, is_copy};
 use crate::writer::{self, Summary};
 
+mod stand_ins;
+
 /// What Kubernetes has: namespaces, service accounts and policies, each with a number that its content follows from.
 #[derive(Clone, Debug, Default)]
 struct Kubernetes(BTreeMap<(&'static str, String, String), usize>);
@@ -259,27 +261,6 @@ fn the_environment_decides_before_the_configuration() {
     know(&mut copies, &shop(), &store);
     let keys: Vec<String> = plan(&copies, false, true).actions.iter().map(|action| action.key().to_string()).collect();
     assert_eq!(keys, ["Profile(kns.default)", "Profile(kns.shop)"]);
-}
-
-#[test]
-fn a_policy_whose_name_is_too_long_is_reported_and_its_neighbours_are_copied() {
-    let mut kubernetes = shop();
-    for length in [241, 242] {
-        kubernetes.0.insert(("NetworkPolicy", "shop".to_owned(), "n".repeat(length)), 0);
-    }
-    let store = MemoryStore::default();
-    let plan = settle_with_problems(&kubernetes, &store);
-    assert_eq!(plan.problems.len(), 1);
-    let text = plan.problems[0].to_string();
-    let start = format!("networkpolicy shop/{}: it is not copied, so the policy has no effect", "n".repeat(242));
-    assert!(text.starts_with(&start), "{text}");
-    assert_eq!(copied(&store).len(), 5);
-}
-
-fn settle_with_problems(kubernetes: &Kubernetes, store: &MemoryStore) -> Plan {
-    let plan = plan(&known(kubernetes, store), false, true);
-    carry_out(store, &plan);
-    plan
 }
 
 #[test]
