@@ -16,8 +16,8 @@ use tortie_api::Kind;
 use tortie_calc::{Engine, Id, Update};
 use tortie_net::{PortRange, Protocol};
 use tortie_policy::{
-    Action, Item, Limits, NetworkSet, Order, PeerMatch, Peers, Policy, PolicyId, PortMatch, Profile, Rule, SetId,
-    Stage, Tier, TierEnd, Types, WorkloadEndpoint, WorkloadId,
+    Action, Item, Limits, NetworkSet, Order, PeerMatch, Peers, Policy, PolicyId, PolicyStage, PortMatch, Profile, Rule,
+    SetId, Tier, TierEnd, Types, WorkloadEndpoint, WorkloadId,
 };
 use tortie_selector::Selector;
 
@@ -254,7 +254,7 @@ fn policy(
         types,
         ingress,
         egress,
-        stage: Stage::Normal { forward: false },
+        stage: PolicyStage::Normal { forward: false },
         staged: false,
         everywhere: false,
     })))

@@ -5,7 +5,7 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 
 use hashbrown::HashSet;
-use tortie_policy::{Direction, Stage, Tier, TierEnd};
+use tortie_policy::{Direction, PolicyStage, Tier, TierEnd};
 
 use crate::cost::Cost;
 use crate::faults;
@@ -21,27 +21,27 @@ pub(crate) const CLOSED: SelectorIndex = SelectorIndex::MAX;
 
 /// Which of an endpoint's policies a stage evaluates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum List {
+pub(crate) enum PolicyList {
     Normal,
     Forward,
     PreDnat,
     Untracked,
 }
 
-impl List {
-    fn takes(self, stage: Stage) -> bool {
-        stage == Stage::Unknown
+impl PolicyList {
+    fn takes(self, stage: PolicyStage) -> bool {
+        stage == PolicyStage::Unknown
             || match self {
-                List::Normal => matches!(stage, Stage::Normal { .. }),
-                List::Forward => stage == Stage::Normal { forward: true },
-                List::PreDnat => stage == Stage::PreDnat,
-                List::Untracked => stage == Stage::Untracked,
+                PolicyList::Normal => matches!(stage, PolicyStage::Normal { .. }),
+                PolicyList::Forward => stage == PolicyStage::Normal { forward: true },
+                PolicyList::PreDnat => stage == PolicyStage::PreDnat,
+                PolicyList::Untracked => stage == PolicyStage::Untracked,
             }
     }
 
     /// Whether the ends of tiers deny in this stage.
     fn denies(self) -> bool {
-        matches!(self, List::Normal | List::Forward)
+        matches!(self, PolicyList::Normal | PolicyList::Forward)
     }
 }
 
@@ -142,7 +142,7 @@ impl Classes {
     pub(crate) fn plan(
         &mut self,
         index: ClassIndex,
-        list: List,
+        list: PolicyList,
         direction: Direction,
         policies: &Policies,
         cost: &mut Cost,

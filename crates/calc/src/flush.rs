@@ -6,7 +6,7 @@ use hashbrown::{HashMap, HashSet};
 use tortie_dataplane::{Delta, Endpoint, Host, Owner, PerDirection, Place, ProgramId, Programs as ByStage, RulesId};
 use tortie_policy::{Direction, EndpointId, unreadable_labels};
 
-use crate::endpoint_classes::{CLOSED, ClassIndex, List};
+use crate::endpoint_classes::{CLOSED, ClassIndex, PolicyList};
 use crate::engine::Engine;
 use crate::local_endpoints::{Body, LocalIndex};
 use crate::policies::ListKey;
@@ -24,7 +24,7 @@ const FEW: usize = 16;
 struct ProgramCache {
     /// Whether profiles can be reached.
     open: HashMap<(ClassIndex, Direction), bool>,
-    programs: HashMap<(ClassIndex, List, Direction, Vec<ProfileIndex>), Option<ProgramId>>,
+    programs: HashMap<(ClassIndex, PolicyList, Direction, Vec<ProfileIndex>), Option<ProgramId>>,
 }
 
 /// A list of rules to emit, and what was emitted of it before.
@@ -166,7 +166,7 @@ impl Engine {
         let parents = self.members.items.get(local.item).parents.as_slice().to_vec();
         let is_host = matches!(local.body, Body::Host(_));
         let normal = |engine: &mut Self, direction, program_cache: &mut ProgramCache| {
-            let program = engine.program(class, List::Normal, direction, &parents, program_cache);
+            let program = engine.program(class, PolicyList::Normal, direction, &parents, program_cache);
             program.expect("the normal stage has a program even without policies")
         };
         let mut programs = ByStage {
@@ -180,11 +180,15 @@ impl Engine {
         };
         if is_host {
             let mut stage = |list, direction| self.program(class, list, direction, &[], program_cache);
-            programs.forward =
-                PerDirection { ingress: stage(List::Forward, Ingress), egress: stage(List::Forward, Egress) };
-            programs.pre_dnat = stage(List::PreDnat, Ingress);
-            programs.untracked =
-                PerDirection { ingress: stage(List::Untracked, Ingress), egress: stage(List::Untracked, Egress) };
+            programs.forward = PerDirection {
+                ingress: stage(PolicyList::Forward, Ingress),
+                egress: stage(PolicyList::Forward, Egress),
+            };
+            programs.pre_dnat = stage(PolicyList::PreDnat, Ingress);
+            programs.untracked = PerDirection {
+                ingress: stage(PolicyList::Untracked, Ingress),
+                egress: stage(PolicyList::Untracked, Egress),
+            };
         }
         match &self.locals.get(index).body {
             Body::Workload(endpoint) => Endpoint {
@@ -212,12 +216,12 @@ impl Engine {
     fn program(
         &mut self,
         class: ClassIndex,
-        list: List,
+        list: PolicyList,
         direction: Direction,
         parents: &[ProfileIndex],
         program_cache: &mut ProgramCache,
     ) -> Option<ProgramId> {
-        let closed = list != List::Normal || program_cache.open.get(&(class, direction)) == Some(&false);
+        let closed = list != PolicyList::Normal || program_cache.open.get(&(class, direction)) == Some(&false);
         let key = (class, list, direction, if closed { Vec::new() } else { parents.to_vec() });
         if let Some(&known) = program_cache.programs.get(&key) {
             known.into_iter().for_each(|id| self.programs.add_use(id));
@@ -225,17 +229,17 @@ impl Engine {
         }
         let plan = self.classes.plan(class, list, direction, &self.policies, &mut self.shared.cost);
         let mut key = key;
-        if list == List::Normal {
+        if list == PolicyList::Normal {
             let open = ends_open(&plan);
             program_cache.open.insert((class, direction), open);
             if !open {
                 key.3.clear();
             }
         }
-        let program = if list != List::Normal && plan.is_empty() {
+        let program = if list != PolicyList::Normal && plan.is_empty() {
             None
         } else {
-            let profiles = (list == List::Normal).then_some(parents);
+            let profiles = (list == PolicyList::Normal).then_some(parents);
             let draft = draft(plan, direction, profiles, &self.policies, &self.shared.profiles);
             Some(self.programs.acquire(draft, &mut self.lists))
         };

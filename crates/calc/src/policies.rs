@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use tortie_dataplane::PerDirection;
-use tortie_policy::{Direction, Order, PolicyId, Stage, Tier as Written, TierEnd, Types};
+use tortie_policy::{Direction, Order, PolicyId, PolicyStage, Tier as Written, TierEnd, Types};
 
 use crate::rules::Rule;
 use crate::selectors::SelectorIndex;
@@ -36,7 +36,7 @@ pub(crate) struct Scope {
     pub(crate) selector: SelectorIndex,
     pub(crate) tier: TierIndex,
     pub(crate) order: Order,
-    pub(crate) stage: Stage,
+    pub(crate) stage: PolicyStage,
     pub(crate) types: Types,
     /// Whether a rule of the direction passes.
     pub(crate) passes: PerDirection<bool>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 use tortie_policy::packet::{FIRST_ICMP, FIRST_ICMPV6, UNTRACKED_ICMPV6};
-use tortie_policy::{Direction, Failsafe, Family, Settings, Stage, WorkloadEndpoint};
+use tortie_policy::{Direction, Failsafe, Family, PolicyStage, Settings, WorkloadEndpoint};
 
 use crate::addresses::AddressSet;
 use crate::conditions::{Conditions, End};
@@ -56,7 +56,8 @@ impl Conditions<'_> {
             ports.entry((failsafe.protocol.number(), failsafe.net)).or_default().push(failsafe.port);
         }
         // In raw the replies of the other direction are open too.
-        let raw = self.snapshot.policies.values().any(|policy| !policy.staged && policy.stage == Stage::Untracked);
+        let raw =
+            self.snapshot.policies.values().any(|policy| !policy.staged && policy.stage == PolicyStage::Untracked);
         for ((protocol, net), ports) in ports {
             let ports = Ranges::of(ports.into_iter().map(|port| (port.into(), port.into())));
             let families = match net {

@@ -41,7 +41,7 @@ fn compare(kernel: &mut Kernel, followed: &Followed, case: &Case) -> Vec<String>
             let steps: Vec<String> = verdict
                 .path
                 .iter()
-                .map(|step| format!("{:?} {} {:?} {:?}", step.hook, step.interface, step.endpoint, step.decision))
+                .map(|step| format!("{:?} {} {:?} {:?}", step.stage, step.interface, step.endpoint, step.decision))
                 .collect();
             wrong.push(format!(
                 "seed {} packet {index}: {packet:?}\nevaluator: {} {}\n  {}\nkernel: {} {} {:#x}\n  {way}",

@@ -200,7 +200,7 @@ fn apart_of(one: Product, other: Product) -> Vec<Product> {
 pub(crate) mod tests {
     use serde_json::{Value, json};
     use tortie_classes::AddressSet;
-    use tortie_eval::{List, Subject};
+    use tortie_eval::{PolicyList, Subject};
     use tortie_policy::Direction;
     use tortie_testkit::worlds::{Step, World};
 
@@ -230,7 +230,7 @@ pub(crate) mod tests {
             }
             let mut side = Side::new(&world.snapshot);
             let number = side.number(&Subject::host(&world.snapshot, &world.snapshot.host_endpoints["e"]));
-            side.program(number, List::Normal, Direction::Ingress, Family::V4)
+            side.program(number, PolicyList::Normal, Direction::Ingress, Family::V4)
         });
         let mut changed = Changed::default();
         changed.add_programs(&before, &after);

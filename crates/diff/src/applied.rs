@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use tortie_classes::{Clause, Conditions, Domain};
-use tortie_eval::{List, Subject};
+use tortie_eval::{PolicyList, Subject};
 use tortie_policy::{Action, Direction, Family, Labels, PolicyId, Rule, Snapshot};
 
 use crate::program::Program;
 
-pub(crate) const LISTS: [List; 4] = [List::Untracked, List::PreDnat, List::Normal, List::Forward];
+pub(crate) const LISTS: [PolicyList; 4] =
+    [PolicyList::Untracked, PolicyList::PreDnat, PolicyList::Normal, PolicyList::Forward];
 pub(crate) const DIRECTIONS: [Direction; 2] = [Direction::Ingress, Direction::Egress];
 
 /// The enforced policies of one tier, in order, as they apply to an endpoint in one list and direction.
@@ -49,14 +50,14 @@ impl Applied {
         Self { tiers, profiles: subject.profiles.clone(), unreadable: subject.unreadable }
     }
 
-    pub(crate) fn tiers(&self, list: List, direction: Direction) -> &[AppliedTier] {
+    pub(crate) fn tiers(&self, list: PolicyList, direction: Direction) -> &[AppliedTier] {
         let list = LISTS.iter().position(|one| *one == list).unwrap_or_default();
         let direction = DIRECTIONS.iter().position(|one| *one == direction).unwrap_or_default();
         &self.tiers[list * DIRECTIONS.len() + direction]
     }
 
     /// As [`Subject::has_policy`] answers.
-    pub(crate) fn has_policy(&self, list: List, direction: Direction) -> bool {
+    pub(crate) fn has_policy(&self, list: PolicyList, direction: Direction) -> bool {
         self.unreadable || self.tiers(list, direction).iter().any(|tier| !tier.policies.is_empty())
     }
 }
@@ -74,7 +75,7 @@ pub(crate) struct Side<'a> {
     applied: Vec<Rc<Applied>>,
     policies: HashMap<(PolicyId, Direction, Family), CompiledRules>,
     profiles: HashMap<(String, Direction, Family), CompiledRules>,
-    programs: HashMap<(usize, List, Direction, Family), Rc<Program>>,
+    programs: HashMap<(usize, PolicyList, Direction, Family), Rc<Program>>,
 }
 
 impl<'a> Side<'a> {
@@ -111,7 +112,13 @@ impl<'a> Side<'a> {
     }
 
     /// What applies in one list and direction, for packets of a family.
-    pub(crate) fn program(&mut self, number: usize, list: List, direction: Direction, family: Family) -> Rc<Program> {
+    pub(crate) fn program(
+        &mut self,
+        number: usize,
+        list: PolicyList,
+        direction: Direction,
+        family: Family,
+    ) -> Rc<Program> {
         let key = (number, list, direction, family);
         if let Some(program) = self.programs.get(&key) {
             return program.clone();

@@ -9,7 +9,9 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use tortie_classes::{Classes, PacketClass};
-use tortie_eval::{Builtin, DecidedBy, Decision, List, Outcome, Packet, Policies, Subject, Verdict, View, judge_with};
+use tortie_eval::{
+    Builtin, DecidedBy, Decision, Outcome, Packet, PacketHeader, Policies, PolicyList, Subject, Verdict, judge_with,
+};
 use tortie_policy::{Direction, Family};
 
 use crate::applied::Side;
@@ -92,7 +94,7 @@ pub(crate) struct Decisions<'a, 's> {
     roots: HashMap<(usize, usize, usize), usize>,
     nodes: Vec<Node>,
     tables: Vec<(Rc<Program>, Table)>,
-    by_question: HashMap<(usize, List, Direction), usize>,
+    by_question: HashMap<(usize, PolicyList, Direction), usize>,
     /// Of the packet that was decided last: what was answered, and the items that decided so.
     script: Vec<Answer>,
     hits: Vec<(usize, usize)>,
@@ -186,7 +188,7 @@ impl<'a, 's> Decisions<'a, 's> {
         self.nodes.len() - 1
     }
 
-    fn table(&mut self, number: usize, list: List, direction: Direction) -> usize {
+    fn table(&mut self, number: usize, list: PolicyList, direction: Direction) -> usize {
         if let Some(table) = self.by_question.get(&(number, list, direction)) {
             return *table;
         }
@@ -220,19 +222,19 @@ struct Scripted<'b, 's> {
     side: &'b mut Side<'s>,
     script: &'b [Answer],
     asked: usize,
-    open: Option<(usize, List, Direction, IpAddr)>,
+    open: Option<(usize, PolicyList, Direction, IpAddr)>,
 }
 
 impl Policies for Scripted<'_, '_> {
-    fn has_policy(&mut self, subject: &Subject, list: List, direction: Direction) -> bool {
+    fn has_policy(&mut self, subject: &Subject, list: PolicyList, direction: Direction) -> bool {
         let number = self.side.number(subject);
         self.side.applied(number).has_policy(list, direction)
     }
 
-    fn decide(&mut self, subject: &Subject, list: List, direction: Direction, view: &View) -> Decision {
+    fn decide(&mut self, subject: &Subject, list: PolicyList, direction: Direction, header: &PacketHeader) -> Decision {
         let Some(answer) = self.script.get(self.asked) else {
             // What is denied is asked nothing more.
-            self.open.get_or_insert((self.side.number(subject), list, direction, view.destination));
+            self.open.get_or_insert((self.side.number(subject), list, direction, header.destination));
             return Decision { outcome: Outcome::Deny, by: DecidedBy::Nothing };
         };
         let by = match answer {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use tortie_eval::{DefaultDecision, List, Subject};
+use tortie_eval::{DefaultDecision, PolicyList, Subject};
 use tortie_policy::{Direction, EndpointId, Snapshot};
 
 use crate::affected::Affected;
@@ -201,8 +201,8 @@ fn of_subject(snapshot: &Snapshot, subject: &Subject, is_host: bool) -> [Default
         DefaultDecision::Profiles(names) => profiles(snapshot, &names),
         DefaultDecision::GoesOn => Default::GoesOn,
     };
-    let normal = |direction| of_list(List::Normal, direction);
-    let forwarded = |direction| if is_host { of_list(List::Forward, direction) } else { Default::GoesOn };
+    let normal = |direction| of_list(PolicyList::Normal, direction);
+    let forwarded = |direction| if is_host { of_list(PolicyList::Forward, direction) } else { Default::GoesOn };
     [normal(Direction::Ingress), normal(Direction::Egress), forwarded(Direction::Ingress), forwarded(Direction::Egress)]
 }
 

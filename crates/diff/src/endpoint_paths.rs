@@ -5,7 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use tortie_classes::AddressSet;
-use tortie_eval::{List, Subject, host_endpoint, workload_endpoint};
+use tortie_eval::{PolicyList, Subject, host_endpoint, workload_endpoint};
 use tortie_net::IpNet;
 use tortie_policy::packet::{Host, Link, PacketPath};
 use tortie_policy::{Direction, EndpointId, Family, GovernedInterfaces, Snapshot};
@@ -221,7 +221,7 @@ pub(crate) fn paths(placed: &PlacedEndpoint, sides: [&Snapshot; 2]) -> Vec<Endpo
     ];
     let forwards = |(side, governors): (&Snapshot, &Vec<Subject>)| {
         governors.iter().any(|subject| {
-            [List::Forward, List::PreDnat, List::Untracked].into_iter().any(|list| {
+            [PolicyList::Forward, PolicyList::PreDnat, PolicyList::Untracked].into_iter().any(|list| {
                 [Direction::Ingress, Direction::Egress]
                     .into_iter()
                     .any(|direction| subject.has_policy(side, list, direction))

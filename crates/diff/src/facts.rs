@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use tortie_eval::{List, Subject, specific_host_endpoint, wildcard_host_endpoint, workload_endpoint};
+use tortie_eval::{PolicyList, Subject, specific_host_endpoint, wildcard_host_endpoint, workload_endpoint};
 use tortie_policy::packet::PacketPath;
 use tortie_policy::{Direction, HostEndpoint, Settings, WorkloadEndpoint};
 
@@ -79,8 +79,8 @@ impl WalkFacts {
     }
 
     /// What applies to the endpoints that can have a say, with the lists that can be asked.
-    pub(crate) fn subjects(&self) -> impl Iterator<Item = (usize, &'static [List])> {
-        let lists = |at: usize| if at < 3 { &LISTS[..] } else { &[List::Normal][..] };
+    pub(crate) fn subjects(&self) -> impl Iterator<Item = (usize, &'static [PolicyList])> {
+        let lists = |at: usize| if at < 3 { &LISTS[..] } else { &[PolicyList::Normal][..] };
         self.applied.iter().enumerate().filter_map(move |(at, one)| one.map(|number| (number, lists(at))))
     }
 
@@ -107,8 +107,8 @@ impl WalkFacts {
             && self.workloads == other.workloads
             && self.floating == other.floating
             && present(self) == present(other)
-            && same_policies(List::Untracked, Direction::Ingress)
-            && same_policies(List::Untracked, Direction::Egress)
-            && same_policies(List::PreDnat, Direction::Ingress)
+            && same_policies(PolicyList::Untracked, Direction::Ingress)
+            && same_policies(PolicyList::Untracked, Direction::Egress)
+            && same_policies(PolicyList::PreDnat, Direction::Ingress)
     }
 }

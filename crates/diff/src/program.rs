@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use tortie_classes::{Clause, Product, number};
-use tortie_eval::{DecidedBy, List, Outcome};
+use tortie_eval::{DecidedBy, Outcome, PolicyList};
 use tortie_policy::{Action, Direction, Family};
 
 use crate::applied::Side;
@@ -40,12 +40,19 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    pub(crate) fn new(side: &mut Side<'_>, number: usize, list: List, direction: Direction, family: Family) -> Self {
+    pub(crate) fn new(
+        side: &mut Side<'_>,
+        number: usize,
+        list: PolicyList,
+        direction: Direction,
+        family: Family,
+    ) -> Self {
         let applied = side.applied(number).clone();
         let mut program = Self::default();
         let everything = || Rc::from([Product::all(family)]);
         // An allow before connection tracking or before DNAT also answers for the later ingress stages.
-        let allowed = if matches!(list, List::Untracked | List::PreDnat) { Outcome::Accept } else { Outcome::Pass };
+        let allowed =
+            if matches!(list, PolicyList::Untracked | PolicyList::PreDnat) { Outcome::Accept } else { Outcome::Pass };
         for tier in applied.tiers(list, direction) {
             let allow = if tier.asked_first { Effect::Leave } else { Effect::Decide(allowed) };
             for id in &tier.policies {
@@ -61,7 +68,7 @@ impl Program {
             }
             program.add(Rc::default(), Effect::End, DecidedBy::Nothing);
         }
-        if list == List::Normal {
+        if list == PolicyList::Normal {
             for name in &applied.profiles {
                 let by = |number| DecidedBy::Profile { name: name.clone(), number };
                 match side.profile(name, direction, family) {

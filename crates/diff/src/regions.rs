@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use tortie_classes::{AddressSet, Classes, Conditions, Domain, PacketClass, Partition, PayloadClass};
-use tortie_eval::{Conntrack, List, Packet, usual_hop_limit, workload_endpoint};
+use tortie_eval::{Conntrack, Packet, PolicyList, usual_hop_limit, workload_endpoint};
 use tortie_policy::packet::Transport;
 use tortie_policy::{Direction, Family};
 
@@ -113,7 +113,7 @@ fn changed(sides: &mut [Side<'_>; 2], facts: &[WalkFacts; 2], path: &EndpointPat
     changed
 }
 
-fn asked(lists: &[List], directions: &[Direction]) -> impl Iterator<Item = (List, Direction)> {
+fn asked(lists: &[PolicyList], directions: &[Direction]) -> impl Iterator<Item = (PolicyList, Direction)> {
     lists.iter().flat_map(|list| directions.iter().map(|direction| (*list, *direction)))
 }
 

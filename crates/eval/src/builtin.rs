@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use tortie_net::Protocol;
 use tortie_policy::{Direction, Failsafe, Settings, Snapshot, WorkloadEndpoint};
 
-use crate::matching::{View, protocol_name};
+use crate::matching::{PacketHeader, protocol_name};
 use crate::path::Builtin;
 use tortie_policy::packet::{Host, Packet, Transport};
 
@@ -19,9 +19,9 @@ const DISCOVERY: [u8; 4] = [133, 134, 135, 136];
 /// Packets that a workload may always send to its host.
 const FROM_WORKLOAD: [u8; 6] = [130, 131, 132, 133, 135, 136];
 
-fn icmpv6_type(view: &View) -> Option<u8> {
-    match view.transport {
-        Transport::Icmp { kind, .. } if view.protocol == Protocol::ICMPV6.number() && view.source.is_ipv6() => {
+fn icmpv6_type(header: &PacketHeader) -> Option<u8> {
+    match header.transport {
+        Transport::Icmp { kind, .. } if header.protocol == Protocol::ICMPV6.number() && header.source.is_ipv6() => {
             Some(kind)
         }
         _ => None,
@@ -42,42 +42,42 @@ pub fn usual_hop_limit(protocol: u8, transport: Transport) -> u8 {
 
 /// Neighbour discovery between a host and its link, which no host endpoint polices: discovery with
 /// hop limit 255, listener reports from a link-local or unspecified source.
-pub(crate) fn is_neighbour_discovery(view: &View, hop_limit: u8) -> bool {
-    let link_local = match view.source {
+pub(crate) fn is_neighbour_discovery(header: &PacketHeader, hop_limit: u8) -> bool {
+    let link_local = match header.source {
         IpAddr::V6(source) => source.is_unspecified() || source.is_unicast_link_local(),
         IpAddr::V4(_) => false,
     };
-    icmpv6_type(view)
+    icmpv6_type(header)
         .is_some_and(|kind| (DISCOVERY.contains(&kind) && hop_limit == 255) || (LISTENER.contains(&kind) && link_local))
 }
 
 /// Neighbour discovery of a workload towards its host, allowed before any policy.
-pub(crate) fn is_workload_discovery(view: &View) -> bool {
-    icmpv6_type(view).is_some_and(|kind| FROM_WORKLOAD.contains(&kind))
+pub(crate) fn is_workload_discovery(header: &PacketHeader) -> bool {
+    icmpv6_type(header).is_some_and(|kind| FROM_WORKLOAD.contains(&kind))
 }
 
 /// Packets that OpenStack's workloads may always send to their host.
-pub(crate) fn is_openstack_service(settings: &Settings, view: &View) -> bool {
-    let Some((from, to)) = view.ports().filter(|_| settings.openstack) else { return false };
-    let dhcp = if view.source.is_ipv4() { (68, 67) } else { (546, 547) };
-    match view.protocol {
+pub(crate) fn is_openstack_service(settings: &Settings, header: &PacketHeader) -> bool {
+    let Some((from, to)) = header.ports().filter(|_| settings.openstack) else { return false };
+    let dhcp = if header.source.is_ipv4() { (68, 67) } else { (546, 547) };
+    match header.protocol {
         UDP => (from, to) == dhcp || to == 53,
         TCP => settings
             .metadata
-            .is_some_and(|server| (IpAddr::from(*server.ip()), server.port()) == (view.destination, to)),
+            .is_some_and(|server| (IpAddr::from(*server.ip()), server.port()) == (header.destination, to)),
         _ => false,
     }
 }
 
 /// The failsafe that opens a packet, as `tcp/22`. In raw it also opens the replies of the other direction.
-pub(crate) fn failsafe(settings: &Settings, direction: Direction, view: &View, raw: bool) -> Option<String> {
-    let (source_port, destination_port) = view.ports()?;
+pub(crate) fn failsafe(settings: &Settings, direction: Direction, header: &PacketHeader, raw: bool) -> Option<String> {
+    let (source_port, destination_port) = header.ports()?;
     let (own, other, peer) = match direction {
-        Direction::Ingress => (&settings.failsafe_inbound, &settings.failsafe_outbound, view.source),
-        Direction::Egress => (&settings.failsafe_outbound, &settings.failsafe_inbound, view.destination),
+        Direction::Ingress => (&settings.failsafe_inbound, &settings.failsafe_outbound, header.source),
+        Direction::Egress => (&settings.failsafe_outbound, &settings.failsafe_inbound, header.destination),
     };
     let opens = |failsafe: &&Failsafe, port: u16| {
-        failsafe.protocol.number() == view.protocol
+        failsafe.protocol.number() == header.protocol
             && failsafe.port == port
             && failsafe.net.is_none_or(|net| net.contains(&peer))
     };
@@ -92,28 +92,28 @@ pub(crate) fn failsafe(settings: &Settings, direction: Direction, view: &View, r
 }
 
 /// What the tunnels between nodes say to a packet to the host itself.
-pub(crate) fn tunnel_in(snapshot: &Snapshot, settings: &Settings, view: &View) -> Option<Builtin> {
-    let v4 = view.source.is_ipv4();
-    if settings.ipip && v4 && view.protocol == IPIP {
-        let known = is_node(snapshot, settings, view.source);
+pub(crate) fn tunnel_in(snapshot: &Snapshot, settings: &Settings, header: &PacketHeader) -> Option<Builtin> {
+    let v4 = header.source.is_ipv4();
+    if settings.ipip && v4 && header.protocol == IPIP {
+        let known = is_node(snapshot, settings, header.source);
         return Some(if known { Builtin::TunnelAllowed } else { Builtin::TunnelDenied });
     }
-    let port = view.ports().map(|(_, destination)| destination).filter(|_| view.protocol == UDP)?;
+    let port = header.ports().map(|(_, destination)| destination).filter(|_| header.protocol == UDP)?;
     if vxlan(settings, v4) && port == settings.vxlan_port {
-        let known = is_vxlan_peer(snapshot, view.source);
+        let known = is_vxlan_peer(snapshot, header.source);
         return Some(if known { Builtin::TunnelAllowed } else { Builtin::TunnelDenied });
     }
     (wireguard(settings, v4) == Some(port)).then_some(Builtin::TunnelAllowed)
 }
 
 /// Whether a packet from the host itself is one of its tunnels'.
-pub(crate) fn tunnel_out(snapshot: &Snapshot, settings: &Settings, view: &View) -> bool {
-    let v4 = view.source.is_ipv4();
-    if settings.ipip && v4 && view.protocol == IPIP {
-        return is_node(snapshot, settings, view.destination);
+pub(crate) fn tunnel_out(snapshot: &Snapshot, settings: &Settings, header: &PacketHeader) -> bool {
+    let v4 = header.source.is_ipv4();
+    if settings.ipip && v4 && header.protocol == IPIP {
+        return is_node(snapshot, settings, header.destination);
     }
-    let Some((source, destination)) = view.ports().filter(|_| view.protocol == UDP) else { return false };
-    (vxlan(settings, v4) && destination == settings.vxlan_port && is_vxlan_peer(snapshot, view.destination))
+    let Some((source, destination)) = header.ports().filter(|_| header.protocol == UDP) else { return false };
+    (vxlan(settings, v4) && destination == settings.vxlan_port && is_vxlan_peer(snapshot, header.destination))
         || wireguard(settings, v4) == Some(source)
 }
 
@@ -135,9 +135,10 @@ fn is_vxlan_peer(snapshot: &Snapshot, address: IpAddr) -> bool {
 }
 
 /// Whether a workload sends encapsulated packets that it may not send.
-pub(crate) fn is_forbidden_encapsulation(settings: &Settings, view: &View) -> bool {
-    let vxlan = view.protocol == UDP && view.ports().is_some_and(|(_, destination)| destination == settings.vxlan_port);
-    (vxlan && !settings.vxlan_from_workloads) || (view.protocol == IPIP && !settings.ipip_from_workloads)
+pub(crate) fn is_forbidden_encapsulation(settings: &Settings, header: &PacketHeader) -> bool {
+    let vxlan =
+        header.protocol == UDP && header.ports().is_some_and(|(_, destination)| destination == settings.vxlan_port);
+    (vxlan && !settings.vxlan_from_workloads) || (header.protocol == IPIP && !settings.ipip_from_workloads)
 }
 
 /// Whether a packet's source belongs to the workload that sends it, and its destination is not the host's loopback

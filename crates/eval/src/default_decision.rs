@@ -3,7 +3,7 @@
 
 use tortie_policy::{Action, Direction, PolicyId, Snapshot};
 
-use crate::governing::{List, Subject};
+use crate::governing::{PolicyList, Subject};
 
 /// What decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub enum DefaultDecision {
 
 impl Subject {
     /// The default in a list and direction.
-    pub fn default_decision(&self, snapshot: &Snapshot, list: List, direction: Direction) -> DefaultDecision {
+    pub fn default_decision(&self, snapshot: &Snapshot, list: PolicyList, direction: Direction) -> DefaultDecision {
         for tier in self.tiers(snapshot, list, direction) {
             let enforced = tier.policies.iter().filter(|policy| !policy.staged);
             let rules = enforced.flat_map(|policy| {
@@ -61,12 +61,12 @@ impl Subject {
             }
         }
         match list {
-            List::Normal if self.profiles.is_empty() => DefaultDecision::NoProfile,
-            List::Normal => {
+            PolicyList::Normal if self.profiles.is_empty() => DefaultDecision::NoProfile,
+            PolicyList::Normal => {
                 let rule = profile_rule(snapshot, &self.profiles, direction);
                 rule.unwrap_or_else(|| DefaultDecision::Profiles(self.profiles.clone()))
             }
-            List::Untracked | List::PreDnat | List::Forward => DefaultDecision::GoesOn,
+            PolicyList::Untracked | PolicyList::PreDnat | PolicyList::Forward => DefaultDecision::GoesOn,
         }
     }
 }

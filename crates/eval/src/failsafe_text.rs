@@ -2,10 +2,10 @@
 
 use tortie_policy::{Direction, Failsafe, Settings};
 
-use crate::matching::{View, protocol_name};
+use crate::matching::{PacketHeader, protocol_name};
 
 /// `tcp/5432 is not one of tcp/22,179`: of the packet's protocol only.
-pub(crate) fn failsafes_text(settings: &Settings, direction: Direction, view: &View) -> String {
+pub(crate) fn failsafes_text(settings: &Settings, direction: Direction, header: &PacketHeader) -> String {
     let list = match direction {
         Direction::Ingress => &settings.failsafe_inbound,
         Direction::Egress => &settings.failsafe_outbound,
@@ -13,10 +13,10 @@ pub(crate) fn failsafes_text(settings: &Settings, direction: Direction, view: &V
     if list.is_empty() {
         return "there are none".to_owned();
     }
-    let name = protocol_name(view.protocol);
-    let same = list.iter().filter(|failsafe| failsafe.protocol.number() == view.protocol);
+    let name = protocol_name(header.protocol);
+    let same = list.iter().filter(|failsafe| failsafe.protocol.number() == header.protocol);
     let same: Vec<Failsafe> = same.cloned().collect();
-    match view.ports() {
+    match header.ports() {
         _ if same.is_empty() => format!("none for {name}"),
         Some((_, port)) => format!("{name}/{port} is not one of {}", failsafe_list(&same)),
         None => format!("{name} without a port is not one of {}", failsafe_list(&same)),

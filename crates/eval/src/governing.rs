@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use tortie_policy::{
-    Direction, EndpointId, GovernedInterfaces, HostEndpoint, Labels, Missing, Order, Policy, Snapshot, Stage, Tier,
-    TierEnd, UNREADABLE_LABELS, WorkloadEndpoint,
+    Direction, EndpointId, GovernedInterfaces, HostEndpoint, Labels, Missing, Order, Policy, PolicyStage, Snapshot,
+    Tier, TierEnd, UNREADABLE_LABELS, WorkloadEndpoint,
 };
 
 use crate::endpoints::Endpoints;
@@ -13,7 +13,7 @@ use tortie_policy::packet::Host;
 
 /// Which list of an endpoint's policies a stage evaluates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum List {
+pub enum PolicyList {
     /// Untracked policies.
     Untracked,
     /// Pre-DNAT policies.
@@ -145,13 +145,13 @@ impl Subject {
     }
 
     /// The tiers that apply to this endpoint in a list and direction, in order.
-    pub fn tiers<'a>(&self, snapshot: &'a Snapshot, list: List, direction: Direction) -> Vec<TierView<'a>> {
+    pub fn tiers<'a>(&self, snapshot: &'a Snapshot, list: PolicyList, direction: Direction) -> Vec<TierView<'a>> {
         let selecting = snapshot.policies.values().filter(|policy| policy.selector.matches(&self.labels));
         tiers_of(snapshot, self, selecting, list, direction)
     }
 
     /// Whether any policy, staged ones not counted, is in a list, in whichever direction.
-    pub fn has_policy(&self, snapshot: &Snapshot, list: List, direction: Direction) -> bool {
+    pub fn has_policy(&self, snapshot: &Snapshot, list: PolicyList, direction: Direction) -> bool {
         self.has_policy_in(&self.tiers(snapshot, list, direction))
     }
 
@@ -166,7 +166,7 @@ pub(crate) fn tiers_of<'a>(
     snapshot: &'a Snapshot,
     subject: &Subject,
     selecting: impl Iterator<Item = &'a Policy>,
-    list: List,
+    list: PolicyList,
     direction: Direction,
 ) -> Vec<TierView<'a>> {
     if subject.unreadable {
@@ -201,19 +201,19 @@ pub(crate) fn tiers_of<'a>(
     tiers
 }
 
-fn in_list(policy: &Policy, list: List) -> bool {
-    policy.stage == Stage::Unknown
+fn in_list(policy: &Policy, list: PolicyList) -> bool {
+    policy.stage == PolicyStage::Unknown
         || match list {
-            List::Untracked => policy.stage == Stage::Untracked,
-            List::PreDnat => policy.stage == Stage::PreDnat,
-            List::Normal => matches!(policy.stage, Stage::Normal { .. }),
-            List::Forward => policy.stage == Stage::Normal { forward: true },
+            PolicyList::Untracked => policy.stage == PolicyStage::Untracked,
+            PolicyList::PreDnat => policy.stage == PolicyStage::PreDnat,
+            PolicyList::Normal => matches!(policy.stage, PolicyStage::Normal { .. }),
+            PolicyList::Forward => policy.stage == PolicyStage::Normal { forward: true },
         }
 }
 
 /// What the end of a tier does in a list, and why not what its setting says.
-fn end(snapshot: &Snapshot, name: &str, policies: &[&Policy], list: List) -> (bool, Option<&'static str>) {
-    if matches!(list, List::Untracked | List::PreDnat) {
+fn end(snapshot: &Snapshot, name: &str, policies: &[&Policy], list: PolicyList) -> (bool, Option<&'static str>) {
+    if matches!(list, PolicyList::Untracked | PolicyList::PreDnat) {
         return (false, Some("tiers never deny at their end here"));
     }
     if policies.iter().all(|policy| policy.staged) {

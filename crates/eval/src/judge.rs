@@ -13,10 +13,10 @@ use crate::builtin::{
     source_check, tunnel_in, tunnel_out,
 };
 use crate::endpoints::Endpoints;
-use crate::governing::{List, Subject, TierView};
-use crate::matching::View;
+use crate::governing::{PolicyList, Subject, TierView};
+use crate::matching::PacketHeader;
 use crate::members::AddressOwners;
-use crate::path::{Builtin, DecidedBy, Decision, Entry, EntryKind, Hook, Outcome, Step, Verdict};
+use crate::path::{Builtin, DecidedBy, Decision, Entry, EntryKind, Outcome, Stage, Step, Verdict};
 use crate::policies::{Asked, ask};
 use tortie_policy::packet::{Conntrack, Host, Packet, PacketPath, Transport};
 
@@ -39,21 +39,21 @@ pub trait Policies {
     }
 
     /// Whether an endpoint has any enforced policy in a list and direction.
-    fn has_policy(&mut self, subject: &Subject, list: List, direction: Direction) -> bool;
+    fn has_policy(&mut self, subject: &Subject, list: PolicyList, direction: Direction) -> bool;
 
     /// What the policies of an endpoint decide about a packet that nothing has decided before them.
-    fn decide(&mut self, subject: &Subject, list: List, direction: Direction, view: &View) -> Decision;
+    fn decide(&mut self, subject: &Subject, list: PolicyList, direction: Direction, header: &PacketHeader) -> Decision;
 
     /// Everything asked, in order, and the decision. With `early` something before the policies has decided the packet.
     fn ask(
         &mut self,
         subject: &Subject,
-        list: List,
+        list: PolicyList,
         direction: Direction,
-        view: &View,
+        header: &PacketHeader,
         early: Option<Decision>,
     ) -> (Vec<Entry>, Decision) {
-        (Vec::new(), early.unwrap_or_else(|| self.decide(subject, list, direction, view)))
+        (Vec::new(), early.unwrap_or_else(|| self.decide(subject, list, direction, header)))
     }
 }
 
@@ -62,7 +62,7 @@ pub(crate) trait Lookup<'a> {
     fn snapshot(&self) -> &'a Snapshot;
 
     /// The tiers of an endpoint in a list and direction, in order.
-    fn tiers(&self, subject: &Subject, list: List, direction: Direction) -> Rc<Vec<TierView<'a>>>;
+    fn tiers(&self, subject: &Subject, list: PolicyList, direction: Direction) -> Rc<Vec<TierView<'a>>>;
 
     /// Everything that has an address.
     fn owners_of(&self, address: IpAddr) -> Rc<AddressOwners<'a>>;
@@ -74,7 +74,7 @@ impl<'a> Lookup<'a> for &'a Snapshot {
         self
     }
 
-    fn tiers(&self, subject: &Subject, list: List, direction: Direction) -> Rc<Vec<TierView<'a>>> {
+    fn tiers(&self, subject: &Subject, list: PolicyList, direction: Direction) -> Rc<Vec<TierView<'a>>> {
         Rc::new(subject.tiers(self, list, direction))
     }
 
@@ -95,30 +95,30 @@ impl<'a, L: Lookup<'a>> Policies for RuleByRule<L> {
         self.reasons
     }
 
-    fn has_policy(&mut self, subject: &Subject, list: List, direction: Direction) -> bool {
+    fn has_policy(&mut self, subject: &Subject, list: PolicyList, direction: Direction) -> bool {
         subject.has_policy_in(&self.lookup.tiers(subject, list, direction))
     }
 
-    fn decide(&mut self, subject: &Subject, list: List, direction: Direction, view: &View) -> Decision {
-        self.ask(subject, list, direction, view, None).1
+    fn decide(&mut self, subject: &Subject, list: PolicyList, direction: Direction, header: &PacketHeader) -> Decision {
+        self.ask(subject, list, direction, header, None).1
     }
 
     fn ask(
         &mut self,
         subject: &Subject,
-        list: List,
+        list: PolicyList,
         direction: Direction,
-        view: &View,
+        header: &PacketHeader,
         early: Option<Decision>,
     ) -> (Vec<Entry>, Decision) {
         if let (Some(early), false) = (&early, self.reasons) {
             return (Vec::new(), early.clone());
         }
         let tiers = self.lookup.tiers(subject, list, direction);
-        let ends = [view.source, view.destination].map(|address| self.lookup.owners_of(address));
+        let ends = [header.source, header.destination].map(|address| self.lookup.owners_of(address));
         let ends = ends.each_ref().map(|end| &**end);
         let snapshot = self.lookup.snapshot();
-        ask(&Asked { snapshot, subject, tiers: &tiers, list, direction, view, ends }, early, self.reasons)
+        ask(&Asked { snapshot, subject, tiers: &tiers, list, direction, header, ends }, early, self.reasons)
     }
 }
 
@@ -149,7 +149,7 @@ struct Walk<'a> {
     settings: &'a Settings,
     packet: &'a Packet,
     /// The packet as it arrived, and later as it was translated.
-    view: View,
+    header: PacketHeader,
     conntrack: Conntrack,
     /// An untracked or pre-DNAT policy allowed it, which answers for the host endpoint's later ingress stages.
     accepted: bool,
@@ -160,7 +160,7 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn new(endpoints: &'a Endpoints<'a>, host: &'a Host, packet: &'a Packet, policies: &'a mut dyn Policies) -> Self {
         let snapshot = endpoints.snapshot;
-        let view = View {
+        let header = PacketHeader {
             source: packet.source,
             destination: packet.destination,
             protocol: packet.protocol,
@@ -173,7 +173,7 @@ impl<'a> Walk<'a> {
             host,
             settings: snapshot.settings(&host.node),
             packet,
-            view,
+            header,
             conntrack: packet.tracking(),
             accepted: false,
             untracked: false,
@@ -199,7 +199,7 @@ impl<'a> Walk<'a> {
         if self.settings.is_workload_interface(interface) {
             self.source_check(interface)?;
         } else {
-            self.untracked_stage(Hook::UntrackedIn, interface, Direction::Ingress)?;
+            self.untracked_stage(Stage::UntrackedIn, interface, Direction::Ingress)?;
         }
         self.pre_dnat(interface)?;
         self.translate();
@@ -211,18 +211,18 @@ impl<'a> Walk<'a> {
         let answer = source_check(self.settings, self.host, endpoint, self.packet);
         let wrong = matches!(answer, Builtin::SourceWrong | Builtin::UnknownWorkload | Builtin::ToLoopback);
         let id = endpoint.map(|endpoint| EndpointId::Workload(endpoint.id.clone()));
-        self.builtin(Hook::SourceCheck, interface, id, Direction::Egress, answer, wrong)
+        self.builtin(Stage::SourceCheck, interface, id, Direction::Egress, answer, wrong)
     }
 
     /// Untracked policy, of the endpoint named for the interface only: `*` has none.
-    fn untracked_stage(&mut self, hook: Hook, interface: &str, direction: Direction) -> Result<(), Denied> {
+    fn untracked_stage(&mut self, stage: Stage, interface: &str, direction: Direction) -> Result<(), Denied> {
         let Some(endpoint) = self.endpoints.specific_host_endpoint(self.host, interface) else { return Ok(()) };
         let subject = Subject::host(self.snapshot, endpoint);
-        if !self.policies.has_policy(&subject, List::Untracked, direction) {
+        if !self.policies.has_policy(&subject, PolicyList::Untracked, direction) {
             return Ok(());
         }
         let early = self.discovery().or_else(|| self.failsafe(direction, true));
-        let outcome = self.stage(hook, interface, &subject, List::Untracked, direction, early)?;
+        let outcome = self.stage(stage, interface, &subject, PolicyList::Untracked, direction, early)?;
         if outcome == Outcome::Accept {
             self.accepted = true;
             self.untracked = true;
@@ -238,7 +238,7 @@ impl<'a> Walk<'a> {
         }
         let snapshot = self.snapshot;
         let mut with_policy = |endpoint: &&HostEndpoint| {
-            self.policies.has_policy(&Subject::host(snapshot, endpoint), List::PreDnat, Direction::Ingress)
+            self.policies.has_policy(&Subject::host(snapshot, endpoint), PolicyList::PreDnat, Direction::Ingress)
         };
         let specific = self.endpoints.specific_host_endpoint(self.host, interface).filter(&mut with_policy);
         let endpoint = specific.or_else(|| self.endpoints.wildcard_host_endpoint(self.host).filter(with_policy));
@@ -246,7 +246,8 @@ impl<'a> Walk<'a> {
         let subject = Subject::host(self.snapshot, endpoint);
         let early =
             self.discovery().or_else(|| self.connection_state()).or_else(|| self.failsafe(Direction::Ingress, false));
-        let outcome = self.stage(Hook::PreDnat, interface, &subject, List::PreDnat, Direction::Ingress, early)?;
+        let outcome =
+            self.stage(Stage::PreDnat, interface, &subject, PolicyList::PreDnat, Direction::Ingress, early)?;
         self.accepted |= outcome == Outcome::Accept;
         Ok(())
     }
@@ -262,7 +263,7 @@ impl<'a> Walk<'a> {
                 .workloads_of(&self.host.node)
                 .filter(|_| self.settings.floating_ips)
                 .flat_map(|endpoint| &endpoint.nats)
-                .filter(|nat| nat.external == self.view.destination)
+                .filter(|nat| nat.external == self.header.destination)
                 .map(|nat| nat.internal)
                 .min()
         };
@@ -273,9 +274,9 @@ impl<'a> Walk<'a> {
                 None => return false,
             },
         };
-        self.view.destination = destination;
-        if let (Some(port), Transport::Ports { source, .. }) = (port, self.view.transport) {
-            self.view.transport = Transport::Ports { source, destination: port };
+        self.header.destination = destination;
+        if let (Some(port), Transport::Ports { source, .. }) = (port, self.header.transport) {
+            self.header.transport = Transport::Ports { source, destination: port };
         }
         true
     }
@@ -284,119 +285,119 @@ impl<'a> Walk<'a> {
         if self.settings.is_workload_interface(interface) {
             return self.workload_to_host(interface);
         }
-        if let Some(answer) = tunnel_in(self.snapshot, self.settings, &self.view) {
+        if let Some(answer) = tunnel_in(self.snapshot, self.settings, &self.header) {
             let denied = answer == Builtin::TunnelDenied;
-            return self.builtin(Hook::HostIn, interface, None, Direction::Ingress, answer, denied);
+            return self.builtin(Stage::HostIn, interface, None, Direction::Ingress, answer, denied);
         }
         let Some(endpoint) = self.endpoints.host_endpoint(self.host, interface) else {
-            return self.nothing(Hook::HostIn, interface, Direction::Ingress);
+            return self.nothing(Stage::HostIn, interface, Direction::Ingress);
         };
         if self.accepted {
             let id = Some(EndpointId::Host(endpoint.name.clone()));
-            return self.builtin(Hook::HostIn, interface, id, Direction::Ingress, Builtin::AcceptedBefore, false);
+            return self.builtin(Stage::HostIn, interface, id, Direction::Ingress, Builtin::AcceptedBefore, false);
         }
-        self.host_stage(Hook::HostIn, interface, endpoint, Direction::Ingress)
+        self.host_stage(Stage::HostIn, interface, endpoint, Direction::Ingress)
     }
 
     fn workload_to_host(&mut self, interface: &str) -> Result<(), Denied> {
-        let hook = Hook::WorkloadToHost;
+        let stage = Stage::WorkloadToHost;
         let Some(endpoint) = self.endpoints.workload_endpoint(self.host, interface) else {
-            return self.builtin(hook, interface, None, Direction::Egress, Builtin::UnknownWorkload, true);
+            return self.builtin(stage, interface, None, Direction::Egress, Builtin::UnknownWorkload, true);
         };
         let subject = Subject::workload(self.snapshot, endpoint);
-        let early = if is_workload_discovery(&self.view) {
+        let early = if is_workload_discovery(&self.header) {
             Some(pass(DecidedBy::Builtin(Builtin::NeighbourDiscovery)))
-        } else if is_openstack_service(self.settings, &self.view) {
+        } else if is_openstack_service(self.settings, &self.header) {
             Some(pass(DecidedBy::Builtin(Builtin::OpenStack)))
         } else {
             self.connection_state().or_else(|| self.encapsulation())
         };
         // Replies to the host's own connections must not meet a Drop.
         let settled = early.is_some();
-        self.stage(hook, interface, &subject, List::Normal, Direction::Egress, early)?;
+        self.stage(stage, interface, &subject, PolicyList::Normal, Direction::Egress, early)?;
         if !settled && self.settings.host_action == tortie_policy::HostAction::Drop {
             let id = Some(subject.id);
-            return self.builtin(hook, interface, id, Direction::Egress, Builtin::HostAction, true);
+            return self.builtin(stage, interface, id, Direction::Egress, Builtin::HostAction, true);
         }
         Ok(())
     }
 
     fn forward(&mut self, from: &str, to: &str) -> Result<(), Denied> {
         if !self.accepted {
-            self.forward_stage(Hook::ForwardIn, from, Direction::Ingress)?;
+            self.forward_stage(Stage::ForwardIn, from, Direction::Ingress)?;
         } else if let Some(endpoint) = self.endpoints.host_endpoint(self.host, from) {
             let id = Some(EndpointId::Host(endpoint.name.clone()));
-            self.builtin(Hook::ForwardIn, from, id, Direction::Ingress, Builtin::AcceptedBefore, false)?;
+            self.builtin(Stage::ForwardIn, from, id, Direction::Ingress, Builtin::AcceptedBefore, false)?;
         }
         if self.settings.is_workload_interface(from) {
-            self.workload_stage(Hook::WorkloadEgress, from, Direction::Egress)?;
+            self.workload_stage(Stage::WorkloadEgress, from, Direction::Egress)?;
         }
         if self.settings.is_workload_interface(to) {
-            self.workload_stage(Hook::WorkloadIngress, to, Direction::Ingress)?;
+            self.workload_stage(Stage::WorkloadIngress, to, Direction::Ingress)?;
         }
-        self.forward_stage(Hook::ForwardOut, to, Direction::Egress)
+        self.forward_stage(Stage::ForwardOut, to, Direction::Egress)
     }
 
     /// Whoever governs the interface; without forward policy in this direction only INVALID is denied.
-    fn forward_stage(&mut self, hook: Hook, interface: &str, direction: Direction) -> Result<(), Denied> {
+    fn forward_stage(&mut self, stage: Stage, interface: &str, direction: Direction) -> Result<(), Denied> {
         let Some(endpoint) = self.endpoints.host_endpoint(self.host, interface) else { return Ok(()) };
         let subject = Subject::host(self.snapshot, endpoint);
         let early = self.connection_state();
-        self.stage(hook, interface, &subject, List::Forward, direction, early).map(drop)
+        self.stage(stage, interface, &subject, PolicyList::Forward, direction, early).map(drop)
     }
 
-    fn workload_stage(&mut self, hook: Hook, interface: &str, direction: Direction) -> Result<(), Denied> {
+    fn workload_stage(&mut self, stage: Stage, interface: &str, direction: Direction) -> Result<(), Denied> {
         let Some(endpoint) = self.endpoints.workload_endpoint(self.host, interface) else {
-            return self.builtin(hook, interface, None, direction, Builtin::UnknownWorkload, true);
+            return self.builtin(stage, interface, None, direction, Builtin::UnknownWorkload, true);
         };
         let subject = Subject::workload(self.snapshot, endpoint);
         let encapsulation = || if direction == Direction::Egress { self.encapsulation() } else { None };
         let early = self.connection_state().or_else(encapsulation);
-        self.stage(hook, interface, &subject, List::Normal, direction, early).map(drop)
+        self.stage(stage, interface, &subject, PolicyList::Normal, direction, early).map(drop)
     }
 
     fn output(&mut self, interface: &str) -> Result<(), Denied> {
-        self.untracked_stage(Hook::UntrackedOut, interface, Direction::Egress)?;
+        self.untracked_stage(Stage::UntrackedOut, interface, Direction::Egress)?;
         let translated = self.translate();
         if self.accepted {
             return Ok(());
         }
         if translated {
             let last = self.packet.translated_interface.as_deref().unwrap_or(interface).to_owned();
-            return self.host_egress(Hook::HostOutTranslated, &last);
+            return self.host_egress(Stage::HostOutTranslated, &last);
         }
-        if !self.settings.is_workload_interface(interface) && tunnel_out(self.snapshot, self.settings, &self.view) {
+        if !self.settings.is_workload_interface(interface) && tunnel_out(self.snapshot, self.settings, &self.header) {
             let allowed = Builtin::TunnelAllowed;
-            return self.builtin(Hook::HostOut, interface, None, Direction::Egress, allowed, false);
+            return self.builtin(Stage::HostOut, interface, None, Direction::Egress, allowed, false);
         }
-        self.host_egress(Hook::HostOut, interface)
+        self.host_egress(Stage::HostOut, interface)
     }
 
-    fn host_egress(&mut self, hook: Hook, interface: &str) -> Result<(), Denied> {
+    fn host_egress(&mut self, stage: Stage, interface: &str) -> Result<(), Denied> {
         if self.settings.is_workload_interface(interface) {
-            return self.builtin(hook, interface, None, Direction::Egress, Builtin::HostToWorkload, false);
+            return self.builtin(stage, interface, None, Direction::Egress, Builtin::HostToWorkload, false);
         }
         let Some(endpoint) = self.endpoints.host_endpoint(self.host, interface) else {
-            return self.nothing(hook, interface, Direction::Egress);
+            return self.nothing(stage, interface, Direction::Egress);
         };
-        self.host_stage(hook, interface, endpoint, Direction::Egress)
+        self.host_stage(stage, interface, endpoint, Direction::Egress)
     }
 
     /// Normal policy of a host endpoint.
     fn host_stage(
         &mut self,
-        hook: Hook,
+        stage: Stage,
         interface: &str,
         endpoint: &HostEndpoint,
         direction: Direction,
     ) -> Result<(), Denied> {
         let subject = Subject::host(self.snapshot, endpoint);
         let early = self.discovery().or_else(|| self.connection_state()).or_else(|| self.failsafe(direction, false));
-        self.stage(hook, interface, &subject, List::Normal, direction, early).map(drop)
+        self.stage(stage, interface, &subject, PolicyList::Normal, direction, early).map(drop)
     }
 
     fn discovery(&self) -> Option<Decision> {
-        is_neighbour_discovery(&self.view, self.packet.hop_limit)
+        is_neighbour_discovery(&self.header, self.packet.hop_limit)
             .then(|| pass(DecidedBy::Builtin(Builtin::NeighbourDiscovery)))
     }
 
@@ -413,29 +414,29 @@ impl<'a> Walk<'a> {
     }
 
     fn failsafe(&self, direction: Direction, raw: bool) -> Option<Decision> {
-        failsafe(self.settings, direction, &self.view, raw).map(|text| pass(DecidedBy::Failsafe(text)))
+        failsafe(self.settings, direction, &self.header, raw).map(|text| pass(DecidedBy::Failsafe(text)))
     }
 
     fn encapsulation(&self) -> Option<Decision> {
-        is_forbidden_encapsulation(self.settings, &self.view)
+        is_forbidden_encapsulation(self.settings, &self.header)
             .then_some(Decision { outcome: Outcome::Deny, by: DecidedBy::Builtin(Builtin::Encapsulation) })
     }
 
     /// One stage of an endpoint: what decides before policy, otherwise its policies.
     fn stage(
         &mut self,
-        hook: Hook,
+        stage: Stage,
         interface: &str,
         subject: &Subject,
-        list: List,
+        list: PolicyList,
         direction: Direction,
         early: Option<Decision>,
     ) -> Result<Outcome, Denied> {
-        let (entries, decision) = self.policies.ask(subject, list, direction, &self.view, early);
-        let (entries, decision) = (self.with_failsafes(entries, &decision, hook, direction), decision);
+        let (entries, decision) = self.policies.ask(subject, list, direction, &self.header, early);
+        let (entries, decision) = (self.with_failsafes(entries, &decision, stage, direction), decision);
         let outcome = decision.outcome;
         self.path.push(Step {
-            hook,
+            stage,
             interface: interface.to_owned(),
             endpoint: Some(subject.id.clone()),
             direction,
@@ -446,15 +447,21 @@ impl<'a> Walk<'a> {
     }
 
     /// Says that the failsafes were asked, where they were and did not decide.
-    fn with_failsafes(&self, entries: Vec<Entry>, decision: &Decision, hook: Hook, direction: Direction) -> Vec<Entry> {
+    fn with_failsafes(
+        &self,
+        entries: Vec<Entry>,
+        decision: &Decision,
+        stage: Stage,
+        direction: Direction,
+    ) -> Vec<Entry> {
         let asked = matches!(
-            hook,
-            Hook::UntrackedIn
-                | Hook::UntrackedOut
-                | Hook::PreDnat
-                | Hook::HostIn
-                | Hook::HostOut
-                | Hook::HostOutTranslated
+            stage,
+            Stage::UntrackedIn
+                | Stage::UntrackedOut
+                | Stage::PreDnat
+                | Stage::HostIn
+                | Stage::HostOut
+                | Stage::HostOutTranslated
         ) && !matches!(
             decision.by,
             DecidedBy::Failsafe(_)
@@ -466,14 +473,14 @@ impl<'a> Walk<'a> {
         if !asked || !self.policies.gives_reasons() {
             return entries;
         }
-        let text = crate::failsafe_text::failsafes_text(self.settings, direction, &self.view);
+        let text = crate::failsafe_text::failsafes_text(self.settings, direction, &self.header);
         let first = Entry { kind: EntryKind::Builtin(text), reached: true };
         std::iter::once(first).chain(entries).collect()
     }
 
     fn builtin(
         &mut self,
-        hook: Hook,
+        stage: Stage,
         interface: &str,
         endpoint: Option<EndpointId>,
         direction: Direction,
@@ -483,7 +490,7 @@ impl<'a> Walk<'a> {
         let outcome = if denied { Outcome::Deny } else { Outcome::Pass };
         let decision = Decision { outcome, by: DecidedBy::Builtin(answer) };
         self.path.push(Step {
-            hook,
+            stage,
             interface: interface.to_owned(),
             endpoint,
             direction,
@@ -493,10 +500,10 @@ impl<'a> Walk<'a> {
         if denied { Err(Denied) } else { Ok(()) }
     }
 
-    fn nothing(&mut self, hook: Hook, interface: &str, direction: Direction) -> Result<(), Denied> {
+    fn nothing(&mut self, stage: Stage, interface: &str, direction: Direction) -> Result<(), Denied> {
         let decision = pass(DecidedBy::Nothing);
         let interface = interface.to_owned();
-        self.path.push(Step { hook, interface, endpoint: None, direction, entries: Vec::new(), decision });
+        self.path.push(Step { stage, interface, endpoint: None, direction, entries: Vec::new(), decision });
         Ok(())
     }
 
@@ -504,13 +511,15 @@ impl<'a> Walk<'a> {
     fn rejects(&self) -> bool {
         let reject = self.settings.refusal == tortie_policy::Refusal::Reject;
         self.path.last().is_some_and(|step| {
-            let silent = matches!(
-                step.hook,
-                Hook::SourceCheck | Hook::UntrackedIn | Hook::UntrackedOut | Hook::PreDnat | Hook::HostOutTranslated
-            ) || matches!(
-                step.decision.by,
-                DecidedBy::Builtin(Builtin::HostAction | Builtin::TunnelDenied)
-            );
+            let silent =
+                matches!(
+                    step.stage,
+                    Stage::SourceCheck
+                        | Stage::UntrackedIn
+                        | Stage::UntrackedOut
+                        | Stage::PreDnat
+                        | Stage::HostOutTranslated
+                ) || matches!(step.decision.by, DecidedBy::Builtin(Builtin::HostAction | Builtin::TunnelDenied));
             reject && !silent
         })
     }

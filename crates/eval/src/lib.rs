@@ -26,12 +26,12 @@ pub use default_decision::DefaultDecision;
 pub use endpoints::Endpoints;
 pub use failsafe_text::failsafe_list;
 pub use governing::{
-    List, Subject, TierView, host_endpoint, specific_host_endpoint, wildcard_host_endpoint, workload_endpoint,
+    PolicyList, Subject, TierView, host_endpoint, specific_host_endpoint, wildcard_host_endpoint, workload_endpoint,
 };
 pub use judge::{Policies, decide, judge, judge_with};
 pub use many::Judge;
-pub use matching::{View, protocol_name};
+pub use matching::{PacketHeader, protocol_name};
 pub use members::{effective_labels, has_members, has_too_many_ports, is_member, names_at, selects, unknown_member};
-pub use path::{Builtin, DecidedBy, Decision, Entry, EntryKind, Hook, Mismatch, Outcome, RuleStep, Step, Verdict};
+pub use path::{Builtin, DecidedBy, Decision, Entry, EntryKind, Mismatch, Outcome, RuleStep, Stage, Step, Verdict};
 pub use rule_action::{End, rule_action};
 pub use tortie_policy::packet::{Conntrack, Host, Link, Packet, PacketPath, Transport};

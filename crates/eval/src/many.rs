@@ -9,13 +9,13 @@ use tortie_policy::packet::{Host, Packet};
 use tortie_policy::{Direction, EndpointId, HostEndpoint, Labels, Policy, Snapshot};
 
 use crate::endpoints::Endpoints;
-use crate::governing::{List, Subject, TierView, tiers_of};
+use crate::governing::{PolicyList, Subject, TierView, tiers_of};
 use crate::judge::{Lookup, RuleByRule, walk};
 use crate::members::AddressOwners;
 use crate::path::Verdict;
 
 /// The tiers of an endpoint by list and direction.
-type TiersByList<'a> = HashMap<(List, Direction), Rc<Vec<TierView<'a>>>>;
+type TiersByList<'a> = HashMap<(PolicyList, Direction), Rc<Vec<TierView<'a>>>>;
 
 /// Gives the verdicts of [`crate::judge()`] and [`crate::decide`]. Endpoints are sorted, and the policies of an endpoint and the owners
 /// of an address are found once.
@@ -72,7 +72,7 @@ impl<'a> Judge<'a> {
     }
 
     /// As [`Subject::tiers`].
-    pub fn tiers(&self, subject: &Subject, list: List, direction: Direction) -> Rc<Vec<TierView<'a>>> {
+    pub fn tiers(&self, subject: &Subject, list: PolicyList, direction: Direction) -> Rc<Vec<TierView<'a>>> {
         let mut tiers = self.tiers.borrow_mut();
         if let Some(known) = tiers.get(&subject.id).and_then(|known| known.get(&(list, direction))) {
             return known.clone();
@@ -100,7 +100,7 @@ impl<'a> Lookup<'a> for &Judge<'a> {
         Judge::snapshot(self)
     }
 
-    fn tiers(&self, subject: &Subject, list: List, direction: Direction) -> Rc<Vec<TierView<'a>>> {
+    fn tiers(&self, subject: &Subject, list: PolicyList, direction: Direction) -> Rc<Vec<TierView<'a>>> {
         Judge::tiers(self, subject, list, direction)
     }
 

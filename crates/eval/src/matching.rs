@@ -12,7 +12,7 @@ use tortie_policy::packet::Transport;
 
 /// A packet as one stage sees it: before a translation or after.
 #[derive(Clone, Copy, Debug)]
-pub struct View {
+pub struct PacketHeader {
     /// Its source.
     pub source: IpAddr,
     /// Its destination.
@@ -23,7 +23,7 @@ pub struct View {
     pub transport: Transport,
 }
 
-impl View {
+impl PacketHeader {
     pub(crate) fn family(&self) -> Family {
         Family::of(self.destination)
     }
@@ -50,22 +50,28 @@ pub(crate) struct Match {
 pub(crate) fn matching(
     snapshot: &Snapshot,
     rule: &Rule,
-    view: &View,
+    header: &PacketHeader,
     ends: [&AddressOwners<'_>; 2],
     reasons: bool,
 ) -> Match {
     if ends.iter().any(|at| at.may_be_unreadable) {
         for denied in rule.against_unreadable() {
-            let found = compare(snapshot, &denied, view, ends, reasons);
+            let found = compare(snapshot, &denied, header, ends, reasons);
             if found.mismatches.is_empty() {
                 return found;
             }
         }
     }
-    compare(snapshot, rule, view, ends, reasons)
+    compare(snapshot, rule, header, ends, reasons)
 }
 
-fn compare(snapshot: &Snapshot, rule: &Rule, view: &View, ends: [&AddressOwners<'_>; 2], reasons: bool) -> Match {
+fn compare(
+    snapshot: &Snapshot,
+    rule: &Rule,
+    header: &PacketHeader,
+    ends: [&AddressOwners<'_>; 2],
+    reasons: bool,
+) -> Match {
     let Rule {
         action,
         family: only_family,
@@ -88,38 +94,38 @@ fn compare(snapshot: &Snapshot, rule: &Rule, view: &View, ends: [&AddressOwners<
     if *never {
         miss("rule", &|| "a condition of it cannot be read".to_owned());
     }
-    let family = view.family();
+    let family = header.family();
     if let Some(only) = *only_family
         && only != family
     {
         miss("ipVersion", &|| format!("{family} is not {only}"));
     }
     if let Some(only) = *protocol
-        && only.number() != view.protocol
+        && only.number() != header.protocol
     {
-        miss("protocol", &|| format!("{} is not {}", protocol_name(view.protocol), protocol_name(only.number())));
+        miss("protocol", &|| format!("{} is not {}", protocol_name(header.protocol), protocol_name(only.number())));
     }
     if let Some(not) = *not_protocol
-        && not.number() == view.protocol
+        && not.number() == header.protocol
     {
         miss("notProtocol", &|| format!("it is {}", protocol_name(not.number())));
     }
     if let Some(only) = *icmp
-        && icmp_matches(only, view) != Some(true)
+        && icmp_matches(only, header) != Some(true)
     {
-        miss("icmp", &|| format!("{} is not {}", transport_text(view), icmp_text(only)));
+        miss("icmp", &|| format!("{} is not {}", transport_text(header), icmp_text(only)));
     }
     // What has no readable ICMP header meets neither the match nor its negation.
     if let Some(not) = *not_icmp
-        && icmp_matches(not, view) != Some(false)
+        && icmp_matches(not, header) != Some(false)
     {
-        miss("notICMP", &|| format!("{} is {}, or no readable ICMP", transport_text(view), icmp_text(not)));
+        miss("notICMP", &|| format!("{} is {}, or no readable ICMP", transport_text(header), icmp_text(not)));
     }
-    let (source_port, destination_port) = match view.ports() {
+    let (source_port, destination_port) = match header.ports() {
         Some((from, to)) => (Some(from), Some(to)),
         None => (None, None),
     };
-    let question = Question { snapshot, action: *action, view };
+    let question = Question { snapshot, action: *action, header };
     let unsure = side(&question, source, ends[0], source_port, &SOURCE, &mut miss)
         | side(&question, destination, ends[1], destination_port, &DESTINATION, &mut miss);
     Match { action: if unsure { UnknownMembers::action(*action) } else { *action }, mismatches }
@@ -129,7 +135,7 @@ fn compare(snapshot: &Snapshot, rule: &Rule, view: &View, ends: [&AddressOwners<
 struct Question<'a> {
     snapshot: &'a Snapshot,
     action: Action,
-    view: &'a View,
+    header: &'a PacketHeader,
 }
 
 struct Fields {
@@ -171,9 +177,9 @@ fn side(
     fields: &Fields,
     miss: &mut impl FnMut(&'static str, &dyn Fn() -> String),
 ) -> bool {
-    let Question { snapshot, action, view } = *question;
+    let Question { snapshot, action, header } = *question;
     let address = at.address;
-    let family = view.family();
+    let family = header.family();
     let mut unsure = false;
     if !side.nets.is_empty() && !side.nets.iter().any(|net| net.contains(&address)) {
         miss(fields.nets, &|| format!("{address} is not in {}", list(&side.nets)));
@@ -200,7 +206,7 @@ fn side(
     }
     if let Some(id) = &side.service {
         let with_port = |slice: &EndpointSlice| {
-            slice.ports.iter().any(|(protocol, number)| protocol.number() == view.protocol && Some(*number) == port)
+            slice.ports.iter().any(|(protocol, number)| protocol.number() == header.protocol && Some(*number) == port)
         };
         let mut slices = snapshot.slices_of(id);
         let served = slices.any(|slice| slice.addresses.contains(&address) && (!fields.with_port || with_port(slice)));
@@ -219,9 +225,9 @@ fn side(
     let too_many = |name: &str| at.has_too_many_ports(named_of, name);
     let on = |entry: &PortMatch| {
         port.is_some_and(|port| match entry {
-            PortMatch::Range(range) => has_ports(view.protocol) && range.contains(port),
+            PortMatch::Range(range) => has_ports(header.protocol) && range.contains(port),
             // Of too many none counts.
-            PortMatch::Named(name) => at.has_named_port(side, name, view.protocol, port) && !too_many(name),
+            PortMatch::Named(name) => at.has_named_port(side, name, header.protocol, port) && !too_many(name),
         })
     };
     let unknown_ports = |ports: &[PortMatch]| {
@@ -243,14 +249,14 @@ fn side(
     if positive == UnknownMembers::None && !side.ports.is_empty() && !side.ports.iter().any(on) {
         let why = || match port {
             Some(port) => format!("port {port} is not {}", ports_text(&side.ports)),
-            None if has_ports(view.protocol) => "its ports cannot be read".to_owned(),
-            None => format!("{} has no ports", protocol_name(view.protocol)),
+            None if has_ports(header.protocol) => "its ports cannot be read".to_owned(),
+            None => format!("{} has no ports", protocol_name(header.protocol)),
         };
         miss(fields.ports, &why);
     }
     if negative == UnknownMembers::None && !side.not_ports.is_empty() {
         // A protocol without ports is on none of them; one whose ports cannot be read is on neither side.
-        if port.is_none() && has_ports(view.protocol) {
+        if port.is_none() && has_ports(header.protocol) {
             miss(fields.not_ports, &|| "its ports cannot be read".to_owned());
         } else if side.not_ports.iter().any(on) {
             let port = port.map_or_else(|| "its port".to_owned(), |port| format!("port {port}"));
@@ -261,13 +267,13 @@ fn side(
 }
 
 /// None where there is no ICMP header of the packet's family to read.
-fn icmp_matches(icmp: Icmp, view: &View) -> Option<bool> {
-    let own = match view.family() {
+fn icmp_matches(icmp: Icmp, header: &PacketHeader) -> Option<bool> {
+    let own = match header.family() {
         Family::V4 => Protocol::ICMP,
         Family::V6 => Protocol::ICMPV6,
     };
-    match view.transport {
-        Transport::Icmp { kind, code } if view.protocol == own.number() => {
+    match header.transport {
+        Transport::Icmp { kind, code } if header.protocol == own.number() => {
             Some(icmp.kind.is_none_or(|only| only == kind) && icmp.code.is_none_or(|only| only == code))
         }
         _ => None,
@@ -305,10 +311,10 @@ fn icmp_text(icmp: Icmp) -> String {
     }
 }
 
-fn transport_text(view: &View) -> String {
-    match view.transport {
+fn transport_text(header: &PacketHeader) -> String {
+    match header.transport {
         Transport::Icmp { kind, code } => format!("type {kind} code {code}"),
-        _ => protocol_name(view.protocol),
+        _ => protocol_name(header.protocol),
     }
 }
 

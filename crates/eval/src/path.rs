@@ -17,9 +17,9 @@ pub struct Verdict {
     pub path: Vec<Step>,
 }
 
-/// A hook of the kernel at which endpoints decide packets.
+/// A point at which an endpoint decides a packet, with the hook of the kernel that it is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Hook {
+pub enum Stage {
     /// prerouting raw: the source check of workloads.
     SourceCheck,
     /// prerouting raw: untracked ingress of a host endpoint.
@@ -46,11 +46,11 @@ pub enum Hook {
     HostOutTranslated,
 }
 
-/// The decision at one hook.
+/// The decision in one stage.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     /// Where.
-    pub hook: Hook,
+    pub stage: Stage,
     /// The interface it is about.
     pub interface: String,
     /// The endpoint that decides; none where no endpoint governs the interface.
@@ -229,20 +229,20 @@ pub enum Builtin {
     TranslatedLater,
 }
 
-impl fmt::Display for Hook {
+impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Hook::SourceCheck => "source check",
-            Hook::UntrackedIn => "untracked in",
-            Hook::UntrackedOut => "untracked out",
-            Hook::PreDnat => "pre-DNAT in",
-            Hook::WorkloadToHost => "egress to its host",
-            Hook::HostIn => "ingress",
-            Hook::ForwardIn => "forward in",
-            Hook::WorkloadEgress | Hook::HostOut => "egress",
-            Hook::WorkloadIngress => "ingress",
-            Hook::ForwardOut => "forward out",
-            Hook::HostOutTranslated => "egress after translation",
+            Stage::SourceCheck => "source check",
+            Stage::UntrackedIn => "untracked in",
+            Stage::UntrackedOut => "untracked out",
+            Stage::PreDnat => "pre-DNAT in",
+            Stage::WorkloadToHost => "egress to its host",
+            Stage::HostIn => "ingress",
+            Stage::ForwardIn => "forward in",
+            Stage::WorkloadEgress | Stage::HostOut => "egress",
+            Stage::WorkloadIngress => "ingress",
+            Stage::ForwardOut => "forward out",
+            Stage::HostOutTranslated => "egress after translation",
         })
     }
 }

@@ -3,15 +3,15 @@
 
 use tortie_policy::{Action, Direction, Policy, Rule, Snapshot};
 
-use crate::governing::{List, Subject, TierView};
-use crate::matching::{Match, View, matching};
+use crate::governing::{PolicyList, Subject, TierView};
+use crate::matching::{Match, PacketHeader, matching};
 use crate::members::AddressOwners;
 use crate::path::{DecidedBy, Decision, Entry, EntryKind, Outcome, RuleStep};
 
 /// How far the evaluation is. What comes after the decision is still evaluated, for users.
 struct Walk<'a> {
     snapshot: &'a Snapshot,
-    view: &'a View,
+    header: &'a PacketHeader,
     /// Whether the path has the reasons why rules do not match, and the rules after the decision.
     reasons: bool,
     /// The endpoints and sets at the packet's source and destination.
@@ -26,9 +26,9 @@ pub(crate) struct Asked<'a> {
     pub(crate) subject: &'a Subject,
     /// The subject's tiers in this list and direction.
     pub(crate) tiers: &'a [TierView<'a>],
-    pub(crate) list: List,
+    pub(crate) list: PolicyList,
     pub(crate) direction: Direction,
-    pub(crate) view: &'a View,
+    pub(crate) header: &'a PacketHeader,
     /// The endpoints and sets at the packet's source and destination.
     pub(crate) ends: [&'a AddressOwners<'a>; 2],
 }
@@ -36,10 +36,11 @@ pub(crate) struct Asked<'a> {
 /// Everything asked, in order, and the decision. With `decided` an earlier check has settled the packet already, and
 /// all is told as not reached. Without `reasons` only what is reached is looked at.
 pub(crate) fn ask(asked: &Asked<'_>, decided: Option<Decision>, reasons: bool) -> (Vec<Entry>, Decision) {
-    let &Asked { snapshot, subject, tiers, list, direction, view, ends } = asked;
-    let mut walk = Walk { snapshot, view, reasons, ends, entries: Vec::new(), decision: decided };
+    let &Asked { snapshot, subject, tiers, list, direction, header, ends } = asked;
+    let mut walk = Walk { snapshot, header, reasons, ends, entries: Vec::new(), decision: decided };
     // An allow before connection tracking or before DNAT also answers for the endpoint's later ingress stages.
-    let allowed = if matches!(list, List::Untracked | List::PreDnat) { Outcome::Accept } else { Outcome::Pass };
+    let allowed =
+        if matches!(list, PolicyList::Untracked | PolicyList::PreDnat) { Outcome::Accept } else { Outcome::Pass };
     for tier in tiers {
         let mut passed = false;
         for policy in &tier.policies {
@@ -64,7 +65,7 @@ pub(crate) fn ask(asked: &Asked<'_>, decided: Option<Decision>, reasons: bool) -
             walk.decide(Outcome::Deny, DecidedBy::TierEnd { tier: tier.name.clone() });
         }
     }
-    if list == List::Normal {
+    if list == PolicyList::Normal {
         walk.profiles(subject, direction);
     }
     let decision = walk.decision.unwrap_or(Decision { outcome: Outcome::Pass, by: DecidedBy::Nothing });
@@ -89,7 +90,7 @@ impl Walk<'_> {
         let mut steps = Vec::new();
         for (index, rule) in rules.iter().enumerate() {
             let number = index + 1;
-            let Match { action, mismatches } = matching(self.snapshot, rule, self.view, self.ends, self.reasons);
+            let Match { action, mismatches } = matching(self.snapshot, rule, self.header, self.ends, self.reasons);
             let ends = mismatches.is_empty() && action != Action::Log;
             steps.push(RuleStep { number, action, mismatches });
             if ends {

@@ -6,7 +6,7 @@ use tortie_policy::packet::Transport;
 use tortie_policy::{Action, Rule, Snapshot};
 
 use crate::endpoints::Endpoints;
-use crate::matching::{View, matching};
+use crate::matching::{PacketHeader, matching};
 use crate::members::AddressOwners;
 
 /// One end of packets, with the endpoints and sets that have its address: found once for all packets from it or to it.
@@ -36,7 +36,7 @@ pub fn rule_action(
     [source, destination]: [&End<'_>; 2],
     (protocol, transport): (u8, Transport),
 ) -> Option<Action> {
-    let view = View { source: source.address(), destination: destination.address(), protocol, transport };
-    let found = matching(snapshot, rule, &view, [&source.0, &destination.0], false);
+    let header = PacketHeader { source: source.address(), destination: destination.address(), protocol, transport };
+    let found = matching(snapshot, rule, &header, [&source.0, &destination.0], false);
     found.mismatches.is_empty().then_some(found.action)
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use tortie_eval::{Judge, List, Subject};
+use tortie_eval::{Judge, PolicyList, Subject};
 use tortie_policy::{Direction, PolicyId};
 
 use crate::listed::listed;
@@ -59,7 +59,7 @@ pub(crate) fn note(node: &str, found: &[(String, usize)]) -> Option<String> {
 
 fn policies(judge: &Judge<'_>, subject: &Subject) -> Vec<PolicyId> {
     let mut found = Vec::new();
-    for list in [List::Untracked, List::PreDnat, List::Normal] {
+    for list in [PolicyList::Untracked, PolicyList::PreDnat, PolicyList::Normal] {
         for direction in [Direction::Ingress, Direction::Egress] {
             let tiers = judge.tiers(subject, list, direction);
             found.extend(tiers.iter().flat_map(|tier| &tier.policies).map(|policy| policy.id.clone()));

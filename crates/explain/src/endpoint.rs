@@ -4,7 +4,7 @@ mod json;
 
 use std::fmt::Write as _;
 
-use tortie_eval::{DefaultDecision, List, Subject, failsafe_list, protocol_name};
+use tortie_eval::{DefaultDecision, PolicyList, Subject, failsafe_list, protocol_name};
 use tortie_policy::{
     Direction, Failsafe, GovernedInterfaces, HostEndpoint, HostPort, Policy, Settings, Snapshot, WorkloadEndpoint,
 };
@@ -15,11 +15,11 @@ use crate::not_in_force;
 pub use json::{host as host_json, workload as workload_json};
 
 /// The lists of a host endpoint, in the order in which packets meet them.
-const HOST_LISTS: [(&str, List, &[Direction]); 4] = [
-    ("untracked", List::Untracked, &[Direction::Ingress, Direction::Egress]),
-    ("pre-DNAT", List::PreDnat, &[Direction::Ingress]),
-    ("", List::Normal, &[Direction::Ingress, Direction::Egress]),
-    ("forward", List::Forward, &[Direction::Ingress, Direction::Egress]),
+const HOST_LISTS: [(&str, PolicyList, &[Direction]); 4] = [
+    ("untracked", PolicyList::Untracked, &[Direction::Ingress, Direction::Egress]),
+    ("pre-DNAT", PolicyList::PreDnat, &[Direction::Ingress]),
+    ("", PolicyList::Normal, &[Direction::Ingress, Direction::Egress]),
+    ("forward", PolicyList::Forward, &[Direction::Ingress, Direction::Egress]),
 ];
 
 /// What applies to a host endpoint.
@@ -66,7 +66,7 @@ pub fn workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint, counts: &Count
         let _ = writeln!(text, "  NOT IN FORCE: {why}");
     }
     for direction in [Direction::Ingress, Direction::Egress] {
-        section(&mut text, snapshot, settings, &subject, ("", List::Normal, direction), counts);
+        section(&mut text, snapshot, settings, &subject, ("", PolicyList::Normal, direction), counts);
     }
     text
 }
@@ -90,20 +90,20 @@ fn section(
     snapshot: &Snapshot,
     settings: &Settings,
     subject: &Subject,
-    (name, list, direction): (&str, List, Direction),
+    (name, list, direction): (&str, PolicyList, Direction),
     counts: &Counts,
 ) {
     let tiers = subject.tiers(snapshot, list, direction);
     let title = format!("{name} {direction}");
     let title = title.trim();
-    if tiers.is_empty() && list != List::Normal {
-        if list == List::Forward {
+    if tiers.is_empty() && list != PolicyList::Normal {
+        if list == PolicyList::Forward {
             let _ = writeln!(text, "{title}: no policy; forwarded packets pass");
         }
         return;
     }
     let _ = writeln!(text, "{title}:");
-    if list == List::Normal && matches!(subject.id, tortie_policy::EndpointId::Host(_)) {
+    if list == PolicyList::Normal && matches!(subject.id, tortie_policy::EndpointId::Host(_)) {
         let failsafes = failsafes(settings, direction);
         let shown = if failsafes.is_empty() { "none".to_owned() } else { failsafe_list(failsafes) };
         let origin = if failsafes == default_failsafes(direction) { "the defaults" } else { "FelixConfiguration" };
@@ -152,7 +152,7 @@ fn policy_line(policy: &Policy, direction: Direction, counts: &Counts) -> String
 }
 
 /// Whether it is default-deny, and why.
-fn ending(snapshot: &Snapshot, subject: &Subject, list: List, direction: Direction) -> String {
+fn ending(snapshot: &Snapshot, subject: &Subject, list: PolicyList, direction: Direction) -> String {
     let (profiles, rule) = match subject.default_decision(snapshot, list, direction) {
         DefaultDecision::Rule { id, number, denies: true } => {
             return format!(

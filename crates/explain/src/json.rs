@@ -146,7 +146,7 @@ fn hop(hop: &Hop) -> Value {
 
 fn step(step: &Step) -> Value {
     json!({
-        "stage": kebab(&step.hook),
+        "stage": kebab(&step.stage),
         "interface": step.interface,
         "endpoint": step.endpoint.as_ref().map(ToString::to_string),
         "direction": step.direction.to_string(),

@@ -8,8 +8,8 @@ mod words;
 
 use std::collections::BTreeMap;
 
-use tortie_eval::{List, Subject};
-use tortie_policy::{Direction, EndpointId, Policy, Rule, Snapshot, Stage, Tier};
+use tortie_eval::{PolicyList, Subject};
+use tortie_policy::{Direction, EndpointId, Policy, PolicyStage, Rule, Snapshot, Tier};
 
 use crate::topology::node_text;
 
@@ -74,7 +74,7 @@ pub fn about<'a>(snapshot: &'a Snapshot, policy: &'a Policy) -> About<'a> {
 }
 
 /// The rules of one direction, without what comes after them; of a policy its stage.
-pub(crate) fn side(snapshot: &Snapshot, direction: Direction, rules: &[Rule], stage: Option<Stage>) -> Side {
+pub(crate) fn side(snapshot: &Snapshot, direction: Direction, rules: &[Rule], stage: Option<PolicyStage>) -> Side {
     let with_invalid = hidden::reached_by_invalid(snapshot, stage);
     let (classes, uses) = hidden::uses(&Lookups::new(snapshot), rules, with_invalid);
     let told = rules.iter().zip(uses).map(|(rule, used)| DescribedRule { words: words::rule(rule), used });
@@ -105,18 +105,18 @@ fn unused(found: &Lookups<'_>, policy: &Policy) -> Vec<UnusedRule> {
     spoken.flat_map(of).collect()
 }
 
-fn list(stage: Stage) -> List {
+fn list(stage: PolicyStage) -> PolicyList {
     match stage {
-        Stage::Untracked => List::Untracked,
-        Stage::PreDnat => List::PreDnat,
-        Stage::Normal { .. } | Stage::Unknown => List::Normal,
+        PolicyStage::Untracked => PolicyList::Untracked,
+        PolicyStage::PreDnat => PolicyList::PreDnat,
+        PolicyStage::Normal { .. } | PolicyStage::Unknown => PolicyList::Normal,
     }
 }
 
 /// The endpoints that a policy applies to, with their nodes.
 pub(crate) fn selected<'a>(snapshot: &'a Snapshot, policy: &Policy) -> Vec<(&'a str, Subject)> {
     let hosts = snapshot.host_endpoints.values().map(|one| (one.node.as_str(), Subject::host(snapshot, one)));
-    let has_workloads = !matches!(policy.stage, Stage::Untracked | Stage::PreDnat);
+    let has_workloads = !matches!(policy.stage, PolicyStage::Untracked | PolicyStage::PreDnat);
     let workloads = snapshot.workload_endpoints.values().filter(|_| has_workloads);
     let workloads = workloads.map(|one| (one.node.as_str(), Subject::workload(snapshot, one)));
     let is_selected = |subject: &Subject| !subject.unreadable && policy.selector.matches(&subject.labels);

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tortie_eval::{Judge, List, Subject, TierView};
+use tortie_eval::{Judge, PolicyList, Subject, TierView};
 use tortie_policy::{Action, Direction, EndpointId, GovernedInterfaces, Policy, PolicyId, Rule};
 
 use crate::listed::listed;
@@ -57,23 +57,23 @@ pub fn policy_warnings(judge: &Judge<'_>) -> Vec<PolicyWarning> {
     let mut found = Found::default();
     for endpoint in snapshot.host_endpoints.values() {
         let subject = Subject::host(snapshot, endpoint);
-        let lists = [List::PreDnat, List::Normal, List::Forward];
+        let lists = [PolicyList::PreDnat, PolicyList::Normal, PolicyList::Forward];
         lists.into_iter().for_each(|list| found.look(judge, &subject, list));
         // On `*` no untracked policy acts.
         if endpoint.interface != GovernedInterfaces::All {
-            found.look(judge, &subject, List::Untracked);
+            found.look(judge, &subject, PolicyList::Untracked);
             found.look_for_answers(judge, &subject);
         }
     }
     for endpoint in snapshot.workload_endpoints.values() {
-        found.look(judge, &Subject::workload(snapshot, endpoint), List::Normal);
+        found.look(judge, &Subject::workload(snapshot, endpoint), PolicyList::Normal);
     }
     found.warnings()
 }
 
 impl Found {
     /// Follows the packets of one list through the tiers of one endpoint.
-    fn look(&mut self, judge: &Judge<'_>, subject: &Subject, list: List) {
+    fn look(&mut self, judge: &Judge<'_>, subject: &Subject, list: PolicyList) {
         if subject.unreadable {
             return;
         }
@@ -83,7 +83,7 @@ impl Found {
                 let policies: Vec<&Policy> = enforced(tier).collect();
                 let Some(last) = policies.last() else { continue };
                 let decides = |rule: &Rule| rule.action != Action::Log;
-                if matches!(list, List::Normal) && tier.denies && !rules(&policies, direction).any(decides) {
+                if matches!(list, PolicyList::Normal) && tier.denies && !rules(&policies, direction).any(decides) {
                     let closing = self.closing.entry((last.id.clone(), direction.name())).or_default();
                     closing.insert(subject.id.clone());
                 }
@@ -137,7 +137,7 @@ impl Found {
             return;
         }
         let ways = [Direction::Ingress, Direction::Egress];
-        let [ingress, egress] = ways.map(|direction| judge.tiers(subject, List::Untracked, direction));
+        let [ingress, egress] = ways.map(|direction| judge.tiers(subject, PolicyList::Untracked, direction));
         let allows = |policy: &&Policy, way| policy.rules(way).iter().any(|rule| rule.action == Action::Allow);
         for (way, tiers, back, answers) in
             [(ways[0], &ingress, ways[1], &egress), (ways[1], &egress, ways[0], &ingress)]

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use tortie_eval::{
-    Builtin, Conntrack, DecidedBy, Entry, EntryKind, Hook, Mismatch, Outcome, PacketPath, RuleStep, Step, Transport,
+    Builtin, Conntrack, DecidedBy, Entry, EntryKind, Mismatch, Outcome, PacketPath, RuleStep, Stage, Step, Transport,
     protocol_name,
 };
 use tortie_policy::{Action, Direction, EndpointId, GovernedInterfaces, Settings, Snapshot, WorkloadId};
@@ -59,8 +59,9 @@ fn translation_after(hop: &Hop) -> Option<usize> {
 
 /// How many steps of a node are before translations; none where one of them denies the packet.
 pub(crate) fn before_translation(hop: &Hop) -> Option<usize> {
-    let early =
-        |step: &Step| matches!(step.hook, Hook::SourceCheck | Hook::UntrackedIn | Hook::UntrackedOut | Hook::PreDnat);
+    let early = |step: &Step| {
+        matches!(step.stage, Stage::SourceCheck | Stage::UntrackedIn | Stage::UntrackedOut | Stage::PreDnat)
+    };
     let denied = |step: &Step| step.decision.outcome == Outcome::Deny;
     let before = hop.verdict.path.iter().take_while(|step| early(step)).count();
     (!hop.verdict.path[..before].iter().any(denied)).then_some(before)
@@ -299,15 +300,15 @@ fn step_text(snapshot: &Snapshot, hop: &Hop, step: &Step, number: &mut usize) ->
 
 /// The earlier stages in which the host endpoint had no policy, so that the packet did not meet them.
 fn silent_before(hop: &Hop, step: &Step) -> Option<(String, String)> {
-    let met = |hook| hop.verdict.path.iter().any(|step| step.hook == hook);
-    let silent = match step.hook {
-        Hook::HostIn if step.endpoint.is_some() => match (met(Hook::UntrackedIn), met(Hook::PreDnat)) {
+    let met = |stage| hop.verdict.path.iter().any(|step| step.stage == stage);
+    let silent = match step.stage {
+        Stage::HostIn if step.endpoint.is_some() => match (met(Stage::UntrackedIn), met(Stage::PreDnat)) {
             (false, false) => "untracked, pre-DNAT",
             (false, true) => "untracked",
             (true, false) => "pre-DNAT",
             (true, true) => return None,
         },
-        Hook::HostOut if step.endpoint.is_some() && !met(Hook::UntrackedOut) => "untracked",
+        Stage::HostOut if step.endpoint.is_some() && !met(Stage::UntrackedOut) => "untracked",
         _ => return None,
     };
     Some((silent.to_owned(), "no policy".to_owned()))
@@ -316,9 +317,9 @@ fn silent_before(hop: &Hop, step: &Step) -> Option<(String, String)> {
 /// `ingress of web1-eth0`, `forward in at eth1`.
 fn place_text(snapshot: &Snapshot, step: &Step) -> String {
     match endpoint_text(snapshot, step) {
-        Some(endpoint) => format!("{} of {endpoint}", step.hook),
-        None if is_unknown(&step.interface) => format!("{} at an unknown interface", step.hook),
-        None => format!("{} at {}", step.hook, step.interface),
+        Some(endpoint) => format!("{} of {endpoint}", step.stage),
+        None if is_unknown(&step.interface) => format!("{} at an unknown interface", step.stage),
+        None => format!("{} at {}", step.stage, step.interface),
     }
 }
 
@@ -370,7 +371,7 @@ fn entry_text(snapshot: &Snapshot, entry: &Entry, step: &Step) -> Option<(String
         EntryKind::TierEnd { tier, denies, note } if entry.reached => {
             let note = note.map_or(String::new(), |note| format!(" ({note})"));
             let text = if *denies {
-                let rest = if matches!(step.hook, Hook::ForwardIn | Hook::ForwardOut) {
+                let rest = if matches!(step.stage, Stage::ForwardIn | Stage::ForwardOut) {
                     ""
                 } else {
                     "; profiles are not reached"
@@ -472,8 +473,8 @@ fn decision_text(snapshot: &Snapshot, hop: &Hop, step: &Step) -> String {
     match &step.decision.by {
         DecidedBy::Nothing if step.endpoint.is_none() => "no endpoint governs this interface: passes".to_owned(),
         DecidedBy::Nothing if step.entries.iter().all(|entry| matches!(entry.kind, EntryKind::Builtin(_))) => {
-            match step.hook {
-                Hook::ForwardIn | Hook::ForwardOut => "no applyOnForward policy in this direction: passes".to_owned(),
+            match step.stage {
+                Stage::ForwardIn | Stage::ForwardOut => "no applyOnForward policy in this direction: passes".to_owned(),
                 _ => "none in this direction: passes".to_owned(),
             }
         }

@@ -6,7 +6,7 @@ mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tortie_eval::{List, Subject};
+use tortie_eval::{PolicyList, Subject};
 use tortie_policy::{Direction, EndpointId, Order, Policy, Snapshot, Tier};
 
 use crate::question::AskError;
@@ -34,7 +34,7 @@ pub struct AboutTier<'a> {
 /// What the end of the tier does in one list and direction.
 pub struct End {
     /// Which policies are asked.
-    pub list: List,
+    pub list: PolicyList,
     /// For which packets.
     pub direction: Direction,
     /// Whether it denies packets that no rule of the tier decided.
@@ -46,11 +46,11 @@ pub struct End {
 }
 
 /// The lists with the directions that they have.
-const LISTS: [(List, &[Direction]); 4] = [
-    (List::Untracked, &[Direction::Ingress, Direction::Egress]),
-    (List::PreDnat, &[Direction::Ingress]),
-    (List::Normal, &[Direction::Ingress, Direction::Egress]),
-    (List::Forward, &[Direction::Ingress, Direction::Egress]),
+const LISTS: [(PolicyList, &[Direction]); 4] = [
+    (PolicyList::Untracked, &[Direction::Ingress, Direction::Egress]),
+    (PolicyList::PreDnat, &[Direction::Ingress]),
+    (PolicyList::Normal, &[Direction::Ingress, Direction::Egress]),
+    (PolicyList::Forward, &[Direction::Ingress, Direction::Egress]),
 ];
 
 /// Looks at a tier; the error says which there are.
@@ -72,7 +72,7 @@ pub fn about<'a>(snapshot: &'a Snapshot, name: &str) -> Result<AboutTier<'a>, As
     for (node, subject, is_host) in subjects(snapshot) {
         let mut asked = BTreeSet::new();
         for (position, (of, directions)) in
-            LISTS.iter().enumerate().filter(|(_, (of, _))| is_host || *of == List::Normal)
+            LISTS.iter().enumerate().filter(|(_, (of, _))| is_host || *of == PolicyList::Normal)
         {
             for direction in *directions {
                 let tiers = subject.tiers(snapshot, *of, *direction);

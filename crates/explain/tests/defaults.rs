@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use tortie_eval::{DecidedBy, DefaultDecision, Hook, List, Step, Subject, judge};
+use tortie_eval::{DecidedBy, DefaultDecision, PolicyList, Stage, Step, Subject, judge};
 use tortie_policy::{EndpointId, Rule, Snapshot};
 use tortie_testkit::worlds::{Case, Probe, World};
 
@@ -22,11 +22,11 @@ fn default_of(snapshot: &Snapshot, step: &Step) -> Option<DefaultDecision> {
         EndpointId::Host(name) => Subject::host(snapshot, snapshot.host_endpoints.get(name)?),
         EndpointId::Workload(id) => Subject::workload(snapshot, snapshot.workload_endpoints.get(id)?),
     };
-    let list = match step.hook {
-        Hook::UntrackedIn | Hook::UntrackedOut => List::Untracked,
-        Hook::PreDnat => List::PreDnat,
-        Hook::ForwardIn | Hook::ForwardOut => List::Forward,
-        _ => List::Normal,
+    let list = match step.stage {
+        Stage::UntrackedIn | Stage::UntrackedOut => PolicyList::Untracked,
+        Stage::PreDnat => PolicyList::PreDnat,
+        Stage::ForwardIn | Stage::ForwardOut => PolicyList::Forward,
+        _ => PolicyList::Normal,
     };
     Some(subject.default_decision(snapshot, list, step.direction))
 }

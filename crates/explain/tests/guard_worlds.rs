@@ -12,7 +12,7 @@ use tortie_net::Protocol;
 use tortie_policy::machine::{Machine, RouteKind};
 use tortie_policy::packet::{Conntrack, Host, Packet, PacketPath, Transport};
 use tortie_policy::{
-    Action, Direction, GovernedInterfaces, HostEndpoint, Order, Policy, PolicyId, Rule, Snapshot, Stage, Types,
+    Action, Direction, GovernedInterfaces, HostEndpoint, Order, Policy, PolicyId, PolicyStage, Rule, Snapshot, Types,
 };
 use tortie_random::Random;
 use tortie_selector::Selector;
@@ -69,8 +69,13 @@ fn put_endpoint(random: &mut Random, snapshot: &mut Snapshot) {
 
 /// Puts a policy in a snapshot that allows everything in some stage and directions.
 fn put_open_policy(random: &mut Random, snapshot: &mut Snapshot) {
-    let stage = *random.pick(&[Stage::Untracked, Stage::Untracked, Stage::PreDnat, Stage::Normal { forward: false }]);
-    let egress = stage != Stage::PreDnat && random.once_in(3);
+    let stage = *random.pick(&[
+        PolicyStage::Untracked,
+        PolicyStage::Untracked,
+        PolicyStage::PreDnat,
+        PolicyStage::Normal { forward: false },
+    ]);
+    let egress = stage != PolicyStage::PreDnat && random.once_in(3);
     let name = format!("open{}", random.below(2));
     let id = PolicyId { kind: Kind::GlobalNetworkPolicy, namespace: String::new(), name };
     let rules = || vec![Rule::any(Action::Allow)];
@@ -106,8 +111,9 @@ fn change(random: &mut Random, snapshot: &mut Snapshot, donor: &Snapshot) {
         4 if !snapshot.policies.is_empty() => {
             let ids: Vec<_> = snapshot.policies.keys().cloned().collect();
             let policy: &mut Policy = snapshot.policies.get_mut(random.pick(&ids)).unwrap();
-            policy.stage = *random.pick(&[Stage::Untracked, Stage::PreDnat, Stage::Normal { forward: false }]);
-            if policy.stage == Stage::PreDnat {
+            policy.stage =
+                *random.pick(&[PolicyStage::Untracked, PolicyStage::PreDnat, PolicyStage::Normal { forward: false }]);
+            if policy.stage == PolicyStage::PreDnat {
                 (policy.types.egress, policy.egress) = (false, Vec::new());
             }
         }

@@ -5,13 +5,13 @@
 use std::net::IpAddr;
 
 use tortie_api::Kind;
-use tortie_eval::{EntryKind, Hook, judge};
+use tortie_eval::{EntryKind, Stage, judge};
 use tortie_explain::policy::{LIMIT, PolicyName, Sample, Use, about, text, unused_rules};
 use tortie_explain::{Counts, Topology};
 use tortie_policy::packet::{Host, Link, Packet, PacketPath, Transport, first_tracking};
 use tortie_policy::{
-    Action, Direction, EndpointId, GovernedInterfaces, HostEndpoint, Icmp, Order, Policy, PolicyId, PortMatch, Profile,
-    Rule, Snapshot, Stage, Types,
+    Action, Direction, EndpointId, GovernedInterfaces, HostEndpoint, Icmp, Order, Policy, PolicyId, PolicyStage,
+    PortMatch, Profile, Rule, Snapshot, Types,
 };
 use tortie_random::Random;
 use tortie_selector::Selector;
@@ -73,7 +73,7 @@ impl Bench {
             types: Types { ingress: is_ingress, egress: !is_ingress },
             ingress,
             egress,
-            stage: Stage::Normal { forward: false },
+            stage: PolicyStage::Normal { forward: false },
             staged: false,
             everywhere: false,
         };
@@ -105,7 +105,7 @@ impl Bench {
             hop_limit: 64,
         };
         let verdict = judge(&self.snapshot, &self.host, &packet);
-        let step = verdict.path.iter().find(|step| matches!(step.hook, Hook::HostIn | Hook::HostOut))?;
+        let step = verdict.path.iter().find(|step| matches!(step.stage, Stage::HostIn | Stage::HostOut))?;
         let rules = step.entries.iter().filter(|entry| entry.reached).find_map(|entry| match &entry.kind {
             EntryKind::Policy { rules, .. } => Some(rules),
             _ => None,
@@ -269,8 +269,8 @@ fn untracked_policies_do_not_apply_to_workloads() {
         let found = about(&bench.snapshot, &bench.snapshot.policies[&bench.id]);
         found.endpoints.values().flatten().filter(|id| matches!(id, EndpointId::Workload(_))).count()
     };
-    assert!(workloads(Stage::Normal { forward: false }) > 0);
-    assert_eq!([workloads(Stage::Untracked), workloads(Stage::PreDnat)], [0, 0]);
+    assert!(workloads(PolicyStage::Normal { forward: false }) > 0);
+    assert_eq!([workloads(PolicyStage::Untracked), workloads(PolicyStage::PreDnat)], [0, 0]);
 }
 
 #[test]
@@ -325,11 +325,11 @@ fn a_rule_about_icmp_types_that_begin_no_connection_matches_nothing_but_where_in
     }
     // Untracked policy is asked before connection tracking.
     let all: Vec<usize> = (0..rules.len()).collect();
-    for (stage, expected) in [(Stage::PreDnat, &[1, 4, 5, 7][..]), (Stage::Untracked, &all)] {
+    for (stage, expected) in [(PolicyStage::PreDnat, &[1, 4, 5, 7][..]), (PolicyStage::Untracked, &all)] {
         bench.snapshot.policies.get_mut(&bench.id).unwrap().stage = stage;
         assert_eq!(matching(&bench), expected, "{stage:?}");
     }
-    bench.snapshot.policies.get_mut(&bench.id).unwrap().stage = Stage::Normal { forward: false };
+    bench.snapshot.policies.get_mut(&bench.id).unwrap().stage = PolicyStage::Normal { forward: false };
     bench.snapshot.node_settings.get_mut(NODE).unwrap().accept_invalid = true;
     assert_eq!(matching(&bench), all);
     bench.snapshot.node_settings.get_mut(NODE).unwrap().accept_invalid = false;

@@ -24,7 +24,7 @@ pub use endpoint::{
 pub use from_api::{Invalid, Item, Stored, enforced_kind, staged_deletion};
 pub use group::{EndpointSlice, NetworkSet, Node, Pool, Profile, ServiceId, SetId, SliceId};
 pub use missing_tier::missing_cluster_tier;
-pub use policy::{Direction, Order, Policy, PolicyId, Stage, Tier, TierEnd, Types};
+pub use policy::{Direction, Order, Policy, PolicyId, PolicyStage, Tier, TierEnd, Types};
 pub use rule::{Action, Family, Icmp, PeerMatch, Peers, PortMatch, Rule, UnknownMembers, asks_unreadable};
 pub use settings::{Failsafe, HostAction, LogLimit, NatOutgoing, Refusal, Settings};
 pub use snapshot::Snapshot;

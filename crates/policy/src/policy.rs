@@ -160,9 +160,9 @@ pub struct Types {
     pub egress: bool,
 }
 
-/// The stage of a host endpoint in which a policy applies; to workloads only [`Stage::Normal`] applies, with either flag.
+/// The stage of a host endpoint in which a policy applies; to workloads only [`PolicyStage::Normal`] applies, with either flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Stage {
+pub enum PolicyStage {
     /// Before connection tracking (`doNotTrack`).
     Untracked,
     /// Before destination NAT (`preDNAT`).
@@ -196,7 +196,7 @@ pub struct Policy {
     /// Rules from the endpoint, in order.
     pub egress: Vec<Rule>,
     /// The stage in which it applies.
-    pub stage: Stage,
+    pub stage: PolicyStage,
     /// Shown, never enforced.
     pub staged: bool,
     /// Its sets are wanted on every node (`AssumeNeededOnEveryNode`).

@@ -1,8 +1,8 @@
 //! One field of one stored object is damaged: nothing is allowed that was denied, and engine and evaluator agree.
 
 use tortie_api::Kind;
-use tortie_eval::{Conntrack, Hook, Outcome, Packet, Verdict, judge};
-use tortie_policy::{Item, Stage};
+use tortie_eval::{Conntrack, Outcome, Packet, Stage, Verdict, judge};
+use tortie_policy::{Item, PolicyStage};
 use tortie_testkit::worlds::{Case, Damage, Random, Step, World};
 
 use crate::run::{Node, difference};
@@ -29,7 +29,7 @@ fn world(case: &Case, flushes: usize) -> World {
 /// Which of two endpoints is asked before translation depends on whether the policy is for one of them.
 fn is_before_translation(world: &World, damage: &Damage) -> bool {
     let stage = |item: &Item| match item {
-        Item::Policy(policy) => matches!(policy.stage, Stage::PreDnat | Stage::Unknown),
+        Item::Policy(policy) => matches!(policy.stage, PolicyStage::PreDnat | PolicyStage::Unknown),
         _ => false,
     };
     world.item(&damage.key).is_some_and(stage)
@@ -49,7 +49,7 @@ fn is_contested(world: &World, damage: &Damage) -> bool {
 /// still known as established goes on.
 fn is_tracked_again(packet: &Packet, was: &Verdict) -> bool {
     let is_untracked = |step: &tortie_eval::Step| {
-        matches!(step.hook, Hook::UntrackedIn | Hook::UntrackedOut) && step.decision.outcome == Outcome::Accept
+        matches!(step.stage, Stage::UntrackedIn | Stage::UntrackedOut) && step.decision.outcome == Outcome::Accept
     };
     packet.conntrack == Conntrack::Established && was.path.iter().any(is_untracked)
 }

@@ -65,7 +65,7 @@ fn reached() -> BTreeMap<String, u32> {
                     let inside = text.strip_prefix("Builtin(").unwrap_or(&text);
                     let name: String = inside.chars().take_while(char::is_ascii_alphabetic).collect();
                     count(name);
-                    count(format!("{:?}", step.hook));
+                    count(format!("{:?}", step.stage));
                     count(format!("{:?}", step.decision.outcome));
                 }
             }

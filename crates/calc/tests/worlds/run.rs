@@ -127,13 +127,13 @@ pub(crate) fn difference(verdict: &Verdict, answer: &Answer) -> Option<String> {
         return Some("another verdict".to_owned());
     }
     for (step, stage) in verdict.path.iter().zip(&answer.stages) {
-        let same = format!("{:?}", step.hook) == format!("{:?}", stage.stage)
+        let same = format!("{:?}", step.stage) == format!("{:?}", stage.stage)
             && step.interface == stage.interface
             && step.endpoint == stage.endpoint
             && outcome(step.decision.outcome) == stage.outcome
             && decided_by(&step.decision.by) == stage.decided_by;
         if !same {
-            return Some(format!("{:?} says {:?}, not {:?}", step.hook, stage.decided_by, step.decision));
+            return Some(format!("{:?} says {:?}, not {:?}", step.stage, stage.decided_by, step.decision));
         }
     }
     (verdict.path.len() != answer.stages.len()).then(|| "another number of stages".to_owned())

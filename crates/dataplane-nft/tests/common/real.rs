@@ -106,7 +106,7 @@ pub fn compare(
             let steps: Vec<String> = answer
                 .path
                 .iter()
-                .map(|step| format!("{:?} {} {:?} {:?}", step.hook, step.interface, step.endpoint, step.decision))
+                .map(|step| format!("{:?} {} {:?} {:?}", step.stage, step.interface, step.endpoint, step.decision))
                 .collect();
             // Once more and alone, to see what counts it.
             let counts = counted(&kernel.read().unwrap().unwrap());

@@ -6,7 +6,7 @@ use tortie_policy::packet::{Packet, Transport};
 use tortie_policy::{Direction, Failsafe, Settings};
 
 use super::answer::{DecidedBy, Outcome};
-use super::matching::Header;
+use super::matching::PacketHeader;
 use crate::endpoint::{Endpoint, Host};
 use crate::faults;
 use crate::set::SetId;
@@ -18,7 +18,7 @@ const IPIP: u8 = 4;
 /// A decision, and why.
 pub(super) type Decided = (Outcome, DecidedBy);
 
-fn icmpv6(packet: &Header) -> Option<u8> {
+fn icmpv6(packet: &PacketHeader) -> Option<u8> {
     match (packet.protocol, packet.transport) {
         (58, Transport::Icmp { kind, .. }) if packet.source.is_ipv6() => Some(kind),
         _ => None,
@@ -26,7 +26,7 @@ fn icmpv6(packet: &Header) -> Option<u8> {
 }
 
 /// Between a host and its link: 133 to 136 with hop limit 255, listener reports from a link-local source or none.
-pub(super) fn neighbours(packet: &Header, hop_limit: u8) -> Option<Decided> {
+pub(super) fn neighbours(packet: &PacketHeader, hop_limit: u8) -> Option<Decided> {
     let near = matches!(packet.source, IpAddr::V6(source)
         if source.is_unspecified() || source.segments()[0] & 0xffc0 == 0xfe80);
     let exempt = match icmpv6(packet)? {
@@ -38,12 +38,12 @@ pub(super) fn neighbours(packet: &Header, hop_limit: u8) -> Option<Decided> {
 }
 
 /// Packets that a workload may always send to its host.
-pub(super) fn workload_neighbours(packet: &Header) -> Option<Decided> {
+pub(super) fn workload_neighbours(packet: &PacketHeader) -> Option<Decided> {
     matches!(icmpv6(packet)?, 130..=133 | 135 | 136).then_some((Outcome::Pass, DecidedBy::NeighbourDiscovery))
 }
 
 /// DHCP, DNS and the metadata server, where OpenStack runs.
-pub(super) fn openstack(settings: &Settings, packet: &Header) -> Option<Decided> {
+pub(super) fn openstack(settings: &Settings, packet: &PacketHeader) -> Option<Decided> {
     let [from, to] = packet.ports()?;
     let server = settings.metadata.filter(|server| IpAddr::from(*server.ip()) == packet.destination);
     let open = match (packet.protocol, from, to) {
@@ -57,7 +57,12 @@ pub(super) fn openstack(settings: &Settings, packet: &Header) -> Option<Decided>
 }
 
 /// Ports that stay open. In raw, the replies of the other direction's too.
-pub(super) fn failsafes(settings: &Settings, direction: Direction, packet: &Header, raw: bool) -> Option<Decided> {
+pub(super) fn failsafes(
+    settings: &Settings,
+    direction: Direction,
+    packet: &PacketHeader,
+    raw: bool,
+) -> Option<Decided> {
     let [from, to] = packet.ports()?;
     let (forth, back, peer) = match direction {
         Direction::Ingress => (&settings.failsafe_inbound, &settings.failsafe_outbound, packet.source),
@@ -75,7 +80,7 @@ pub(super) fn failsafes(settings: &Settings, direction: Direction, packet: &Head
 }
 
 /// Encapsulated packets that a workload may not send.
-pub(super) fn encapsulation(settings: &Settings, packet: &Header) -> Option<Decided> {
+pub(super) fn encapsulation(settings: &Settings, packet: &PacketHeader) -> Option<Decided> {
     let vxlan = packet.protocol == UDP && packet.ports().is_some_and(|ports| ports[1] == settings.vxlan_port);
     let ipip = packet.protocol == IPIP;
     let forbidden = (vxlan && !settings.vxlan_from_workloads) || (ipip && !settings.ipip_from_workloads);
@@ -84,7 +89,7 @@ pub(super) fn encapsulation(settings: &Settings, packet: &Header) -> Option<Deci
 
 impl State {
     /// Tunnel packets to the host itself.
-    pub(super) fn tunnel_in(&self, settings: &Settings, packet: &Header) -> Option<Decided> {
+    pub(super) fn tunnel_in(&self, settings: &Settings, packet: &PacketHeader) -> Option<Decided> {
         let from = |peers| match self.set_has(&SetId::new(peers), packet.source) {
             true => Some((Outcome::Pass, DecidedBy::TunnelAllowed)),
             false => Some((Outcome::Deny, DecidedBy::TunnelDenied)),
@@ -103,7 +108,7 @@ impl State {
     }
 
     /// Tunnel packets from the host itself.
-    pub(super) fn tunnel_out(&self, settings: &Settings, packet: &Header) -> Option<Decided> {
+    pub(super) fn tunnel_out(&self, settings: &Settings, packet: &PacketHeader) -> Option<Decided> {
         let v4 = packet.source.is_ipv4();
         let to = |peers| self.set_has(&SetId::new(peers), packet.destination);
         let ours = if packet.protocol == IPIP && v4 && settings.ipip {

@@ -13,7 +13,7 @@ use crate::state::{SetState, State};
 
 /// The header fields that a stage sees.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Header {
+pub(super) struct PacketHeader {
     pub(super) source: IpAddr,
     pub(super) destination: IpAddr,
     pub(super) protocol: u8,
@@ -25,7 +25,7 @@ fn is_ported(protocol: u8) -> bool {
     [6, 17, 132].contains(&protocol)
 }
 
-impl Header {
+impl PacketHeader {
     pub(super) fn family(&self) -> Family {
         Family::of(self.destination)
     }
@@ -59,7 +59,7 @@ impl State {
         matches!(self.sets.get(id), Some(SetState::Ports(ports)) if ports.contains(&member))
     }
 
-    pub(super) fn matches(&self, rule: &Rule, packet: &Header) -> bool {
+    pub(super) fn matches(&self, rule: &Rule, packet: &PacketHeader) -> bool {
         let Rule { number: _, action: _, family, protocol, not_protocol, icmp, not_icmp, source, destination } = rule;
         family.is_none_or(|only| only == packet.family())
             && protocol.is_none_or(|only| only.number() == packet.protocol)
@@ -70,7 +70,7 @@ impl State {
             && self.end_matches(destination, packet, 1)
     }
 
-    fn end_matches(&self, end: &End, packet: &Header, which: usize) -> bool {
+    fn end_matches(&self, end: &End, packet: &PacketHeader, which: usize) -> bool {
         let address = [packet.source, packet.destination][which];
         let member = packet.ports().map(|ports| PortMember { address, protocol: packet.protocol, port: ports[which] });
         let inside = |nets: &[IpNet]| nets.iter().any(|net| net.contains(&address));

@@ -3,7 +3,7 @@
 use tortie_policy::{Action, Direction};
 
 use super::answer::{DecidedBy, Outcome};
-use super::matching::Header;
+use super::matching::PacketHeader;
 use crate::faults;
 use crate::program::{Program, ProgramEnd, ProgramId};
 use crate::rule::{Owner, RulesId};
@@ -19,7 +19,7 @@ enum Ended {
 
 impl State {
     /// What a program decides. An allow becomes `allowed`, which depends on the stage.
-    pub(super) fn run(&self, id: ProgramId, packet: &Header, allowed: Outcome) -> (Outcome, DecidedBy) {
+    pub(super) fn run(&self, id: ProgramId, packet: &PacketHeader, allowed: Outcome) -> (Outcome, DecidedBy) {
         let Some(program) = self.programs.get(&id) else { return (Outcome::Deny, DecidedBy::Nothing) };
         for tier in &program.tiers {
             let mut passed = false;
@@ -45,7 +45,7 @@ impl State {
         self.then(program, packet)
     }
 
-    fn then(&self, program: &Program, packet: &Header) -> (Outcome, DecidedBy) {
+    fn then(&self, program: &Program, packet: &PacketHeader) -> (Outcome, DecidedBy) {
         let profiles = match &program.then {
             ProgramEnd::Pass => return (Outcome::Pass, DecidedBy::Nothing),
             ProgramEnd::Deny => return (Outcome::Deny, DecidedBy::NoProfile),
@@ -66,7 +66,7 @@ impl State {
         (Outcome::Deny, DecidedBy::NoProfile)
     }
 
-    fn list(&self, owner: Owner, direction: Direction, packet: &Header) -> Ended {
+    fn list(&self, owner: Owner, direction: Direction, packet: &PacketHeader) -> Ended {
         for rule in self.rules.get(&RulesId { owner, direction }).into_iter().flatten() {
             if !self.matches(rule, packet) {
                 continue;

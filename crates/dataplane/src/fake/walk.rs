@@ -7,7 +7,7 @@ use tortie_policy::{Direction, EndpointId, HostAction, Refusal, Settings};
 
 use super::answer::{Answer, DecidedBy, Outcome, Stage, StageResult};
 use super::builtin::{self, Decided};
-use super::matching::Header;
+use super::matching::PacketHeader;
 use crate::endpoint::{Endpoint, Host, Place};
 use crate::faults;
 use crate::program::ProgramId;
@@ -16,7 +16,7 @@ use crate::state::State;
 pub(super) fn judge(state: &State, packet: &Packet) -> Answer {
     let nothing = Host::default();
     let host = state.host.as_ref().unwrap_or(&nothing);
-    let header = Header {
+    let header = PacketHeader {
         source: packet.source,
         destination: packet.destination,
         protocol: packet.protocol,
@@ -43,7 +43,7 @@ struct Walk<'a> {
     host: &'a Host,
     settings: &'a Settings,
     packet: &'a Packet,
-    header: Header,
+    header: PacketHeader,
     tracked: Conntrack,
     accept_bit: bool,
     untracked: bool,

@@ -1,7 +1,7 @@
 //! What applies to one endpoint, as JSON: `docs/explain-json.md` describes it.
 
 use serde_json::{Value, json};
-use tortie_eval::{List, Subject, TierView, failsafe_list, protocol_name};
+use tortie_eval::{PolicyList, Subject, TierView, failsafe_list, protocol_name};
 use tortie_policy::{
     Direction, EndpointId, GovernedInterfaces, HostEndpoint, HostPort, Settings, Snapshot, WorkloadEndpoint,
 };
@@ -42,7 +42,7 @@ pub fn workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -> Value {
     shown["hostPorts"] = endpoint.host_ports.iter().map(host_port).collect();
     shown["notInForce"] = json!(not_in_force::workload_endpoint(snapshot, endpoint));
     let both = [Direction::Ingress, Direction::Egress].into_iter();
-    shown["lists"] = both.map(|one| section(snapshot, settings, &subject, List::Normal, one)).collect();
+    shown["lists"] = both.map(|one| section(snapshot, settings, &subject, PolicyList::Normal, one)).collect();
     shown
 }
 
@@ -57,16 +57,22 @@ fn common(snapshot: &Snapshot, subject: &Subject, node: &str, interface: Option<
     })
 }
 
-fn section(snapshot: &Snapshot, settings: &Settings, subject: &Subject, list: List, direction: Direction) -> Value {
+fn section(
+    snapshot: &Snapshot,
+    settings: &Settings,
+    subject: &Subject,
+    list: PolicyList,
+    direction: Direction,
+) -> Value {
     let tiers = subject.tiers(snapshot, list, direction);
-    let has_failsafes = list == List::Normal && matches!(subject.id, EndpointId::Host(_));
-    let asked = !tiers.is_empty() || list == List::Normal;
+    let has_failsafes = list == PolicyList::Normal && matches!(subject.id, EndpointId::Host(_));
+    let asked = !tiers.is_empty() || list == PolicyList::Normal;
     json!({
         "list": match list {
-            List::Untracked => "untracked",
-            List::PreDnat => "pre-dnat",
-            List::Normal => "normal",
-            List::Forward => "forward",
+            PolicyList::Untracked => "untracked",
+            PolicyList::PreDnat => "pre-dnat",
+            PolicyList::Normal => "normal",
+            PolicyList::Forward => "forward",
         },
         "direction": direction.to_string(),
         "failsafes": has_failsafes.then(|| failsafe_list(failsafes(settings, direction))),

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use tortie_classes::{Classes, Conditions, Domain};
 use tortie_eval::{End, Endpoints, has_members, rule_action};
 use tortie_policy::packet::{Conntrack, Transport, first_tracking};
-use tortie_policy::{Action, Family, PeerMatch, PortMatch, Rule, Snapshot, Stage};
+use tortie_policy::{Action, Family, PeerMatch, PolicyStage, PortMatch, Rule, Snapshot};
 
 /// At most so many classes of packets times rules are asked; with many endpoints and sets, each of which may have to be
 /// looked at, less.
@@ -43,9 +43,10 @@ pub enum Use {
 }
 
 /// Whether packets that connection tracking calls INVALID come to rules of a stage on some node. Profiles are of the last stage.
-pub(super) fn reached_by_invalid(snapshot: &Snapshot, stage: Option<Stage>) -> bool {
+pub(super) fn reached_by_invalid(snapshot: &Snapshot, stage: Option<PolicyStage>) -> bool {
     let mut settings = snapshot.node_settings.values().chain([&snapshot.default_settings]);
-    matches!(stage, Some(Stage::Untracked | Stage::Unknown)) || settings.any(|settings| settings.accept_invalid)
+    matches!(stage, Some(PolicyStage::Untracked | PolicyStage::Unknown))
+        || settings.any(|settings| settings.accept_invalid)
 }
 
 /// The number of classes, and what becomes of each rule. `with_invalid` says whether packets that connection tracking calls INVALID

@@ -1,7 +1,7 @@
 //! A policy as JSON: `docs/explain-json.md` describes it.
 
 use serde_json::{Value, json};
-use tortie_policy::Stage;
+use tortie_policy::PolicyStage;
 
 use super::{About, DescribedRule, Side, Use};
 
@@ -13,10 +13,10 @@ pub fn json(about: &About<'_>) -> Value {
         .iter()
         .flat_map(|(node, all)| all.iter().map(move |id| json!({ "node": node, "endpoint": id.to_string() })));
     let stage = match policy.stage {
-        Stage::Untracked => "untracked",
-        Stage::PreDnat => "pre-dnat",
-        Stage::Normal { .. } => "normal",
-        Stage::Unknown => "unknown",
+        PolicyStage::Untracked => "untracked",
+        PolicyStage::PreDnat => "pre-dnat",
+        PolicyStage::Normal { .. } => "normal",
+        PolicyStage::Unknown => "unknown",
     };
     json!({
         "policy": { "kind": policy.id.kind.name(), "namespace": policy.id.namespace, "name": policy.id.name },
@@ -26,7 +26,7 @@ pub fn json(about: &About<'_>) -> Value {
         "staged": policy.staged,
         "selector": policy.written_selector,
         "stage": stage,
-        "applyOnForward": matches!(policy.stage, Stage::Normal { forward: true }),
+        "applyOnForward": matches!(policy.stage, PolicyStage::Normal { forward: true }),
         "endpoints": endpoints.collect::<Vec<_>>(),
         "directions": about.directions.iter().map(side).collect::<Vec<_>>(),
     })

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use tortie_policy::{Direction, EndpointId, Order, Stage};
+use tortie_policy::{Direction, EndpointId, Order, PolicyStage};
 
 use super::{About, LIMIT, Side, Use};
 use crate::counts::Counts;
@@ -47,13 +47,13 @@ fn order(order: Order) -> String {
     order.0.map_or_else(|| "no order".to_owned(), |order| format!("order {order}"))
 }
 
-fn stage(stage: Stage) -> &'static str {
+fn stage(stage: PolicyStage) -> &'static str {
     match stage {
-        Stage::Untracked => "untracked (doNotTrack): before connection tracking, of host endpoints only",
-        Stage::PreDnat => "pre-DNAT (preDNAT): before destination translation, of host endpoints only",
-        Stage::Normal { forward: false } => "normal: packets of host processes and of workloads",
-        Stage::Normal { forward: true } => "normal, and what hosts forward (applyOnForward)",
-        Stage::Unknown => "cannot be read: it counts in every stage",
+        PolicyStage::Untracked => "untracked (doNotTrack): before connection tracking, of host endpoints only",
+        PolicyStage::PreDnat => "pre-DNAT (preDNAT): before destination translation, of host endpoints only",
+        PolicyStage::Normal { forward: false } => "normal: packets of host processes and of workloads",
+        PolicyStage::Normal { forward: true } => "normal, and what hosts forward (applyOnForward)",
+        PolicyStage::Unknown => "cannot be read: it counts in every stage",
     }
 }
 

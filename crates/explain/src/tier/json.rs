@@ -1,7 +1,7 @@
 //! A tier as JSON: `docs/explain-json.md` describes it.
 
 use serde_json::{Value, json};
-use tortie_eval::List;
+use tortie_eval::PolicyList;
 use tortie_policy::{Direction, Policy};
 
 use super::text::action;
@@ -41,10 +41,10 @@ fn policy(policy: &Policy, selected: usize) -> Value {
 fn end(end: &End) -> Value {
     json!({
         "list": match end.list {
-            List::Untracked => "untracked",
-            List::PreDnat => "pre-dnat",
-            List::Normal => "normal",
-            List::Forward => "forward",
+            PolicyList::Untracked => "untracked",
+            PolicyList::PreDnat => "pre-dnat",
+            PolicyList::Normal => "normal",
+            PolicyList::Forward => "forward",
         },
         "direction": end.direction.to_string(),
         "denies": end.denies,

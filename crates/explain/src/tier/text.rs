@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use tortie_eval::List;
-use tortie_policy::{Direction, Order, Policy, Stage, TierEnd};
+use tortie_eval::PolicyList;
+use tortie_policy::{Direction, Order, Policy, PolicyStage, TierEnd};
 
 use super::{AboutTier, End};
 
@@ -80,9 +80,9 @@ fn line(policy: &Policy, selected: usize) -> String {
     let directions: Vec<String> = directions.map(rules).collect();
     let staged = if policy.staged { ", staged: not enforced" } else { "" };
     let stage = match policy.stage {
-        Stage::Untracked => ", untracked",
-        Stage::PreDnat => ", pre-DNAT",
-        Stage::Normal { .. } | Stage::Unknown => "",
+        PolicyStage::Untracked => ", untracked",
+        PolicyStage::PreDnat => ", pre-DNAT",
+        PolicyStage::Normal { .. } | PolicyStage::Unknown => "",
     };
     let selects = match selected {
         0 => "selects no endpoint now".to_owned(),
@@ -94,10 +94,10 @@ fn line(policy: &Policy, selected: usize) -> String {
 
 fn end_line(end: &End) -> String {
     let list = match end.list {
-        List::Untracked => "untracked ",
-        List::PreDnat => "pre-DNAT ",
-        List::Normal => "",
-        List::Forward => "forward ",
+        PolicyList::Untracked => "untracked ",
+        PolicyList::PreDnat => "pre-DNAT ",
+        PolicyList::Normal => "",
+        PolicyList::Forward => "forward ",
     };
     let does = if end.denies { "denied" } else { "passed on" };
     let note = end.note.map_or(String::new(), |note| format!(" ({note})"));

@@ -13,7 +13,7 @@ use super::rule::{RuleList, is_set, rules};
 use super::selector::{
     ALL_ACCOUNTS, ALL_NAMESPACES, NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX, in_namespace, joined, selector,
 };
-use crate::policy::{Order, Policy, PolicyId, Stage, Tier, TierEnd, Types};
+use crate::policy::{Order, Policy, PolicyId, PolicyStage, Tier, TierEnd, Types};
 use crate::rule::{Action, Rule};
 
 /// Lists that were read before the rest of the object; none if a field is absent or not a list.
@@ -192,12 +192,12 @@ fn types(spec: Fields<'_>, uncertain: &mut Uncertain, wrong: &mut Invalidities) 
 }
 
 /// In which stages of a host endpoint it counts.
-fn stage(kind: Kind, spec: Fields<'_>, uncertain: &mut Uncertain, wrong: &mut Invalidities) -> Stage {
+fn stage(kind: Kind, spec: Fields<'_>, uncertain: &mut Uncertain, wrong: &mut Invalidities) -> PolicyStage {
     if !matches!(
         kind,
         Kind::GlobalNetworkPolicy | Kind::StagedGlobalNetworkPolicy | Kind::KubernetesClusterNetworkPolicy
     ) {
-        return Stage::Normal { forward: false };
+        return PolicyStage::Normal { forward: false };
     }
     let consequence = "the policy counts in every stage that this may have meant, and only what it denies";
     let mut flag = |name: &str| {
@@ -206,10 +206,10 @@ fn stage(kind: Kind, spec: Fields<'_>, uncertain: &mut Uncertain, wrong: &mut In
         flag
     };
     match (flag("doNotTrack"), flag("preDNAT"), flag("applyOnForward")) {
-        (None, _, _) | (Some(false), None, _) => Stage::Unknown,
-        (Some(true), _, _) => Stage::Untracked,
-        (Some(false), Some(true), _) => Stage::PreDnat,
-        (Some(false), Some(false), forward) => Stage::Normal { forward: forward.unwrap_or(true) },
+        (None, _, _) | (Some(false), None, _) => PolicyStage::Unknown,
+        (Some(true), _, _) => PolicyStage::Untracked,
+        (Some(false), Some(true), _) => PolicyStage::PreDnat,
+        (Some(false), Some(false), forward) => PolicyStage::Normal { forward: forward.unwrap_or(true) },
     }
 }
 
