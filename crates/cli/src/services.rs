@@ -5,9 +5,17 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 use tortie_api::{Kind, decode};
-use tortie_explain::{Service, ServiceAddress, ServiceEndpoint, ServicePort};
-use tortie_net::{Protocol, parse_address};
+use tortie_explain::{EndpointState, Service, ServiceAddress, ServiceEndpoint, ServicePort};
+use tortie_net::{Protocol, parse_address, parse_cidr};
 use tortie_store::{Listing, Stored};
+
+/// The label of a service that names a service proxy other than kube-proxy.
+const PROXY: &str = "service.kubernetes.io/service-proxy-name";
+/// The label of a service that no service proxy looks at.
+const HEADLESS: &str = "service.kubernetes.io/headless";
+
+/// The endpoints of a slice, with the service proxy that they are for: empty for kube-proxy.
+type Slice = (String, Vec<ServiceEndpoint>);
 
 /// The services of a store, with the endpoints in its EndpointSlices. `previewed` are manifests of services that would be applied.
 pub(crate) fn services(listing: &Listing, previewed: &[Value]) -> Vec<Service> {
@@ -25,17 +33,17 @@ pub(crate) fn services(listing: &Listing, previewed: &[Value]) -> Vec<Service> {
     if services.is_empty() {
         return Vec::new();
     }
-    let mut endpoints: BTreeMap<(String, String), Vec<ServiceEndpoint>> = BTreeMap::new();
+    let mut slices: BTreeMap<(String, String), Vec<Slice>> = BTreeMap::new();
     for stored in listing.items.iter().filter(|it| it.key.kind == Kind::KubernetesEndpointSlice) {
         let Some(spec) = body(stored).map(|mut body| body["spec"].take()) else { continue };
         let service = (stored.key.namespace.clone(), text(&spec["service"]).to_owned());
-        endpoints.entry(service).or_default().extend(endpoints_of(&spec));
+        slices.entry(service).or_default().push((text(&spec["serviceProxy"]).to_owned(), endpoints_of(&spec)));
     }
     services
         .into_iter()
         .map(|((namespace, name), body)| {
-            let endpoints = endpoints.remove(&(namespace.clone(), name.clone())).unwrap_or_default();
-            service(namespace, name, &body, endpoints)
+            let slices = slices.remove(&(namespace.clone(), name.clone())).unwrap_or_default();
+            service(namespace, name, &body, slices)
         })
         .collect()
 }
@@ -47,6 +55,9 @@ fn body(stored: &Stored) -> Option<Value> {
 
 /// What is there once a manifest is applied: the server keeps what it filled in before.
 fn apply(there: &mut Value, manifest: &Value) {
+    for (label, value) in manifest["metadata"]["labels"].as_object().into_iter().flatten() {
+        there["metadata"]["labels"][label.as_str()] = value.clone();
+    }
     let Some(spec) = manifest["spec"].as_object() else { return };
     for (field, value) in spec {
         there["spec"][field.as_str()] = value.clone();
@@ -56,62 +67,84 @@ fn apply(there: &mut Value, manifest: &Value) {
     }
 }
 
-fn service(namespace: String, name: String, body: &Value, endpoints: Vec<ServiceEndpoint>) -> Service {
-    let spec = &body["spec"];
-    let mut addresses: Vec<(IpAddr, ServiceAddress)> = Vec::new();
-    let mut add = |value: &Value, is: ServiceAddress| {
-        if let Ok(address) = parse_address(text(value))
-            && !addresses.iter().any(|(known, _)| *known == address)
-        {
-            addresses.push((address, is));
-        }
-    };
-    // A service of this type is a name in DNS and nothing else.
-    if text(&spec["type"]) != "ExternalName" {
-        list(&spec["clusterIPs"]).for_each(|one| add(one, ServiceAddress::ClusterIp));
-        add(&spec["clusterIP"], ServiceAddress::ClusterIp);
-        list(&spec["externalIPs"]).for_each(|one| add(one, ServiceAddress::ExternalIp));
-        for one in list(&body["status"]["loadBalancer"]["ingress"]) {
-            // With this mode the balancer itself translates, and service proxies leave its address alone.
-            if text(&one["ipMode"]) != "Proxy" {
-                add(&one["ip"], ServiceAddress::LoadBalancer);
-            }
-        }
-    }
+/// The service as service proxies see it: one that they leave alone has no addresses.
+fn service(namespace: String, name: String, body: &Value, slices: Vec<Slice>) -> Service {
+    let (spec, labels) = (&body["spec"], &body["metadata"]["labels"]);
+    let proxy = labels[PROXY].as_str();
+    let is_proxied =
+        text(&spec["type"]) != "ExternalName" && text(&spec["clusterIP"]) != "None" && labels[HEADLESS].is_null();
     let port = |one: &Value| {
         Some(ServicePort {
             name: text(&one["name"]).to_owned(),
             protocol: protocol(&one["protocol"])?,
             port: number(&one["port"])?,
-            node_port: number(&one["nodePort"]).filter(|port| *port > 0),
+            node_port: number(&one["nodePort"]).filter(|port| *port > 0 && is_proxied),
         })
     };
+    // A service of this type takes nothing from outside but at its externalIPs.
+    let is_inner = ["", "ClusterIP"].contains(&text(&spec["type"])) && list(&spec["externalIPs"]).next().is_none();
+    let ranges = list(&spec["loadBalancerSourceRanges"]);
+    let of_proxy = slices.into_iter().filter(|(of, _)| of == proxy.unwrap_or_default());
     Service {
         namespace,
         name,
         ports: list(&spec["ports"]).filter_map(port).collect(),
-        addresses,
-        endpoints,
+        addresses: if is_proxied { addresses(body) } else { Vec::new() },
+        endpoints: of_proxy.flat_map(|(_, endpoints)| endpoints).collect(),
         internal_is_local: text(&spec["internalTrafficPolicy"]) == "Local",
-        external_is_local: text(&spec["externalTrafficPolicy"]) == "Local",
+        external_is_local: text(&spec["externalTrafficPolicy"]) == "Local" && !is_inner,
+        // The API server accepts spaces around them.
+        source_ranges: ranges.filter_map(|range| parse_cidr(text(range).trim()).ok()).collect(),
+        proxy: proxy.map(str::to_owned),
     }
 }
 
-/// The endpoints of a slice, as the store has it: each address at each port.
+/// The addresses of a service. Of other IP versions than its clusterIPs none is translated.
+fn addresses(body: &Value) -> Vec<(IpAddr, ServiceAddress)> {
+    let spec = &body["spec"];
+    let mut found: Vec<(IpAddr, ServiceAddress)> = Vec::new();
+    let mut add = |value: &Value, is: ServiceAddress| {
+        if let Ok(address) = parse_address(text(value))
+            && !found.iter().any(|(known, _)| *known == address)
+        {
+            found.push((address, is));
+        }
+    };
+    list(&spec["clusterIPs"]).for_each(|one| add(one, ServiceAddress::ClusterIp));
+    add(&spec["clusterIP"], ServiceAddress::ClusterIp);
+    list(&spec["externalIPs"]).for_each(|one| add(one, ServiceAddress::ExternalIp));
+    for one in list(&body["status"]["loadBalancer"]["ingress"]) {
+        // With this mode the balancer itself translates, and service proxies leave its address alone.
+        if text(&one["ipMode"]) != "Proxy" {
+            add(&one["ip"], ServiceAddress::LoadBalancer);
+        }
+    }
+    let is_cluster_ip = |(_, is): &&(IpAddr, ServiceAddress)| *is == ServiceAddress::ClusterIp;
+    let families: Vec<bool> = found.iter().filter(is_cluster_ip).map(|(address, _)| address.is_ipv4()).collect();
+    found.retain(|(address, _)| families.is_empty() || families.contains(&address.is_ipv4()));
+    found
+}
+
+/// The endpoints of a slice, as the store has it: each at each port.
 fn endpoints_of(spec: &Value) -> Vec<ServiceEndpoint> {
-    let not_ready: Vec<&Value> = list(&spec["notReady"]).collect();
+    let texts = |value: &Value| list(value).map(|one| text(one).to_owned()).collect::<Vec<_>>();
     let mut endpoints = Vec::new();
-    for written in list(&spec["addresses"]) {
-        let Ok(address) = parse_address(text(written)) else { continue };
-        let is_ready = !not_ready.contains(&written);
+    for one in list(&spec["endpoints"]) {
+        let Ok(address) = parse_address(text(&one["address"])) else { continue };
         endpoints.extend(list(&spec["ports"]).filter_map(|port| {
-            let port_name = text(&port["name"]).to_owned();
             Some(ServiceEndpoint {
                 address,
-                port_name,
+                port_name: text(&port["name"]).to_owned(),
                 protocol: protocol(&port["protocol"])?,
-                port: number(&port["port"])?,
-                is_ready,
+                port: number(&port["port"]).filter(|port| *port > 0)?,
+                state: match text(&one["state"]) {
+                    "" => EndpointState::Ready,
+                    "terminating" => EndpointState::Terminating,
+                    _ => EndpointState::NotReady,
+                },
+                node: one["nodeName"].as_str().map(str::to_owned),
+                for_zones: texts(&one["forZones"]),
+                for_nodes: texts(&one["forNodes"]),
             })
         }));
     }
@@ -143,19 +176,67 @@ mod tests {
 
     use super::*;
 
+    /// The service with this spec.
+    fn made(spec: Value) -> Service {
+        service("shop".into(), "db".into(), &json!({ "spec": spec }), Vec::new())
+    }
+
     #[test]
     fn a_service_has_the_addresses_that_a_proxy_translates_and_no_others() {
-        let of = |spec: Value, status: Value| {
-            let made = service("shop".into(), "db".into(), &json!({ "spec": spec, "status": status }), Vec::new());
-            made.addresses.iter().map(|(address, _)| address.to_string()).collect::<Vec<_>>()
+        let of = |spec: Value, status: Value, labels: Value| {
+            let body = json!({ "metadata": { "labels": labels }, "spec": spec, "status": status });
+            let made = service("shop".into(), "db".into(), &body, Vec::new());
+            let open = made.ports.iter().filter_map(|port| port.node_port).map(|port| port.to_string());
+            made.addresses.iter().map(|(address, _)| address.to_string()).chain(open).collect::<Vec<_>>()
         };
         let both =
             json!({ "clusterIP": "10.96.0.10", "clusterIPs": ["10.96.0.10", "fd00::a"], "externalIPs": ["192.0.2.7"] });
         let balancer = json!({ "loadBalancer": { "ingress": [
             { "ip": "203.0.113.1", "ipMode": "VIP" }, { "ip": "203.0.113.2", "ipMode": "Proxy" }, { "hostname": "lb.example" }] } });
-        assert_eq!(of(both, balancer), ["10.96.0.10", "fd00::a", "192.0.2.7", "203.0.113.1"]);
-        assert!(of(json!({ "clusterIP": "None", "clusterIPs": ["None"] }), Value::Null).is_empty(), "headless");
-        assert!(of(json!({ "type": "ExternalName", "clusterIP": "10.96.0.10" }), Value::Null).is_empty());
+        assert_eq!(of(both, balancer, Value::Null), ["10.96.0.10", "fd00::a", "192.0.2.7", "203.0.113.1"]);
+        let with = |mut spec: Value, labels: Value| {
+            spec["externalIPs"] = json!(["192.0.2.7", "2001:db8::7"]);
+            spec["ports"] = json!([{ "port": 80, "nodePort": 30080 }, { "port": 81, "nodePort": 0 }]);
+            of(spec, Value::Null, labels)
+        };
+        assert_eq!(with(json!({ "clusterIP": "10.96.0.10" }), json!({})), ["10.96.0.10", "192.0.2.7", "30080"]);
+        assert_eq!(with(json!({ "clusterIP": "fd00::a" }), json!({})), ["fd00::a", "2001:db8::7", "30080"]);
+        assert!(with(json!({ "clusterIP": "None", "clusterIPs": ["None"] }), json!({})).is_empty(), "headless");
+        assert!(with(json!({ "type": "ExternalName", "clusterIP": "10.96.0.10" }), json!({})).is_empty());
+        assert!(with(json!({ "clusterIP": "10.96.0.10" }), json!({ HEADLESS: "" })).is_empty());
+    }
+
+    #[test]
+    fn traffic_policies_and_source_ranges_are_those_that_kube_proxy_sees() {
+        let local = json!({ "externalTrafficPolicy": "Local", "internalTrafficPolicy": "Local" });
+        assert!(made(local.clone()).internal_is_local);
+        assert!(!made(local).external_is_local, "nothing comes to it from outside");
+        assert!(made(json!({ "externalTrafficPolicy": "Local", "externalIPs": ["192.0.2.7"] })).external_is_local);
+        assert!(made(json!({ "externalTrafficPolicy": "Local", "type": "NodePort" })).external_is_local);
+        let ranges = made(json!({ "loadBalancerSourceRanges": [" 192.0.2.0/24 ", "fd00::/8", "nonsense", ""] }));
+        assert_eq!(
+            ranges.source_ranges.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["192.0.2.0/24", "fd00::/8"]
+        );
+    }
+
+    #[test]
+    fn the_endpoints_of_a_service_are_those_of_slices_for_its_own_proxy() {
+        let slice = |proxy: &str| {
+            let spec = json!({ "endpoints": [{ "address": "10.65.0.9", "nodeName": "web1", "state": "terminating", "forZones": ["a"] }],
+                "ports": [{ "port": 8080 }, { "port": 0 }, { "protocol": "TCP" }] });
+            (proxy.to_owned(), endpoints_of(&spec))
+        };
+        let of = |labels: Value| {
+            let body = json!({ "metadata": { "labels": labels }, "spec": { "clusterIP": "10.96.0.10" } });
+            let made = service("shop".into(), "db".into(), &body, vec![slice(""), slice("mesh"), slice("mesh")]);
+            (made.proxy, made.endpoints.len())
+        };
+        assert_eq!(of(json!({})), (None, 1));
+        assert_eq!(of(json!({ PROXY: "mesh" })), (Some("mesh".to_owned()), 2));
+        let one = &slice("").1[0];
+        assert_eq!((one.state, one.node.as_deref()), (EndpointState::Terminating, Some("web1")));
+        assert_eq!(one.for_zones, ["a"]);
     }
 
     #[test]
@@ -166,9 +247,13 @@ mod tests {
         let made = service("shop".into(), "db".into(), &there, Vec::new());
         assert_eq!(made.addresses.len(), 1);
         assert_eq!((made.ports[0].port, made.ports[0].protocol), (81, Protocol::UDP));
-        apply(&mut there, &json!({ "spec": { "clusterIP": "10.96.0.11" } }));
+        apply(
+            &mut there,
+            &json!({ "metadata": { "labels": { PROXY: "mesh" } }, "spec": { "clusterIP": "10.96.0.11" } }),
+        );
         let made = service("shop".into(), "db".into(), &there, Vec::new());
         assert_eq!(made.addresses[0].0.to_string(), "10.96.0.11");
         assert_eq!(made.addresses.len(), 1);
+        assert_eq!(made.proxy.as_deref(), Some("mesh"));
     }
 }

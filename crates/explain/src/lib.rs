@@ -60,7 +60,7 @@ pub use counts::Counts;
 pub use listed::listed;
 pub use policy_warnings::{PolicyWarning, PolicyWarningKind, policy_warnings};
 pub use question::{AskError, EndSpec, Question, State, TrafficSpec};
-pub use services::{Service, ServiceAddress, ServiceEndpoint, ServicePort};
+pub use services::{EndpointState, Service, ServiceAddress, ServiceEndpoint, ServicePort};
 pub use staged::enforce_staged;
 pub use topology::{AbsentPods, Location, Topology};
 pub use trace::{Answer, Hop, OtherPrograms, PossiblePath, trace};

@@ -1,20 +1,28 @@
 //! Services of Kubernetes: what their addresses and node ports lead to.
 //!
 //! A service proxy (kube-proxy or what replaces it) translates a packet to an address and port of a service to one of the
-//! service's ready endpoints. Which one is its choice, so a question about such a packet is answered for each of them. The answer notes
-//! the assumption that such a proxy runs.
+//! service's endpoints, or refuses it. Which endpoint is its choice, so a question about such a packet is answered for each that it may
+//! choose, which [`proxy`] says. The answer notes the assumption that such a proxy runs.
+
+mod proxy;
+mod refusal;
 
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
 use tortie_eval::protocol_name;
 use tortie_net::Protocol;
+use tortie_policy::Family;
 
+use crate::fault;
 use crate::interfaces::ASSUMED;
 use crate::listed::listed;
-use crate::question::{AskError, EndSpec, Question, TrafficSpec};
+use crate::question::{AskError, EndSpec, Question, State, TrafficSpec};
+use crate::services::proxy::{Choice, Refusal, Seen};
+use crate::services::refusal::refuse;
 use crate::text;
 use crate::topology::{Location, Topology};
-use crate::trace::{Answer, PossiblePath, trace_as_asked};
+use crate::trace::{Answer, PossiblePath, trace_ends};
 use crate::translation::{Dnat, TranslatedBy};
 
 /// So many endpoints are named one by one.
@@ -37,6 +45,10 @@ pub struct Service {
     pub internal_is_local: bool,
     /// Whether packets from outside the cluster go only to endpoints on the node that translates them (`externalTrafficPolicy: Local`).
     pub external_is_local: bool,
+    /// The sources that reach its load balancer's addresses (`loadBalancerSourceRanges`); all if there are none of an IP version.
+    pub source_ranges: Vec<IpNet>,
+    /// The service proxy that its label names, if it is not for kube-proxy.
+    pub proxy: Option<String>,
 }
 
 /// What an address is to a service.
@@ -87,8 +99,35 @@ pub struct ServiceEndpoint {
     pub protocol: Protocol,
     /// Its own port.
     pub port: u16,
-    /// Whether it is ready.
-    pub is_ready: bool,
+    /// Whether service proxies use it.
+    pub state: EndpointState,
+    /// The node that its EndpointSlice names.
+    pub node: Option<String>,
+    /// The zones that it is meant for, by a hint.
+    pub for_zones: Vec<String>,
+    /// The nodes that it is meant for, by a hint.
+    pub for_nodes: Vec<String>,
+}
+
+/// Whether service proxies use an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EndpointState {
+    /// They do.
+    Ready,
+    /// It is terminating and still serves: they do if no other is ready.
+    Terminating,
+    /// They do not.
+    NotReady,
+}
+
+impl ServiceEndpoint {
+    fn socket(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
+
+    fn is_of(&self, port: &ServicePort) -> bool {
+        self.port_name == port.name && self.protocol == port.protocol
+    }
 }
 
 /// What a packet's destination is to a service.
@@ -116,6 +155,12 @@ impl Service {
         if ports.is_empty() { "none".to_owned() } else { ports.join(", ") }
     }
 
+    /// Whether it has addresses of the IP version of this one.
+    fn has_family_of(&self, address: IpAddr) -> bool {
+        let mut cluster_ips = self.addresses.iter().filter(|(_, is)| *is == ServiceAddress::ClusterIp).peekable();
+        cluster_ips.peek().is_none() || cluster_ips.any(|(one, _)| one.is_ipv4() == address.is_ipv4())
+    }
+
     fn port(&self, what: &TrafficSpec, number: impl Fn(&ServicePort) -> Option<u16>) -> Option<&ServicePort> {
         self.ports.iter().find(|one| match what {
             TrafficSpec::Port(protocol, port) => one.protocol == *protocol && number(one) == Some(*port),
@@ -140,51 +185,82 @@ impl Found<'_> {
         format!("{} ({is}{})", self.service.text(), name.unwrap_or_default())
     }
 
-    /// Whether only endpoints on the node that translates the packet get it, and that node if it is known.
-    fn only_on(&self, question: &Question, from: &Location, to: &Location) -> Option<Option<String>> {
-        let is_outside = matches!(from, Location::Outside(_));
-        let is_local = match self.is {
-            ServiceAddress::ClusterIp => self.service.internal_is_local,
-            _ => self.service.external_is_local && is_outside,
-        };
-        let node = to.node().or(from.node()).or(question.node.as_deref());
-        is_local.then(|| node.map(str::to_owned))
+    /// The assumption that a service proxy refuses a packet.
+    fn decided_by_proxy(&self) -> String {
+        let proxy = self.other_proxy().map(|note| format!("; {note}")).unwrap_or_default();
+        format!("{ASSUMED}a service proxy decides on it, for {}; with --dnat none nothing does{proxy}", self.by())
+    }
+
+    /// What is said of a service that kube-proxy leaves alone.
+    fn other_proxy(&self) -> Option<String> {
+        let proxy = self.service.proxy.as_ref()?;
+        Some(format!(
+            "kube-proxy leaves {} to the service proxy {proxy}, which is taken to do the same",
+            self.service.text()
+        ))
+    }
+
+    /// Why `loadBalancerSourceRanges` refuses what comes from a sender, and of several addresses from which. A node that has the address
+    /// itself sends from it, which kube-proxy accepts if the ranges have an address of the node.
+    fn source_refusal(&self, from: &Location, to: &Location) -> Option<Refusal> {
+        let is_v4 = self.address.is_ipv4();
+        let of_family = self.service.source_ranges.iter().filter(|net| net.addr().is_ipv4() == is_v4);
+        let ranges: Vec<&IpNet> = of_family.collect();
+        let is_subject = self.is == ServiceAddress::LoadBalancer || fault("ranges-everywhere");
+        if !is_subject || ranges.is_empty() || fault("ranges-ignored") {
+            return None;
+        }
+        let is_accepted = |address: &IpAddr| ranges.iter().any(|net| net.contains(address));
+        let own: Vec<&IpAddr> = from.addresses().iter().filter(|one| one.is_ipv4() == is_v4).collect();
+        let is_own = matches!(from, Location::Process { .. }) && from.node() == to.node();
+        if is_own && own.contains(&&self.address) && own.iter().any(|address| is_accepted(address)) {
+            return None;
+        }
+        let refused: Vec<String> =
+            own.iter().filter(|address| !is_accepted(address)).map(|address| address.to_string()).collect();
+        let is_unknown = from.unknown_families().iter().any(|family| *family == Family::of(self.address));
+        if refused.is_empty() && !is_unknown {
+            return None;
+        }
+        let is_certain = refused.len() == own.len() && !is_unknown;
+        let nets: Vec<String> = ranges.iter().map(|net| net.to_string()).collect();
+        let from_these = if is_unknown { "an address outside these ranges".to_owned() } else { refused.join(" or ") };
+        Some(Refusal {
+            when: (!is_certain).then(|| format!("it comes from {from_these}")),
+            why: format!(
+                "a service proxy drops it: loadBalancerSourceRanges of {} accepts only {}",
+                self.service.text(),
+                listed(&nets, SHOWN)
+            ),
+        })
     }
 }
 
-/// The service that a destination is of, and what a packet to it comes to there.
+/// The service that a destination is of, and what a packet to it comes to there. Services share addresses: the one that has the port
+/// counts.
 fn find<'t>(topology: &'t Topology<'_>, to: &Location, what: Option<&TrafficSpec>) -> Option<Found<'t>> {
     let services = topology.services();
     let at = |address: IpAddr| {
-        services.iter().find_map(|service| {
+        services.iter().filter_map(move |service| {
             let (_, is) = service.addresses.iter().find(|(one, _)| *one == address)?;
             let port = what.and_then(|what| service.port(what, |port| Some(port.port)));
             Some(Found { service, port, address, is: *is })
         })
     };
-    match to {
-        Location::Workload(_) => None,
-        Location::Outside(addresses) => addresses.iter().find_map(|address| at(*address)),
-        Location::Process { addresses, .. } => {
-            // An external address may be one of a node's own, where only the ports of the service are translated.
-            let own = addresses.iter().find_map(|address| at(*address).filter(|found| found.port.is_some()));
-            own.or_else(|| {
-                services.iter().find_map(|service| {
-                    let port = service.port(what?, |port| port.node_port)?;
-                    let leads = |address: &&IpAddr| {
-                        let mut of_port = service.endpoints.iter().filter(|one| is_of(one, port));
-                        of_port.any(|one| one.address.is_ipv4() == address.is_ipv4())
-                    };
-                    let address = addresses.iter().find(leads).or(addresses.first())?;
-                    Some(Found { service, port: Some(port), address: *address, is: ServiceAddress::Node })
-                })
-            })
-        }
-    }
-}
-
-fn is_of(endpoint: &ServiceEndpoint, port: &ServicePort) -> bool {
-    endpoint.port_name == port.name && endpoint.protocol == port.protocol
+    let addresses = match to {
+        Location::Workload(_) => return None,
+        Location::Outside(addresses) | Location::Process { addresses, .. } => addresses,
+    };
+    let has_port = |found: &Found<'_>| found.port.is_some() || fault("first-service-with-address");
+    let with_port = addresses.iter().flat_map(|address| at(*address)).find(has_port);
+    with_port.or_else(|| match to {
+        Location::Process { .. } => services.iter().find_map(|service| {
+            let port = service.port(what?, |port| port.node_port)?;
+            let address = addresses.iter().find(|address| service.has_family_of(**address))?;
+            Some(Found { service, port: Some(port), address: *address, is: ServiceAddress::Node })
+        }),
+        _ => addresses.iter().flat_map(|address| at(*address)).next(),
+    })
 }
 
 /// Answers a question about a packet to a service for each endpoint that it may be translated to; none where the destination is of no
@@ -196,106 +272,199 @@ pub(crate) fn trace(topology: &Topology<'_>, question: &Question) -> Result<Opti
     let node = question.node.as_deref();
     let [from, to] = [topology.find(&question.from, node)?, topology.find(&question.to, node)?];
     let Some(found) = find(topology, &to, Some(&question.what)) else { return Ok(None) };
-    let untranslated = |question: &Question, why: String| -> Result<Option<Answer>, AskError> {
-        let mut answer = trace_as_asked(topology, question)?;
-        answer.notes.insert(0, why);
-        answer.service = Some(found.service.text());
-        Ok(Some(answer))
+    let asking =
+        Asking { topology, seen: Seen::new(topology, found.is, &from, &to, node), question, from: &from, to: &to };
+    let mut answer = match found.port {
+        Some(port) => asking.port(&found, port)?,
+        None => asking.no_port(&found)?,
     };
-    let Some(port) = found.port else {
-        let why = format!(
-            "{}, which a service proxy translates for its ports only: {}",
-            found.text(),
-            found.service.ports_text()
-        );
-        return untranslated(question, why);
-    };
-    let number = if found.is == ServiceAddress::Node { port.node_port.unwrap_or(port.port) } else { port.port };
-    let what = TrafficSpec::Port(port.protocol, number);
-    let asked = format!("{}/{number}", protocol_name(port.protocol.number()));
-    let only_on = found.only_on(question, &from, &to);
-    let mut endpoints: Vec<&ServiceEndpoint> = found.service.endpoints.iter().collect();
-    endpoints.retain(|one| is_of(one, port) && one.address.is_ipv4() == found.address.is_ipv4());
-    let all = endpoints.len();
-    endpoints.retain(|one| one.is_ready);
-    let mut which = "ready endpoint".to_owned();
-    match &only_on {
-        Some(Some(node)) => {
-            endpoints.retain(|one| topology.at(one.address).node() == Some(node.as_str()));
-            which = format!("ready endpoint on {node}");
-        }
-        Some(None) => which = "ready endpoint on the node that translates it".to_owned(),
-        None => {}
-    }
-    endpoints.sort_unstable_by_key(|one| (one.address, one.port));
-    endpoints.dedup();
-    if endpoints.is_empty() {
-        let others = if all > 0 { format!(" (of {all} in its EndpointSlices)") } else { String::new() };
-        let why = format!(
-            "{}, which has no {which} for {asked}{others}: a service proxy has nowhere to send the packet. The answer is for the packet without a translation",
-            found.text()
-        );
-        return untranslated(&Question { what, ..question.clone() }, why);
-    }
-    let own = |endpoint: &&ServiceEndpoint| from.addresses().contains(&endpoint.address);
-    let to_itself: Vec<String> = endpoints.iter().filter(|one| own(one)).map(|one| socket(one).to_string()).collect();
-    endpoints.retain(|one| !own(one));
-    let mut answers = Vec::with_capacity(endpoints.len());
-    for endpoint in &endpoints {
-        let dnat = Dnat::To(endpoint.address, Some(endpoint.port));
-        let name = endpoint_text(topology, endpoint);
-        let answer = trace_as_asked(topology, &Question { dnat, what: what.clone(), ..question.clone() });
-        let mut answer = answer.map_err(|AskError(why)| {
-            AskError(format!(
-                "{}; of what a service proxy translates to {name} there is no answer: {why}",
-                found.text()
-            ))
-        })?;
-        answer.translated_by(&TranslatedBy::Service(found.by()));
-        answers.push((name, answer));
-    }
-    let count = answers.len();
-    let Some((mut answer, alike)) = merged(topology, answers) else {
-        return Err(AskError(format!(
-            "{}, whose only {which} for {asked} is the sender itself: what a service proxy translates to its sender is not followed",
-            found.text()
-        )));
-    };
-    let targets = alike.unwrap_or_else(|| format!("to one of its {count} {which}s"));
-    let mut notes = vec![
-        found.text(),
-        format!("{ASSUMED}a service proxy translates it, for {}, {targets}; with --dnat none nothing does", found.by()),
-    ];
-    if !to_itself.is_empty() {
-        notes.push(format!("not followed: the sender itself is an endpoint of it, {}", to_itself.join(", ")));
-    }
-    // What is sent on to another node must come back through the one that translated it.
-    let is_outside = matches!(from, Location::Outside(_));
-    if only_on.is_none() && (found.is != ServiceAddress::ClusterIp || is_outside) {
-        notes.push(format!(
-            "{ASSUMED}the source stays as it is; kube-proxy replaces it by an address of its node where it sends a packet to {} on to another node",
-            if found.is == ServiceAddress::ClusterIp { "a clusterIP from outside the cluster" } else { "such an address" }
-        ));
-    }
-    if let Some(None) = &only_on {
-        notes.push(format!(
-            "{} sends such packets only to endpoints on the node that translates them: --node names it",
-            found.service.text()
-        ));
-    }
-    answer.notes.splice(0..0, notes);
     answer.service = Some(found.service.text());
-    answer.endpoints = endpoints.iter().map(|one| socket(one)).collect();
     Ok(Some(answer))
 }
 
-fn socket(endpoint: &ServiceEndpoint) -> SocketAddr {
-    SocketAddr::new(endpoint.address, endpoint.port)
+/// A question about a packet to a service.
+struct Asking<'q, 't> {
+    topology: &'q Topology<'t>,
+    question: &'q Question,
+    from: &'q Location,
+    to: &'q Location,
+    seen: Seen<'q>,
+}
+
+impl Asking<'_, '_> {
+    /// Traces the packet as it is translated, or as it is.
+    fn traced(&self, found: &Found<'_>, what: TrafficSpec, dnat: Dnat) -> Result<Answer, AskError> {
+        let question = Question { what, dnat, ..self.question.clone() };
+        // Even an address that another node has is translated where the packet comes from.
+        if found.is != ServiceAddress::Node && self.from.node().is_some() {
+            let question = Question { to: EndSpec::Address(found.address), ..question };
+            return trace_ends(self.topology, &question, self.from.clone(), Location::Outside(vec![found.address]));
+        }
+        trace_ends(self.topology, &question, self.from.clone(), self.to.clone())
+    }
+
+    /// The packet goes to no port of the service. Nobody has a clusterIP itself; another address may be somebody's.
+    fn no_port(&self, found: &Found<'_>) -> Result<Answer, AskError> {
+        let mut answer = self.traced(found, self.question.what.clone(), Dnat::Known)?;
+        let ports = found.service.ports_text();
+        let mut notes = vec![format!("{}, which a service proxy translates for its ports only: {ports}", found.text())];
+        if found.is == ServiceAddress::ClusterIp && self.question.state == State::New {
+            let why = format!("it goes to no port of {}, and nobody has a clusterIP itself", found.service.text());
+            refuse(self.topology, &mut answer, self.seen.node, &why);
+            notes.push(format!("{ASSUMED}no node has {} itself, as nodes have with IPVS", found.address));
+        }
+        answer.notes.splice(0..0, notes);
+        Ok(answer)
+    }
+
+    /// The packet goes to a port of the service.
+    fn port(&self, found: &Found<'_>, port: &ServicePort) -> Result<Answer, AskError> {
+        let number = if found.is == ServiceAddress::Node { port.node_port.unwrap_or(port.port) } else { port.port };
+        let what = TrafficSpec::Port(port.protocol, number);
+        let asked = format!("{}/{number}", protocol_name(port.protocol.number()));
+        let mut choice = found.choice(&self.seen, &asked);
+        if let Some(refusal) = found.source_refusal(self.from, self.to) {
+            choice = choice.refused_too(refusal);
+        }
+        match &choice.refusal {
+            Some(refusal) if choice.endpoints.is_empty() => self.refused(found, what, refusal),
+            _ => self.translated(found, what, &asked, choice),
+        }
+    }
+
+    /// The packet is refused for certain, if it begins a connection: one that exists keeps its translation, which is not known.
+    fn refused(&self, found: &Found<'_>, what: TrafficSpec, refusal: &Refusal) -> Result<Answer, AskError> {
+        let mut answer = self.traced(found, what, Dnat::Never)?;
+        if self.question.state == State::New {
+            refuse(self.topology, &mut answer, self.seen.node, &refusal.why);
+            answer.notes.splice(0..0, [found.text(), found.decided_by_proxy()]);
+            return Ok(answer);
+        }
+        let why = format!(
+            "{}; of a new packet: {}. The answer is for the packet without a translation",
+            found.text(),
+            refusal.why
+        );
+        answer.notes.insert(0, why);
+        Ok(answer)
+    }
+
+    /// The packet is translated to one of the endpoints.
+    fn translated(
+        &self,
+        found: &Found<'_>,
+        what: TrafficSpec,
+        asked: &str,
+        choice: Choice<'_>,
+    ) -> Result<Answer, AskError> {
+        let Choice { mut endpoints, is_local, refusal, assumed } = choice;
+        let which = endpoints_text(&endpoints, self.seen.node.filter(|_| is_local));
+        let own = |endpoint: &&ServiceEndpoint| self.from.addresses().contains(&endpoint.address);
+        let to_itself: Vec<String> =
+            endpoints.iter().filter(|one| own(one)).map(|one| one.socket().to_string()).collect();
+        endpoints.retain(|one| !own(one));
+        let mut answers = Vec::with_capacity(endpoints.len());
+        for endpoint in &endpoints {
+            let dnat = Dnat::To(endpoint.address, Some(endpoint.port));
+            let name = endpoint_text(self.topology, endpoint);
+            let answer = self.traced(found, what.clone(), dnat);
+            let mut answer = answer.map_err(|AskError(why)| {
+                AskError(format!(
+                    "{}; of what a service proxy translates to {name} there is no answer: {why}",
+                    found.text()
+                ))
+            })?;
+            answer.translated_by(&TranslatedBy::Service(found.by()));
+            answers.push((name, answer));
+        }
+        let count = answers.len();
+        let Some((mut answer, alike)) = merged(self.topology, answers) else {
+            return Err(AskError(format!(
+                "{}, whose only {which} for {asked} is the sender itself: what a service proxy translates to its sender is not followed",
+                found.text()
+            )));
+        };
+        let targets =
+            alike.unwrap_or_else(|| format!("to one of its {count} {}", which.replacen("endpoint", "endpoints", 1)));
+        let mut notes = vec![
+            found.text(),
+            format!(
+                "{ASSUMED}a service proxy translates it, for {}, {targets}; with --dnat none nothing does",
+                found.by()
+            ),
+        ];
+        notes.extend(found.other_proxy());
+        notes.extend(assumed.map(|assumed| format!("{ASSUMED}{assumed}")));
+        if endpoints.iter().any(|one| one.state == EndpointState::Terminating) {
+            notes.push("endpoints that are terminating and still serve are used where no other is ready".to_owned());
+        }
+        if !to_itself.is_empty() {
+            notes.push(format!("not followed: the sender itself is an endpoint of it, {}", to_itself.join(", ")));
+        }
+        notes.extend(self.source_note(found, is_local));
+        if is_local && self.seen.node.is_none() {
+            notes.push(format!(
+                "{} sends such packets only to endpoints on the node that translates them, and a node without one drops them: --node names it",
+                found.service.text()
+            ));
+        }
+        answer.notes.splice(0..0, notes);
+        answer.endpoints = endpoints.iter().map(|one| one.socket()).collect();
+        if let Some(Refusal { when: Some(when), why }) = refusal.filter(|_| self.question.state == State::New) {
+            let mut refused = self.traced(found, what, Dnat::Never)?;
+            refuse(self.topology, &mut refused, self.seen.node, &why);
+            add_path(&mut answer, refused, when);
+        }
+        Ok(answer)
+    }
+
+    /// What is sent on to another node must come back through the one that translated it.
+    fn source_note(&self, found: &Found<'_>, is_local: bool) -> Option<String> {
+        let is_replaced = match found.is {
+            ServiceAddress::ClusterIp => !is_local && matches!(self.from, Location::Outside(_)),
+            _ => !found.service.external_is_local,
+        };
+        let what = if found.is == ServiceAddress::ClusterIp {
+            "a clusterIP from outside the cluster"
+        } else {
+            "such an address"
+        };
+        is_replaced.then(|| format!(
+            "{ASSUMED}the source stays as it is; kube-proxy replaces it by an address of its node where it sends a packet to {what} on to another node"
+        ))
+    }
+}
+
+/// `ready endpoint on web1`.
+fn endpoints_text(endpoints: &[&ServiceEndpoint], node: Option<&str>) -> String {
+    let are = |state| endpoints.iter().all(|one| one.state == state);
+    let state = match (are(EndpointState::Ready), are(EndpointState::Terminating)) {
+        (true, _) => "ready",
+        (_, true) => "terminating",
+        _ => "ready or terminating",
+    };
+    node.map_or_else(|| format!("{state} endpoint"), |node| format!("{state} endpoint on {node}"))
+}
+
+/// Adds the paths of another answer, which are taken in some case.
+fn add_path(answer: &mut Answer, other: Answer, when: String) {
+    if answer.paths.is_empty() {
+        answer.paths.push(PossiblePath { when: "it is translated".to_owned(), hops: answer.hops.clone() });
+    }
+    if answer.allowed() {
+        answer.hops.clone_from(&other.hops);
+    }
+    match other.paths.is_empty() {
+        true => answer.paths.push(PossiblePath { when, hops: other.hops }),
+        false => answer.paths.extend(
+            other.paths.into_iter().map(|path| PossiblePath { when: format!("{when} and {}", path.when), ..path }),
+        ),
+    }
 }
 
 /// `10.65.0.2:8080 (pod shop/db)`.
 fn endpoint_text(topology: &Topology<'_>, endpoint: &ServiceEndpoint) -> String {
-    let socket = socket(endpoint);
+    let socket = endpoint.socket();
     match topology.at(endpoint.address) {
         Location::Workload(workload) => format!("{socket} ({workload})"),
         Location::Process { node, .. } => format!("{socket} ({node})"),
@@ -380,13 +549,10 @@ pub(crate) fn why_unproven(topology: &Topology<'_>, to: &EndSpec) -> Option<Stri
         return None;
     }
     let found = find(topology, &topology.find(to, None).ok()?, None)?;
-    let mut endpoints: Vec<String> = found
-        .service
-        .endpoints
-        .iter()
-        .filter(|one| one.is_ready && one.address.is_ipv4() == found.address.is_ipv4())
-        .map(|one| format!("{} {}/{}", one.address, protocol_name(one.protocol.number()), one.port))
-        .collect();
+    let of_family = found.service.endpoints.iter().filter(|one| one.address.is_ipv4() == found.address.is_ipv4());
+    let working = of_family.filter(|one| one.state != EndpointState::NotReady);
+    let mut endpoints: Vec<String> =
+        working.map(|one| format!("{} {}/{}", one.address, protocol_name(one.protocol.number()), one.port)).collect();
     endpoints.sort();
     endpoints.dedup();
     let instead = match endpoints.as_slice() {

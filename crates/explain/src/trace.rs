@@ -180,10 +180,19 @@ pub fn trace(topology: &Topology<'_>, question: &Question) -> Result<Answer, Ask
 }
 
 /// Traces the packet of a question without a look at services.
-pub(crate) fn trace_as_asked(topology: &Topology<'_>, question: &Question) -> Result<Answer, AskError> {
+fn trace_as_asked(topology: &Topology<'_>, question: &Question) -> Result<Answer, AskError> {
     let node = question.node.as_deref();
-    let ends = [topology.find(&question.from, node)?, topology.find(&question.to, node)?];
-    let [from, to] = ends;
+    let [from, to] = [topology.find(&question.from, node)?, topology.find(&question.to, node)?];
+    trace_ends(topology, question, from, to)
+}
+
+/// The same with ends that are found.
+pub(crate) fn trace_ends(
+    topology: &Topology<'_>,
+    question: &Question,
+    from: Location,
+    to: Location,
+) -> Result<Answer, AskError> {
     let (cases, unknown) = several_addresses::cases(topology, question, from, to)?;
     let mut notes: Vec<String> = Vec::new();
     let all = cases.iter().flat_map(|Case { traced, .. }| [&traced.notes, &traced.assumed, &traced.left_out]);

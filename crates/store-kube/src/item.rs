@@ -133,9 +133,7 @@ impl Decoder {
     }
 
     fn endpoint_slice(&self, mut it: endpoint_slice::EndpointSlice) -> Item {
-        if let Purpose::Enforcement { .. } = self.purpose {
-            it = endpoint_slice::for_rules_only(it);
-        }
+        it.is_for_rules = matches!(self.purpose, Purpose::Enforcement { .. });
         let key = Key::namespaced(Kind::KubernetesEndpointSlice, &it.metadata.namespace, &it.metadata.name);
         self.converted(key, &it.metadata.resource_version, endpoint_slice::endpoint_slice(&it).map(Some))
     }

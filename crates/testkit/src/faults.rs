@@ -86,6 +86,20 @@ pub const DIFF: &[&str] = &[
 /// Faults of answers about ends with several addresses.
 pub const SEVERAL_ADDRESSES: &[&str] = &["several-addresses-as-one", "other-end-undivided", "other-end-of-first-class"];
 
+/// Faults of answers about services of Kubernetes.
+pub const SERVICES: &[&str] = &[
+    "terminating-unused",
+    "terminating-beside-ready",
+    "local-not-asked-by-node",
+    "no-short-circuit",
+    "other-nodes-are-inside",
+    "refused-is-untranslated",
+    "ranges-ignored",
+    "ranges-everywhere",
+    "some-hints",
+    "first-service-with-address",
+];
+
 /// Faults of answers about `hostPort` of pods.
 pub const HOST_PORTS: &[&str] = &["host-port-unknown", "host-ports-undivided", "host-port-policies"];
 

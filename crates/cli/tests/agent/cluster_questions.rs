@@ -87,8 +87,14 @@ fn a_packet_to_an_address_of_a_service_is_answered_for_each_of_its_ready_endpoin
             assert!(said.contains("DENIED if it is translated to 10.65.0.2:8080 (pod shop/web)"), "{said}");
             assert!(said.contains("let through if it is translated to 192.0.2.99:8080"), "{said}");
         }
-        assert!(ask("node/web1", "10.96.0.10", "tcp/443").contains("has no ready endpoint for tcp/443"));
+        let refused = "DROPPED: a service proxy rejects it: service shop/db has no ready endpoint for tcp/443";
+        assert!(ask("node/web1", "10.96.0.10", "tcp/443").contains(refused));
         assert!(ask("node/web1", "10.96.0.10", "tcp/1").contains("for its ports only: tcp/80 (sql), tcp/443 (other)"));
+        let ranges = r#"{"spec":{"loadBalancerSourceRanges":["198.51.100.0/24"]}}"#;
+        server.kubectl(&["-n", "shop", "patch", "service", "db", "-p", ranges], "");
+        assert!(ask("node/web1", "203.0.113.7", "tcp/80").contains("accepts only 198.51.100.0/24"));
+        let outside = ["explain", "198.51.100.9", "203.0.113.7", "tcp/80", "--node", "web1"];
+        assert!(world.said(&outside).contains("service shop/db (load balancer's address, port sql)"));
         // What is previewed is what is answered once kubectl has applied it; the server filled in the address.
         let change = SERVICE.replace("clusterIP: 10.96.0.10, ", "externalIPs: [203.0.113.9], ");
         let change = change.replace("port: 8080}]\n", "port: 80}]\n");

@@ -3,7 +3,7 @@
 //! All endpoints count, also those that are not ready: as in Calico, whether an endpoint serves is no matter of policy.
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tortie_api::{Kind, Metadata};
 
 use super::{ConversionError, Converted, object};
@@ -11,6 +11,10 @@ use crate::meta::{Meta, null_is_empty};
 
 /// The label that names the service.
 const SERVICE: &str = "kubernetes.io/service-name";
+/// The label that names a service proxy other than kube-proxy.
+const PROXY: &str = "service.kubernetes.io/service-proxy-name";
+/// The label of what no service proxy looks at.
+const HEADLESS: &str = "service.kubernetes.io/headless";
 
 /// An EndpointSlice, as far as it is used.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -26,11 +30,14 @@ pub struct EndpointSlice {
     /// The ports of each of them.
     #[serde(deserialize_with = "null_is_empty")]
     pub ports: Vec<EndpointPort>,
+    /// Whether what only service proxies use is left out.
+    #[serde(skip)]
+    pub is_for_rules: bool,
 }
 
 /// One endpoint.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Endpoint {
     /// Its addresses, which are all of the slice's type.
     #[serde(deserialize_with = "null_is_empty")]
@@ -38,14 +45,51 @@ pub struct Endpoint {
     /// Its state.
     #[serde(deserialize_with = "null_is_empty")]
     pub conditions: Conditions,
+    /// Its node.
+    pub node_name: Option<String>,
+    /// Who is meant to use it.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub hints: Hints,
 }
 
-/// The state of an endpoint.
+/// The state of an endpoint. What is absent has the value that kube-proxy takes for it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Conditions {
-    /// Whether service proxies send packets to it; absent if that is not known, which counts as ready.
+    /// Whether service proxies send packets to it; true if absent.
     pub ready: Option<bool>,
+    /// Whether it answers; true if absent.
+    pub serving: Option<bool>,
+    /// Whether it is about to end; false if absent.
+    pub terminating: Option<bool>,
+}
+
+impl Conditions {
+    /// None if it is ready.
+    fn state(&self) -> Option<&'static str> {
+        let serves_until_it_ends = self.terminating == Some(true) && self.serving != Some(false);
+        (self.ready == Some(false)).then_some(if serves_until_it_ends { "terminating" } else { "notReady" })
+    }
+}
+
+/// Who is meant to use an endpoint.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Hints {
+    /// Zones, whose nodes use it.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub for_zones: Vec<Named>,
+    /// Nodes.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub for_nodes: Vec<Named>,
+}
+
+/// A name.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Named {
+    /// The name.
+    pub name: String,
 }
 
 /// One port.
@@ -58,13 +102,6 @@ pub struct EndpointPort {
     pub protocol: Option<String>,
     /// The number.
     pub port: Option<i64>,
-}
-
-/// The slice without what only service proxies use: which endpoints are ready, and the names of ports.
-pub fn for_rules_only(mut slice: EndpointSlice) -> EndpointSlice {
-    slice.endpoints.iter_mut().for_each(|endpoint| endpoint.conditions = Conditions::default());
-    slice.ports.iter_mut().for_each(|port| port.name = None);
-    slice
 }
 
 /// The slice as policies mean it. One of no service is empty.
@@ -85,25 +122,40 @@ pub fn endpoint_slice(source: &EndpointSlice) -> Result<Converted, ConversionErr
     let port = |port: &EndpointPort| {
         let protocol = port.protocol.as_deref().filter(|protocol| !protocol.is_empty()).unwrap_or("TCP");
         let mut made = json!({ "protocol": protocol, "port": port.port });
-        if let Some(name) = port.name.as_ref().filter(|name| !name.is_empty()) {
+        if let Some(name) = port.name.as_ref().filter(|name| !name.is_empty() && !source.is_for_rules) {
             made["name"] = json!(name);
         }
         made
     };
     let ports: Vec<_> = source.ports.iter().map(port).collect();
     let mut spec = json!({ "service": service, "addresses": addresses, "ports": ports });
-    let is_not_ready = |endpoint: &&Endpoint| endpoint.conditions.ready == Some(false);
-    let not_ready: Vec<&String> = source.endpoints.iter().filter(is_not_ready).flat_map(|one| &one.addresses).collect();
-    if !not_ready.is_empty() {
-        spec["notReady"] = json!(not_ready);
+    let is_looked_at = !addresses.is_empty() && !source.is_for_rules && !labels.contains_key(HEADLESS);
+    if is_looked_at {
+        spec["endpoints"] = source.endpoints.iter().filter_map(proxied).collect();
+        if let Some(proxy) = labels.get(PROXY) {
+            spec["serviceProxy"] = json!(proxy);
+        }
     }
     Ok(Converted { object: object(Kind::KubernetesEndpointSlice, metadata, spec), warnings })
 }
 
+/// An endpoint as service proxies see it: by its first address, as kube-proxy.
+fn proxied(endpoint: &Endpoint) -> Option<Value> {
+    let mut made = json!({ "address": endpoint.addresses.first()? });
+    if let Some(node) = endpoint.node_name.as_ref().filter(|node| !node.is_empty()) {
+        made["nodeName"] = json!(node);
+    }
+    if let Some(state) = endpoint.conditions.state() {
+        made["state"] = json!(state);
+    }
+    let names = |all: &[Named]| all.iter().map(|one| one.name.clone()).collect();
+    made["forZones"] = names(&endpoint.hints.for_zones);
+    made["forNodes"] = names(&endpoint.hints.for_nodes);
+    Some(made)
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
 
     fn spec(slice: Value) -> (Value, Vec<String>) {
@@ -112,29 +164,69 @@ mod tests {
         (object.body["spec"].clone(), warnings)
     }
 
+    /// A slice of the service db.
+    fn slice(rest: Value) -> Value {
+        let mut slice = json!({ "metadata": { "name": "db-x7k", "namespace": "shop", "labels": { "kubernetes.io/service-name": "db" } }, "addressType": "IPv4" });
+        slice.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        slice
+    }
+
     #[test]
     fn a_slice_has_all_its_addresses_on_all_its_ports_under_the_name_of_its_service() {
-        let slice = json!({
-            "metadata": { "name": "db-x7k", "namespace": "shop", "labels": { "kubernetes.io/service-name": "db" } },
-            "addressType": "IPv4",
+        let slice = slice(json!({
             "endpoints": [
-                { "addresses": ["10.65.1.7"], "conditions": { "ready": true } },
-                { "addresses": ["10.65.1.8"], "conditions": { "ready": false, "terminating": true } },
+                { "addresses": ["10.65.1.7", "10.65.1.9"], "conditions": { "ready": true }, "nodeName": "web1" },
+                { "addresses": ["10.65.1.8"], "conditions": { "ready": false }, "hints": null },
             ],
             "ports": [{ "name": "sql", "protocol": "TCP", "port": 5432 }, { "port": 53, "protocol": "UDP" }, { "port": 1 }],
-        });
+        }));
         let expected = json!({
             "service": "db",
-            "addresses": ["10.65.1.7", "10.65.1.8"],
+            "addresses": ["10.65.1.7", "10.65.1.9", "10.65.1.8"],
             "ports": [{ "protocol": "TCP", "port": 5432, "name": "sql" }, { "protocol": "UDP", "port": 53 }, { "protocol": "TCP", "port": 1 }],
-            "notReady": ["10.65.1.8"],
+            "endpoints": [{ "address": "10.65.1.7", "nodeName": "web1" }, { "address": "10.65.1.8", "state": "notReady" }],
         });
         assert_eq!(spec(slice.clone()), (expected, Vec::new()));
         // An agent keeps none of what rules do not use, and sees no change when it changes.
-        let slice: EndpointSlice = serde_json::from_value(slice).unwrap();
-        let for_rules = endpoint_slice(&for_rules_only(slice)).unwrap().object.body["spec"].clone();
-        assert_eq!(for_rules.get("notReady"), None);
+        let mut slice: EndpointSlice = serde_json::from_value(slice).unwrap();
+        slice.is_for_rules = true;
+        let for_rules = endpoint_slice(&slice).unwrap().object.body["spec"].clone();
+        assert_eq!(for_rules.get("endpoints"), None);
         assert_eq!(for_rules["ports"][0], json!({ "protocol": "TCP", "port": 5432 }));
+    }
+
+    #[test]
+    fn the_state_of_an_endpoint_is_what_kube_proxy_makes_of_its_conditions() {
+        for (conditions, state) in [
+            (Value::Null, None),
+            (json!({}), None),
+            (json!({ "ready": null, "serving": false, "terminating": true }), None),
+            (json!({ "ready": true, "serving": true, "terminating": true }), None),
+            (json!({ "ready": false }), Some("notReady")),
+            (json!({ "ready": false, "serving": true, "terminating": false }), Some("notReady")),
+            (json!({ "ready": false, "serving": false, "terminating": true }), Some("notReady")),
+            (json!({ "ready": false, "serving": true, "terminating": true }), Some("terminating")),
+            (json!({ "ready": false, "terminating": true }), Some("terminating")),
+        ] {
+            let one = json!({ "endpoints": [{ "addresses": ["10.65.1.7"], "conditions": conditions }] });
+            assert_eq!(spec(slice(one)).0["endpoints"][0]["state"].as_str(), state, "{conditions}");
+        }
+    }
+
+    #[test]
+    fn hints_of_an_endpoint_and_the_proxy_of_a_slice_are_kept() {
+        let hints = json!({ "forZones": [{ "name": "a" }, { "name": "b" }], "forNodes": [{ "name": "web1" }] });
+        let mut slice = slice(json!({ "endpoints": [{ "addresses": ["10.65.1.7"], "hints": hints }] }));
+        slice["metadata"]["labels"][PROXY] = json!("other");
+        let made = spec(slice.clone()).0;
+        assert_eq!(made["serviceProxy"], "other");
+        assert_eq!(
+            made["endpoints"][0],
+            json!({ "address": "10.65.1.7", "forZones": ["a", "b"], "forNodes": ["web1"] })
+        );
+        // No proxy looks at these, and rules match them all the same.
+        slice["metadata"]["labels"][HEADLESS] = json!("");
+        assert_eq!(spec(slice).0, json!({ "service": "db", "addresses": ["10.65.1.7"] }));
     }
 
     #[test]
