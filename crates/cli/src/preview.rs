@@ -7,11 +7,12 @@ mod json;
 mod markdown;
 mod text;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use tortie_api::{Key, Kind};
-use tortie_client::is_initial_tier;
-use tortie_diff::{DefaultChange, ObjectChange, ObjectWord, Verdicts, defaults, objects, verdicts};
+use tortie_client::initial_tiers;
+use tortie_diff::{DefaultChange, ObjectChange, Verdicts, defaults, objects, verdicts};
 use tortie_store::{Listing, Stored};
 
 use crate::in_force::Sources;
@@ -52,13 +53,9 @@ impl Preview {
             .zip(&not_in_force)
             .flat_map(|(side, not_in_force)| effects::unknown_nodes(side, not_in_force))
             .collect();
-        let mut objects = objects(&before.items, &after.items);
-        let is_own = |change: &ObjectChange| {
-            change.key.kind == Kind::ClusterInformation
-                || change.word == ObjectWord::Created && is_initial(&change.key, &before.items)
-        };
+        let mut objects = objects(&begins_with(before, after), &after.items);
         // What a store keeps about itself is no change of anybody's.
-        objects.retain(|change| !is_own(change));
+        objects.retain(|change| change.key.kind != Kind::ClusterInformation);
         let lost = local_facts.filter(|_| !objects.is_empty()).map_or_else(Vec::new, |local_facts| {
             let [before, after] = [&old, &new].map(|side| topology(side, Some(local_facts)));
             open.lost(&before, &after, local_facts)
@@ -99,8 +96,12 @@ impl Preview {
     }
 }
 
-/// Whether an object is one that a store gets before its first one.
-fn is_initial(key: &Key, before: &[Stored]) -> bool {
-    let is_tier = key.kind == Kind::Tier && is_initial_tier(&key.name);
-    is_tier && before.is_empty()
+/// What a change begins with. An empty store has its tiers before the first object, and whoever writes them changes them.
+fn begins_with<'l>(before: &'l Listing, after: &Listing) -> Cow<'l, [Stored]> {
+    if !before.items.is_empty() {
+        return Cow::Borrowed(&before.items);
+    }
+    let mut tiers = initial_tiers();
+    tiers.retain(|tier| after.items.iter().any(|one| one.key == tier.key));
+    Cow::Owned(tiers)
 }

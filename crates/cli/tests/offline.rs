@@ -25,7 +25,7 @@ const OTHER_TIERS: &str = "
 {apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: two}, spec: {tier: last, selector: all(), ingress: [{action: Deny}]}}
 ";
 const DEFAULT_TIER: &str = "
-{apiVersion: projectcalico.org/v3, kind: Tier, metadata: {name: default}, spec: {order: 1000000}}
+{apiVersion: projectcalico.org/v3, kind: Tier, metadata: {name: default, labels: {team: net}}, spec: {order: 1000000}}
 ";
 const NETWORK_POLICY: &str = "
 {apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: web, namespace: shop}, spec: {podSelector: {}, ingress: [{ports: [{port: 80}, {port: 81}]}]}}
@@ -111,5 +111,7 @@ fn a_preview_without_a_store_is_what_holds_after_an_apply_into_an_empty_store() 
         }
         let changes = before.lines().filter(|line| !line.ends_with(" unchanged")).map(|line| line.to_owned() + "\n");
         assert_eq!(changes.collect::<String>(), between, "{calico:?} {kubernetes:?}");
+        let is_labelled = calico.contains(&DEFAULT_TIER);
+        assert_eq!(between.contains("tier/default changed\n  metadata.labels: added "), is_labelled, "{between}");
     }
 }

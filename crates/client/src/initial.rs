@@ -1,12 +1,14 @@
 //! The initial objects of a store: the ClusterInformation and the three tiers.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 use tortie_api::{Key, Kind, Metadata, Object};
 use uuid::Uuid;
 
 use super::view::View;
 use super::{Client, ClientError, plan, user_form};
-use tortie_store::{Write, WriteError};
+use tortie_store::{Revision, Stored, Write, WriteError};
 
 /// A tier that always exists and cannot be deleted.
 struct InitialTier {
@@ -25,6 +27,25 @@ const TIERS: [InitialTier; 3] = [
 /// Whether every store has a tier of this name before its first object.
 pub fn is_initial_tier(name: &str) -> bool {
     TIERS.iter().any(|tier| tier.name == name)
+}
+
+/// The tiers that every store has before its first object, as it has them.
+pub fn initial_tiers() -> Vec<Stored> {
+    let stored = |tier: &InitialTier| {
+        let (key, value) = tier.made();
+        Stored { key, value: value.into(), revision: Revision::default() }
+    };
+    TIERS.iter().map(stored).collect()
+}
+
+impl InitialTier {
+    /// Its key, and what is written.
+    fn made(&self) -> (Key, Arc<[u8]>) {
+        let key = Key::cluster(Kind::Tier, self.name);
+        let mut object = new(&key);
+        object.body.insert("spec".to_owned(), json!({ "order": self.order, "defaultAction": self.default_action }));
+        (key, user_form::write(&object))
+    }
 }
 
 const TRIES: u32 = 5;
@@ -69,11 +90,9 @@ pub(super) fn missing(view: &mut View, version: &str, cluster_type: &str) -> Res
     let mut writes = Vec::new();
     writes.extend(information(view, version, cluster_type)?);
     for tier in &TIERS {
-        let key = Key::cluster(Kind::Tier, tier.name);
+        let (key, value) = tier.made();
         if view.get(&key)?.is_none() {
-            let mut object = new(&key);
-            object.body.insert("spec".to_owned(), json!({ "order": tier.order, "defaultAction": tier.default_action }));
-            writes.push(Write::create(key, user_form::write(&object)));
+            writes.push(Write::create(key, value));
         }
     }
     Ok(writes)
