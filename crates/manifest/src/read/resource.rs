@@ -171,6 +171,28 @@ fn stranger(node: &Node, kind: &str, version: &str) -> Problem {
     }
 }
 
+pub(super) const OF_KUBERNETES: &str = "this is an object of Kubernetes, which Kubernetes manages";
+/// The objects of Kubernetes that previews take.
+const PREVIEWED: [(&str, &str); 7] = [
+    ("v1", "Pod"),
+    ("v1", "Namespace"),
+    ("v1", "ServiceAccount"),
+    ("v1", "Service"),
+    ("discovery.k8s.io/v1", "EndpointSlice"),
+    ("networking.k8s.io/v1", "NetworkPolicy"),
+    ("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy"),
+];
+pub(super) const PREVIEWS: &str = "`diff -f`, `explain -f` and `test -f` preview Pod, Namespace, ServiceAccount and Service of v1, EndpointSlice of discovery.k8s.io/v1, NetworkPolicy of networking.k8s.io/v1 and ClusterNetworkPolicy of policy.networking.k8s.io/v1alpha2";
+
+/// Whether a group, or the version of the oldest one, is Kubernetes' own.
+fn is_group_of_kubernetes(group: &str) -> bool {
+    ["v1", "apps", "batch", "autoscaling", "policy", "extensions"].contains(&group) || group.ends_with(".k8s.io")
+}
+
+fn is_capitalized(kind: &str) -> bool {
+    kind.starts_with(|first: char| first.is_ascii_uppercase())
+}
+
 /// What we know about the resources of others.
 fn foreign(kind: &str, version: &str) -> Option<(String, String)> {
     let group = version.split('/').next().unwrap_or_default();
@@ -184,22 +206,30 @@ fn foreign(kind: &str, version: &str) -> Option<(String, String)> {
             "this is how Calico keeps the resource inside Kubernetes, not how it is written",
             "write `apiVersion: projectcalico.org/v3`; the spec is the same",
         ),
-        ("v1", "Pod" | "Namespace" | "ServiceAccount" | "Service") | ("discovery.k8s.io", "EndpointSlice") => say(
-            "this is an object of Kubernetes, which Kubernetes manages",
-            "`diff -f`, `explain -f` and `test -f` take it as a preview; apply it with kubectl",
-        ),
-        ("networking.k8s.io", "NetworkPolicy") => say(
-            "this is a policy of Kubernetes, which Kubernetes manages",
-            "apply it with kubectl; or write one with `apiVersion: projectcalico.org/v3`, whose spec has selectors and rules",
-        ),
-        ("policy.networking.k8s.io", _) => say(
-            "this is a policy of Kubernetes, which Kubernetes manages",
-            "apply it with kubectl; or write a GlobalNetworkPolicy with `apiVersion: projectcalico.org/v3`",
-        ),
-        ("v1", _) if Kind::from_alias(kind).is_some() => say(
+        _ if PREVIEWED.contains(&(version, kind)) => {
+            let instead = match kind {
+                "NetworkPolicy" => {
+                    "; or write one with `apiVersion: projectcalico.org/v3`, whose spec has selectors and rules"
+                }
+                "ClusterNetworkPolicy" => "; or write a GlobalNetworkPolicy with `apiVersion: projectcalico.org/v3`",
+                _ => "",
+            };
+            let help =
+                format!("`diff -f`, `explain -f` and `test -f` take it as a preview; apply it with kubectl{instead}");
+            say(OF_KUBERNETES, &help)
+        }
+        // Calico before version 3 wrote its kinds with a small letter.
+        ("v1", _) if !is_capitalized(kind) && Kind::from_alias(kind).is_some() => say(
             "this is the format of Calico before version 3",
             "write `apiVersion: projectcalico.org/v3`; its metadata and spec differ",
         ),
+        _ if is_group_of_kubernetes(group) && is_capitalized(kind) => {
+            let instead = match kind {
+                "Node" => "; a Node of Calico has `apiVersion: projectcalico.org/v3`",
+                _ => "",
+            };
+            say(OF_KUBERNETES, &format!("apply it with kubectl; {PREVIEWS}{instead}"))
+        }
         _ => None,
     }
 }

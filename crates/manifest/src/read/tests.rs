@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use tortie_api::Kind;
 
+use super::resource::{OF_KUBERNETES, PREVIEWS};
 use super::*;
 
 const TIER: &str = "apiVersion: projectcalico.org/v3\nkind: Tier\nmetadata: {name: NAME}\n";
@@ -133,7 +134,21 @@ fn unknown_kinds_and_versions_are_refused_with_what_to_write() {
         ("HostEndpiont", "projectcalico.org/v3", "", "did you mean `HostEndpoint`?"),
         ("hep", "projectcalico.org/v3", "", "did you mean `HostEndpoint`?"),
         ("hostendpointList", "projectcalico.org/v3", "", "did you mean `HostEndpointList`?"),
-        ("Deployment", "apps/v1", "", ""),
+        ("Deployment", "apps/v1", OF_KUBERNETES, &format!("apply it with kubectl; {PREVIEWS}")),
+        ("EndpointSlice", "discovery.k8s.io/v1beta1", OF_KUBERNETES, &format!("apply it with kubectl; {PREVIEWS}")),
+        (
+            "Node",
+            "v1",
+            OF_KUBERNETES,
+            &format!("apply it with kubectl; {PREVIEWS}; a Node of Calico has `apiVersion: projectcalico.org/v3`"),
+        ),
+        (
+            "Service",
+            "v1",
+            OF_KUBERNETES,
+            "`diff -f`, `explain -f` and `test -f` take it as a preview; apply it with kubectl",
+        ),
+        ("Widget", "example.com/v1", "", ""),
         (
             "List",
             "v1",
@@ -149,11 +164,11 @@ fn unknown_kinds_and_versions_are_refused_with_what_to_write() {
         (
             "NetworkPolicy",
             "networking.k8s.io/v1",
-            "this is a policy of Kubernetes, which Kubernetes manages",
-            "apply it with kubectl; or write one with `apiVersion: projectcalico.org/v3`, whose spec has selectors and rules",
+            OF_KUBERNETES,
+            "`diff -f`, `explain -f` and `test -f` take it as a preview; apply it with kubectl; or write one with `apiVersion: projectcalico.org/v3`, whose spec has selectors and rules",
         ),
         (
-            "hostEndpoint",
+            "node",
             "v1",
             "this is the format of Calico before version 3",
             "write `apiVersion: projectcalico.org/v3`; its metadata and spec differ",
