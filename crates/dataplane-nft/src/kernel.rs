@@ -4,8 +4,8 @@
 //!   open ──> adopt ──> replace(State) ──> apply(Delta) ...      beside it: watch ──> mend
 //! ```
 //!
-//! What a previous agent left stays in force until the first change, which replaces it at once. After that only what a
-//! change touches is sent. Where the kernel lets us own the table nobody else can change it; elsewhere a
+//! What a previous agent left stays in force until the first change, which replaces it at once, or leaves it as it is where it is
+//! what is to be there. After that only what a change touches is sent. Where the kernel lets us own the table nobody else can change it; elsewhere a
 //! [`Watch`] notices, and [`Kernel::repair_damage`] puts right what was changed.
 
 mod commit;
@@ -65,6 +65,8 @@ pub struct Kernel {
     off: bool,
     /// The kernel has some of the transactions of a change: the next one replaces everything.
     partly: bool,
+    /// The table is the one that [`Kernel::adopt`] made, which denies nothing.
+    begun: bool,
 }
 
 /// The size of a change's transactions together.
@@ -168,6 +170,7 @@ impl Kernel {
             refusals: 0,
             off: false,
             partly: false,
+            begun: false,
         })
     }
 
@@ -194,6 +197,7 @@ impl Kernel {
             }
         }
         self.commit(&script)?;
+        self.begun = there.is_none();
         Ok(if there.is_some() || self.there()?.second_in_force { Found::Table } else { Found::Nothing })
     }
 
@@ -214,14 +218,20 @@ impl Kernel {
             let there = self.there()?;
             let ruleset = self.ruleset();
             self.programmed.lock().begin_all();
-            let result = self.replace_table(&ruleset, there);
+            let is_left = self.is_left(&ruleset, there);
+            self.sent = TransactionSize::default();
+            let result = if is_left { Ok(()) } else { self.replace_table(&ruleset, there) };
+            let mut programmed = self.programmed.lock();
             match &result {
-                Ok(()) => self.programmed.lock().replaced(&ruleset),
-                Err(_) => self.programmed.lock().refused(),
+                Ok(()) => programmed.replaced(&ruleset),
+                Err(_) => programmed.refused(),
             }
+            // Others may have changed it since it was read.
+            programmed.missed |= is_left;
+            drop(programmed);
             match result {
                 Ok(()) => {
-                    self.partly = false;
+                    (self.partly, self.begun) = (false, false);
                     self.uses = Uses::of(&ruleset);
                     self.plan = Some(Plan::new(&self.state, &self.index));
                     return Ok(());
@@ -244,8 +254,13 @@ impl Kernel {
         let names = [&*self.table.id.name, &*second.name];
         let tables = dump::tables(&mut self.socket, |name| names.contains(&name))?;
         let of = |id: &TableId| tables.iter().find(|table| table.id == *id);
-        let (own, beside) = (of(&self.table.id).is_some(), of(&second));
-        let mut there = OurTables { own, second: beside.is_some(), second_in_force: false };
+        let (own, beside) = (of(&self.table.id), of(&second));
+        let mut there = OurTables {
+            own: own.is_some(),
+            own_as_wanted: own == Some(&self.table),
+            second: beside.is_some(),
+            second_in_force: false,
+        };
         if beside.is_some_and(|table| !table.dormant) {
             let chains = dump::chains(&mut self.socket, &second)?;
             there.second_in_force = chains.iter().any(|chain| chain.base.is_some());

@@ -770,6 +770,26 @@ fn connections_are_tracked_from_the_first_moment() {
 }
 
 #[test]
+fn the_first_state_is_one_transaction_and_the_next_agent_with_the_same_needs_none() {
+    in_namespace(|| {
+        let mut node = Node::open(&[HOST, &policy("p", [LONG.into()])]);
+        let state = node.followed.state.clone();
+        node.kernel.remove().unwrap();
+        let mut first = Kernel::open_unowned(Options::default()).unwrap();
+        assert_eq!(first.adopt().unwrap(), Found::Nothing);
+        let before = generation();
+        first.replace(state.clone()).unwrap();
+        assert_eq!(generation(), before + 1);
+        let mut second = Kernel::open_unowned(Options::default()).unwrap();
+        assert_eq!(second.adopt().unwrap(), Found::Table);
+        let before = generation();
+        second.replace(state).unwrap();
+        assert_eq!(generation(), before);
+        assert_eq!(second.differences(3).unwrap(), [] as [String; 0]);
+    });
+}
+
+#[test]
 fn the_first_ipv6_member_brings_the_sets_for_ipv6_and_they_stay() {
     in_namespace(|| {
         let policy = "GlobalNetworkPolicy p {selector: role == 'web', types: [Ingress], ingress: [{action: Allow, source: {selector: trust == 'yes'}}, {action: Deny, source: {notSelector: trust == 'yes'}}]}";

@@ -14,7 +14,7 @@ use tortie_testkit::limit::limit;
 use common::follow::Followed;
 use common::scenario::resource;
 use tortie_dataplane::Dataplane;
-use tortie_dataplane_nft::{Kernel, Options, Watch, WatchStatistics};
+use tortie_dataplane_nft::{Kernel, Options, TransactionSize, Watch, WatchStatistics};
 use tortie_testkit::namespace::{in_namespace, run, run_with_input};
 use tortie_testkit::worlds::{Case, Step};
 
@@ -175,6 +175,50 @@ fn replace_each() {
         assert!(!node.kernel.is_intact().unwrap(), "{command}");
         assert!(node.settle() > 0, "{command}");
         assert!(node.is_right(), "{command}");
+    }
+}
+
+#[test]
+fn a_table_that_an_earlier_agent_left_stays_where_nothing_differs_and_is_replaced_where_anything_does() {
+    in_namespace(take_over_each);
+}
+
+fn take_over_each() {
+    let more = POLICY.replace("ports: [1, 3, 5, 7, 9]", "ports: [1, 3, 5, 7]");
+    for open in [Kernel::open_unowned, Kernel::open] {
+        let mut node = Node::new(open(Options::default()).unwrap(), &[HOST, LIMITED, POLICY, &members(10)]);
+        let mut damages = damages(&mut node);
+        let Node { mut followed, kernel, .. } = node;
+        // Flags of a table that was owned stay as they are.
+        damages.retain(|(command, _)| !kernel.is_owner() || !command.contains("dormant"));
+        let wanted = followed.state.clone();
+        drop(kernel);
+        let listed = || run("nft", &["-a", "list", "table", "inet", "tortie"]);
+        let before = listed();
+        let take_over = |wanted| {
+            let deadline = Instant::now() + limit(Duration::from_secs(10));
+            let mut next = open(Options::default()).unwrap();
+            while next.adopt().is_err() {
+                assert!(Instant::now() < deadline, "the table was never let go");
+                std::thread::yield_now();
+            }
+            next.replace(wanted).unwrap();
+            assert_eq!(next.differences(3).unwrap(), [] as [String; 0]);
+            assert!(next.is_intact().unwrap());
+            next.sent()
+        };
+        assert_eq!(take_over(wanted.clone()), TransactionSize::default());
+        assert_eq!(listed(), before.replace("flags owner,persist", "flags persist"));
+        for (command, _) in damages {
+            nft(&command);
+            // A table is switched on again as it is adopted.
+            assert!(take_over(wanted.clone()).messages > 0 || command.contains("dormant"), "{command}");
+        }
+        followed.step(&Step::Put(resource(&more)));
+        let delta = followed.step(&Step::Flush).unwrap();
+        followed.state.apply(&delta).unwrap();
+        assert_ne!(take_over(followed.state.clone()).messages, 0);
+        nft("delete table inet tortie");
     }
 }
 
@@ -350,7 +394,7 @@ fn own_changes_never_count_as_damage() {
 fn every_fault_is_caught() {
     use tortie_testkit::faults::{WATCHING, with};
     for fault in WATCHING {
-        let tests: [fn(); 2] = [mend_each, replace_each];
+        let tests: [fn(); 3] = [mend_each, replace_each, take_over_each];
         let caught = tests.iter().any(|test| {
             let played = || in_namespace(|| with(fault, test));
             std::panic::catch_unwind(played).is_err()

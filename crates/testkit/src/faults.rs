@@ -56,6 +56,7 @@ pub const WATCHING: &[&str] = &[
     "undecodable-set-unseen",
     "element-notices-ignored",
     "mended-without-policy",
+    "left-table-unread",
 ];
 
 /// Faults of the transactions of a change, which show only to packets in flight.

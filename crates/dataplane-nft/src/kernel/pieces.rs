@@ -20,7 +20,7 @@ impl Kernel {
         if there.own && !there.second_in_force {
             self.build(&beside, there.second, ruleset)?;
             self.switch(&beside.id, Some(&own.id), ruleset)?;
-            there = OurTables { own: false, second: true, second_in_force: true };
+            there = OurTables { own: false, own_as_wanted: false, second: true, second_in_force: true };
         }
         self.build(&own, there.own, ruleset)?;
         self.switch(&own.id, there.second.then_some(&beside.id), ruleset)

@@ -5,18 +5,25 @@
 //! may find neither the old elements nor the new rules, or be taken for one of an unknown interface. So the table's base chains go
 //! first, in a transaction that leaves its maps as they are, and so do those of the one beside it afterwards. What is
 //! interrupted is taken up by the next try. A table that is longer than one send may be is built in [`pieces`](super::pieces).
+//!
+//! What an earlier agent left is read first: where it is what is to be there, it stays, with its counts.
 
 use tortie_nft::{CommitError, Table, TableId, dump};
 
 use super::Kernel;
 use crate::batch::Script;
+use crate::faults::is_on;
 use crate::form::Ruleset;
+use crate::programmed::Shared;
+use crate::watch;
 
 /// Our tables that exist.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OurTables {
     /// The table.
     pub(super) own: bool,
+    /// Whether its flags are those that it is to have.
+    pub(super) own_as_wanted: bool,
     /// The one under the second name.
     pub(super) second: bool,
     /// Whether that one has base chains and is not dormant: an agent ended while it replaced the other.
@@ -29,10 +36,21 @@ pub(super) fn second(id: &TableId) -> TableId {
 }
 
 impl Kernel {
+    /// Whether an earlier agent left exactly this content. Where it cannot be read it is not.
+    pub(super) fn is_left(&mut self, ruleset: &Ruleset, there: OurTables) -> bool {
+        if self.plan.is_some() || self.begun || !there.own_as_wanted || there.second {
+            return false;
+        }
+        let wanted = Shared::new(true);
+        wanted.lock().replaced(ruleset);
+        let damage = watch::everything(&mut self.socket, &self.table.id, &wanted);
+        damage.is_ok_and(|damage| damage.is_empty() || is_on("left-table-unread"))
+    }
+
     /// Puts a whole table in place of what exists.
     pub(super) fn replace_table(&mut self, ruleset: &Ruleset, there: OurTables) -> Result<(), CommitError> {
         let own = self.table.id.clone();
-        if there.second_in_force || there.own && self.cover(ruleset, there.second)? {
+        if there.second_in_force || there.own && !self.begun && self.cover(ruleset, there.second)? {
             return self.replace_covered(ruleset, there);
         }
         let mut script = Script::new(&own);
