@@ -13,15 +13,19 @@ pub struct Enabled {
     pub service_accounts: bool,
     /// Whether NetworkPolicies are copied.
     pub policies: bool,
+    /// Whether labels of pods are copied into workload endpoints.
+    pub pod_labels: bool,
 }
 
 /// The names of controllers that Calico has and tortie does not.
-const OTHERS: [&str; 4] = ["workloadendpoint", "loadbalancer", "flannelmigration", "migration"];
+const OTHERS: [&str; 3] = ["loadbalancer", "flannelmigration", "migration"];
 
 impl Enabled {
     /// All of them.
-    pub const ALL: Self = Self { nodes: true, namespaces: true, service_accounts: true, policies: true };
-    const NONE: Self = Self { nodes: false, namespaces: false, service_accounts: false, policies: false };
+    pub const ALL: Self =
+        Self { nodes: true, namespaces: true, service_accounts: true, policies: true, pod_labels: true };
+    const NONE: Self =
+        Self { nodes: false, namespaces: false, service_accounts: false, policies: false, pod_labels: false };
 
     /// Those that `ENABLED_CONTROLLERS` names; the error is the word that names none.
     pub fn named(text: &str) -> Result<Self, String> {
@@ -33,6 +37,7 @@ impl Enabled {
                 "namespace" | "profile" => enabled.namespaces = true,
                 "serviceaccount" => enabled.service_accounts = true,
                 "policy" => enabled.policies = true,
+                "workloadendpoint" => enabled.pod_labels = true,
                 other if OTHERS.contains(&other) => {}
                 _ => return Err(word.to_owned()),
             }
@@ -47,6 +52,7 @@ impl Enabled {
             namespaces: controllers.namespace.is_some(),
             service_accounts: controllers.service_account.is_some(),
             policies: controllers.policy.is_some(),
+            pod_labels: controllers.workload_endpoint.is_some(),
         }
     }
 
@@ -56,6 +62,7 @@ impl Enabled {
             (self.namespaces, "namespaces"),
             (self.service_accounts, "service accounts"),
             (self.policies, "NetworkPolicies"),
+            (self.pod_labels, "labels of pods"),
         ];
         all.iter().filter(|(is_enabled, _)| *is_enabled).map(|(_, what)| *what).collect::<Vec<_>>().join(", ")
     }
@@ -67,10 +74,10 @@ mod tests {
 
     #[test]
     fn the_environment_names_controllers_as_for_calico() {
-        let named = Enabled::named("policy, Namespace,workloadendpoint").unwrap();
+        let named = Enabled::named("policy, Namespace,loadbalancer").unwrap();
         assert_eq!(named, Enabled { policies: true, namespaces: true, ..Enabled::NONE });
         assert_eq!(named.copied(), "namespaces, NetworkPolicies");
-        assert_eq!(Enabled::named("node,profile,serviceaccount,policy"), Ok(Enabled::ALL));
+        assert_eq!(Enabled::named("node,profile,serviceaccount,policy,workloadendpoint"), Ok(Enabled::ALL));
         assert_eq!(Enabled::named("policy,polices"), Err("polices".to_owned()));
     }
 }

@@ -19,6 +19,8 @@ pub(crate) enum Origin {
     Store,
     /// In Kubernetes, of which there are copies in the store.
     Kubernetes,
+    /// The pods of Kubernetes.
+    Pods,
 }
 
 /// What the threads tell the controllers.

@@ -24,6 +24,8 @@ pub(crate) struct Record {
     pub(crate) host_endpoints: Counts,
     /// Copies of what Kubernetes has.
     pub(crate) copies: Counts,
+    /// Labels of pods in workload endpoints.
+    pub(crate) pod_labels: Counts,
 }
 
 /// What a task counts.
@@ -104,7 +106,7 @@ fn metrics(record: &Record, leadership: &Leadership) -> String {
         "Automatic host endpoints that nodes are to have.",
         host_endpoints.wanted,
     );
-    let problems = host_endpoints.problems + copies.problems;
+    let problems = host_endpoints.problems + copies.problems + record.pod_labels.problems;
     gauge("tortie_controllers_problems", "What people have to mend; the log names each.", problems);
     if let Some((in_sync, _)) = record.kubernetes {
         gauge(
@@ -114,6 +116,8 @@ fn metrics(record: &Record, leadership: &Leadership) -> String {
         );
         gauge("tortie_controllers_copies", "Copies of what Kubernetes has that there are to be.", copies.wanted);
         writes(&mut text, "tortie_controllers_copy_writes_total", "Writes of copies.", copies);
+        let help = "Writes of labels of pods into workload endpoints.";
+        writes(&mut text, "tortie_controllers_pod_label_writes_total", help, &record.pod_labels);
     }
     writes(&mut text, "tortie_controllers_writes_total", "Writes of host endpoints.", host_endpoints);
     text

@@ -1,5 +1,6 @@
 //! What is to be written: a value that a task makes of what it knows, and that [`crate::writer`] carries out.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use tortie_api::{Key, Object};
@@ -11,6 +12,15 @@ pub enum Action {
     Create(Box<Object>),
     /// Replace the object that is still at the `resourceVersion` of this one.
     Update(Box<Object>),
+    /// Give the object of this key these labels if it is still at this `resourceVersion`.
+    Label {
+        /// What names it.
+        key: Key,
+        /// All its labels.
+        labels: BTreeMap<String, String>,
+        /// Its version.
+        resource_version: String,
+    },
     /// Delete the object of this key if it is still at this `resourceVersion`.
     Delete {
         /// What names it.
@@ -25,7 +35,7 @@ impl Action {
     pub fn key(&self) -> Key {
         match self {
             Action::Create(object) | Action::Update(object) => object.key(),
-            Action::Delete { key, .. } => key.clone(),
+            Action::Label { key, .. } | Action::Delete { key, .. } => key.clone(),
         }
     }
 }

@@ -14,14 +14,14 @@ use tortie_agent::daemon::{Served, Server, StopFlag, start_log};
 use tortie_client::Client;
 use tortie_store::Store;
 
-use crate::copies::{self, Copies};
+use crate::copies;
 use crate::enabled::Enabled;
 use crate::follow::{self, News, Origin};
 use crate::health::Health;
 use crate::leader::{self, Leadership};
 use crate::state::{self, State};
 use crate::task::{self, Task};
-use crate::{host_endpoints, log_event};
+use crate::{host_endpoints, log_event, pod_labels};
 
 /// How much news waits for the controllers.
 const WAITING: usize = 256;
@@ -53,12 +53,15 @@ pub fn run(options: Options) -> io::Result<()> {
     signals(sender.clone(), ending.clone())?;
     log::info!(target: log_event::CONTROLLERS_STARTED, "the controllers follow the {}", options.store.describe());
     let health = Arc::new(Health::default());
-    let kinds = state::kinds(options.kubernetes.is_some()).into_iter();
-    let mut followed: Vec<_> = kinds.map(|kind| (options.store.clone(), Origin::Store, kind)).collect();
+    let is_copied = options.kubernetes.is_some();
+    let kinds = |from| state::kinds(is_copied, options.only, from).into_iter();
+    let mut followed: Vec<_> = kinds(Origin::Store).map(|kind| (options.store.clone(), Origin::Store, kind)).collect();
     if let Some(kubernetes) = &options.kubernetes {
         let text = "what is copied into the store is that of the";
         log::info!(target: log_event::CONTROLLERS_STARTED, "{text} {}", kubernetes.describe());
-        followed.extend(copies::SOURCES.map(|kind| (kubernetes.clone(), Origin::Kubernetes, kind)));
+        for from in [Origin::Kubernetes, Origin::Pods] {
+            followed.extend(kinds(from).map(|kind| (kubernetes.clone(), from, kind)));
+        }
     }
     for (store, from, kind) in followed {
         let (news, stop) = (sender.clone(), stop.clone());
@@ -82,10 +85,11 @@ pub fn run(options: Options) -> io::Result<()> {
         client: Client::new(options.store),
         leadership,
         health,
-        state: State::new(options.kubernetes.is_some().then(|| Copies::new(options.only))),
+        state: State::new(is_copied, options.only),
         nodes: options.only.is_none_or(|only| only.nodes),
         host_endpoints: Task::new(task::HOST_ENDPOINTS),
         copies: Task::new(task::COPIES),
+        pod_labels: Task::new(task::POD_LABELS),
         copied: None,
         ending,
     }
@@ -142,6 +146,7 @@ struct Controllers {
     nodes: bool,
     host_endpoints: Task,
     copies: Task,
+    pod_labels: Task,
     /// What is copied, as it was logged.
     copied: Option<String>,
     /// Set when the process is to end.
@@ -167,10 +172,8 @@ impl Controllers {
                         some = news.try_recv().ok();
                     }
                     self.health.update(|record| {
-                        let (store, kubernetes) = (&self.state.store, &self.state.kubernetes);
-                        (record.in_sync, record.lost) = (store.is_in_sync(), store.lost());
-                        let is_copied = self.state.copies.is_some();
-                        record.kubernetes = is_copied.then(|| (kubernetes.is_in_sync(), kubernetes.lost()));
+                        (record.in_sync, record.lost) = (self.state.store.is_in_sync(), self.state.store.lost());
+                        record.kubernetes = self.state.copies.is_some().then(|| self.state.kubernetes_health());
                     });
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -188,7 +191,8 @@ impl Controllers {
 
     /// Compares, and writes what is missing. How long to wait before that is done again although nothing happened.
     fn pass(&mut self) -> Duration {
-        [self.pass_of_host_endpoints(), self.pass_of_copies()].into_iter().flatten().min().unwrap_or(RECONCILE)
+        let waits = [self.pass_of_host_endpoints(), self.pass_of_copies(), self.pass_of_pod_labels()];
+        waits.into_iter().flatten().min().unwrap_or(RECONCILE)
     }
 
     fn pass_of_host_endpoints(&mut self) -> Option<Duration> {
@@ -226,6 +230,19 @@ impl Controllers {
         summary.done[2].iter().for_each(|key| copies.deleted(key));
         // The next plan has stand-ins for them.
         summary.too_large.into_iter().for_each(|(key, reason)| copies.refused(key, reason));
+        wait
+    }
+
+    fn pass_of_pod_labels(&mut self) -> Option<Duration> {
+        let enabled = self.state.copies.as_ref()?.enabled.as_ref().ok()?;
+        if !enabled.pod_labels || self.state.cluster.locked {
+            return None;
+        }
+        let plan = pod_labels::plan(&self.state.pod_labels);
+        let may_write = || self.leadership.may_write() && !self.ending.is_set();
+        let (summary, wait) = self.pod_labels.carry_out(&self.client, &plan, &may_write);
+        self.health.update(|record| record.pod_labels = self.pod_labels.counts());
+        summary.objects.iter().for_each(|object| self.state.pod_labels.written(object));
         wait
     }
 }

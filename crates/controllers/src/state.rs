@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use tortie_api::Kind;
 
 use crate::copies::{self, Copies};
+use crate::enabled::Enabled;
 use crate::follow::{News, Origin};
 use crate::host_endpoints::{self, Cluster};
 use crate::log_event;
+use crate::pod_labels::PodLabels;
 
 /// What is known of the store and of Kubernetes.
 #[derive(Debug)]
@@ -16,22 +18,27 @@ pub(crate) struct State {
     pub(crate) cluster: Cluster,
     /// What copies follow from, if Kubernetes is copied.
     pub(crate) copies: Option<Copies>,
+    /// What labels of workload endpoints follow from.
+    pub(crate) pod_labels: PodLabels,
     /// How the store is followed.
     pub(crate) store: Followed,
-    /// How Kubernetes is followed, if it is copied.
+    /// How what is copied of Kubernetes is followed, if it is.
     pub(crate) kubernetes: Followed,
+    /// How pods are followed, if their labels are copied.
+    pub(crate) pods: Followed,
 }
 
 impl State {
-    /// Nothing is known yet.
-    pub(crate) fn new(copies: Option<Copies>) -> Self {
-        let is_copied = copies.is_some();
-        let sources = if is_copied { copies::SOURCES.to_vec() } else { Vec::new() };
+    /// Nothing is known yet. `only` names the controllers that run.
+    pub(crate) fn new(is_copied: bool, only: Option<Enabled>) -> Self {
+        let followed = |from| Followed::new(kinds(is_copied, only, from));
         Self {
             cluster: Cluster::default(),
-            copies,
-            store: Followed::new(kinds(is_copied)),
-            kubernetes: Followed::new(sources),
+            copies: is_copied.then(|| Copies::new(only)),
+            pod_labels: PodLabels::default(),
+            store: followed(Origin::Store),
+            kubernetes: followed(Origin::Kubernetes),
+            pods: followed(Origin::Pods),
         }
     }
 
@@ -40,20 +47,26 @@ impl State {
         match news {
             News::Listed(from, kind, all) => {
                 match (from, &mut self.copies) {
+                    (Origin::Store, _) if kind == Kind::WorkloadEndpoint => self.pod_labels.list(&all),
                     (Origin::Store, copies) => {
                         self.cluster.list(kind, &all);
                         copies.iter_mut().for_each(|copies| copies.list(kind, &all));
                     }
+                    (Origin::Pods, _) => self.pod_labels.list_source(&all),
                     (Origin::Kubernetes, Some(copies)) => copies.list_source(kind, &all),
                     (Origin::Kubernetes, None) => {}
                 }
                 self.reached(from, kind);
                 true
             }
+            News::Changed(Origin::Store, event) if event.key().kind == Kind::WorkloadEndpoint => {
+                self.pod_labels.take(&event)
+            }
             News::Changed(Origin::Store, event) => {
                 let copies = self.copies.as_mut().is_some_and(|copies| copies.take(&event));
                 self.cluster.take(&event) || copies
             }
+            News::Changed(Origin::Pods, event) => self.pod_labels.take_source(&event),
             News::Changed(Origin::Kubernetes, event) => {
                 self.copies.as_mut().is_some_and(|copies| copies.take_source(&event))
             }
@@ -70,44 +83,67 @@ impl State {
         }
     }
 
-    fn reached(&mut self, from: Origin, kind: Kind) {
+    /// Whether all of Kubernetes that the enabled controllers need is known and followed, and why not.
+    pub(crate) fn kubernetes_health(&self) -> (bool, String) {
+        let needs_pods =
+            self.copies.as_ref().and_then(|copies| copies.enabled.as_ref().ok()).is_none_or(|it| it.pod_labels);
+        match needs_pods && self.kubernetes.is_in_sync() {
+            true => (self.pods.is_in_sync(), self.pods.lost()),
+            false => (self.kubernetes.is_in_sync(), self.kubernetes.lost()),
+        }
+    }
+
+    fn followed(&mut self, from: Origin) -> &mut Followed {
         match from {
-            Origin::Store if self.store.reached(kind) => {
-                log::info!(target: log_event::STORE_REACHED, "the store is followed again");
-            }
-            Origin::Kubernetes if self.kubernetes.reached(kind) => {
-                log::info!(target: log_event::KUBERNETES_REACHED, "Kubernetes is followed again");
-            }
-            _ => {}
+            Origin::Store => &mut self.store,
+            Origin::Kubernetes => &mut self.kubernetes,
+            Origin::Pods => &mut self.pods,
+        }
+    }
+
+    fn reached(&mut self, from: Origin, kind: Kind) {
+        if !self.followed(from).reached(kind) {
+            return;
+        }
+        match from {
+            Origin::Store => log::info!(target: log_event::STORE_REACHED, "the store is followed again"),
+            Origin::Kubernetes => log::info!(target: log_event::KUBERNETES_REACHED, "Kubernetes is followed again"),
+            Origin::Pods => log::info!(target: log_event::KUBERNETES_REACHED, "pods are followed again"),
         }
     }
 
     fn losing(&mut self, from: Origin, kind: Kind, reason: String) {
-        match from {
-            Origin::Store => {
-                if !self.store.is_lost() {
+        if !self.followed(from).is_lost() {
+            match from {
+                Origin::Store => {
                     log::error!(target: log_event::STORE_LOST, "the store cannot be followed, so nothing is written until it can: {reason}");
                 }
-                self.store.losing(kind, reason);
-            }
-            Origin::Kubernetes => {
-                if !self.kubernetes.is_lost() {
+                Origin::Kubernetes => {
                     let effect = match self.kubernetes.was_listed() {
                         true => "so the copies stay as it was last, and none is deleted until it can",
                         false => "so the copies stay as they are until it can",
                     };
                     log::error!(target: log_event::KUBERNETES_LOST, "Kubernetes cannot be followed, {effect}: {reason}");
                 }
-                self.kubernetes.losing(kind, reason);
+                Origin::Pods => {
+                    let effect = "so the labels of workload endpoints stay as they are until they can";
+                    log::error!(target: log_event::KUBERNETES_LOST, "pods cannot be followed, {effect}: {reason}");
+                }
             }
         }
+        self.followed(from).losing(kind, reason);
     }
 }
 
-/// The kinds of the store that are followed.
-pub(crate) fn kinds(is_copied: bool) -> Vec<Kind> {
-    let copies = if is_copied { &copies::KINDS[..] } else { &[] };
-    host_endpoints::KINDS.iter().chain(copies).copied().collect()
+/// The kinds that are followed at a place.
+pub(crate) fn kinds(is_copied: bool, only: Option<Enabled>, from: Origin) -> Vec<Kind> {
+    let pods = if is_copied && only.is_none_or(|only| only.pod_labels) { &[Kind::WorkloadEndpoint][..] } else { &[] };
+    let of = |kinds: &'static [Kind]| if is_copied { kinds } else { &[] };
+    match from {
+        Origin::Store => [&host_endpoints::KINDS[..], of(&copies::KINDS), pods].concat(),
+        Origin::Kubernetes => of(&copies::SOURCES).to_vec(),
+        Origin::Pods => pods.to_vec(),
+    }
 }
 
 /// How kinds are followed.
@@ -167,7 +203,7 @@ mod tests {
 
     #[test]
     fn kubernetes_is_known_once_all_of_it_was_listed_and_stays_known_while_it_is_lost() {
-        let mut state = State::new(Some(Copies::new(None)));
+        let mut state = State::new(true, None);
         let listed = |kind| News::Listed(Origin::Kubernetes, kind, Vec::new());
         let lost = |kind| News::Lost(Origin::Kubernetes, kind, "away".to_owned());
         for (news, expected) in [

@@ -58,6 +58,17 @@ pub(crate) const COPIES: Words = Words {
     solved: log_event::COPY_SOLVED,
 };
 
+/// Labels of pods in workload endpoints.
+pub(crate) const POD_LABELS: Words = Words {
+    one: "workload endpoint",
+    many: "workload endpoints",
+    name: |key| key.to_string(),
+    written: log_event::POD_LABELS_WRITTEN,
+    failed: log_event::POD_LABELS_FAILED,
+    problem: log_event::POD_LABEL_PROBLEM,
+    solved: log_event::POD_LABEL_SOLVED,
+};
+
 /// A task, and what was logged of it.
 #[derive(Debug)]
 pub(crate) struct Task {

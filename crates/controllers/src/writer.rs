@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use tortie_api::{Key, Kind, Object};
 use tortie_client::{BatchMode, Client, ClientError, Mode, stored_value};
-use tortie_store::{Op, Revision, StoreError, Write, WriteError};
+use tortie_store::{Op, Revision, StoreError, Stored, Write, WriteError};
 
 use crate::copies::namespace_of_profile;
 use crate::plan::{Action, Plan};
+use crate::read::read;
 
 /// How many objects are written in one call. Between two calls it is asked whether this process may still write.
 const TOGETHER: usize = 50;
@@ -44,6 +45,7 @@ pub(crate) fn act(client: &Client, plan: &Plan, may_write: &dyn Fn() -> bool) ->
         match (kind(&some[0]), some[0].key().kind) {
             (0, Kind::HostEndpoint) => put(client, some, Mode::Create, &mut summary),
             (1, Kind::HostEndpoint) => put(client, some, Mode::Replace, &mut summary),
+            (1, Kind::WorkloadEndpoint) => label(client, some, &mut summary),
             _ => write(client, some, &mut summary),
         }
         let has_failed = summary.failed.len() > before.2;
@@ -61,14 +63,14 @@ fn opens(action: &Action) -> Option<String> {
     match action {
         Action::Create(_) => namespace_of_profile(&key).map(ToOwned::to_owned),
         Action::Delete { .. } if key.kind == Kind::NetworkPolicy => Some(key.namespace),
-        Action::Update(_) | Action::Delete { .. } => None,
+        Action::Update(_) | Action::Label { .. } | Action::Delete { .. } => None,
     }
 }
 
 fn kind(action: &Action) -> usize {
     match action {
         Action::Create(_) => 0,
-        Action::Update(_) => 1,
+        Action::Update(_) | Action::Label { .. } => 1,
         Action::Delete { .. } => 2,
     }
 }
@@ -77,7 +79,7 @@ fn kind(action: &Action) -> usize {
 fn put(client: &Client, actions: &[Action], mode: Mode, summary: &mut Summary) {
     let object = |action: &Action| match action {
         Action::Create(object) | Action::Update(object) => Some((**object).clone()),
-        Action::Delete { .. } => None,
+        Action::Label { .. } | Action::Delete { .. } => None,
     };
     let objects: Vec<Object> = actions.iter().filter_map(object).collect();
     let outcomes = client.write(objects, mode, BatchMode::Calico, None).outcomes;
@@ -93,6 +95,24 @@ fn put(client: &Client, actions: &[Action], mode: Mode, summary: &mut Summary) {
             Err(error) => summary.failed.push((action.key(), error.to_string())),
         }
     }
+}
+
+/// Writes labels into objects that are read for this: not all of each object is kept.
+fn label(client: &Client, actions: &[Action], summary: &mut Summary) {
+    let keys: Vec<Key> = actions.iter().map(Action::key).collect();
+    let found = match client.store().get_all(&keys) {
+        Ok(found) => found,
+        Err(error) => return summary.failed.push((keys[0].clone(), error.to_string())),
+    };
+    let update = |(action, found): (&Action, Option<Stored>)| {
+        let Action::Label { labels, resource_version, .. } = action else { return None };
+        let mut object = read(&found?).ok().filter(|object| object.metadata.resource_version == *resource_version)?;
+        object.metadata.labels.clone_from(labels);
+        Some(Action::Update(Box::new(object)))
+    };
+    let updates: Vec<Action> = actions.iter().zip(found).filter_map(update).collect();
+    summary.stale |= updates.len() < actions.len();
+    write(client, &updates, summary);
 }
 
 /// Writes what users may not, and deletes by version, which the rules of Calico's client do not do in every store.
@@ -117,6 +137,8 @@ fn write(client: &Client, actions: &[Action], summary: &mut Summary) {
                 });
                 Some(object)
             }
+            // These are updates by now.
+            Action::Label { .. } => continue,
             Action::Delete { resource_version, .. } => {
                 writes.push(Write::delete(key, Some(Revision::from(resource_version.as_str()))));
                 None

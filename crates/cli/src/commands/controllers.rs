@@ -27,7 +27,7 @@ pub(crate) struct ControllersArgs {
     /// The file that says how to reach the store
     #[arg(short, long, value_name = "FILE", default_value = crate::calico_api_config::DEFAULT_PATH)]
     config: PathBuf,
-    /// Copy namespaces, service accounts and NetworkPolicies of the cluster that this kubeconfig file names into the store, which is
+    /// Copy namespaces, service accounts, NetworkPolicies and labels of pods of the cluster that this kubeconfig file names into the store, which is
     /// not Kubernetes itself; default: KUBECONFIG in the environment
     #[arg(long, value_name = "FILE", conflicts_with = "in_cluster")]
     kubeconfig: Option<PathBuf>,
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &ControllersArgs, session: &mut Session) -> anyhow::Resu
     let only = std::env::var(ENABLED).ok().filter(|text| !text.trim().is_empty());
     let only = only.map(|text| Enabled::named(&text)).transpose().map_err(|word| {
         Usage(format!(
-            "{ENABLED}: there is no controller `{word}`; they are node, namespace, serviceaccount and policy"
+            "{ENABLED}: there is no controller `{word}`; they are node, namespace, serviceaccount, policy and workloadendpoint"
         ))
     })?;
     if let Some(history) = store.history() {

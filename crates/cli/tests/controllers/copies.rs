@@ -1,4 +1,4 @@
-//! Copies of a real cluster's namespaces, service accounts and NetworkPolicies in etcd and in the embedded store. The account in the
+//! Copies of a real cluster's namespaces, service accounts, NetworkPolicies and labels of pods in etcd and in the embedded store. The account in the
 //! cluster has only what is shipped.
 
 use super::*;
@@ -202,6 +202,54 @@ fn a_policy_too_large_for_etcd_closes_what_it_selects_and_the_others_are_copied(
     source.apply(&large_policy(10));
     until("it is copied", || cluster.port("knp.default.large") == Some(10_000));
     until("it is solved", || log.has("copy-solved"));
+}
+
+#[test]
+fn workload_endpoints_follow_the_labels_of_their_pods() {
+    let cluster = Cluster::etcd();
+    let source = Source::start(&cluster);
+    let pod = |app: &str| {
+        json!({ "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "name": "web", "namespace": "shop", "labels": { "app": app } },
+            "spec": { "nodeName": "n1", "serviceAccountName": "web", "containers": [{ "name": "a", "image": "a" }] } })
+    };
+    source.create(&[namespace("shop", "a"), service_account("web"), pod("old"), policy("db", 80)]);
+    cluster.apply(&json!({ "apiVersion": "projectcalico.org/v3", "kind": "WorkloadEndpoint",
+        "metadata": { "name": "n1-k8s-web-eth0", "namespace": "shop",
+            "labels": { "app": "old", "projectcalico.org/serviceaccount": "web" } },
+        "spec": { "orchestrator": "k8s", "node": "n1", "pod": "web", "endpoint": "eth0", "interfaceName": "cali1",
+            "ipNetworks": ["192.0.2.1/32"], "profiles": ["kns.shop", "ksa.shop.web"] } }));
+    let endpoint = || -> Value {
+        let text = cluster.tortie(&["get", "workloadendpoint", "n1-k8s-web-eth0", "-n", "shop", "-o", "json"]).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    let before = endpoint();
+    // An account that may not list pods copies the rest.
+    let resources = |resources: Value| {
+        let patch = json!([{ "op": "replace", "path": "/rules/0/resources", "value": resources }]);
+        source.server.kubectl(&["patch", "clusterrole", "tortie-copies", "--type=json", "-p", &patch.to_string()], "");
+    };
+    resources(json!(["namespaces", "serviceaccounts"]));
+    let (_running, log) = cluster.controllers("one", &["--kubeconfig", &source.kubeconfig]);
+    until("the policy is copied", || cluster.port("knp.default.db") == Some(80));
+    until("pods cannot be listed", || {
+        log.text().contains("pods cannot be followed, so the labels of workload endpoints")
+    });
+    source.apply(&pod("new"));
+    resources(json!(["namespaces", "pods", "serviceaccounts"]));
+    until("the label follows", || endpoint()["metadata"]["labels"]["app"] == "new");
+    let mut expected = before;
+    expected["metadata"]["labels"]["app"] = json!("new");
+    expected["metadata"]["resourceVersion"] = endpoint()["metadata"]["resourceVersion"].clone();
+    assert_eq!(endpoint(), expected);
+    source.apply(&pod("newer"));
+    until("the label follows by the watch", || endpoint()["metadata"]["labels"]["app"] == "newer");
+    assert!(log.has("pod-labels-written") && !log.has("pod-labels-failed"), "{}", log.text());
+    // The endpoint of a deleted pod is the CNI plugin's.
+    source.server.kubectl(&["-n", "shop", "delete", "pod", "web", "--grace-period=0", "--force"], "");
+    source.apply(&policy("db", 81));
+    until("the policy follows", || cluster.port("knp.default.db") == Some(81));
+    assert_eq!(endpoint()["metadata"]["labels"]["app"], "newer");
 }
 
 #[test]

@@ -186,7 +186,7 @@ fn policies_are_written_before_profiles_and_deleted_after_them() {
     let order = |plan: &Plan| -> Vec<(usize, Kind)> {
         let what = |action: &Action| match action {
             Action::Create(_) => 0,
-            Action::Update(_) => 1,
+            Action::Update(_) | Action::Label { .. } => 1,
             Action::Delete { .. } => 2,
         };
         let mut all: Vec<_> = plan.actions.iter().map(|action| (what(action), action.key().kind)).collect();

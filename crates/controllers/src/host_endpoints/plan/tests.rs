@@ -65,6 +65,7 @@ fn act(cluster: &mut Cluster, action: &Action) {
             assert_eq!(*resource_version, version, "{action:?}");
             cluster.endpoints.remove(&name);
         }
+        Action::Label { .. } => panic!("{action:?}"),
     }
 }
 
