@@ -129,6 +129,17 @@ impl Kind {
         !Kind::KUBERNETES.contains(&self)
     }
 
+    /// The `apiVersion` and `kind` of its manifests: of Kubernetes' own kinds those that Kubernetes calls them by.
+    pub const fn in_manifests(self) -> (&'static str, &'static str) {
+        match self {
+            Kind::KubernetesClusterNetworkPolicy => ("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy"),
+            Kind::KubernetesEndpointSlice => ("discovery.k8s.io/v1", "EndpointSlice"),
+            Kind::KubernetesNetworkPolicy => ("networking.k8s.io/v1", "NetworkPolicy"),
+            Kind::KubernetesService => ("v1", "Service"),
+            calico => (API_VERSION, calico.name()),
+        }
+    }
+
     /// The kind with exactly this name, as manifests spell it.
     pub fn from_name(name: &str) -> Option<Kind> {
         Kind::ALL.iter().copied().find(|kind| kind.name() == name)

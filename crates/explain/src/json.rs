@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tortie_classes::{Payload, PayloadClass, Ranges};
 use tortie_eval::{DecidedBy, Entry, EntryKind, Mismatch, Outcome, PacketPath, RuleStep, Step, Transport};
-use tortie_policy::{Family, Snapshot};
+use tortie_policy::{Family, PolicyId, Snapshot};
 
 use crate::reach::{Addresses, Outcome as Becomes, Part, Reach, Reason};
 use crate::text::verdict_line;
@@ -160,10 +160,16 @@ fn step(step: &Step) -> Value {
     })
 }
 
+/// What names a policy, as its manifest does.
+pub(crate) fn policy_name(id: &PolicyId) -> Value {
+    let (api_version, kind) = id.kind.in_manifests();
+    json!({ "apiVersion": api_version, "kind": kind, "namespace": id.namespace, "name": id.name })
+}
+
 fn by(by: &DecidedBy) -> Value {
     match by {
         DecidedBy::Rule { tier, id, number } => json!({
-            "kind": "rule", "tier": tier, "policy": { "kind": id.kind.name(), "namespace": id.namespace, "name": id.name },
+            "kind": "rule", "tier": tier, "policy": policy_name(id),
             "rule": number,
         }),
         DecidedBy::TierEnd { tier } => json!({ "kind": "tierEnd", "tier": tier }),
@@ -181,7 +187,7 @@ fn by(by: &DecidedBy) -> Value {
 fn entry(entry: &Entry) -> Value {
     let mut shown = match &entry.kind {
         EntryKind::Policy { tier, id, staged, rules } => json!({
-            "kind": "policy", "tier": tier, "policy": { "kind": id.kind.name(), "namespace": id.namespace, "name": id.name },
+            "kind": "policy", "tier": tier, "policy": policy_name(id),
             "staged": staged, "rules": rules.iter().map(rule).collect::<Vec<_>>(),
         }),
         EntryKind::TierEnd { tier, denies, note } => {

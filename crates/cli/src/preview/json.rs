@@ -9,7 +9,10 @@ use super::Preview;
 impl Preview {
     /// All of it; `unchanged` are the objects that were given and stay as they are.
     pub(crate) fn json(&self, unchanged: &[Key]) -> Value {
-        let named = |key: &Key, word: &str| json!({"kind": key.kind.name(), "namespace": key.namespace, "name": key.name, "change": word});
+        let named = |key: &Key, word: &str| {
+            let (api_version, kind) = key.kind.in_manifests();
+            json!({"apiVersion": api_version, "kind": kind, "namespace": key.namespace, "name": key.name, "change": word})
+        };
         let mut objects: Vec<Value> = Vec::new();
         for change in &self.objects {
             let mut object = named(&change.key, &change.word.to_string());

@@ -6,6 +6,7 @@ use tortie_policy::{
     Direction, EndpointId, GovernedInterfaces, HostEndpoint, HostPort, Settings, Snapshot, WorkloadEndpoint,
 };
 
+use crate::json::policy_name;
 use crate::not_in_force;
 use crate::topology::node_text;
 
@@ -84,7 +85,7 @@ fn section(
 fn tier(view: &TierView<'_>, direction: Direction) -> Value {
     let policies = view.policies.iter().map(|policy| {
         json!({
-            "policy": { "kind": policy.id.kind.name(), "namespace": policy.id.namespace, "name": policy.id.name },
+            "policy": policy_name(&policy.id),
             "order": policy.order.0,
             "staged": policy.staged,
             "rules": policy.rules(direction).len(),

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tortie_policy::PolicyStage;
 
 use super::{About, DescribedRule, Side, Use};
+use crate::json::policy_name;
 
 /// The whole value.
 pub fn json(about: &About<'_>) -> Value {
@@ -19,7 +20,7 @@ pub fn json(about: &About<'_>) -> Value {
         PolicyStage::Unknown => "unknown",
     };
     json!({
-        "policy": { "kind": policy.id.kind.name(), "namespace": policy.id.namespace, "name": policy.id.name },
+        "policy": policy_name(&policy.id),
         "tier": policy.tier,
         "tierOrder": about.tier.and_then(|tier| tier.order.0),
         "order": policy.order.0,

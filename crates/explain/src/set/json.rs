@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{AboutSet, RuleList, UsingRule};
+use crate::json::policy_name;
 
 /// The whole value.
 pub fn json(about: &AboutSet<'_>) -> Value {
@@ -37,7 +38,7 @@ fn rule(rule: &UsingRule<'_>) -> Value {
     });
     match &rule.list {
         RuleList::Policy(id, staged) => {
-            shown["policy"] = json!({ "kind": id.kind.name(), "namespace": id.namespace, "name": id.name });
+            shown["policy"] = policy_name(id);
             shown["staged"] = json!(staged);
         }
         RuleList::Profile(name) => shown["profile"] = json!(name),

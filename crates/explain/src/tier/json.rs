@@ -6,6 +6,7 @@ use tortie_policy::{Direction, Policy};
 
 use super::text::action;
 use super::{AboutTier, End};
+use crate::json::policy_name;
 
 /// The whole value.
 pub fn json(about: &AboutTier<'_>) -> Value {
@@ -28,7 +29,7 @@ pub fn json(about: &AboutTier<'_>) -> Value {
 fn policy(policy: &Policy, selected: usize) -> Value {
     let directions = [Direction::Ingress, Direction::Egress].into_iter().filter(|one| policy.applies_to(*one));
     json!({
-        "policy": { "kind": policy.id.kind.name(), "namespace": policy.id.namespace, "name": policy.id.name },
+        "policy": policy_name(&policy.id),
         "order": policy.order.0,
         "staged": policy.staged,
         "selected": selected,

@@ -75,9 +75,11 @@ impl Report {
 
     pub(super) fn json(&self) -> Value {
         let warnings = self.found.iter().flat_map(|(key, warnings)| {
+            let (api_version, kind) = key.kind.in_manifests();
             warnings.iter().map(move |warning| {
                 json!({
-                    "kind": key.kind.name(),
+                    "apiVersion": api_version,
+                    "kind": kind,
                     "namespace": key.namespace,
                     "name": key.name,
                     "code": code(warning),
