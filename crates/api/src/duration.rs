@@ -27,6 +27,14 @@ pub fn positive(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A reader of lengths of time that are not shorter than this.
+pub fn at_least(shortest: Duration) -> impl Fn(&str) -> Result<Duration, String> + Clone {
+    move |typed| match parse(typed)? {
+        time if time < shortest => Err(format!("{typed:?} is too short: it must be {} or longer", text(shortest))),
+        time => Ok(time),
+    }
+}
+
 /// Writes a length of time. It is one of at most 292 years.
 pub fn text(duration: Duration) -> String {
     Signed { negative: false, nanos: u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX) }.to_string()
@@ -120,6 +128,11 @@ mod tests {
         assert_eq!(positive("1ns"), Ok(Duration::from_nanos(1)));
         for text in ["0", "0s", "-0h", "0.0m", "-1s"] {
             assert!(positive(text).is_err(), "{text}");
+        }
+        let at_least = at_least(Duration::from_millis(100));
+        assert_eq!(at_least("100ms"), Ok(Duration::from_millis(100)));
+        for text in ["99ms", "0", "-1s"] {
+            assert!(at_least(text).is_err(), "{text}");
         }
     }
 }

@@ -637,6 +637,26 @@ mod tests {
     }
 
     #[test]
+    fn no_argument_takes_a_time_of_zero() {
+        fn look(whole: &clap::Command, command: &clap::Command, path: &[&str], seen: &mut usize) {
+            let is_time = |arg: &&clap::Arg| arg.get_value_names().is_some_and(|names| names == ["TIME"]);
+            // `version --poll` is checked where its error gets calicoctl's words.
+            for arg in command.get_arguments().filter(is_time).filter(|arg| arg.get_id() != "poll") {
+                let typed = format!("--{}=0s", arg.get_long().unwrap());
+                let read = whole.clone().try_get_matches_from(path.iter().copied().chain([typed.as_str()]));
+                assert_eq!(read.unwrap_err().kind(), clap::error::ErrorKind::ValueValidation, "{path:?} {typed}");
+                *seen += 1;
+            }
+            for sub in command.get_subcommands() {
+                look(whole, sub, &[path, &[sub.get_name()]].concat(), seen);
+            }
+        }
+        let (whole, mut seen) = (command(Persona::Tortie), 0);
+        look(&whole, &whole, &["tortie"], &mut seen);
+        assert!(seen > 4, "{seen}");
+    }
+
+    #[test]
     fn help_under_another_name_says_that_name() {
         let mut command = command(Persona::Calicoctl);
         let create = command.find_subcommand_mut("create").unwrap();

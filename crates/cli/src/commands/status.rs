@@ -29,7 +29,7 @@ pub(crate) struct StatusArgs {
     #[arg(long)]
     wait: bool,
     /// Fail when that takes longer than this: 500ms, 10s, 1m
-    #[arg(long, value_name = "TIME", default_value = "30s", requires = "wait", value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", default_value = "30s", requires = "wait", value_parser = duration::positive)]
     timeout: Duration,
     /// The chains of other programs that packets of this machine meet, and whether they can drop or translate; needs no agent
     #[arg(long, conflicts_with = "wait")]

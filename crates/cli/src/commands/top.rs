@@ -16,7 +16,7 @@ use tortie_api::duration;
 
 use crate::args::TextOrJson;
 use crate::ask::Agent;
-use crate::report::{Exit, Usage};
+use crate::report::Exit;
 use crate::session::Session;
 
 /// Arguments of `top`.
@@ -26,7 +26,7 @@ pub(crate) struct TopArgs {
     #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 20)]
     count: usize,
     /// For how long packets are counted before they are shown: 500ms, 2s
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration::at_least(SHORTEST))]
     interval: Duration,
     /// Show them once, and end
     #[arg(long)]
@@ -48,9 +48,6 @@ struct Rate {
 
 /// Shows them until the reader goes away.
 pub(crate) fn run(args: &TopArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    if args.interval < SHORTEST {
-        return Err(Usage("the interval must be 100ms or longer".to_owned()).into());
-    }
     show(args, session).or_else(|error| {
         session.terminal.fail(&error);
         Ok(Exit::Unanswered)

@@ -28,7 +28,8 @@ pub(crate) struct VersionArgs {
 /// Prints the versions.
 pub(crate) fn run(args: &VersionArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let invalid = |text| Usage(format!("invalid poll duration specified: {text}"));
-    let poll = args.poll.as_deref().map(|text| duration::parse(text).map_err(|_| invalid(text))).transpose()?;
+    let parse = if session.persona.is_calico() { duration::parse } else { duration::positive };
+    let poll = args.poll.as_deref().map(|text| parse(text).map_err(|_| invalid(text))).transpose()?;
     if session.persona.is_calico() {
         let version = format!("{CALICO_VERSION}-tortie-{}", env!("CARGO_PKG_VERSION"));
         session.terminal.line(format_args!("Client Version:    {version}"));

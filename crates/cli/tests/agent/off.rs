@@ -295,7 +295,7 @@ fn no_time_at_all_is_refused_where_a_time_is_expected() {
             assert!(world.fails(arguments).contains("it must be longer than 0s"), "{arguments:?}");
         }
         assert!(world.fails(&["apply", "--confirm=0s", "-f", file]).contains("it is shorter than 1s"));
-        assert!(world.fails(&["top", "--interval", "0s"]).contains("the interval must be 100ms or longer"));
+        assert!(world.fails(&["top", "--interval", "0s"]).contains("it must be 100ms or longer"));
         assert!(!off_file(world).exists());
     });
 }
