@@ -1,4 +1,6 @@
-//! The thread that follows the store: it sends the stream of checked changes to the engine, for as long as the agent runs.
+//! The thread that follows the store: it sends the checked changes to the engine for as long as the agent runs, and waits longer and longer
+//! between attempts while the store is lost. `sync` decides what replaces an unreadable object, `cache` what is enforced without a
+//! store, `engine` what becomes of a change.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};

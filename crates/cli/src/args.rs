@@ -1,16 +1,17 @@
-//! The command line as it is typed: commands, flags, and the help that explains them.
+//! The command line as it is typed: the list of commands with their help and examples, and the options that several of them take.
+//! The options of one command are in its file in `commands`.
 //!
-//! Help texts say `tortie`; if the program is started under another name, they say that name ([`command`]).
+//! Help texts say `tortie`. Under the name calicoctl they say that, and leave out what is in [`only_tortie`].
 
 use std::path::PathBuf;
 
-use clap::builder::StyledStr;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     agent, apply, backup, completion, config, confirm, controllers, datastore, delete, describe, diff, edit, explain,
     get, history, init, label, lint, man, off, patch, schema, status, test, top, undo, verify, version, watch,
 };
+use crate::only_tortie;
 use crate::persona::Persona;
 
 /// Label-based network policy for Linux machines.
@@ -499,87 +500,8 @@ pub(crate) fn command(persona: Persona) -> clap::Command {
         })
     } else {
         let name = persona.name();
-        renamed(command, name).name(name).bin_name(name).disable_version_flag(true)
+        only_tortie::hide(command, name).name(name).bin_name(name).disable_version_flag(true)
     }
-}
-
-/// The commands that calicoctl has, too, with those of `datastore`. The help under its name hides all others.
-const COMMANDS_OF_CALICOCTL: [&str; 17] = [
-    "create",
-    "apply",
-    "replace",
-    "delete",
-    "get",
-    "patch",
-    "label",
-    "validate",
-    "datastore",
-    "migrate",
-    "migrate-policy-names",
-    "export",
-    "import",
-    "lock",
-    "unlock",
-    "completion",
-    "version",
-];
-
-/// Replaces `tortie` by another name in all help texts, and hides what calicoctl does not have.
-fn renamed(command: clap::Command, name: &'static str) -> clap::Command {
-    let say = |text: Option<&StyledStr>| {
-        let text = text?.to_string();
-        let ours = |example: &&str| {
-            ![
-                "--dry-run",
-                "--confirm",
-                "--prune",
-                "hep/web1",
-                "hep -l ",
-                "get all",
-                "hep -w",
-                "-p 'spec:",
-                "datastore copy",
-            ]
-            .iter()
-            .any(|flag| example.contains(flag))
-        };
-        let known: Vec<&str> = text.split("\n\n").filter(ours).collect();
-        Some(known.join("\n\n").replace("tortie ", &format!("{name} ")))
-    };
-    let about = say(command.get_about());
-    let after = say(command.get_after_help());
-    let subcommands: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-    let mut command = command;
-    if let Some(about) = about {
-        command = command.about(about);
-    }
-    if let Some(after) = after {
-        command = command.after_help(after);
-    }
-    for sub in subcommands {
-        let is_calicos = COMMANDS_OF_CALICOCTL.contains(&sub.as_str());
-        command = command.mut_subcommand(sub, |sub| {
-            let sub = renamed(sub, name);
-            if is_calicos { sub } else { sub.hide(true) }
-        });
-    }
-    command.mut_args(|arg| {
-        let ours = matches!(
-            arg.get_id().as_str(),
-            "store"
-                | "strict"
-                | "dry_run"
-                | "keep_going"
-                | "selector"
-                | "allow_lockout"
-                | "message"
-                | "confirm"
-                | "watch"
-                | "prune"
-                | "yes"
-        );
-        if ours { arg.hide(true) } else { arg }
-    })
 }
 
 /// Go's flags take `--flag=true`; tortie's take no value.

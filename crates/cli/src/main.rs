@@ -24,6 +24,7 @@ mod local_facts;
 mod names;
 mod namespace;
 mod not_in_force;
+mod only_tortie;
 mod output;
 mod owner;
 mod persona;

@@ -1,4 +1,5 @@
-//! Tiers: those that Calico makes itself have their order and action.
+//! The rules of tiers that need code: the order and the default action of those that Calico makes itself are fixed. Bounds of one
+//! field are in `api::kinds::tier`.
 
 use serde_json::Value;
 use tortie_api::{Object, Path};
