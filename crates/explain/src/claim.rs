@@ -74,7 +74,8 @@ pub struct Checked {
 pub fn check(topology: &Topology<'_>, claim: &Claim) -> Result<Checked, AskError> {
     let Question { from, to, .. } = &claim.question;
     topology.named_node(&claim.question)?;
-    if let Some(why) = services::why_unproven(topology, to) {
+    let names_port = |protocol, port| claim.traffic.iter().any(|one| one.names_port(protocol, port));
+    if let Some(why) = services::why_unproven(topology, to, names_port) {
         return Err(AskError(why));
     }
     let (from, to) = match from.is_many() && to.is_many() {

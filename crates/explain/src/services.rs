@@ -543,14 +543,32 @@ pub(crate) fn note(topology: &Topology<'_>, question: &Question) -> Option<Strin
     ))
 }
 
-/// Why a claim about all packets to an end is not checked: a service proxy translates some of them.
-pub(crate) fn why_unproven(topology: &Topology<'_>, to: &EndSpec) -> Option<String> {
+/// Why a claim about packets to an end is not checked: a service proxy translates some of them. At a node these are the ports that
+/// the claim names.
+pub(crate) fn why_unproven(
+    topology: &Topology<'_>,
+    to: &EndSpec,
+    names_port: impl Fn(Protocol, u16) -> bool,
+) -> Option<String> {
     if to.is_many() || topology.services().is_empty() {
         return None;
     }
-    let found = find(topology, &topology.find(to, None).ok()?, None)?;
+    let to = topology.find(to, None).ok()?;
+    let found = match &to {
+        Location::Process { .. } => {
+            let ports = topology.services().iter().flat_map(|service| &service.ports);
+            let numbers = ports.flat_map(|one| [Some(one.port), one.node_port].map(|number| (one.protocol, number)));
+            let mut named = numbers.filter_map(|(protocol, number)| Some((protocol, number?)));
+            named.find_map(|(protocol, number)| {
+                let what = TrafficSpec::Port(protocol, number);
+                find(topology, &to, Some(&what)).filter(|_| names_port(protocol, number))
+            })?
+        }
+        _ => find(topology, &to, None)?,
+    };
     let of_family = found.service.endpoints.iter().filter(|one| one.address.is_ipv4() == found.address.is_ipv4());
     let working = of_family.filter(|one| one.state != EndpointState::NotReady);
+    let working = working.filter(|one| found.port.is_none_or(|port| one.is_of(port)));
     let mut endpoints: Vec<String> =
         working.map(|one| format!("{} {}/{}", one.address, protocol_name(one.protocol.number()), one.port)).collect();
     endpoints.sort();

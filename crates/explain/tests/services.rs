@@ -349,6 +349,25 @@ fn a_claim_names_the_endpoints_that_take_packets() {
 }
 
 #[test]
+fn a_claim_that_names_a_node_port_is_not_checked_as_one_about_the_node() {
+    let snapshot = world();
+    let topology = Topology::new(&snapshot).with_services(vec![on_both()]);
+    let why = |claim: &str| {
+        let asked = tortie_explain::claim::parse(&topology, claim).remove(0).claim.unwrap();
+        tortie_explain::claim::check(&topology, &asked).err().map(|error| error.to_string())
+    };
+    let error = why("permits pod/shop/a -> node/web2 tcp/30080").unwrap();
+    assert!(
+        error.contains("192.0.2.12 is a nodePort of service shop/db, which a service proxy translates: write a line"),
+        "{error}"
+    );
+    assert!(why("permits pod/shop/a -> 192.0.2.12 tcp/30000-31000").is_some());
+    for other in ["tcp/80", "tcp/22", "udp/30080", "all"] {
+        assert_eq!(why(&format!("forbids 192.0.2.200 -> node/web2 {other}")), None);
+    }
+}
+
+#[test]
 fn random_services_are_answered_as_a_model_of_kube_proxys_rules_decides() {
     let snapshot = world();
     let compared = kube_proxy::compare(&snapshot, 0..6000).unwrap();

@@ -75,6 +75,12 @@ impl Traffic {
         }
     }
 
+    /// Whether it names this port; all ports together name none.
+    pub(crate) fn names_port(&self, protocol: Protocol, port: u16) -> bool {
+        let Wanted::Ports(ports) = &self.payload else { return false };
+        self.protocols.contains(protocol.number().into()) && ports.contains(port.into())
+    }
+
     fn icmp(family: Family, kind: Option<(u8, Option<u8>)>) -> Self {
         let protocol = if family == Family::V4 { Protocol::ICMP } else { Protocol::ICMPV6 };
         let number = |kind: u8, code: u8| u16::from_be_bytes([kind, code]);
