@@ -1,11 +1,11 @@
 //! From what users wrote to what it means, one file a kind. What cannot be read says which field; nothing is dropped.
 
 mod endpoint;
-mod group;
 mod kubernetes;
 mod plain;
 mod policy;
 mod read;
+mod referenced;
 mod rule;
 mod selector;
 mod settings;
@@ -122,13 +122,15 @@ fn read(object: &Object, early: EarlyLists, mut wrong: Invalidities) -> (Item, V
                 .map_or(Item::Nothing, |policy| Item::Policy(Box::new(policy))),
             Err(invalid) => return (Item::Nothing, vec![invalid]),
         },
-        Kind::Profile => Item::Profile(group::profile(object, early, &mut wrong)),
+        Kind::Profile => Item::Profile(referenced::profile(object, early, &mut wrong)),
         Kind::HostEndpoint => Item::HostEndpoint(endpoint::host(object, &mut wrong)),
         Kind::WorkloadEndpoint => endpoint::workload(object, &mut wrong)
             .map_or(Item::Nothing, |endpoint| Item::WorkloadEndpoint(Box::new(endpoint))),
-        Kind::NetworkSet | Kind::GlobalNetworkSet => Item::NetworkSet(group::network_set(object, early, &mut wrong)),
-        Kind::Node => Item::Node(group::node(object, &mut wrong)),
-        Kind::IPPool => group::pool(object, &mut wrong).map_or(Item::Nothing, Item::Pool),
+        Kind::NetworkSet | Kind::GlobalNetworkSet => {
+            Item::NetworkSet(referenced::network_set(object, early, &mut wrong))
+        }
+        Kind::Node => Item::Node(referenced::node(object, &mut wrong)),
+        Kind::IPPool => referenced::pool(object, &mut wrong).map_or(Item::Nothing, Item::Pool),
         Kind::KubernetesEndpointSlice => {
             slice::endpoint_slice(object, &mut wrong).map_or(Item::Nothing, Item::EndpointSlice)
         }

@@ -8,11 +8,11 @@
 
 mod endpoint;
 pub mod from_api;
-mod group;
 pub mod machine;
 mod missing_tier;
 pub mod packet;
 mod policy;
+mod referenced;
 mod rule;
 mod settings;
 mod snapshot;
@@ -22,9 +22,9 @@ pub use endpoint::{
     UNREADABLE_LABELS, UnsupportedQos, WorkloadEndpoint, WorkloadId, unreadable_labels,
 };
 pub use from_api::{Invalid, Item, Stored, enforced_kind, staged_deletion};
-pub use group::{EndpointSlice, NetworkSet, Node, Pool, Profile, ServiceId, SetId, SliceId};
 pub use missing_tier::missing_cluster_tier;
 pub use policy::{Direction, Order, Policy, PolicyId, PolicyStage, Tier, TierEnd, Types};
+pub use referenced::{EndpointSlice, NetworkSet, Node, Pool, Profile, ServiceId, SetId, SliceId};
 pub use rule::{Action, Family, Icmp, PeerMatch, Peers, PortMatch, Rule, UnknownMembers, asks_unreadable};
 pub use settings::{Failsafe, HostAction, LogLimit, NatOutgoing, Refusal, Settings};
 pub use snapshot::Snapshot;

@@ -8,7 +8,7 @@ use tortie_net::{PortRange, Protocol};
 use tortie_selector::Selector;
 
 use crate::endpoint::unreadable_labels;
-use crate::group::ServiceId;
+use crate::referenced::ServiceId;
 
 /// What a matching rule does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use tortie_api::{Key, Kind};
 
 use crate::endpoint::{HostEndpoint, WorkloadEndpoint, WorkloadId};
-use crate::group::{EndpointSlice, NetworkSet, Node, Pool, Profile, ServiceId, SetId, SliceId};
 use crate::policy::{Policy, PolicyId, Tier};
+use crate::referenced::{EndpointSlice, NetworkSet, Node, Pool, Profile, ServiceId, SetId, SliceId};
 use crate::settings::Settings;
 
 /// The whole of a store, checked.

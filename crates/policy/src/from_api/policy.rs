@@ -7,8 +7,8 @@ use serde_json::Value;
 use tortie_api::{Kind, Object};
 use tortie_selector::Selector;
 
-use super::group::NetList;
 use super::read::{FieldPath, Fields, Invalidities, Read, float, items, list, one_of, owned, text, tier_name};
+use super::referenced::NetList;
 use super::rule::{RuleList, is_set, rules};
 use super::selector::{
     ALL_ACCOUNTS, ALL_NAMESPACES, NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX, in_namespace, joined, selector,

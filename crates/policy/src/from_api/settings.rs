@@ -13,7 +13,7 @@ use tortie_net::{Protocol, parse_cidr};
 use super::Invalid;
 use super::read::{self, reason_of_repeated};
 use crate::endpoint::Labels;
-use crate::group::Pool;
+use crate::referenced::Pool;
 use crate::settings::{Failsafe, HostAction, LogLimit, Refusal, Settings};
 use crate::snapshot::Snapshot;
 

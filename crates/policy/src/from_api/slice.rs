@@ -9,7 +9,7 @@ use tortie_net::{Protocol, parse_address};
 use super::read::{FieldPath, Fields, Invalidities, Read, list, owned, record, text, whole};
 use super::rule::parse_protocol;
 use crate::NamedPort;
-use crate::group::{EndpointSlice, ServiceId, SliceId};
+use crate::referenced::{EndpointSlice, ServiceId, SliceId};
 
 /// What follows when an address or a port cannot be read.
 const INCOMPLETE: &str =

@@ -12,7 +12,7 @@ use super::endpoint::{labels, unreadable_labels};
 use super::policy::EarlyLists;
 use super::read::{FieldPath, Fields, Invalidities, flag, items, list, one_of, text, texts};
 use super::rule::{RuleList, rules};
-use crate::group::{NetworkSet, Node, Pool, Profile, SetId};
+use crate::referenced::{NetworkSet, Node, Pool, Profile, SetId};
 use crate::{Action, Rule};
 
 const NAMESPACE_LABEL: &str = "projectcalico.org/namespace";
