@@ -11,7 +11,9 @@ use tortie_explain::{
 use tortie_nft::foreign::ForeignTable;
 use tortie_policy::machine::Machine;
 use tortie_policy::packet::{Conntrack, Host, OwnNat, Packet, PacketPath};
-use tortie_verify::foreign_tables::{Effect, destination, effect_among, may_reroute, translates_at};
+use tortie_verify::foreign_tables::{
+    Effect, Exempts, FLOATING_IPS, destination, effect_among, exempts, may_reroute, translates_at,
+};
 
 /// Answers a question about one packet, with what other programs do with it on this machine, or why that was not looked at. If one of
 /// them translates it for certain, the translated packet is judged.
@@ -22,7 +24,27 @@ pub(crate) fn answer(
     offline: bool,
 ) -> Result<Answer, AskError> {
     let mut answer = trace(topology, question)?;
-    let found = look(&mut answer, local_facts, offline, None);
+    let Looked { translation: found, exempt } = look(&mut answer, local_facts, offline, None);
+    if let Some(Exempt { node, table, is_certain }) = exempt {
+        let exempted = Question { exempt_on: Some(node.clone()), ..question.clone() };
+        if is_certain {
+            let masquerades = answer.all_hops().any(|hop| hop.host.node == node && hop.own_nat.masquerades);
+            answer = trace(topology, &exempted)?;
+            look(&mut answer, local_facts, offline, None);
+            let source = if masquerades { ", its source included" } else { "" };
+            answer.others.notes.insert(
+                0,
+                format!("{table} of another program exempts it from connection tracking: it is judged as untracked on {node}, where nothing translates it{source}"),
+            );
+            return Ok(answer);
+        }
+        if trace(topology, &exempted).map_or(true, |other| differs(&answer, &other)) {
+            answer.others.notes.push(format!(
+                "{table} of another program may exempt it from connection tracking, so that nothing translates it on {node}: then ask again with --state untracked"
+            ));
+            answer.others.may_exempt.push(format!("{table} of another program"));
+        }
+    }
     match question.dnat {
         // What it is translated to was said; a node before the one that does may have other tables.
         Dnat::To(..) => answer.others.translates = None,
@@ -55,6 +77,32 @@ pub(crate) fn answer(
     }
 }
 
+/// Whether two answers differ in what becomes of the packet.
+fn differs(one: &Answer, other: &Answer) -> bool {
+    fn comes_to(answer: &Answer) -> impl PartialEq {
+        let translations = |hop: &Hop| (hop.packet.destination, hop.packet.translated, hop.own_nat);
+        (answer.allowed(), answer.all_hops().map(translations).collect::<Vec<_>>())
+    }
+    comes_to(one) != comes_to(other)
+}
+
+/// What the tables of other programs do with a packet beside dropping it.
+#[derive(Default)]
+struct Looked {
+    /// The translation that is certain on all paths; where there is one only on some, or nothing tells which of several comes first, the
+    /// error says so.
+    translation: Option<Result<Translation, String>>,
+    exempt: Option<Exempt>,
+}
+
+/// A table of another program that exempts a packet from connection tracking, or may.
+struct Exempt {
+    /// The node whose table it is.
+    node: String,
+    table: String,
+    is_certain: bool,
+}
+
 /// A translation by a table of another program.
 struct Translation {
     /// The node whose table it is.
@@ -65,22 +113,18 @@ struct Translation {
     priority: i32,
 }
 
-/// Adds to an answer what other programs do with the packet on this machine, or why that was not looked at. Gives the translation
-/// that is certain on all paths; where there is one only on some, or nothing tells which of several comes first, the error says so.
+/// Adds to an answer what other programs do with the packet on this machine, or why that was not looked at. Gives what of it
+/// leads to another answer.
 /// `translated_at` is the place of the chain that translates the packet of the answer.
-fn look(
-    answer: &mut Answer,
-    local_facts: Option<&LocalFacts>,
-    offline: bool,
-    translated_at: Option<i32>,
-) -> Option<Result<Translation, String>> {
+fn look(answer: &mut Answer, local_facts: Option<&LocalFacts>, offline: bool, translated_at: Option<i32>) -> Looked {
     let nodes: BTreeSet<&str> = answer.all_hops().map(|hop| hop.host.node.as_str()).collect();
     let mut others = OtherPrograms::default();
-    let mut translation = None;
+    let mut looked = Looked::default();
     match Tables::here(local_facts, &nodes, offline, &mut others.notes) {
         Ok(tables) => {
+            let tables = Tables { translated_at, ..tables };
             others.looked_at = true;
-            let all = tables.found(&tables.met(answer.all_hops()), &answer.endpoints, translated_at);
+            let all = tables.found(&tables.met(answer.all_hops()), &answer.endpoints);
             others.notes.extend(all.notes);
             others.translates = all.translates;
             others.may_translate = all.may_translate.into_iter().collect();
@@ -97,12 +141,13 @@ fn look(
             let single = answer.paths.is_empty().then_some(&answer.hops);
             let paths = single.into_iter().chain(answer.paths.iter().map(|path| &path.hops));
             let firsts: Vec<Option<&Hop>> = paths.map(|hops| tables.met(hops.iter()).first().copied()).collect();
-            translation = others.translates.as_ref().map(|said| tables.translated(&firsts, said));
+            looked.translation = others.translates.as_ref().map(|said| tables.translated(&firsts, said));
+            looked.exempt = tables.exempt(&firsts);
         }
         Err(why) => others.notes.push(not_looked(&why)),
     }
     answer.others = others;
-    translation
+    looked
 }
 
 /// Says of an answer for many packets which tables of other programs it leaves out.
@@ -159,6 +204,8 @@ struct Tables<'a> {
     tables: ForeignTables,
     host: Host,
     machine: Option<&'a Machine>,
+    /// The place of the chain of these tables that translates the packet, where one does.
+    translated_at: Option<i32>,
 }
 
 impl<'a> Tables<'a> {
@@ -183,7 +230,7 @@ impl<'a> Tables<'a> {
             notes.push(not_looked(&format!("on {}, which is another machine", elsewhere.join(", "))));
         }
         let tables = LocalFacts::foreign_tables().map_err(|error| error.to_string())?;
-        Ok(Self { tables, host: local_facts.host(), machine: local_facts.machine.as_ref() })
+        Ok(Self { tables, host: local_facts.host(), machine: local_facts.machine.as_ref(), translated_at: None })
     }
 
     /// The hops at which a packet meets the tables.
@@ -209,7 +256,7 @@ impl<'a> Tables<'a> {
     }
 
     /// What the tables do with a packet at these hops, if the answer is for these endpoints of a service.
-    fn found(&self, hops: &[&Hop], endpoints: &[SocketAddr], translated_at: Option<i32>) -> Found {
+    fn found(&self, hops: &[&Hop], endpoints: &[SocketAddr]) -> Found {
         let tables = &self.tables;
         let mut found = Found::default();
         let all: Vec<Vec<Effect>> =
@@ -222,7 +269,9 @@ impl<'a> Tables<'a> {
             for ((hop, effects), first) in hops.iter().zip(&all).zip(&firsts) {
                 let packet = &hop.packet;
                 let first = first.as_ref().and_then(|first| first.as_ref().ok());
-                let translated_at = translated_at.or(first.map(|first| first.priority));
+                let own = hop.own_nat.destination.map(|_| FLOATING_IPS);
+                let translated_at =
+                    [self.translated_at, first.map(|first| first.priority), own].into_iter().flatten().min();
                 match effects[at].clone() {
                     Effect::Nothing => {}
                     Effect::Drops(by) => {
@@ -317,7 +366,7 @@ impl<'a> Tables<'a> {
         for hop in firsts {
             let first = hop.and_then(|hop| {
                 let packet = untranslated(hop);
-                let effect = |table| self.effect_of(table, &packet, hop.own_nat);
+                let effect = |table| self.effect_of(table, &packet, hop.own_nat, i32::MIN);
                 self.first_translation(&packet, &self.tables.tables.iter().map(effect).collect::<Vec<_>>())
             });
             let Some(first) = first.transpose()? else { return Err(format!("{said} on some of its ways")) };
@@ -358,13 +407,37 @@ impl<'a> Tables<'a> {
         })
     }
 
-    fn effect_of(&self, table: &ForeignTable, packet: &Packet, own: OwnNat) -> Effect {
-        effect_among(table, &self.tables.tables, &self.host, self.machine, packet, own)
+    /// The table that exempts packets on all paths over this machine from connection tracking, or may on some, by the first hop of each
+    /// that meets its tables.
+    fn exempt(&self, firsts: &[Option<&Hop>]) -> Option<Exempt> {
+        let exempts = |hop: &Option<&Hop>, table: &ForeignTable| {
+            let tracked = hop.filter(|hop| seen(hop).conntrack != Conntrack::Untracked);
+            tracked.map_or(Exempts::Never, |hop| exempts(table, &self.host, self.machine, &hop.packet))
+        };
+        let of = |hop| {
+            let all: Vec<_> = self.tables.tables.iter().map(|table| (table, exempts(hop, table))).collect();
+            let first = |what| all.iter().find(|(_, exempts)| *exempts == what).copied();
+            first(Exempts::Always).or(first(Exempts::Maybe))
+        };
+        let all: Vec<_> = firsts.iter().map(of).collect();
+        let (table, _) = all.iter().flatten().next()?;
+        let is_certain = all.iter().all(|found| found.is_some_and(|(_, exempts)| exempts == Exempts::Always));
+        Some(Exempt { node: self.host.node.clone(), table: format!("table {}", table.dump.table.id), is_certain })
+    }
+
+    fn effect_of(&self, table: &ForeignTable, packet: &Packet, own: OwnNat, at: i32) -> Effect {
+        effect_among(table, &self.tables.tables, &self.host, self.machine, packet, own, at)
     }
 
     /// What a table does with the packet. Of a translation that is only assumed it says what it translates to instead.
     fn effect_on(&self, table: &ForeignTable, hop: &Hop) -> Effect {
-        let of = |packet: &Packet| self.effect_of(table, packet, hop.own_nat);
+        let at = match &hop.translated_by {
+            Some(TranslatedBy::Table(_)) => self.translated_at.unwrap_or(i32::MIN),
+            // It is what is left where no table is known to translate it.
+            Some(TranslatedBy::HostPort(_) | TranslatedBy::Service(_)) => i32::MAX,
+            Some(TranslatedBy::Question) | None => i32::MIN,
+        };
+        let of = |packet: &Packet| self.effect_of(table, packet, hop.own_nat, at);
         if let (Some(TranslatedBy::HostPort(_) | TranslatedBy::Service(_)), Some(assumed)) =
             (&hop.translated_by, hop.packet.translated)
             && let instead @ Effect::Translates { to, port, .. } = &of(&untranslated(hop))
@@ -386,7 +459,7 @@ impl<'a> Tables<'a> {
             TranslatedBy::Question | TranslatedBy::Table(_) => return None,
         };
         let (tables, packet) = (&self.tables, untranslated(hop));
-        let translates = |table| match self.effect_of(table, &packet, hop.own_nat) {
+        let translates = |table| match self.effect_of(table, &packet, hop.own_nat, i32::MIN) {
             Effect::Nothing | Effect::Drops(_) => false,
             Effect::Translates { .. } => true,
             Effect::Unclear { may_translate, .. } => may_translate.is_some(),

@@ -27,6 +27,7 @@ pub fn render(snapshot: &Snapshot, answer: &Answer) -> Value {
             "mayDrop": answer.others.may_drop,
             "mayTranslate": answer.others.may_translate,
             "mayChange": answer.others.may_change,
+            "mayExempt": answer.others.may_exempt,
             "notes": answer.others.notes,
         },
         "ways": answer.paths.iter().map(|path| json!({
@@ -126,7 +127,7 @@ fn hop(hop: &Hop) -> Value {
     }
     let path = match &packet.path {
         PacketPath::Input { interface } => json!({ "in": interface }),
-        PacketPath::Output { interface } => json!({ "out": interface }),
+        PacketPath::Output { interface } => json!({ "out": hop.leaves_by().unwrap_or(interface) }),
         PacketPath::Forward { from, to } => json!({ "in": from, "out": to }),
     };
     json!({

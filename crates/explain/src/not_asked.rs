@@ -55,13 +55,15 @@ fn why(snapshot: &Snapshot, hop: &Hop) -> Option<String> {
                 HostAction::Accept => "Accept",
             }
         )),
-        PacketPath::Output { interface } if is_workload(interface) => {
+        PacketPath::Output { .. } if hop.leaves_by().is_some_and(|name| settings.is_workload_interface(name)) => {
             Some("what a host sends to its own workloads is let through before any policy".to_owned())
         }
         PacketPath::Forward { from, to } if is_workload(from) && is_workload(to) => Some(format!(
             "packets between workloads of {node} cross no other interface of it; only a host endpoint for every interface (*) with applyOnForward policy is asked for them"
         )),
-        PacketPath::Input { interface } | PacketPath::Output { interface } if interface == "lo" => {
+        PacketPath::Input { interface } | PacketPath::Output { interface }
+            if interface == "lo" || hop.leaves_by() == Some("lo") =>
+        {
             Some(format!("packets of {node} to itself cross the interface lo, which no host endpoint is for"))
         }
         _ => None,

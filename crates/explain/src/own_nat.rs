@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use tortie_eval::{Conntrack, Host, Packet, PacketPath, Verdict};
+use tortie_eval::{Conntrack, Host, Packet, Verdict};
 use tortie_policy::packet::OwnNat;
 use tortie_policy::{Family, Settings, Snapshot};
 
@@ -18,12 +18,8 @@ pub fn of(snapshot: &Snapshot, host: &Host, packet: &Packet, verdict: &Verdict) 
     // A connection is translated once.
     let destination = floating.get(&packet.destination).copied().filter(|_| by_others.is_none());
     let to = destination.or(by_others).unwrap_or(packet.destination);
-    let leaves_by = match &packet.path {
-        PacketPath::Input { .. } => return OwnNat { destination, ..OwnNat::default() },
-        PacketPath::Forward { to, .. } => to,
-        PacketPath::Output { interface } => {
-            packet.translated_interface.as_ref().filter(|_| to != packet.destination).unwrap_or(interface)
-        }
+    let Some(leaves_by) = packet.leaves_by(to != packet.destination) else {
+        return OwnNat { destination, ..OwnNat::default() };
     };
     // Of several floating IPs the lowest.
     let own = floating.iter().find(|(_, own)| packet.source == to && **own == to).map(|(external, _)| *external);

@@ -347,6 +347,8 @@ pub struct Question {
     pub dnat: Dnat,
     /// The conntrack state.
     pub state: State,
+    /// The node on which another program exempts it from connection tracking, whatever the state is elsewhere.
+    pub exempt_on: Option<String>,
 }
 
 impl Question {
@@ -362,6 +364,7 @@ impl Question {
             source_port: None,
             dnat: Dnat::default(),
             state: State::New,
+            exempt_on: None,
         }
     }
 }

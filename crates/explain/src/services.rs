@@ -377,6 +377,13 @@ impl Asking<'_, '_> {
             answer.translated_by(&TranslatedBy::Service(found.by()));
             answers.push((name, answer));
         }
+        let is_translated = |answer: &Answer| answer.all_hops().any(|hop| hop.packet.translated.is_some());
+        if !answers.is_empty() && !answers.iter().any(|(_, answer)| is_translated(answer)) {
+            let mut answer = self.traced(found, what, Dnat::Never)?;
+            let why = "which a service proxy does not translate: it is of no connection";
+            answer.notes.insert(0, format!("{}, {why}", found.text()));
+            return Ok(answer);
+        }
         let count = answers.len();
         let Some((mut answer, alike)) = merged(self.topology, answers) else {
             return Err(AskError(format!(

@@ -81,15 +81,20 @@ fn translation_text(text: &mut String, hop: &Hop, number: &mut usize) {
     );
 }
 
-/// `ALLOWED by ...`, `DENIED by ...`, each with `unless TABLE drops the packet`, `translates` or `changes` where one may, or `DROPPED by ...` where another program drops what tortie allows: by what, and where; for what is denied also what came nearest to allowing it.
+/// `ALLOWED by ...`, `DENIED by ...`, each with `unless TABLE drops the packet`, `translates`, `changes` or `exempts` it where one may, or `DROPPED by ...` where another program drops what tortie allows: by what, and where; for what is denied also what came nearest to allowing it.
 /// `UNANSWERED` where another program translates it and that is not followed.
 /// Where the packet may take several ways that are not answered alike, what each of them comes to.
 pub fn verdict_line(snapshot: &Snapshot, answer: &Answer) -> String {
     let mut line = decided_by(snapshot, answer);
     let others = &answer.others;
-    let may = [(&others.may_drop, "drops"), (&others.may_translate, "translates"), (&others.may_change, "changes")];
+    let may = [
+        (&others.may_drop, "drops the packet"),
+        (&others.may_translate, "translates the packet"),
+        (&others.may_change, "changes the packet"),
+        (&others.may_exempt, "exempts the packet from connection tracking"),
+    ];
     let may = may.into_iter().filter(|(tables, _)| !tables.is_empty());
-    let may: Vec<String> = may.map(|(tables, verb)| format!("{} {verb} the packet", tables.join(" or "))).collect();
+    let may: Vec<String> = may.map(|(tables, does)| format!("{} {does}", tables.join(" or "))).collect();
     if !may.is_empty() {
         let _ = write!(line, ", unless {}", may.join(" or "));
     }
@@ -216,7 +221,9 @@ fn header(snapshot: &Snapshot, answer: &Answer) -> String {
             format!("enters {} at {interface}", hop.host.node)
         }
         PacketPath::Output { interface } if interface.is_empty() => format!("sent by {}", hop.host.node),
-        PacketPath::Output { interface } => format!("leaves {} by {interface}", hop.host.node),
+        PacketPath::Output { interface } => {
+            format!("leaves {} by {}", hop.host.node, hop.leaves_by().unwrap_or(interface))
+        }
     };
     let path = if answer.paths.is_empty() { format!(", {path}") } else { String::new() };
     format!(

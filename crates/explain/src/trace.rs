@@ -67,6 +67,11 @@ impl Hop {
     pub(crate) fn is_tracked(&self) -> bool {
         is_tracked(&self.packet, &self.verdict)
     }
+
+    /// The interface by which it leaves the node, behind any translation.
+    pub(crate) fn leaves_by(&self) -> Option<&str> {
+        self.packet.leaves_by(self.is_tracked())
+    }
 }
 
 /// Whether a packet is of a connection where this is the verdict on it.
@@ -113,6 +118,8 @@ pub struct OtherPrograms {
     pub may_change: Vec<String>,
     /// Why the translation is not followed, so that there is no verdict on the packet that goes on.
     pub unanswered: Option<String>,
+    /// The tables that may exempt it from connection tracking, where that makes a difference.
+    pub may_exempt: Vec<String>,
     /// What they do or may do, and what was not looked at.
     pub notes: Vec<String>,
 }
@@ -403,10 +410,12 @@ pub(crate) fn placement_notes(topology: &Topology<'_>, question: &Question, hops
     let crossed = |endpoint: &HostEndpoint| {
         let mut on_node = hops.iter().filter(|hop| hop.host.node == endpoint.node);
         on_node.any(|hop| match (&hop.packet.path, &endpoint.interface) {
-            (PacketPath::Input { interface } | PacketPath::Output { interface }, GovernedInterfaces::Named(name)) => {
-                interface == name
+            (path, GovernedInterfaces::Named(name)) => {
+                let (PacketPath::Input { interface }
+                | PacketPath::Output { interface }
+                | PacketPath::Forward { from: interface, .. }) = path;
+                interface == name || hop.leaves_by() == Some(name)
             }
-            (PacketPath::Forward { from, to }, GovernedInterfaces::Named(name)) => from == name || to == name,
             _ => false,
         })
     };
@@ -437,9 +446,8 @@ fn when(route: &Route, all: &[&Vec<String>], group: &[&Vec<String>]) -> String {
     let varies = |position: &usize| at(all, *position).len() > 1;
     let positions: Vec<usize> = (0..route.uplinks.len()).filter(varies).collect();
     let crossing = |position: usize, names: &[String]| {
-        let Uplink { node, entering, .. } = &route.uplinks[position];
-        let (verb, word) = if *entering { ("enters", "at") } else { ("leaves", "by") };
-        format!("{verb} {node} {word} {}", names.join(" or "))
+        let Uplink { node, crossing, .. } = &route.uplinks[position];
+        format!("{} {}", crossing.text(node), names.join(" or "))
     };
     let sets: Vec<Vec<String>> = positions.iter().map(|position| at(group, *position)).collect();
     // The group is every combination of these: what may be anything need not be said.
@@ -462,10 +470,30 @@ fn when(route: &Route, all: &[&Vec<String>], group: &[&Vec<String>]) -> String {
     said.join(", or ")
 }
 
+/// What a packet does at an interface of a node.
+#[derive(Clone, Copy, PartialEq)]
+enum Crossing {
+    Enters,
+    Leaves,
+    /// The node sends it and translates it: its route before that leads by the interface.
+    BeforeTranslation,
+}
+
+impl Crossing {
+    /// `enters web1 at`, before the name of an interface.
+    fn text(self, node: &str) -> String {
+        match self {
+            Crossing::Enters => format!("enters {node} at"),
+            Crossing::Leaves => format!("leaves {node} by"),
+            Crossing::BeforeTranslation => format!("would leave {node}, without the translation, by"),
+        }
+    }
+}
+
 /// A crossing between nodes or the outside where the interface is not given by the ends.
 struct Uplink {
     node: String,
-    entering: bool,
+    crossing: Crossing,
     /// The interfaces that it may be.
     names: Vec<String>,
     /// They are known only from the store: the node may have others, without an endpoint.
@@ -487,6 +515,8 @@ struct Route {
     /// The node that drops the packet since nothing leads on, and why.
     dropped: Option<(String, String)>,
     packet: Packet,
+    /// The node that exempts it from connection tracking.
+    exempt_on: Option<String>,
     translation: Option<Translation>,
 }
 
@@ -548,6 +578,7 @@ impl Route {
             dropped: None,
             end,
             packet,
+            exempt_on: question.exempt_on.clone(),
             translation,
             nodes,
         };
@@ -563,10 +594,7 @@ impl Route {
     /// The node that sends the packet, if it has no route to the destination before its translation: a packet gets to the hooks
     /// only by a route.
     fn no_route_before_translation(&self, topology: &Topology<'_>) -> Option<(String, String)> {
-        let (Location::Process { .. }, Some(0), Some(_)) = (&self.from, self.translator, &self.translation) else {
-            return None;
-        };
-        let node = self.nodes.first().filter(|node| self.from.node() == Some(node.as_str()))?;
+        let node = self.translating_sender(topology)?;
         let machine = topology.machine(node).filter(|machine| machine.partial.is_none())?;
         let to = self.packet.destination;
         let leads = machine.route_to(to).filter(|leads| leads.kind != RouteKind::Blocked);
@@ -587,8 +615,13 @@ impl Route {
         let get_there = at_it.filter(|hop| before_translation(hop).is_some());
         let tracked: BTreeSet<bool> = get_there.map(Hop::is_tracked).collect();
         if tracked.len() > 1 {
+            let is_sent = self.uplinks.iter().any(|uplink| uplink.crossing == Crossing::BeforeTranslation);
+            let instead = match is_sent {
+                true => format!("ask on {node} itself, whose agent tells its routes"),
+                false => "say the interface with --in-interface or --out-interface".to_owned(),
+            };
             return Err(AskError(format!(
-                "an untracked policy allows the packet at some of the interfaces by which it may cross {node}, where nothing translates it, and not at others: say the interface with --in-interface or --out-interface"
+                "an untracked policy allows the packet at some of the interfaces by which it may cross {node}, where nothing translates it, and not at others: {instead}"
             )));
         }
         Ok(tracked.first().copied())
@@ -596,8 +629,8 @@ impl Route {
 
     /// The interfaces that were named and that the packet does not cross.
     fn unused(&self, question: &Question) -> Vec<String> {
-        let crosses = |entering: bool| self.uplinks.iter().any(|uplink| uplink.entering == entering);
-        let mut unused = interfaces::unused(question, crosses(true), crosses(false));
+        let crosses = |crossing: Crossing| self.uplinks.iter().any(|uplink| uplink.crossing == crossing);
+        let mut unused = interfaces::unused(question, crosses(Crossing::Enters), crosses(Crossing::Leaves));
         if let (Some(named), [node]) = (&question.node, self.nodes.as_slice())
             && named != node
         {
@@ -617,7 +650,7 @@ impl Route {
         assumed: &mut Vec<String>,
         dropped: &mut Option<(String, String)>,
     ) -> Result<Vec<Uplink>, AskError> {
-        let mut uplinks = Vec::new();
+        let mut uplinks: Vec<Uplink> = self.before_translation(topology, notes, assumed).into_iter().collect();
         for (index, node) in self.nodes.iter().enumerate() {
             let starts = index == 0 && self.from.node().is_some();
             let ends = index + 1 == self.nodes.len() && self.end.node().is_some() && !self.passes_by;
@@ -650,10 +683,60 @@ impl Route {
                 let found = topology.distinct_interfaces(node, names);
                 assumed.extend(alike_interfaces::note(node, &found));
                 let names = found.iter().map(|(name, _)| name.clone()).collect();
-                uplinks.push(Uplink { node: node.clone(), entering, names, only_stored });
+                let crossing = if entering { Crossing::Enters } else { Crossing::Leaves };
+                uplinks.push(Uplink { node: node.clone(), crossing, names, only_stored });
             }
         }
         Ok(uplinks)
+    }
+
+    /// The node that sends the packet, if it translates it too: by another program, or a floating IP of one of its workloads. The kernel
+    /// chooses the route of such a packet twice, and judges it by untracked policy in between.
+    fn translating_sender(&self, topology: &Topology<'_>) -> Option<&String> {
+        let node = self.nodes.first().filter(|node| self.from.node() == Some(node.as_str()))?;
+        let is_sent = matches!(self.from, Location::Process { .. });
+        let is_translated = match (&self.translation, &self.to) {
+            (Some(_), _) => self.translator == Some(0),
+            (None, Location::Workload(to)) => {
+                to.node == *node
+                    && topology.snapshot().settings(node).floating_ips
+                    && to.nats.iter().any(|nat| nat.external == self.packet.destination)
+            }
+            (None, _) => false,
+        };
+        (is_sent && is_translated).then_some(node)
+    }
+
+    /// By which interface the packet of a sender that translates it would leave without that.
+    fn before_translation(
+        &self,
+        topology: &Topology<'_>,
+        notes: &mut Vec<String>,
+        assumed: &mut Vec<String>,
+    ) -> Option<Uplink> {
+        let node = self.translating_sender(topology)?;
+        let to = self.packet.destination;
+        let machine = topology.machine(node).filter(|machine| machine.partial.is_none() && !multicast::is_anywhere(to));
+        let route = machine.and_then(|machine| machine.route_to(to));
+        let names: Vec<String> = match (&route, &self.to) {
+            (_, Location::Process { node: at, .. }) if at == node => vec!["lo".to_owned()],
+            (Some(route), _) if route.kind == RouteKind::Local => vec!["lo".to_owned()],
+            (Some(route), _) => route.interfaces.iter().map(|name| (*name).to_owned()).collect(),
+            (None, Location::Workload(to)) if to.node == *node => vec![to.interface.clone()],
+            (None, _) => self.candidates(topology, node, false),
+        };
+        let names = if names.is_empty() { vec![String::new()] } else { names };
+        let crossing = Crossing::BeforeTranslation;
+        if machine.is_some() && matches!(self.to, Location::Outside(_)) {
+            let names = names.join(" or ");
+            notes.push(format!("it {} {names}, as {node}'s route to {to} says", crossing.text(node)));
+        }
+        let is_told = topology.machine(node).is_some() || topology.known_host(node).is_some();
+        let only_stored = !is_told && !names.iter().any(|name| name == ANOTHER);
+        let found = topology.distinct_interfaces(node, names);
+        assumed.extend(alike_interfaces::note(node, &found));
+        let names = found.iter().map(|(name, _)| name.clone()).collect();
+        Some(Uplink { node: node.clone(), crossing, names, only_stored })
     }
 
     /// The interface of the host endpoint that an end was asked about as. A translation does not change where a packet comes in.
@@ -682,12 +765,12 @@ impl Route {
             choices.iter_mut().for_each(|choice| choice[at] = ANOTHER.to_owned());
             choices.dedup();
             let differs = |choice: &Vec<String>| allowed(&self.hops(topology, choice, judging)) != through;
-            let (verb, word) = if uplink.entering { ("enters", "at") } else { ("leaves", "by") };
+            let word = if uplink.crossing == Crossing::Enters { "at" } else { "by" };
             let becomes = if through { "denied" } else { "let through" };
             choices.iter().any(differs).then(|| {
                 format!(
-                    "{ASSUMED}it {verb} {} {word} {}, which the store knows; {word} another interface it would be {becomes}",
-                    uplink.node,
+                    "{ASSUMED}it {} {}, which the store knows; {word} another interface it would be {becomes}",
+                    uplink.crossing.text(&uplink.node),
                     listed(&uplink.names, SHOWN_INTERFACES).replace(", ", " or ")
                 )
             })
@@ -809,10 +892,14 @@ impl Route {
     fn hops(&self, topology: &Topology<'_>, choice: &[String], judging: Judging<'_, '_>) -> Vec<Hop> {
         let mut interfaces = choice.iter();
         let mut next = || interfaces.next().cloned().unwrap_or_default();
+        let is_first = |uplink: &&Uplink| uplink.crossing == Crossing::BeforeTranslation;
+        let before_translation = self.uplinks.first().filter(is_first).map(|_| next());
         let mut hops = Vec::new();
         let mut packet = self.packet.clone();
         for (index, node) in self.nodes.iter().enumerate() {
             let host = topology.host(node);
+            packet.conntrack =
+                if self.exempt_on.as_ref() == Some(node) { Conntrack::Untracked } else { self.packet.conntrack };
             let starts = index == 0;
             let ends = index + 1 == self.nodes.len();
             let entry = match &self.from {
@@ -827,6 +914,7 @@ impl Route {
             };
             let translation = self.translation.as_ref().filter(|_| self.translator == Some(index));
             packet.translated = translation.map(|translation| translation.to);
+            let before_translation = before_translation.as_ref().filter(|_| starts);
             let translated_by = translation.map(|translation| translation.by.clone());
             if let Some((at, why)) = &self.dropped
                 && at == node
@@ -839,17 +927,17 @@ impl Route {
                 hops.push(Hop::dropped(host, packet, why, translated_by, untracked));
                 return hops;
             }
-            packet.translated_interface = exit.clone();
+            let lo = "lo".to_owned();
+            let is_sent = entry.is_none();
+            let leaves_by = exit.clone().unwrap_or_else(|| lo.clone());
+            let output = PacketPath::Output { interface: before_translation.unwrap_or(&leaves_by).clone() };
+            packet.translated_interface = before_translation.map(|_| leaves_by);
             let crossings = match (entry, exit) {
                 (Some(interface), None) => vec![PacketPath::Input { interface }],
-                (None, Some(interface)) => vec![PacketPath::Output { interface }],
                 (Some(from), Some(to)) => vec![PacketPath::Forward { from, to }],
-                (None, None) => {
-                    let lo = || "lo".to_owned();
-                    vec![PacketPath::Output { interface: lo() }, PacketPath::Input { interface: lo() }]
-                }
+                (None, Some(_)) => vec![output],
+                (None, None) => vec![output, PacketPath::Input { interface: lo }],
             };
-            let mut tracked = true;
             for path in crossings {
                 packet.path = path;
                 let mut verdict = judging.verdict(&host, &packet);
@@ -861,7 +949,7 @@ impl Route {
                 };
                 verdict.allowed &= dropped.is_none();
                 let allowed = verdict.allowed;
-                let translated_by = translated_by.clone();
+                let translated_by = translated_by.clone().filter(|_| packet.translated.is_some());
                 let nat = judging.reasons.then(|| own_nat::of(judging.snapshot(), &host, &packet, &verdict));
                 let hop = Hop {
                     host: host.clone(),
@@ -871,16 +959,20 @@ impl Route {
                     translated_by,
                     own_nat: nat.unwrap_or_default(),
                 };
-                tracked &= hop.is_tracked();
+                let is_tracked = hop.is_tracked();
+                // What the sender exempts from tracking comes in by the loopback interface as such.
+                if is_sent && hop.verdict.untracked {
+                    packet.conntrack = Conntrack::Untracked;
+                }
                 hops.push(hop);
                 if !allowed {
                     return hops;
                 }
-            }
-            if let Some((address, port)) = packet.translated.take().filter(|_| tracked) {
-                packet.destination = address;
-                if let (Some(port), Transport::Ports { source, .. }) = (port, packet.transport) {
-                    packet.transport = Transport::Ports { source, destination: port };
+                if let Some((address, port)) = packet.translated.take().filter(|_| is_tracked) {
+                    packet.destination = address;
+                    if let (Some(port), Transport::Ports { source, .. }) = (port, packet.transport) {
+                        packet.transport = Transport::Ports { source, destination: port };
+                    }
                 }
             }
         }

@@ -38,11 +38,9 @@ pub(crate) fn not_its_address(
     packet: &Packet,
     verdict: &Verdict,
 ) -> Option<String> {
-    let (PacketPath::Forward { to: interface, .. } | PacketPath::Output { interface }) = &packet.path else {
-        return None;
-    };
-    let stored = snapshot.workload_endpoints.get(&end.id).filter(|_| verdict.allowed && *interface == end.interface)?;
     let is_tracked = is_tracked(packet, verdict);
+    packet.leaves_by(is_tracked).filter(|_| verdict.allowed)?;
+    let stored = snapshot.workload_endpoints.get(&end.id)?;
     let destination = packet.translated.filter(|_| is_tracked).map_or(packet.destination, |(to, _)| to);
     if stored.addresses.contains(&destination) {
         return None;

@@ -25,6 +25,7 @@ fn question(from: EndSpec, to: EndSpec) -> Question {
         source_port: None,
         dnat: Dnat::default(),
         state: State::New,
+        exempt_on: None,
     }
 }
 

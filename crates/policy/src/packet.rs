@@ -115,6 +115,17 @@ impl Packet {
         }
     }
 
+    /// The interface by which it leaves the node: a translation of what a local process sends may lead to another one.
+    pub fn leaves_by(&self, is_translated: bool) -> Option<&str> {
+        match &self.path {
+            PacketPath::Input { .. } => None,
+            PacketPath::Forward { to, .. } => Some(to),
+            PacketPath::Output { interface } => {
+                Some(self.translated_interface.as_ref().filter(|_| is_translated).unwrap_or(interface))
+            }
+        }
+    }
+
     /// Whether it is asked about as new, and begins no connection.
     pub fn begins_nothing(&self) -> bool {
         self.conntrack == Conntrack::New && self.tracking() == Conntrack::Invalid

@@ -8,14 +8,16 @@ mod device;
 mod open;
 mod own_nat;
 mod possible;
+mod redirect;
 mod reroute;
+mod translated;
 mod writes;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use tortie_nft::dump::TableDump;
-use tortie_nft::expr::{FibResult, Immediate, NatKind, Unknown, ct_status, fib_flags};
+use tortie_nft::expr::{FibResult, Immediate, NatKind, Unknown, fib_flags};
 use tortie_nft::foreign::ForeignTable;
 use tortie_nft::interp::{
     Ending, Environment, FibAnswer, FibQuestion, Interface, InterpError, Open, Outcome, Packet as Bytes, RuleAt,
@@ -28,8 +30,9 @@ use tortie_policy::packet::{Host, Link, Packet, PacketPath, Transport};
 use crate::trace::{Probe, packet_bytes};
 use crate::xt;
 
-pub use among::{destination, effect_among};
+pub use among::{Exempts, destination, effect_among, exempts};
 pub use chains::{ForeignChain, HookPlace, base_chains};
+pub use own_nat::FLOATING_IPS;
 pub use reroute::may_reroute;
 
 /// What a table does with a packet.
@@ -146,7 +149,7 @@ fn followed(table: &TableDump, host: &Host, machine: Option<&Machine>, packet: &
     if !table.chains.iter().any(|chain| chain.base.is_some_and(|base| hooks.contains(&base.hook))) {
         return Effect::Nothing;
     }
-    let walked = Ruleset::new([table.clone()]).map_err(|error| error.to_string());
+    let walked = translated::ruleset(table, packet);
     let walked = walked.and_then(|ruleset| walk(&ruleset, host, machine, packet).map_err(|error| error.to_string()));
     walked.unwrap_or_else(|why| unclear(table, host, machine, packet, why))
 }
@@ -164,7 +167,9 @@ fn walk(ruleset: &Ruleset, host: &Host, machine: Option<&Machine>, packet: &Pack
         if outcome.ending != Ending::Accept {
             return Some(Effect::Drops(last(outcome)));
         }
-        let is_translated = packet.translated.is_some() || !matches!(hook, Hook::Prerouting | Hook::Output);
+        let is_translated = outcome.steps.iter().any(translated::is_known)
+            || packet.translated.is_some()
+            || !matches!(hook, Hook::Prerouting | Hook::Output);
         let (before, after) = (ends(before), ends(after));
         // What is translated to where it goes already is not translated by a later chain.
         let ends_translation = before != after || binds(outcome);
@@ -191,6 +196,9 @@ fn at_hooks<T>(
     };
     let interface = |name: &str| Interface::new(index(name).unwrap_or(0), name);
     let mut probe = Probe::new(packet, packet_bytes(packet)?, 0, interface);
+    if matches!(&packet.path, PacketPath::Input { interface } if interface == "lo") {
+        translated::settled(&mut probe.packet);
+    }
     let enters = probe.packet.iif.clone();
     let is_open = |interface: &Option<Interface>| interface.as_ref().is_some_and(|one| index(&one.name).is_none());
     let (iif, oif) = (is_open(&probe.packet.iif), is_open(&probe.packet.oif));
@@ -218,34 +226,23 @@ fn at_hooks<T>(
             is_back.then(|| FibAnswer::Interface(Some(enters.clone())))
         }
     };
-    let link = enters.as_ref().and_then(|enters| host.links.iter().find(|link| link.name == enters.name));
-    let own = link.into_iter().chain(&host.links).flat_map(|link| &link.addresses);
+    let mut own = host.links.iter().flat_map(|link| &link.addresses).copied();
     let around = Environment {
         fib: Some(&fib),
         over_limit: None,
         connections: None,
-        own_address: own.copied().find(|address| address.is_ipv4() == packet.source.is_ipv4()),
+        own_address: own.find(|address| address.is_ipv4() == packet.source.is_ipv4()),
+        incoming_address: enters.as_ref().and_then(|enters| redirect::address(host, &enters.name, packet.destination)),
     };
-    let translated = packet.translated.map(|(to, port)| Packet {
-        destination: to,
-        transport: match (packet.transport, port) {
-            (Transport::Ports { source, .. }, Some(port)) => Transport::Ports { source, destination: port },
-            (transport, _) => transport,
-        },
-        ..packet.clone()
-    });
     for hook in hooks(&packet.path) {
+        if *hook == Hook::Postrouting {
+            let is_translated = matches!(probe.packet.ct, Tracking::Tracked(_));
+            probe.packet.oif = packet.leaves_by(is_translated).map(interface);
+        }
         let before = probe.packet.clone();
         let outcome = ruleset.hook(*hook, &mut probe.packet, &around)?;
         if let Some(found) = found(*hook, &outcome, &before, &probe.packet) {
             return Ok(Some(found));
-        }
-        // Somebody translates it so, which is what was asked.
-        if let Some(translated) = translated.as_ref().filter(|_| matches!(hook, Hook::Prerouting | Hook::Output)) {
-            probe.packet.bytes = packet_bytes(translated)?;
-            if let Tracking::Tracked(connection) = &mut probe.packet.ct {
-                connection.status |= ct_status::DST_NAT;
-            }
         }
     }
     Ok(None)
@@ -298,13 +295,13 @@ fn binds(outcome: &Outcome<'_>) -> bool {
     outcome.steps.iter().any(translates)
 }
 
-/// Whether a step is a rule that translates destinations.
+/// Whether a step is a rule of the table that translates destinations.
 fn translates(step: &Step<'_>) -> bool {
     let is_translation = |expr: &Expr| match expr {
         Expr::Nat(nat) => nat.kind == NatKind::Destination,
         expr => matches!(expr, Expr::Redir(_)),
     };
-    matches!(step, Step::Rule(at) if at.rule.exprs.iter().any(is_translation))
+    matches!(step, Step::Rule(at) if at.rule.exprs.iter().any(is_translation)) && !translated::is_known(step)
 }
 
 /// The rule that translated a packet, and the priority of its base chain.

@@ -105,6 +105,7 @@ pub(crate) fn trace(ruleset: &Ruleset, host: &Host, packet: &Packet) -> Result<T
         over_limit: Some(false),
         connections: Some(0),
         own_address: own.copied().find(|address| address.is_ipv4() == packet.source.is_ipv4()).or(Some(own_default)),
+        incoming_address: None,
     };
     probe.trace(ruleset, &around, |_, _| {})
 }

@@ -280,6 +280,9 @@ fn of_a_packet_without_readable_ports_only_addresses_and_protocol_are_fixed() {
     });
 }
 
+/// Where a translation that a packet has is among the chains that translate.
+const TRANSLATED_AT: i32 = -100;
+
 /// What a whole table, of which only the inside is given, does with a packet among the tables of others.
 fn effects(tables: &[(&str, &str)], packet: &Packet) -> Vec<Effect> {
     effects_with(tables, packet, OwnNat::default())
@@ -299,7 +302,7 @@ fn effects_with(tables: &[(&str, &str)], packet: &Packet, own: OwnNat) -> Vec<Ef
     let indexes = [("lo".to_owned(), 1), ("eth0".to_owned(), 7)].into();
     let machine =
         Machine { routes: vec![route("0.0.0.0/0", RouteKind::Unicast, "eth0")], indexes, ..Machine::default() };
-    tables.iter().map(|table| effect_among(table, &tables, &host, Some(&machine), packet, own)).collect()
+    tables.iter().map(|table| effect_among(table, &tables, &host, Some(&machine), packet, own, TRANSLATED_AT)).collect()
 }
 
 fn sent(packet: Packet) -> Packet {
@@ -421,7 +424,7 @@ fn a_packet_that_another_table_exempts_from_tracking_is_untracked_and_not_transl
 }
 
 #[test]
-fn what_tortie_translates_itself_is_certain_only_where_both_addresses_are_judged_alike() {
+fn chains_before_a_floating_ip_is_translated_see_it_and_those_behind_see_the_workload() {
     in_namespace(|| {
         let through = PacketPath::Forward { from: "cali1".into(), to: "eth0".into() };
         let asked = Packet { path: through, ..four(6, PORTS) };
@@ -429,8 +432,8 @@ fn what_tortie_translates_itself_is_certain_only_where_both_addresses_are_judged
         let one = |inside: &str, own| effects_with(&[("other", inside)], &asked, own).remove(0);
         let forward = |rule: &str| format!("chain f {{ type filter hook forward priority 0;\n{rule}\n}}");
         for (rule, expected) in [
-            ("ip daddr 10.65.0.2 drop", May),
-            ("ip daddr 192.0.2.11 drop", May),
+            ("ip daddr 10.65.0.2 drop", Drops),
+            ("ip daddr 192.0.2.11 drop", Nothing),
             ("tcp dport 80 drop", Drops),
             ("ip daddr 10.65.0.3 drop", Nothing),
         ] {
@@ -438,15 +441,38 @@ fn what_tortie_translates_itself_is_certain_only_where_both_addresses_are_judged
             let said = match found {
                 Effect::Drops(_) => Drops,
                 Effect::Nothing => Nothing,
-                Effect::Unclear { may_drop: true, .. } => May,
                 other => panic!("{rule}: {other:?}"),
             };
             assert_eq!(said, expected, "{rule}");
         }
-        let early = "chain pre { type filter hook prerouting priority -50;\nip daddr 10.65.0.2 drop\n}";
-        assert!(matches!(one(early, floating), Effect::Unclear { may_drop: true, .. }));
-        let nat = "chain pre { type nat hook prerouting priority -90;\ntcp dport 80 dnat ip to 192.0.2.12\n}";
-        assert!(matches!(one(nat, floating), Effect::Unclear { may_translate: Some(_), .. }));
+        for (priority, address, drops) in [
+            (-150, "10.65.0.2", false),
+            (-150, "192.0.2.11", true),
+            (-50, "10.65.0.2", true),
+            (-50, "192.0.2.11", false),
+        ] {
+            let pre =
+                format!("chain pre {{ type filter hook prerouting priority {priority};\nip daddr {address} drop\n}}");
+            for asked in [asked.clone(), Packet { conntrack: Conntrack::Established, ..asked.clone() }] {
+                let found = effects_with(&[("other", &pre)], &asked, floating).remove(0);
+                assert_eq!(matches!(found, Effect::Drops(_)), drops, "{priority} {address}: {found:?}");
+                assert_eq!(found == Effect::Nothing, !drops, "{priority} {address}: {found:?}");
+            }
+        }
+        for hook in ["prerouting", "output"] {
+            let asked = if hook == "output" { sent(asked.clone()) } else { asked.clone() };
+            let nat = |priority: i32| {
+                let nat = format!(
+                    "chain n {{ type nat hook {hook} priority {priority};\ntcp dport 80 dnat ip to 192.0.2.12\n}}"
+                );
+                effects_with(&[("other", &nat)], &asked, floating).remove(0)
+            };
+            assert_eq!(translates(&nat(-110)).as_deref(), Some("192.0.2.12 Some(80)"), "{hook}: it is first");
+            assert_eq!(nat(-90), Effect::Nothing, "{hook}: tortie is first");
+            let same = nat(-100);
+            let Effect::Unclear { may_translate: Some(to), may_drop: false, .. } = &same else { panic!("{same:?}") };
+            assert_eq!(to, &["192.0.2.12:80"], "{hook}: nothing tells which is first");
+        }
         let masquerades = OwnNat { masquerades: true, ..OwnNat::default() };
         for (priority, rule, expected) in [
             (150, "ip saddr 192.0.2.11 drop", true),
@@ -458,5 +484,142 @@ fn what_tortie_translates_itself_is_certain_only_where_both_addresses_are_judged
             let may = matches!(found, Effect::Unclear { may_drop: true, .. });
             assert_eq!(may, expected, "{priority} {rule}: {found:?}");
         }
+    });
+}
+
+/// A packet that this host sends by eth0, and by eth1 as soon as it is translated.
+fn translated_elsewhere() -> Packet {
+    let translated = Some(("192.0.2.12".parse().unwrap(), Some(81)));
+    Packet { translated, translated_interface: Some("eth1".into()), ..sent(four(6, PORTS)) }
+}
+
+#[test]
+fn what_a_host_sends_is_at_the_output_hook_still_at_the_interface_before_its_translation() {
+    in_namespace(|| {
+        let out =
+            |hook: &str, name: &str| format!("chain c {{ type filter hook {hook} priority 0;\noifname {name} drop\n}}");
+        let egress = |name: &str| format!("chain c {{ type filter hook egress device {name} priority 0;\ndrop\n}}");
+        let rows = [
+            (out("output", "eth0"), true),
+            (out("output", "eth1"), false),
+            (out("postrouting", "eth0"), false),
+            (out("postrouting", "eth1"), true),
+        ];
+        for (chain, drops) in rows {
+            let found = effects(&[("other", &chain)], &translated_elsewhere()).remove(0);
+            assert_eq!(matches!(found, Effect::Drops(_)), drops, "{chain}: {found:?}");
+            assert_eq!(found == Effect::Nothing, !drops, "{chain}: {found:?}");
+        }
+        for (name, drops) in [("eth0", false), ("eth1", true)] {
+            run("ip", &["link", "add", name, "type", "veth"]);
+            run_with_input("nft", &["-f", "-"], &format!("table netdev other {{\n{}\n}}\n", egress(name)));
+            let id = TableId { family: Family::Netdev, name: "other".into() };
+            let table = foreign::read(&mut Socket::open().unwrap(), &id).unwrap().unwrap();
+            run("nft", &["delete", "table", "netdev", "other"]);
+            let host = Host { node: "h1".into(), links: vec![link("eth0", &["192.0.2.11"]), link("eth1", &[])] };
+            let machine = Machine::default();
+            let found = effect(&table, &host, Some(&machine), &translated_elsewhere());
+            assert_eq!(matches!(found, Effect::Drops(_)), drops, "{name}: {found:?}");
+        }
+    });
+}
+
+#[test]
+fn chains_behind_a_translation_of_another_table_see_the_packet_as_translated() {
+    in_namespace(|| {
+        for (asked, hook) in [
+            (Packet { translated: translated_elsewhere().translated, ..four(6, PORTS) }, "prerouting"),
+            (translated_elsewhere(), "output"),
+        ] {
+            for (priority, condition, drops) in [
+                (-150, "ip daddr 192.0.2.12", false),
+                (-150, "tcp dport 80", true),
+                (-99, "ip daddr 192.0.2.12 tcp dport 81", true),
+                (-99, "tcp dport 80", false),
+                (-99, "ct status dnat", true),
+            ] {
+                let chain = format!("chain c {{ type filter hook {hook} priority {priority};\n{condition} drop\n}}");
+                for state in [Conntrack::New, Conntrack::Established] {
+                    let asked = Packet { conntrack: state, ..asked.clone() };
+                    let found = effects(&[("other", &chain)], &asked).remove(0);
+                    let about = format!("{chain} {state:?}: {found:?}");
+                    // Which bits of a connection's status are set is open of an open one.
+                    if state == Conntrack::Established && condition == "ct status dnat" {
+                        continue;
+                    }
+                    assert_eq!(matches!(found, Effect::Drops(_)), drops, "{about}");
+                    assert_eq!(found == Effect::Nothing, !drops, "{about}");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn of_chains_that_translate_only_those_before_a_translation_see_the_packet() {
+    in_namespace(|| {
+        let asked = Packet { translated: translated_elsewhere().translated, ..four(6, PORTS) };
+        let to = |priority: i32| {
+            let chain = format!(
+                "chain n {{ type nat hook prerouting priority {priority};\nmeta mark 7 tcp dport 80 dnat ip to 192.0.2.13\n}}"
+            );
+            match effects(&[("other", &chain)], &asked).remove(0) {
+                Effect::Unclear { may_translate, .. } => may_translate,
+                _ => None,
+            }
+        };
+        assert_eq!(to(TRANSLATED_AT - 1), Some(vec!["192.0.2.13".to_owned()]));
+        assert_eq!(to(TRANSLATED_AT), Some(vec!["192.0.2.13".to_owned()]), "nothing tells which is first");
+        assert_eq!(to(TRANSLATED_AT + 1), None);
+    });
+}
+
+#[test]
+fn what_comes_in_is_redirected_to_the_address_of_its_interface_and_dropped_without_one() {
+    in_namespace(|| {
+        let redirect = "chain n { type nat hook prerouting priority -100;\ntcp dport 80 redirect to :81\n}";
+        let with = |addresses: &[&str], packet: &Packet| {
+            run_with_input("nft", &["-f", "-"], &format!("table inet other {{\n{redirect}\n}}\n"));
+            let id = TableId { family: Family::Inet, name: "other".into() };
+            let table = foreign::read(&mut Socket::open().unwrap(), &id).unwrap().unwrap();
+            run("nft", &["delete", "table", "inet", "other"]);
+            let links = vec![link("eth0", addresses), link("eth9", &["192.0.2.99", "2001:db8::99"])];
+            effect(&table, &Host { node: "h1".into(), links }, Some(&Machine::default()), packet)
+        };
+        let to = |addresses: &[&str], packet: &Packet| translates(&with(addresses, packet));
+        assert_eq!(to(&["192.0.2.11"], &four(6, PORTS)).as_deref(), Some("192.0.2.11 Some(81)"));
+        assert_eq!(to(&["fe80::1", "2001:db8::11"], &six(6, PORTS)).as_deref(), Some("2001:db8::11 Some(81)"));
+        assert_eq!(to(&["fe80::1"], &six(6, PORTS)).as_deref(), Some("fe80::1 Some(81)"));
+        for (addresses, packet) in
+            [(&["2001:db8::11"][..], four(6, PORTS)), (&["192.0.2.11"], six(6, PORTS)), (&[], four(6, PORTS))]
+        {
+            assert_eq!(with(addresses, &packet), Effect::Drops("chain n, rule 1".into()), "{addresses:?}");
+        }
+        for (addresses, packet) in
+            [(["192.0.2.11", "192.0.2.12"], four(6, PORTS)), (["2001:db8::1", "2001:db8::2"], six(6, PORTS))]
+        {
+            let found = with(&addresses, &packet);
+            assert!(
+                matches!(&found, Effect::Unclear { why, may_translate: Some(_), .. } if why.contains("which address of the interface")),
+                "{found:?}"
+            );
+        }
+    });
+}
+
+#[test]
+fn what_a_host_sends_to_itself_is_translated_and_exempt_from_tracking_only_where_it_is_sent() {
+    in_namespace(|| {
+        let comes_in = Packet { path: PacketPath::Input { interface: "lo".into() }, ..four(6, PORTS) };
+        let nat = "chain n { type nat hook prerouting priority -100;\ntcp dport 80 dnat ip to 192.0.2.12\n}";
+        let unclear =
+            "chain n { type nat hook prerouting priority -100;\nmeta mark 7 tcp dport 80 dnat ip to 192.0.2.12\n}";
+        let raw = "chain r { type filter hook prerouting priority -300;\ntcp dport 80 notrack\n}";
+        let tracked = "chain f { type filter hook prerouting priority 0;\nct state new drop\n}";
+        assert_eq!(effects(&[("nat", nat)], &comes_in), [Effect::Nothing]);
+        let found = effects(&[("nat", unclear)], &comes_in).remove(0);
+        assert!(!matches!(found, Effect::Unclear { may_translate: Some(_), .. }), "{found:?}");
+        let found = effects(&[("raw", raw), ("filter", tracked)], &comes_in);
+        assert!(matches!(found[..], [Effect::Nothing, Effect::Drops(_)]), "{found:?}");
     });
 }

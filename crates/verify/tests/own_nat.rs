@@ -150,7 +150,13 @@ fn rendered(ruleset: &Ruleset, packet: &Packet) -> Option<(IpAddr, IpAddr)> {
     let from = probe.packet.iif.clone();
     let fib = |_: FibQuestion<'_>| Some(FibAnswer::Interface(from.clone()));
     let own = MASQUERADED[usize::from(packet.source.is_ipv6())].parse().unwrap();
-    let around = Environment { fib: Some(&fib), over_limit: Some(false), connections: Some(0), own_address: Some(own) };
+    let around = Environment {
+        fib: Some(&fib),
+        over_limit: Some(false),
+        connections: Some(0),
+        own_address: Some(own),
+        incoming_address: None,
+    };
     let hooks: &[Hook] = match packet.path {
         PacketPath::Input { .. } => &[Hook::Prerouting, Hook::Input],
         PacketPath::Forward { .. } => &[Hook::Prerouting, Hook::Forward, Hook::Postrouting],

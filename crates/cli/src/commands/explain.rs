@@ -167,6 +167,7 @@ fn question(args: &ExplainArgs, topology: &Topology<'_>) -> Result<Question, Ask
         source_port: args.source_port,
         dnat: args.dnat.as_deref().map_or(Ok(Dnat::default()), translation)?,
         state,
+        exempt_on: None,
     })
 }
 
@@ -208,5 +209,6 @@ fn logged(line: &str, args: &ExplainArgs, state: State) -> Result<Question, AskE
         source_port: args.source_port.or_else(|| field("SPT").and_then(|port| port.parse().ok())),
         dnat: args.dnat.as_deref().map_or(Ok(Dnat::default()), translation)?,
         state,
+        exempt_on: None,
     })
 }

@@ -1,7 +1,7 @@
 //! Packets that tables of other programs, or tortie itself, translate or exempt from connection tracking: what `explain` says of them is
 //! what real packets do.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use rustix::net::{AddressFamily, SendFlags, SocketType, ipproto, sendto, socket};
@@ -214,5 +214,257 @@ fn an_icmp_type_that_begins_no_connection_does_not_arrive_behind_a_floating_ip()
         assert!(world.call(&["explain", "-q", "node/web1", "203.0.113.200", "tcp/80"]).starts_with("ALLOWED"));
         let to = SocketAddr::from((FLOATING, 80));
         TcpStream::connect_timeout(&to, limit(Duration::from_secs(3))).unwrap();
+    });
+}
+
+/// What the first word of an answer says that becomes of a packet.
+fn first_word(line: &str) -> &str {
+    line.split([' ', ':']).next().unwrap()
+}
+
+/// A second neighbour, behind `eth1`, that listens on port 80.
+fn behind_eth1() -> (Elsewhere, TcpListener) {
+    let behind = Elsewhere::behind("eth1", "out1");
+    run("ip", &["addr", "add", "198.51.100.1/24", "dev", "eth1"]);
+    run("ip", &["link", "set", "eth1", "up"]);
+    let listener = behind.run(|| {
+        run("ip", &["addr", "add", "198.51.100.9/24", "dev", "out1"]);
+        run("ip", &["link", "set", "out1", "up"]);
+        run("ip", &["route", "add", "default", "via", "198.51.100.1"]);
+        TcpListener::bind(("0.0.0.0", 80)).unwrap()
+    });
+    listener.set_nonblocking(true).unwrap();
+    (behind, listener)
+}
+
+/// Opens a connection from here, for a short time.
+fn connect(to: [u8; 4], port: u16) {
+    drop(TcpStream::connect_timeout(&SocketAddr::from((to, port)), limit(Duration::from_millis(300))));
+}
+
+fn arrived(listener: &TcpListener) -> bool {
+    let mut any = false;
+    while listener.accept().is_ok() {
+        any = true;
+    }
+    any
+}
+
+const ETH1: &str = "
+apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata: {name: web1-eth1, labels: {side: eth1}}
+spec: {node: web1, interfaceName: eth1}
+---
+";
+
+/// An untracked policy for what the endpoints that are selected send to port 5000.
+fn untracked(selector: &str, action: &str) -> String {
+    format!(
+        "
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {{name: raw}}
+spec:
+  selector: {selector}
+  doNotTrack: true
+  applyOnForward: true
+  types: [Egress]
+  egress: [{{action: {action}, protocol: TCP, destination: {{ports: [5000]}}}}, {{action: Allow}}]
+---
+"
+    )
+}
+
+#[test]
+fn what_the_machine_sends_and_another_table_translates_meets_untracked_policy_at_the_interface_before() {
+    on_a_machine(|world| {
+        let (_behind, listener) = behind_eth1();
+        run("ip", &["route", "add", "default", "via", "192.0.2.99"]);
+        let _agent = world.agent();
+        let open = "{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: open}, spec: {selector: side == 'eth1', types: [Egress], egress: [{action: Allow, protocol: TCP, destination: {ports: [80]}}]}}\n---\n";
+        let host = allow(PORT).replace("[Ingress]", "[Ingress, Egress]")
+            + "  egress: [{action: Allow, protocol: TCP, destination: {ports: [5000]}}]\n---\n";
+        world.apply(&[ENDPOINT, ETH1, open, &host].concat());
+        let file = "table ip nat { chain out { type nat hook output priority -100; tcp dport 5000 dnat to 198.51.100.9:80; }; }";
+        run("nft", &["-f", world.file("others.nft", file).to_str().unwrap()]);
+        let said = || world.said(&["explain", "-q", "node/web1", "203.0.113.9", "tcp/5000"]);
+        let arrives = || {
+            connect([203, 0, 113, 9], PORT);
+            arrived(&listener)
+        };
+        let check = |about: &str, word: &str, by: &str| {
+            assert!(first_word(&said()) == word && said().contains(by), "{about}: {}", said());
+            assert_eq!(arrives(), word == "ALLOWED", "{about}");
+        };
+        check("no untracked policy", "ALLOWED", "by gnp open rule 1, egress after translation of web1-eth1");
+        world.apply(&untracked("role == 'web'", "Deny"));
+        check("denied before", "DENIED", "by gnp raw rule 1, untracked out of web1-eth0");
+        world.apply(&untracked("side == 'eth1'", "Deny"));
+        check("denied only where it leaves", "ALLOWED", "by gnp open rule 1");
+        // It is of no connection then, and nothing translates it.
+        world.apply(&untracked("role == 'web'", "Allow"));
+        let whole = world.said(&["explain", "node/web1", "203.0.113.9", "tcp/5000"]);
+        assert!(whole.contains("leaves web1 by eth0;") && whole.contains("ALLOWED by gnp raw rule 1"), "{whole}");
+        assert!(!arrives());
+        let named = world.said(&["explain", "node/web1", "203.0.113.9", "tcp/5000", "--dnat", "198.51.100.9:80"]);
+        assert!(named.contains("it is not translated, as --dnat says") && named.contains("by eth0;"), "{named}");
+    });
+}
+
+#[test]
+fn a_packet_to_a_floating_ip_that_another_table_exempts_from_tracking_does_not_arrive() {
+    const FLOATING: [u8; 4] = [203, 0, 113, 200];
+    on_a_machine(|world| {
+        let _agent = world.agent();
+        let place = Place::new(world);
+        let nats = "ipNetworks: [10.65.0.2/32]\n  ipNATs: [{internalIP: 10.65.0.2, externalIP: 203.0.113.200}]";
+        world.apply(&(workloads::ENDPOINT.replace("ipNetworks: [10.65.0.2/32]", nats)
+            + "{apiVersion: projectcalico.org/v3, kind: FelixConfiguration, metadata: {name: default}, spec: {floatingIPs: Enabled}}\n---\n"
+            + "{apiVersion: projectcalico.org/v3, kind: IPPool, metadata: {name: pods}, spec: {cidr: 10.65.0.0/24, natOutgoing: true}}\n"));
+        until("the floating IP leads to the pod", || run("ip", &["route", "get", "203.0.113.200"]).contains("cali1"));
+        world.outside(|| run("ip", &["route", "add", "203.0.113.200", "via", "192.0.2.11"]));
+        let server = world.outside(|| UdpSocket::bind(("0.0.0.0", 7000)).unwrap());
+        server.set_read_timeout(Some(limit(Duration::from_secs(3)))).unwrap();
+        let leaves = || {
+            place.pod.run(|| {
+                let socket = UdpSocket::bind(("0.0.0.0", 0)).unwrap();
+                socket.send_to(b"x", ("192.0.2.99", 7000)).unwrap();
+            });
+            server.recv_from(&mut [0; 8]).unwrap().1.ip().to_string()
+        };
+        let said = |from: &str, to: &str, what: &str| world.said(&["explain", "-q", from, to, what]);
+        let check = |about: &str, own: bool, from_outside: bool| {
+            for (from, arrives) in [("node/web1", own), ("192.0.2.99", from_outside)] {
+                let line = said(from, "203.0.113.200", "tcp/80");
+                assert_eq!(first_word(&line), if arrives { "ALLOWED" } else { "DROPPED" }, "{about}: {line}");
+                match from {
+                    "node/web1" => connect(FLOATING, 80),
+                    _ => world.outside(|| connect(FLOATING, 80)),
+                }
+                assert_eq!(arrived(&place.pods[0]), arrives, "{about}: {from}");
+            }
+        };
+        check("all tracked", true, true);
+        assert_eq!(leaves(), "192.0.2.11");
+        place.nft("table ip raw { chain pre { type filter hook prerouting priority -300; iifname eth0 tcp dport 80 notrack; }; chain out { type filter hook output priority -300; }; }");
+        check("untracked where it comes in", true, false);
+        place.nft("add rule ip raw out tcp dport 80 notrack;");
+        check("untracked where it is sent, too", false, false);
+        let line = said("192.0.2.99", "203.0.113.200", "tcp/80");
+        assert!(line.contains("web1 translates no packet that connection tracking does not track, and 203.0.113.200 is not an address of wep/shop"), "{line}");
+        // A condition that the question leaves open.
+        place
+            .nft("flush chain ip raw pre; flush chain ip raw out; add rule ip raw pre tcp dport 80 ip dscp 9 notrack;");
+        let line = said("192.0.2.99", "203.0.113.200", "tcp/80");
+        assert!(
+            line.starts_with("ALLOWED")
+                && line.contains("unless table ip raw of another program exempts the packet from connection tracking"),
+            "{line}"
+        );
+        // The source of what a workload sends stays, too.
+        place.nft("flush chain ip raw pre; add rule ip raw pre udp dport 7000 notrack;");
+        let whole = world.said(&["explain", "wep/shop/web1-cni-web-eth0", "192.0.2.99", "udp/7000"]);
+        assert!(whole.contains("where nothing translates it, its source included"), "{whole}");
+        assert_eq!(leaves(), "10.65.0.2");
+        // What is of an open connection is so only for who tracks it.
+        let line = world.said(&["explain", "-q", "192.0.2.99", "10.65.0.2", "tcp/82", "--state", "established"]);
+        assert!(line.starts_with("ALLOWED"), "{line}");
+        place.nft("add rule ip raw pre tcp dport 82 notrack;");
+        let line = world.said(&["explain", "-q", "192.0.2.99", "10.65.0.2", "tcp/82", "--state", "established"]);
+        assert!(line.starts_with("DENIED"), "{line}");
+    });
+}
+
+#[test]
+fn a_redirect_of_what_a_workload_sends_needs_an_address_of_its_interface() {
+    on_a_machine(|world| {
+        let _agent = world.agent();
+        let place = Place::new(world);
+        world.apply("{apiVersion: projectcalico.org/v3, kind: FelixConfiguration, metadata: {name: default}, spec: {defaultEndpointToHostAction: Accept}}");
+        place.nft(
+            "table ip nat { chain pre { type nat hook prerouting priority -100; tcp dport 9000 redirect to :5000; }; }",
+        );
+        let said = || world.said(&["explain", "-q", "wep/shop/web1-cni-web-eth0", "192.0.2.99", "tcp/9000"]);
+        let arrives = || {
+            place.pod.run(|| connect([192, 0, 2, 99], 9000));
+            arrived(&place.host)
+        };
+        let dropped = "DROPPED by table ip nat of another program (chain pre, rule 1); tortie alone: ALLOWED";
+        assert!(said().starts_with(dropped), "{}", said());
+        assert!(!arrives());
+        run("ip", &["addr", "add", "169.254.1.1/32", "dev", "cali1"]);
+        until("the agent knows the address", || said().starts_with("ALLOWED"));
+        assert!(said().contains("translates it to 169.254.1.1:5000"), "{}", said());
+        assert!(arrives());
+    });
+}
+
+#[test]
+fn of_a_floating_ip_and_a_table_the_one_with_the_lower_priority_translates() {
+    const FLOATING: [u8; 4] = [203, 0, 113, 200];
+    on_a_machine(|world| {
+        let _agent = world.agent();
+        let place = Place::new(world);
+        let (_behind, listener) = behind_eth1();
+        let nats = "ipNetworks: [10.65.0.2/32]\n  ipNATs: [{internalIP: 10.65.0.2, externalIP: 203.0.113.200}]";
+        world.apply(&(workloads::ENDPOINT.replace("ipNetworks: [10.65.0.2/32]", nats)
+            + "{apiVersion: projectcalico.org/v3, kind: FelixConfiguration, metadata: {name: default}, spec: {floatingIPs: Enabled}}"));
+        until("the floating IP leads to the pod", || run("ip", &["route", "get", "203.0.113.200"]).contains("cali1"));
+        world.outside(|| run("ip", &["route", "add", "203.0.113.200", "via", "192.0.2.11"]));
+        for (priority, hook, from) in [-110, -100, -90]
+            .into_iter()
+            .flat_map(|priority| [(priority, "prerouting", "192.0.2.99"), (priority, "output", "node/web1")])
+        {
+            place.nft(&format!("table ip nat {{ chain c {{ type nat hook {hook} priority {priority}; ip daddr 203.0.113.200 dnat to 198.51.100.9; }}; }}"));
+            let line = world.said(&["explain", "-q", from, "203.0.113.200", "tcp/80"]);
+            match from {
+                "node/web1" => connect(FLOATING, 80),
+                _ => world.outside(|| connect(FLOATING, 80)),
+            }
+            let (at_pod, behind) = (arrived(&place.pods[0]), arrived(&listener));
+            assert!(at_pod != behind, "{hook} {priority}: one of them gets it");
+            let translates = "translates it to 198.51.100.9";
+            match priority {
+                -110 => assert!(behind && line.starts_with("ALLOWED") && line.contains(translates), "{hook}: {line}"),
+                -90 => assert!(at_pod && line.starts_with("ALLOWED") && !line.contains("table"), "{hook}: {line}"),
+                _ => assert!(
+                    line.contains("unless table ip nat of another program translates the packet"),
+                    "{hook}: {line}"
+                ),
+            }
+            place.nft("delete table ip nat;");
+        }
+    });
+}
+
+#[test]
+fn a_table_that_drops_behind_the_translation_of_another_is_told() {
+    on_a_machine(|world| {
+        let _agent = world.agent();
+        let place = Place::new(world);
+        place.nft(&dnat("nat", -100, "", 80));
+        assert_eq!(place.arrives(), Some("pod:80"));
+        place.nft("table ip f { chain pre { type filter hook prerouting priority -50; ip daddr 10.65.0.2 drop; }; }");
+        let (line, _) = place.said();
+        assert!(line.starts_with("DROPPED by table ip f of another program (chain pre, rule 1)"), "{line}");
+        assert_eq!(place.arrives(), None);
+        // Before the translation the packet has another destination.
+        place.nft("delete table ip f; table ip f { chain pre { type filter hook prerouting priority -150; ip daddr 10.65.0.2 drop; }; }");
+        assert!(place.said().0.starts_with("ALLOWED"), "{}", place.said().0);
+        assert_eq!(place.arrives(), Some("pod:80"));
+    });
+}
+
+#[test]
+fn what_the_machine_sends_to_itself_is_not_translated_where_it_comes_in() {
+    on_a_machine(|world| {
+        let _agent = world.agent();
+        let place = Place::new(world);
+        place.nft(&dnat("nat", -100, "", 80));
+        let said = || world.said(&["explain", "-q", "node/web1", "192.0.2.11", "tcp/5000"]);
+        connect([192, 0, 2, 11], PORT);
+        assert!(arrived(&place.host) && !arrived(&place.pods[0]));
+        assert!(said().starts_with("ALLOWED") && !said().contains("table"), "{}", said());
     });
 }

@@ -134,6 +134,7 @@ fn one(ruleset: &Ruleset, state: &State, index: usize, packet: &Packet) -> Trace
         over_limit: Some(false),
         connections: Some(0),
         own_address: Some(own.parse().unwrap()),
+        incoming_address: None,
     };
     let reroute = |hook: Hook, bytes: &mut Bytes| {
         if hook == Hook::Postrouting

@@ -41,8 +41,10 @@ pub struct Environment<'a> {
     pub over_limit: Option<bool>,
     /// The connections that a connection limit counts, this one included.
     pub connections: Option<u32>,
-    /// The address that masquerading or redirecting takes.
+    /// The address that masquerading takes.
     pub own_address: Option<IpAddr>,
+    /// The address that redirecting takes of what came in: that of the interface. Without one there the kernel drops the packet.
+    pub incoming_address: Option<Option<IpAddr>>,
 }
 
 impl std::fmt::Debug for Environment<'_> {
@@ -52,6 +54,7 @@ impl std::fmt::Debug for Environment<'_> {
             .field("over_limit", &self.over_limit)
             .field("connections", &self.connections)
             .field("own_address", &self.own_address)
+            .field("incoming_address", &self.incoming_address)
             .finish()
     }
 }

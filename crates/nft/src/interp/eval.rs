@@ -301,14 +301,23 @@ impl<'p, 'a, 's> Machine<'p, 'a, 's> {
         let (_, port) =
             self.nat(&nat).map_err(|what| InterpError::Unsupported { rule: at.to_string(), what: what.into() })?;
         let is_v4 = self.info.family == IPV4;
-        // `nf_nat_redirect`: what the host sends stays on it.
+        let unsupplied = |what| InterpError::Unsupplied { rule: at.to_string(), what };
+        // `nf_nat_redirect_ipv4`: what the host sends stays on it.
         let address = match (kind, self.hook) {
             (NatKind::Destination, Hook::Output) if is_v4 => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             (NatKind::Destination, Hook::Output) => Some(IpAddr::V6(Ipv6Addr::LOCALHOST)),
-            _ => self.around.own_address.filter(|address| address.is_ipv4() == is_v4),
+            (NatKind::Destination, _) => {
+                let what = "which address of the interface it is redirected to";
+                match self.around.incoming_address.ok_or_else(|| unsupplied(what))? {
+                    None => return Ok(Ok(Verdict::Drop)),
+                    address => address,
+                }
+            }
+            _ => self.around.own_address,
         };
-        let unsupplied = || InterpError::Unsupplied { rule: at.to_string(), what: "the host's own address" };
-        nat::rewrite(self.packet, self.info, kind, Some(address.ok_or_else(unsupplied)?), port);
+        let address = address.filter(|address| address.is_ipv4() == is_v4);
+        let address = address.ok_or_else(|| unsupplied("the host's own address"))?;
+        nat::rewrite(self.packet, self.info, kind, Some(address), port);
         if kind == NatKind::Source {
             // Which of its addresses and ports the kernel takes is open.
             let address = if self.info.family == IPV4 { 12..16 } else { 8..24 };

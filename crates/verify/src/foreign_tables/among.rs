@@ -13,14 +13,18 @@ use super::{Effect, at_hooks, effect, hooks, is_concerned, own_nat, reached};
 use crate::xt;
 
 /// Whether a table exempts a packet from connection tracking.
-#[derive(PartialEq)]
-enum Exempts {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exempts {
+    /// It does not.
     Never,
+    /// That depends on what the question leaves open, or is not understood.
     Maybe,
+    /// It does.
     Always,
 }
 
-/// What a table does with a packet of this host, as [`effect`], where these tables see it too and tortie translates it itself.
+/// What a table does with a packet of this host, as [`effect`], where these tables see it too and tortie translates it itself. A translation that
+/// the packet has is at this priority among the chains that translate.
 pub fn effect_among(
     table: &ForeignTable,
     all: &[ForeignTable],
@@ -28,14 +32,15 @@ pub fn effect_among(
     machine: Option<&Machine>,
     packet: &Packet,
     own: OwnNat,
+    translated_at: i32,
 ) -> Effect {
-    let now = effect_now(table, all, host, machine, packet, own);
+    let now = effect_now(table, all, host, machine, packet, own, translated_at);
     if packet.conntrack != Conntrack::Established || packet.translated.is_some() {
         return now;
     }
     // The chains that translate see only the first packet of a connection.
     let first = Packet { conntrack: Conntrack::New, ..packet.clone() };
-    let targets = match effect_now(table, all, host, machine, &first, own) {
+    let targets = match effect_now(table, all, host, machine, &first, own, translated_at) {
         Effect::Translates { to, port, .. } => vec![destination(to, port)],
         Effect::Unclear { may_translate: Some(targets), .. } => targets,
         _ => return now,
@@ -52,8 +57,9 @@ fn effect_now(
     machine: Option<&Machine>,
     packet: &Packet,
     own: OwnNat,
+    translated_at: i32,
 ) -> Effect {
-    let as_asked = own_nat::effect(table, host, machine, packet, own);
+    let as_asked = own_nat::effect(table, host, machine, packet, own, translated_at);
     if packet.conntrack == Conntrack::Untracked {
         return as_asked;
     }
@@ -70,7 +76,8 @@ fn effect_now(
     either(as_asked, untracked, format!("table {} may exempt it from connection tracking", exempting.dump.table.id))
 }
 
-fn exempts(table: &ForeignTable, host: &Host, machine: Option<&Machine>, packet: &Packet) -> Exempts {
+/// Whether a table exempts a packet of this host from connection tracking.
+pub fn exempts(table: &ForeignTable, host: &Host, machine: Option<&Machine>, packet: &Packet) -> Exempts {
     let first = hooks(&packet.path)[0];
     let bases = table.dump.chains.iter().filter(|chain| chain.base.is_some_and(|base| base.hook == first));
     let bases: Vec<&str> = bases.map(|chain| chain.name.as_str()).collect();

@@ -5,9 +5,12 @@ use tortie_nft::dump::TableDump;
 use tortie_nft::foreign::{DeviceChain, ForeignTable};
 use tortie_nft::{BaseChain, Chain, Hook, TableId};
 use tortie_policy::machine::Machine;
-use tortie_policy::packet::{Host, Packet, PacketPath};
+use tortie_policy::packet::{Conntrack, Host, Packet, PacketPath};
 
-use super::{Effect, HookPlace, base_chains, followed};
+use super::{Effect, HookPlace, base_chains, followed, translated};
+
+/// More than any priority at a device.
+const DEVICES: i32 = 1 << 24;
 
 /// How a device is to the interface of a packet.
 #[derive(PartialEq)]
@@ -19,12 +22,12 @@ enum Is {
     Elsewhere,
 }
 
-fn ends(path: &PacketPath) -> (Option<&str>, Option<&str>) {
-    match path {
-        PacketPath::Input { interface } => (Some(interface), None),
-        PacketPath::Forward { from, to } => (Some(from), Some(to)),
-        PacketPath::Output { interface } => (None, Some(interface)),
-    }
+fn ends(packet: &Packet) -> (Option<&str>, Option<&str>) {
+    let enters = match &packet.path {
+        PacketPath::Input { interface } | PacketPath::Forward { from: interface, .. } => Some(interface.as_str()),
+        PacketPath::Output { .. } => None,
+    };
+    (enters, packet.leaves_by(packet.conntrack != Conntrack::Untracked))
 }
 
 /// Whether a device of a chain is the interface or one below it. Where nobody tells of the machine, every other one may be below.
@@ -45,7 +48,7 @@ fn is_at(device: &str, interface: &str, machine: Option<&Machine>) -> Is {
 /// What the chains at devices do with a packet. Those at its own interfaces are evaluated; those at an interface below are only
 /// named if they can drop, since neither the interface of the packet nor its form there is known.
 pub(super) fn effect(table: &ForeignTable, host: &Host, machine: Option<&Machine>, packet: &Packet) -> Effect {
-    let (from, to) = ends(&packet.path);
+    let (from, to) = ends(packet);
     let place = |chain: &DeviceChain| {
         let Some(interface) = (if chain.egress { to } else { from }) else { return Is::Elsewhere };
         let all: Vec<Is> = chain.devices.iter().map(|device| is_at(device, interface, machine)).collect();
@@ -81,7 +84,7 @@ pub(super) fn effect(table: &ForeignTable, host: &Host, machine: Option<&Machine
 
 /// What the chains at the hooks of bridges may do with a packet that enters or leaves by a bridge.
 pub(super) fn bridge_effect(table: &ForeignTable, machine: Option<&Machine>, packet: &Packet) -> Effect {
-    let (from, to) = ends(&packet.path);
+    let (from, to) = ends(packet);
     // A VLAN of a bridge is carried by it. Where nobody tells of the machine, every interface may be a bridge.
     let crosses_bridge = |name: &str| {
         machine.is_none_or(|machine| {
@@ -104,12 +107,15 @@ pub(super) fn bridge_effect(table: &ForeignTable, machine: Option<&Machine>, pac
 /// The table with these chains where a packet meets them first and last, and no others at hooks.
 fn as_hooks(table: &TableDump, chains: &[&DeviceChain]) -> TableDump {
     let base = |chain: &&DeviceChain| {
-        let hook = if chain.egress { Hook::Postrouting } else { Hook::Prerouting };
-        Chain::base(&chain.name, BaseChain { policy: chain.policy, ..BaseChain::filter(hook, chain.priority) })
+        // What enters by a device is not yet tracked or translated.
+        let priority = chain.priority.clamp(-DEVICES, DEVICES);
+        let (hook, priority) =
+            if chain.egress { (Hook::Postrouting, priority) } else { (Hook::Prerouting, priority - 2 * DEVICES) };
+        Chain::base(&chain.name, BaseChain { policy: chain.policy, ..BaseChain::filter(hook, priority) })
     };
     let mut dump = table.clone();
     dump.table.id = TableId::inet(&table.table.id.name);
-    dump.chains.iter_mut().for_each(|chain| chain.base = None);
+    dump.chains.iter_mut().filter(|chain| chain.name != translated::CHAIN).for_each(|chain| chain.base = None);
     dump.chains.extend(chains.iter().map(base));
     dump
 }

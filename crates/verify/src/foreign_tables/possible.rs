@@ -8,9 +8,9 @@ use tortie_nft::expr::Immediate;
 use tortie_nft::interp::{Ending, Ruleset};
 use tortie_nft::{BaseChain, Chain, Expr, Hook, Rule, Verdict};
 use tortie_policy::machine::Machine;
-use tortie_policy::packet::{Host, Packet};
+use tortie_policy::packet::{Host, Packet, PacketPath};
 
-use super::{at_hooks, hooks, is_named, leads_to};
+use super::{at_hooks, hooks, is_named, leads_to, translated};
 use crate::xt;
 
 /// The destinations that the table may translate it to, as far as they can be read; none if it does not translate it.
@@ -21,8 +21,13 @@ pub(super) fn translations(
     packet: &Packet,
 ) -> Option<Vec<String>> {
     let hook = hooks(&packet.path)[0];
+    // Who sends by the loopback interface has translated it or not.
+    if matches!(&packet.path, PacketPath::Input { interface } if interface == "lo") {
+        return None;
+    }
     let packet = Packet { translated: None, ..packet.clone() };
-    let bases = table.chains.iter().filter(|chain| chain.base.is_some_and(|base| base.hook == hook));
+    let is_own = |chain: &&Chain| chain.name != translated::CHAIN;
+    let bases = table.chains.iter().filter(is_own).filter(|chain| chain.base.is_some_and(|base| base.hook == hook));
     let mut open: Vec<&str> = bases.map(|chain| chain.name.as_str()).collect();
     let mut seen = BTreeSet::new();
     let (mut targets, mut translates) = (Vec::new(), false);

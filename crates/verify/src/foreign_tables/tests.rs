@@ -280,7 +280,7 @@ fn what_cannot_be_decoded_may_do_what_the_chains_that_it_is_in_can_do_and_nothin
 fn packets_of_a_connection_may_be_translated_as_its_first_one_was() {
     let established = |port| Packet { conntrack: Conntrack::Established, ..packet("192.0.2.11", port, enters()) };
     let of = |table: ForeignTable, packet: &Packet| {
-        effect_among(&table, std::slice::from_ref(&table), &host(), None, packet, Default::default())
+        effect_among(&table, std::slice::from_ref(&table), &host(), None, packet, Default::default(), i32::MIN)
     };
     match of(docker(vec![]), &established(5000)) {
         Effect::Unclear { may_drop: false, may_translate: Some(to), .. } => assert_eq!(to, ["172.17.0.2:5001"]),

@@ -1,0 +1,64 @@
+//! Translations of the destination that are known of a packet, each at its place among the chains of a table, as a chain that is added
+//! to it: chains before it see the packet as it comes in, those behind it as translated, and no other chain translates it.
+
+use std::net::IpAddr;
+
+use tortie_nft::dump::TableDump;
+use tortie_nft::expr::{Cmp, Ct, CtKey, Immediate, Nat, NatKind, ct_state, ct_status};
+use tortie_nft::interp::{Packet as Bytes, RuleAt, Ruleset, Step, Tracking};
+use tortie_nft::{BaseChain, Chain, Expr, Reg, Rule};
+use tortie_policy::packet::{Conntrack, Packet, Transport};
+
+use super::hooks;
+
+/// The name of the chain, which no chain of the kernel has.
+pub(super) const CHAIN: &str = "";
+/// Where the kernel translates, whatever the priorities of chains of type nat: `NF_IP_PRI_NAT_DST`.
+const NAT: i32 = -100;
+
+/// The table with the translation that the packet already has: it comes before those of the table, unless it has a place there.
+pub(super) fn ruleset(table: &TableDump, packet: &Packet) -> Result<Ruleset, String> {
+    let mut table = table.clone();
+    let has_place = table.chains.iter().any(|chain| chain.name == CHAIN);
+    if let Some((to, port)) = packet.translated.filter(|_| !has_place) {
+        add(&mut table, packet, to, port, i32::MIN);
+    }
+    Ruleset::new([table]).map_err(|error| error.to_string())
+}
+
+/// Adds a translation at a place among the chains of type nat.
+pub(super) fn add(table: &mut TableDump, packet: &Packet, to: IpAddr, port: Option<u16>, priority: i32) {
+    let hook = hooks(&packet.path)[0];
+    // Of later packets of a connection no chain of type nat is asked.
+    let is_first = packet.conntrack != Conntrack::Established;
+    let base = if is_first { BaseChain::nat(hook, priority) } else { BaseChain::filter(hook, NAT - 1) };
+    let (family, octets) = match to {
+        IpAddr::V4(to) => (2, to.octets().to_vec()),
+        IpAddr::V6(to) => (10, to.octets().to_vec()),
+    };
+    let mut exprs: Vec<Expr> = Vec::new();
+    if !is_first {
+        let state = Ct::Get { key: CtKey::State, direction: None, dreg: Reg::R1 };
+        exprs.extend([state.into(), Cmp::eq(Reg::R1, ct_state::ESTABLISHED.to_ne_bytes()).into()]);
+    }
+    exprs.push(Immediate::data(Reg::R1, octets).into());
+    let port = port.filter(|_| matches!(packet.transport, Transport::Ports { .. }));
+    exprs.extend(port.map(|port| Immediate::data(Reg::R2, port.to_be_bytes()).into()));
+    let (address, port) = (Some((Reg::R1, Reg::R1)), port.map(|_| (Reg::R2, Reg::R2)));
+    exprs.push(Nat { kind: NatKind::Destination, family, address, port, flags: 0 }.into());
+    table.chains.push(Chain::base(CHAIN, base));
+    table.rules.push(Rule::new(CHAIN, exprs));
+}
+
+/// Whether a step is such a translation.
+pub(super) fn is_known(step: &Step<'_>) -> bool {
+    matches!(step, Step::Rule(RuleAt { chain: CHAIN, .. }))
+}
+
+/// A packet that comes in by the loopback interface: its sender has tracked it, and translated it or not, where it was sent.
+pub(super) fn settled(packet: &mut Bytes) {
+    packet.ct = packet.conntrack;
+    if let Tracking::Tracked(connection) = &mut packet.ct {
+        connection.status |= ct_status::DST_NAT_DONE;
+    }
+}
