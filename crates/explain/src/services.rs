@@ -308,9 +308,8 @@ impl Asking<'_, '_> {
         let mut answer = self.traced(found, self.question.what.clone(), Dnat::Known)?;
         let ports = found.service.ports_text();
         let mut notes = vec![format!("{}, which a service proxy translates for its ports only: {ports}", found.text())];
-        if found.is == ServiceAddress::ClusterIp && self.question.state == State::New {
-            let why = format!("it goes to no port of {}, and nobody has a clusterIP itself", found.service.text());
-            refuse(self.topology, &mut answer, self.seen.node, &why);
+        let why = format!("it goes to no port of {}, and nobody has a clusterIP itself", found.service.text());
+        if found.is == ServiceAddress::ClusterIp && refuse(self.topology, &mut answer, self.seen.node, &why) {
             notes.push(format!("{ASSUMED}no node has {} itself, as nodes have with IPVS", found.address));
         }
         answer.notes.splice(0..0, notes);
@@ -332,11 +331,11 @@ impl Asking<'_, '_> {
         }
     }
 
-    /// The packet is refused for certain, if it begins a connection: one that exists keeps its translation, which is not known.
+    /// The packet is refused for certain, if it begins a connection: one that exists keeps its translation, which is not known, and
+    /// nothing else is translated.
     fn refused(&self, found: &Found<'_>, what: TrafficSpec, refusal: &Refusal) -> Result<Answer, AskError> {
         let mut answer = self.traced(found, what, Dnat::Never)?;
-        if self.question.state == State::New {
-            refuse(self.topology, &mut answer, self.seen.node, &refusal.why);
+        if refuse(self.topology, &mut answer, self.seen.node, &refusal.why) {
             answer.notes.splice(0..0, [found.text(), found.decided_by_proxy()]);
             return Ok(answer);
         }
@@ -419,8 +418,9 @@ impl Asking<'_, '_> {
         answer.endpoints = endpoints.iter().map(|one| one.socket()).collect();
         if let Some(Refusal { when: Some(when), why }) = refusal.filter(|_| self.question.state == State::New) {
             let mut refused = self.traced(found, what, Dnat::Never)?;
-            refuse(self.topology, &mut refused, self.seen.node, &why);
-            add_path(&mut answer, refused, when);
+            if refuse(self.topology, &mut refused, self.seen.node, &why) {
+                add_path(&mut answer, refused, when);
+            }
         }
         Ok(answer)
     }

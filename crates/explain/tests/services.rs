@@ -168,6 +168,50 @@ fn external_traffic_policy_local_holds_for_processes_of_other_nodes_and_not_for_
 }
 
 #[test]
+fn a_service_proxy_refuses_nothing_that_is_exempt_from_connection_tracking_on_its_node() {
+    let none = service(&[("10.65.0.9", "web1", NotReady)]);
+    let mut elsewhere = service(&[("10.65.1.9", "web2", Ready)]);
+    (elsewhere.internal_is_local, elsewhere.external_is_local) = (true, true);
+    let mut ranges = on_both();
+    ranges.source_ranges = vec!["198.51.100.0/24".parse().unwrap()];
+    for (service, from, to, port, refused) in [
+        (&none, "node/web1", "10.96.0.10", 80, "refused"),
+        (&none, "pod/shop/a", "198.51.100.7", 80, "refused"),
+        (&none, OUTSIDE, "192.0.2.11", 30080, "refused"),
+        (&elsewhere, "pod/shop/a", "10.96.0.10", 80, "refused"),
+        (&elsewhere, "pod/shop/b", "192.0.2.11", 30080, "10.65.1.9 or refused"),
+        (&ranges, OUTSIDE, "203.0.113.7", 80, "refused"),
+        (&none, "pod/shop/a", "10.96.0.10", 81, "refused"),
+    ] {
+        let exempt_on = |node: &str| {
+            let entry = if from == OUTSIDE { Some("web1".to_owned()) } else { None };
+            let exempt_on = Some(node.to_owned());
+            let asked = Question { node: entry, exempt_on, ..question(from, to, &format!("tcp/{port}")) };
+            ask(std::slice::from_ref(service), &asked)
+        };
+        let exempt = exempt_on("web1");
+        assert_eq!(outcome(&exempt), "untranslated", "{from} {to} {port}");
+        assert!(!exempt.notes.iter().any(|note| note.contains("assumed: a service proxy")), "{from} {to} {port}");
+        assert_eq!(outcome(&exempt_on("web2")), refused, "{from} {to} {port}: exempt where it does not pass first");
+    }
+}
+
+#[test]
+fn a_service_proxy_refuses_nothing_that_an_untracked_policy_allows() {
+    let yaml = std::fs::read_to_string(format!("{}/tests/worlds/services.yaml", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let policy = "
+---
+{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: raw},
+ spec: {doNotTrack: true, applyOnForward: true, types: [Ingress, Egress], ingress: [{action: Allow}], egress: [{action: Allow}]}}
+";
+    let snapshot = manifests::snapshot(yaml + policy);
+    let topology = Topology::new(&snapshot).with_services(vec![service(&[("10.65.0.9", "web1", NotReady)])]);
+    let of = |from: &str| outcome(&trace(&topology, &question(from, "10.96.0.10", "tcp/80")).unwrap());
+    assert_eq!(of("node/web1"), "untranslated");
+    assert_eq!(of("pod/shop/a"), "refused", "an untracked policy does not judge what a workload sends");
+}
+
+#[test]
 fn what_kube_proxy_drops_or_rejects_is_dropped_and_not_allowed() {
     let none = service(&[("10.65.0.9", "web1", NotReady)]);
     for from in SENDERS {
