@@ -39,6 +39,8 @@ pub(crate) struct Counts {
     pub(crate) written: [u64; 3],
     /// How many writes failed.
     pub(crate) failed: u64,
+    /// Why a write failed that has to be tried again; empty if none has.
+    pub(crate) failing: String,
 }
 
 impl Health {
@@ -63,7 +65,10 @@ impl Health {
                     (false, None) => "no leader is known".to_owned(),
                 };
                 match record.waits_for() {
-                    None => Answer::text(200, format!("ready; {role}\n")),
+                    None => match why_not_written(&record, leadership) {
+                        None => Answer::text(200, format!("ready; {role}\n")),
+                        Some(reason) => Answer::text(503, format!("not ready: {reason}\n")),
+                    },
                     Some((what, "")) => Answer::text(503, format!("not ready: {what} is not read yet\n")),
                     Some((what, reason)) => Answer::text(503, format!("not ready: {what} is lost: {reason}\n")),
                 }
@@ -86,6 +91,18 @@ impl Record {
             _ => None,
         }
     }
+
+    /// Why a write failed that is to be tried again.
+    fn failing(&self) -> Option<String> {
+        let tasks = [&self.host_endpoints, &self.copies, &self.pod_labels];
+        let failing = tasks.into_iter().find(|counts| !counts.failing.is_empty())?;
+        Some(format!("a write failed and is tried again: {}", failing.failing))
+    }
+}
+
+/// Why this process cannot write what it is to write.
+fn why_not_written(record: &Record, leadership: &Leadership) -> Option<String> {
+    if leadership.may_write() { record.failing() } else { leadership.failing() }
 }
 
 fn metrics(record: &Record, leadership: &Leadership) -> String {
@@ -129,4 +146,28 @@ fn writes(text: &mut String, name: &str, help: &str, counts: &Counts) {
         let _ = writeln!(text, "{name}{{result=\"{what}\"}} {count}");
     }
     let _ = writeln!(text, "{name}{{result=\"failed\"}} {}", counts.failed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_cannot_write_is_not_ready_and_says_why() {
+        let health = Health::default();
+        health.update(|record| record.in_sync = true);
+        let readiness = |leadership: &Leadership| {
+            let answer = health.answer("/readiness", leadership);
+            (answer.code, answer.body)
+        };
+        let (leader, waiting) = (Leadership::sole(), Leadership::default());
+        assert_eq!((readiness(&leader).0, readiness(&waiting).0), (200, 200));
+        waiting.fails("permission denied");
+        let text = "not ready: the lease tortie-controllers can neither be taken nor renewed: permission denied\n";
+        assert_eq!(readiness(&waiting), (503, text.to_owned()));
+        health.update(|record| record.copies.failing = "NetworkPolicy(shop/a): too slow".to_owned());
+        let text = "not ready: a write failed and is tried again: NetworkPolicy(shop/a): too slow\n";
+        assert_eq!(readiness(&leader), (503, text.to_owned()));
+        assert_eq!(readiness(&Leadership::default()).0, 200, "another process writes");
+    }
 }

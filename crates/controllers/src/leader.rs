@@ -30,13 +30,15 @@ struct State {
     until: Option<Instant>,
     /// Who holds the lease, as far as is known.
     holder: String,
+    /// Why the lease can neither be taken nor renewed; empty if the store answered.
+    failing: String,
 }
 
 impl Leadership {
     /// For a store without leases: nobody else writes.
     pub(crate) fn sole() -> Self {
         let far = Instant::now() + Duration::from_secs(100 * 365 * 24 * 3600);
-        Self(Mutex::new(State { until: Some(far), holder: String::new() }))
+        Self(Mutex::new(State { until: Some(far), ..State::default() }))
     }
 
     /// Whether this process may begin a write now.
@@ -54,9 +56,22 @@ impl Leadership {
         (state.until.is_none() && !state.holder.is_empty()).then(|| state.holder.clone())
     }
 
+    /// Takes in that the lease can neither be taken nor renewed.
+    pub(crate) fn fails(&self, reason: &str) {
+        reason.clone_into(&mut self.state().failing);
+    }
+
+    /// Why the lease can neither be taken nor renewed.
+    pub(crate) fn failing(&self) -> Option<String> {
+        let state = self.state();
+        (!state.failing.is_empty())
+            .then(|| format!("the lease {LEASE} can neither be taken nor renewed: {}", state.failing))
+    }
+
     /// Takes in that the lease was asked for at `asked`, and what the answer was. Whether anything is different.
     fn take(&self, asked: Instant, time: Duration, holding: Holding) -> bool {
         let mut state = self.state();
+        state.failing.clear();
         match holding {
             Holding::Ours => {
                 let before = state.until.replace(asked + time * 2 / 3);
@@ -119,11 +134,12 @@ pub(crate) fn run(
                 }
             }
             Err(error) => {
+                let text = match error {
+                    StoreError::Failed(text) => text,
+                    error => error.to_string(),
+                };
+                leadership.fails(&text);
                 if !std::mem::replace(&mut failed, true) {
-                    let text = match error {
-                        StoreError::Failed(text) => text,
-                        error => error.to_string(),
-                    };
                     log::error!(target: log_event::LEASE_FAILED, "the lease {LEASE} can neither be taken nor renewed, which is tried again: {text}");
                 }
             }

@@ -116,6 +116,7 @@ impl Task {
         self.counts.failed += summary.failed.len() as u64;
         let failed: Vec<String> =
             summary.failed.iter().map(|(key, why)| format!("{}: {why}", (self.words.name)(key))).collect();
+        self.counts.failing = failed.first().cloned().unwrap_or_default();
         let wait = self.failed(failed).or(summary.stale.then_some(AGAIN));
         (summary, wait)
     }

@@ -1,6 +1,9 @@
 //! Copies of a real cluster's namespaces, service accounts, NetworkPolicies and labels of pods in etcd and in the embedded store. The account in the
 //! cluster has only what is shipped.
 
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+
 use super::*;
 
 /// A cluster, and the kubeconfig of the account that copies it.
@@ -250,6 +253,118 @@ fn workload_endpoints_follow_the_labels_of_their_pods() {
     source.apply(&policy("db", 81));
     until("the policy follows", || cluster.port("knp.default.db") == Some(81));
     assert_eq!(endpoint()["metadata"]["labels"]["app"], "newer");
+}
+
+/// What `/readiness` answers.
+fn readiness(port: u16) -> String {
+    let mut answer = String::new();
+    if let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", port)) {
+        let asked = stream.write_all(b"GET /readiness HTTP/1.1\r\nHost: tortie\r\nConnection: close\r\n\r\n");
+        let _ = asked.and_then(|()| stream.read_to_string(&mut answer));
+    }
+    answer
+}
+
+#[test]
+fn an_etcd_user_who_may_not_write_copies_nothing_and_is_named_until_it_may() {
+    let mut cluster = Cluster::etcd();
+    let source = Source::start(&cluster);
+    source.create(&[namespace("shop", "a"), policy("db", 80)]);
+    let words = [
+        "user add root:secret",
+        "user grant-role root root",
+        "role add copies",
+        "role grant-permission copies read --prefix=true /calico/",
+        "user add copies:secret",
+        "user grant-role copies copies",
+        "auth enable",
+    ];
+    let ctl = |cluster: &Cluster, words: &str| drop(cluster.etcdctl(&words.split(' ').collect::<Vec<_>>()));
+    words.iter().for_each(|words| ctl(&cluster, words));
+    let as_user = |name: &str| [("ETCD_USERNAME", name.to_owned()), ("ETCD_PASSWORD", "secret".to_owned())];
+    cluster.user.extend(as_user("root"));
+    cluster.controllers.extend(as_user("copies"));
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let listen = format!("127.0.0.1:{port}");
+    let (_running, log) = cluster.controllers("one", &["--kubeconfig", &source.kubeconfig, "--listen", &listen]);
+    until("the lease is refused", || log.has("lease-failed"));
+    let text = "not ready: the lease tortie-controllers can neither be taken nor renewed: etcd at";
+    until("it is not ready", || readiness(port).contains(text));
+    let grant = |prefix: &str| {
+        ctl(&cluster, &format!("--user=root:secret role grant-permission copies readwrite --prefix=true {prefix}"))
+    };
+    grant("/calico/tortie/leases/");
+    until("a copy is refused", || log.has("copies-failed"));
+    until("it is not ready", || readiness(port).contains("not ready: a write failed and is tried again:"));
+    assert!(log.text().contains("does not let this user write"), "{}", log.text());
+    assert!(cluster.port("knp.default.db").is_none() && cluster.profile("kns.shop").is_none());
+    // Policies alone: the namespace stays closed.
+    grant("/calico/resources/v3/projectcalico.org/tiers/");
+    grant("/calico/resources/v3/projectcalico.org/clusterinformations/");
+    grant("/calico/resources/v3/projectcalico.org/networkpolicies/");
+    until("the policy is copied", || cluster.port("knp.default.db") == Some(80));
+    assert!(cluster.profile("kns.shop").is_none());
+    grant("/calico/");
+    until("the profile is copied", || cluster.profile("kns.shop").is_some());
+    until("it is ready", || readiness(port).contains("ready; this process is the leader"));
+}
+
+/// The versions in etcd of all policies and profiles: at which revision each was created, and how often it was written since.
+fn versions(cluster: &Cluster) -> BTreeMap<String, (u64, u64)> {
+    let all = |kind: &str| {
+        let prefix = format!("/calico/resources/v3/projectcalico.org/{kind}/");
+        let text = cluster.etcdctl(&["get", "--prefix", &prefix, "-w", "json"]).unwrap();
+        let found: Value = serde_json::from_str(&text).unwrap();
+        let number = |kv: &Value, field: &str| kv[field].as_u64().unwrap();
+        let one = |kv: &Value| {
+            (kv["key"].as_str().unwrap().to_owned(), (number(kv, "create_revision"), number(kv, "version")))
+        };
+        found["kvs"].as_array().into_iter().flatten().map(one).collect::<Vec<_>>()
+    };
+    all("networkpolicies").into_iter().chain(all("profiles")).collect()
+}
+
+#[test]
+fn one_change_is_one_write_by_one_process_and_a_restart_is_none() {
+    let cluster = Cluster::etcd();
+    let source = Source::start(&cluster);
+    source.create(&[namespace("shop", "a"), service_account("web"), policy("db", 80), policy("web", 80)]);
+    let lease = LEASE.as_secs().to_string();
+    let arguments = ["--kubeconfig", &source.kubeconfig, "--lease", &lease];
+    let (first, one) = cluster.controllers("one", &arguments);
+    until("the first is the leader", || one.has("leader-gained"));
+    let (second, two) = cluster.controllers("two", &arguments);
+    until("the second waits", || two.has("leader-other"));
+    until("all is copied", || cluster.profile("kns.shop").is_some() && cluster.profile("ksa.shop.web").is_some());
+    let before = versions(&cluster);
+    assert!(before.len() >= 5 && before.values().all(|(_, version)| *version == 1), "{before:?}");
+    let changed = |since: &BTreeMap<String, (u64, u64)>| -> Vec<u64> {
+        let now = versions(&cluster);
+        assert_eq!(now.keys().collect::<Vec<_>>(), since.keys().collect::<Vec<_>>());
+        now.iter()
+            .filter(|(key, it)| since[*key] != **it)
+            .map(|(key, it)| {
+                assert_eq!(it.0, since[key].0, "it was never deleted");
+                it.1
+            })
+            .collect()
+    };
+    source.apply(&policy("db", 81));
+    until("the policy follows", || cluster.port("knp.default.db") == Some(81));
+    assert_eq!(changed(&before), [2]);
+    first.signal(Signal::KILL);
+    drop(first);
+    source.apply(&policy("db", 82));
+    until("the second is the leader", || two.has("leader-gained"));
+    until("the policy follows", || cluster.port("knp.default.db") == Some(82));
+    assert_eq!(changed(&before), [3]);
+    // Another one begins; the first change that it writes comes after all that it would have written.
+    drop(second);
+    let (_third, three) = cluster.controllers("three", &arguments);
+    until("the third is the leader", || three.has("leader-gained"));
+    source.apply(&policy("db", 83));
+    until("the policy follows", || cluster.port("knp.default.db") == Some(83));
+    assert_eq!(changed(&before), [4]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What copies follow from: what Kubernetes has, what the store has under the names of copies, and which controllers run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use tortie_api::kinds::kube_controllers_configuration::KubeControllersConfigurationSpec;
@@ -50,8 +50,9 @@ impl Copies {
     /// Replaces all that is known of a kind of Kubernetes by a listing of it.
     pub(crate) fn list_source(&mut self, kind: Kind, all: &[Stored]) {
         let copies = if kind == Kind::KubernetesNetworkPolicy { Kind::NetworkPolicy } else { kind };
-        self.wanted.retain(|key, _| key.kind != copies);
-        self.refused.retain(|key, _| key.kind != copies);
+        let listed: BTreeSet<Key> = all.iter().filter_map(|stored| copy_of(&stored.key)).collect();
+        self.wanted.retain(|key, _| key.kind != copies || listed.contains(key));
+        self.refused.retain(|key, _| self.wanted.contains_key(key));
         for stored in all {
             self.put_source(stored);
         }

@@ -179,6 +179,13 @@ fn a_policy_that_the_store_does_not_take_closes_what_it_selects_and_its_neighbou
     assert!(there[&key] == closed && there.contains_key(&profile_key("kns.shop")), "{there:?}");
     let third = plan(&copies, false, true);
     assert_eq!((third.actions.as_slice(), texts(&third)), (&[][..], texts(&second)));
+    // The same is listed again.
+    let again = all(&store);
+    copies.list_source(
+        Kind::KubernetesNetworkPolicy,
+        &[stored("NetworkPolicy", "shop", "db", 0), large("large", 1 << 20)],
+    );
+    assert_eq!((plan(&copies, false, true).actions, all(&store)), (Vec::new(), again));
     // Another process tries once, and leaves what is in its place.
     let mut next = known(&shop(), &store);
     next.take_source(&Event::Put(large("large", 1 << 20)));
