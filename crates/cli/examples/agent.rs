@@ -42,7 +42,9 @@ fn main() {
     large.apply(&format!("{TOGGLED}{}", crowd()));
     let starts: Vec<(f64, f64)> = (0..5)
         .map(|_| {
-            let (first, again) = (large.agent().1, large.agent().1);
+            // Each agent ends before the next begins.
+            let first = large.agent().1;
+            let again = large.agent().1;
             run("nft delete table inet tortie");
             (first, again)
         })
