@@ -8,6 +8,9 @@ use tortie_eval::{Conntrack, Host, Packet, Verdict};
 use tortie_policy::packet::OwnNat;
 use tortie_policy::{Family, Settings, Snapshot};
 
+use crate::interfaces::ASSUMED;
+use crate::trace::Hop;
+
 /// The translations that a packet may meet on its node. Nothing that is of no connection is translated.
 pub fn of(snapshot: &Snapshot, host: &Host, packet: &Packet, verdict: &Verdict) -> OwnNat {
     if verdict.untracked || !matches!(packet.tracking(), Conntrack::New | Conntrack::Established) {
@@ -32,6 +35,21 @@ pub fn of(snapshot: &Snapshot, host: &Host, packet: &Packet, verdict: &Verdict) 
         masquerades: leaves_pools(snapshot, settings, packet.source, to, leaves_by),
         source: settings.nat_outgoing.address.map(IpAddr::V4).filter(|_| packet.source.is_ipv4()),
     }
+}
+
+/// What is assumed of a packet that a node sends on to another with its source, though its `natOutgoing` replaces that.
+pub(crate) fn source_note(hops: &[Hop]) -> Option<String> {
+    let is_replaced = |hop: &Hop| hop.own_nat.masquerades && hop.packet.tracking() == Conntrack::New;
+    let [hop, next] = hops.windows(2).find_map(|pair| match pair {
+        [hop, next] if is_replaced(hop) && hop.host.node != next.host.node => Some([hop, next]),
+        _ => None,
+    })?;
+    let node = &hop.host.node;
+    let other = hop.own_nat.source.map_or_else(|| format!("an address of {node}"), |source| source.to_string());
+    Some(format!(
+        "{ASSUMED}{} judges it with the source {}; natOutgoing replaces it by {other} where it leaves {node}",
+        next.host.node, hop.packet.source
+    ))
 }
 
 /// The floating IPs that a node translates, each with the lowest address to which it is translated.
