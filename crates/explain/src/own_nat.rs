@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use tortie_eval::{Conntrack, Host, Packet, Verdict};
+use tortie_eval::{Conntrack, Host, Packet, PacketPath, Verdict};
 use tortie_policy::packet::OwnNat;
 use tortie_policy::{Family, Settings, Snapshot};
 
@@ -49,6 +49,20 @@ pub(crate) fn source_note(hops: &[Hop]) -> Option<String> {
     Some(format!(
         "{ASSUMED}{} judges it with the source {}; natOutgoing replaces it by {other} where it leaves {node}",
         next.host.node, hop.packet.source
+    ))
+}
+
+/// What to say of a packet that a translation sends back to its sender: it arrives with an address of the receiver as the source.
+/// Source: `fib_validate_source` in net/ipv4/fib_frontend.c, `accept_local`.
+pub(crate) fn own_source_note(hops: &[Hop]) -> Option<String> {
+    let is_back = |hop: &&Hop| {
+        let to = hop.own_nat.destination.or(hop.packet.translated.map(|(to, _)| to));
+        let is_forwarded = matches!(hop.packet.path, PacketPath::Forward { .. });
+        is_forwarded && to == Some(hop.packet.source) && !hop.own_nat.masquerades
+    };
+    let source = hops.last().filter(is_back)?.packet.source;
+    Some(format!(
+        "{source} gets it with its own address as the source: Linux drops that there, unless the source is replaced as well or accept_local is set"
     ))
 }
 

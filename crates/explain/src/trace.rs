@@ -331,7 +331,9 @@ pub(crate) fn trace_between(
     if answers.iter().any(|(_, hops)| depends_on_checksum(judging, hops)) {
         assumed.push(format!("{ASSUMED}{UDPLITE_NOTE}"));
     }
-    notes.extend(answers.iter().filter_map(|(_, hops)| own_nat::source_note(hops)).collect::<BTreeSet<_>>());
+    let sources =
+        |(_, hops): &(_, Vec<Hop>)| own_nat::source_note(hops).into_iter().chain(own_nat::own_source_note(hops));
+    notes.extend(answers.iter().flat_map(sources).collect::<BTreeSet<_>>());
     notes.extend(multicast::copies(topology, judging.judge, &answers));
     let mut left_out = route.unused(question);
     for note in answers.iter().flat_map(|(_, hops)| not_asked::notes(snapshot, topology, hops)) {

@@ -1,11 +1,12 @@
-//! The answer says where it judges a packet with a source that `natOutgoing` replaces before the next node.
+//! The answer says where it judges a packet with a source that `natOutgoing` replaces before the next node, and where a packet comes back
+//! to its sender with the sender's own address as the source.
 
 #![allow(clippy::unwrap_used)]
 
 mod common;
 
 use common::question;
-use tortie_explain::{Question, State, Topology, trace};
+use tortie_explain::{Dnat, Question, State, Topology, trace};
 use tortie_testkit::manifests;
 
 const WORLD: &str = r#"
@@ -59,4 +60,20 @@ fn where_the_source_stays_or_no_other_node_is_asked_there_is_no_such_note() {
     assert_eq!(notes(true, "", &question(from, "203.0.113.9", "tcp/80")), none, "no other node is known");
     let open = Question { state: State::Established, ..to_node };
     assert_eq!(notes(true, "", &open), none, "nothing tells which way the connection was opened");
+}
+
+#[test]
+fn a_note_says_that_linux_drops_what_comes_back_to_its_sender_with_the_senders_own_address() {
+    let from = "wep/shop/web1-cni-a-eth0";
+    let snapshot = manifests::snapshot(WORLD.to_owned());
+    let notes = |to: &str| {
+        let asked =
+            Question { dnat: Dnat::To(to.parse().unwrap(), Some(80)), ..question(from, "203.0.113.9", "tcp/80") };
+        let answer = trace(&Topology::new(&snapshot), &asked).unwrap();
+        assert!(answer.allowed());
+        answer.notes.into_iter().filter(|note| note.contains("as the source")).collect::<Vec<_>>()
+    };
+    let note = "10.65.0.3 gets it with its own address as the source: Linux drops that there, unless the source is replaced as well or accept_local is set";
+    assert_eq!(notes("10.65.0.3"), [note]);
+    assert_eq!(notes("10.65.1.3"), [""; 0]);
 }
