@@ -1,5 +1,6 @@
 //! What the rules of other programs on this machine do with a packet that `explain` answers for.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
@@ -23,18 +24,19 @@ pub(crate) fn answer(
     local_facts: Option<&LocalFacts>,
     offline: bool,
 ) -> Result<Answer, AskError> {
+    let source = Source::new(local_facts, offline);
     let mut answer = trace(topology, question)?;
-    let Looked { translation: found, exempt } = look(&mut answer, local_facts, offline, None);
+    let Looked { translation: found, exempt } = look(&mut answer, &source, None);
     if let Some(Exempt { node, table, is_certain }) = exempt {
         let exempted = Question { exempt_on: Some(node.clone()), ..question.clone() };
         if is_certain {
             let masquerades = answer.all_hops().any(|hop| hop.host.node == node && hop.own_nat.masquerades);
             answer = trace(topology, &exempted)?;
-            look(&mut answer, local_facts, offline, None);
-            let source = if masquerades { ", its source included" } else { "" };
+            look(&mut answer, &source, None);
+            let with_source = if masquerades { ", its source included" } else { "" };
             answer.others.notes.insert(
                 0,
-                format!("{table} of another program exempts it from connection tracking: it is judged as untracked on {node}, where nothing translates it{source}"),
+                format!("{table} of another program exempts it from connection tracking: it is judged as untracked on {node}, where nothing translates it{with_source}"),
             );
             return Ok(answer);
         }
@@ -63,7 +65,7 @@ pub(crate) fn answer(
             return Err(format!("{translates}, on {node}, and --dnat is for {}", hop.host.node));
         }
         followed.translated_by_table(&by);
-        look(&mut followed, local_facts, offline, Some(priority));
+        look(&mut followed, &source, Some(priority));
         followed.others.notes.insert(0, translates.clone());
         followed.others.translates = Some(translates);
         Ok(followed)
@@ -116,13 +118,12 @@ struct Translation {
 /// Adds to an answer what other programs do with the packet on this machine, or why that was not looked at. Gives what of it
 /// leads to another answer.
 /// `translated_at` is the place of the chain that translates the packet of the answer.
-fn look(answer: &mut Answer, local_facts: Option<&LocalFacts>, offline: bool, translated_at: Option<i32>) -> Looked {
+fn look(answer: &mut Answer, source: &Source<'_>, translated_at: Option<i32>) -> Looked {
     let nodes: BTreeSet<&str> = answer.all_hops().map(|hop| hop.host.node.as_str()).collect();
     let mut others = OtherPrograms::default();
     let mut looked = Looked::default();
-    match Tables::here(local_facts, &nodes, offline, &mut others.notes) {
+    match source.tables(&nodes, translated_at, &mut others.notes) {
         Ok(tables) => {
-            let tables = Tables { translated_at, ..tables };
             others.looked_at = true;
             let all = tables.found(&tables.met(answer.all_hops()), &answer.endpoints);
             others.notes.extend(all.notes);
@@ -154,7 +155,8 @@ fn look(answer: &mut Answer, local_facts: Option<&LocalFacts>, offline: bool, tr
 pub(crate) fn left_out(found: &mut Reach, local_facts: Option<&LocalFacts>, offline: bool) {
     let nodes: BTreeSet<&str> = found.nodes.iter().map(String::as_str).collect();
     let mut notes = Vec::new();
-    match Tables::here(local_facts, &nodes, offline, &mut notes) {
+    let source = Source::new(local_facts, offline);
+    match source.tables(&nodes, None, &mut notes) {
         Ok(Tables { tables, .. }) => {
             let known = tables.tables.iter().map(|table| table.dump.table.id.to_string());
             let unread = tables.unread.iter().map(|(table, _)| table.clone());
@@ -199,26 +201,28 @@ struct Found {
 /// So many destinations of a table are named.
 const SHOWN_TARGETS: usize = 4;
 
-/// The tables of other programs on this machine.
-struct Tables<'a> {
-    tables: ForeignTables,
-    host: Host,
-    machine: Option<&'a Machine>,
-    /// The place of the chain of these tables that translates the packet, where one does.
-    translated_at: Option<i32>,
+/// Where the tables of other programs come from. They are read at most once, so all that is said of a question is of one state.
+struct Source<'a> {
+    local_facts: Option<&'a LocalFacts>,
+    offline: bool,
+    read: OnceCell<Result<ForeignTables, String>>,
 }
 
-impl<'a> Tables<'a> {
+impl<'a> Source<'a> {
+    fn new(local_facts: Option<&'a LocalFacts>, offline: bool) -> Self {
+        Self { local_facts, offline, read: OnceCell::new() }
+    }
+
     /// The tables of other programs on this machine, if packets of the answer pass it; otherwise why they were not looked at.
     /// Other machines on the way are noted.
-    fn here(
-        local_facts: Option<&'a LocalFacts>,
+    fn tables(
+        &self,
         nodes: &BTreeSet<&str>,
-        offline: bool,
+        translated_at: Option<i32>,
         notes: &mut Vec<String>,
-    ) -> Result<Self, String> {
-        let local_facts = match local_facts {
-            _ if offline => return Err("--offline".to_owned()),
+    ) -> Result<Tables<'_>, String> {
+        let local_facts = match self.local_facts {
+            _ if self.offline => return Err("--offline".to_owned()),
             None => return Err("no agent of this machine was asked".to_owned()),
             Some(local_facts) => local_facts,
         };
@@ -229,10 +233,22 @@ impl<'a> Tables<'a> {
         if !elsewhere.is_empty() {
             notes.push(not_looked(&format!("on {}, which is another machine", elsewhere.join(", "))));
         }
-        let tables = LocalFacts::foreign_tables().map_err(|error| error.to_string())?;
-        Ok(Self { tables, host: local_facts.host(), machine: local_facts.machine.as_ref(), translated_at: None })
+        let read = self.read.get_or_init(|| LocalFacts::foreign_tables().map_err(|error| error.to_string()));
+        let tables = read.as_ref().map_err(String::clone)?;
+        Ok(Tables { tables, host: local_facts.host(), machine: local_facts.machine.as_ref(), translated_at })
     }
+}
 
+/// The tables of other programs on this machine.
+struct Tables<'a> {
+    tables: &'a ForeignTables,
+    host: Host,
+    machine: Option<&'a Machine>,
+    /// The place of the chain of these tables that translates the packet, where one does.
+    translated_at: Option<i32>,
+}
+
+impl Tables<'_> {
     /// The hops at which a packet meets the tables.
     fn met<'h>(&self, hops: impl Iterator<Item = &'h Hop>) -> Vec<&'h Hop> {
         let meets = |hop: &&Hop| {
@@ -257,7 +273,7 @@ impl<'a> Tables<'a> {
 
     /// What the tables do with a packet at these hops, if the answer is for these endpoints of a service.
     fn found(&self, hops: &[&Hop], endpoints: &[SocketAddr]) -> Found {
-        let tables = &self.tables;
+        let tables = self.tables;
         let mut found = Found::default();
         let all: Vec<Vec<Effect>> =
             hops.iter().map(|hop| tables.tables.iter().map(|table| self.effect_on(table, hop)).collect()).collect();
@@ -458,7 +474,7 @@ impl<'a> Tables<'a> {
             }
             TranslatedBy::Question | TranslatedBy::Table(_) => return None,
         };
-        let (tables, packet) = (&self.tables, untranslated(hop));
+        let (tables, packet) = (self.tables, untranslated(hop));
         let translates = |table| match self.effect_of(table, &packet, hop.own_nat, i32::MIN) {
             Effect::Nothing | Effect::Drops(_) => false,
             Effect::Translates { .. } => true,
