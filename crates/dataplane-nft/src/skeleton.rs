@@ -26,6 +26,8 @@ use crate::place::{WORKLOADS, exceptions};
 use crate::sets::{FAMILIES, Shape};
 use crate::stage::Stage;
 
+pub use nat::DESTINATION as FLOATING_IPS;
+
 /// The chain that keeps connection tracking on.
 const CONNTRACK: &str = "conntrack";
 

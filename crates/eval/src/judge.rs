@@ -363,7 +363,7 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         if translated {
-            let last = self.packet.translated_interface.as_deref().unwrap_or(interface).to_owned();
+            let last = self.packet.leaves_by(true).unwrap_or(interface).to_owned();
             return self.host_egress(Stage::HostOutTranslated, &last);
         }
         if !self.settings.is_workload_interface(interface) && tunnel_out(self.snapshot, self.settings, &self.header) {

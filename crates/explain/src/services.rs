@@ -17,7 +17,7 @@ use tortie_policy::Family;
 use crate::fault;
 use crate::interfaces::ASSUMED;
 use crate::listed::listed;
-use crate::question::{AskError, EndSpec, Question, State, TrafficSpec};
+use crate::question::{AskError, EndSpec, Question, TrafficSpec};
 use crate::services::proxy::{Choice, Refusal, Seen};
 use crate::services::refusal::refuse;
 use crate::text;
@@ -416,7 +416,7 @@ impl Asking<'_, '_> {
         }
         answer.notes.splice(0..0, notes);
         answer.endpoints = endpoints.iter().map(|one| one.socket()).collect();
-        if let Some(Refusal { when: Some(when), why }) = refusal.filter(|_| self.question.state == State::New) {
+        if let Some(Refusal { when: Some(when), why }) = refusal {
             let mut refused = self.traced(found, what, Dnat::Never)?;
             if refuse(self.topology, &mut refused, self.seen.node, &why) {
                 add_path(&mut answer, refused, when);

@@ -12,6 +12,7 @@ mod settings;
 mod slice;
 mod stored;
 
+pub use selector::LONGEST_SELECTOR;
 pub use settings::{configurations_of, unreadable_settings};
 pub use stored::Stored;
 

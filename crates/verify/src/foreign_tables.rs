@@ -32,8 +32,8 @@ use crate::xt;
 
 pub use among::{Exempts, destination, effect_among, exempts};
 pub use chains::{ForeignChain, HookPlace, base_chains};
-pub use own_nat::FLOATING_IPS;
 pub use reroute::may_reroute;
+pub use tortie_dataplane_nft::FLOATING_IPS;
 
 /// What a table does with a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,11 +3,10 @@
 
 use serde_json::{Value, json};
 use tortie_api::{Key, Kind};
+use tortie_policy::LONGEST_SELECTOR;
 
 /// What selects all pods of a namespace.
 const ALL_PODS: &str = "projectcalico.org/orchestrator == 'k8s'";
-/// The longest selector that agents read. A selector that is longer is not copied, so a stand-in is always small.
-const LONGEST_SELECTOR: usize = 65_536;
 
 /// The spec of a stand-in; without a spec of the original nothing of it is known but its name.
 ///
@@ -32,6 +31,7 @@ pub(super) fn effect(key: &Key, original: Option<&Value>) -> &'static str {
     }
 }
 
+/// A selector that is longer than agents read is not copied, so a stand-in is always small.
 fn selector(spec: &Value) -> Option<&str> {
     spec.get("selector")?.as_str().filter(|selector| selector.len() <= LONGEST_SELECTOR)
 }

@@ -15,7 +15,7 @@ use crate::options::Options;
 use crate::sets::FAMILIES;
 
 /// Where destinations and sources are rewritten.
-const DESTINATION: i32 = -100;
+pub const DESTINATION: i32 = -100;
 const SOURCE: i32 = 100;
 
 pub(super) fn render(plan: &Plan, _options: &Options, into: &mut Ruleset) {

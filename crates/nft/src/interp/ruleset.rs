@@ -17,10 +17,10 @@ use crate::table::Family;
 
 /// Where conntrack looks at packets (`NF_IP_PRI_CONNTRACK`).
 pub(super) const CONNTRACK: i32 = -200;
-/// `NF_IP_PRI_NAT_DST`.
-const NAT_DESTINATION: i32 = -100;
-/// `NF_IP_PRI_NAT_SRC`.
-const NAT_SOURCE: i32 = 100;
+/// Where the kernel translates destinations, whatever the priorities of chains of type nat (`NF_IP_PRI_NAT_DST`).
+pub const NAT_DESTINATION: i32 = -100;
+/// Where it translates sources (`NF_IP_PRI_NAT_SRC`).
+pub const NAT_SOURCE: i32 = 100;
 
 /// Why tables cannot be interpreted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

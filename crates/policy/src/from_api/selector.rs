@@ -7,8 +7,8 @@ use tortie_selector::Selector;
 
 use super::read::Read;
 
-/// Calico's schema lets a selector be 1,024 characters long; before it there was no limit.
-const LONGEST_SELECTOR: usize = 65_536;
+/// The longest selector that is read, in bytes. Calico's schema lets one be 1,024 characters long; before it there was no limit.
+pub const LONGEST_SELECTOR: usize = 65_536;
 
 /// Labels of namespaces have this prefix.
 pub(super) const NAMESPACE_PREFIX: &str = "pcns.";

@@ -3,18 +3,15 @@
 
 use std::net::IpAddr;
 
+use tortie_dataplane_nft::FLOATING_IPS;
 use tortie_nft::foreign::ForeignTable;
+use tortie_nft::interp::NAT_SOURCE;
 use tortie_nft::{ChainKind, Hook};
 use tortie_policy::machine::Machine;
 use tortie_policy::packet::{Host, OwnNat, Packet};
 
 use super::among::either;
 use super::{Effect, effect as of_others, translated};
-
-/// Where tortie translates floating IPs, among the chains of type nat.
-pub const FLOATING_IPS: i32 = -100;
-/// `NF_IP_PRI_NAT_SRC`.
-const NAT_SOURCE: i32 = 100;
 
 /// What a table does with a packet that tortie translates so. A translation that the packet has besides is at this place among the
 /// chains of type nat.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use tortie_nft::dump::TableDump;
 use tortie_nft::expr::{Cmp, Ct, CtKey, Immediate, Nat, NatKind, ct_state, ct_status};
-use tortie_nft::interp::{Packet as Bytes, RuleAt, Ruleset, Step, Tracking};
+use tortie_nft::interp::{NAT_DESTINATION, Packet as Bytes, RuleAt, Ruleset, Step, Tracking};
 use tortie_nft::{BaseChain, Chain, Expr, Reg, Rule};
 use tortie_policy::packet::{Conntrack, Packet, Transport};
 
@@ -13,8 +13,6 @@ use super::hooks;
 
 /// The name of the chain, which no chain of the kernel has.
 pub(super) const CHAIN: &str = "";
-/// Where the kernel translates, whatever the priorities of chains of type nat: `NF_IP_PRI_NAT_DST`.
-const NAT: i32 = -100;
 
 /// The table with the translation that the packet already has: it comes before those of the table, unless it has a place there.
 pub(super) fn ruleset(table: &TableDump, packet: &Packet) -> Result<Ruleset, String> {
@@ -31,7 +29,7 @@ pub(super) fn add(table: &mut TableDump, packet: &Packet, to: IpAddr, port: Opti
     let hook = hooks(&packet.path)[0];
     // Of later packets of a connection no chain of type nat is asked.
     let is_first = packet.conntrack != Conntrack::Established;
-    let base = if is_first { BaseChain::nat(hook, priority) } else { BaseChain::filter(hook, NAT - 1) };
+    let base = if is_first { BaseChain::nat(hook, priority) } else { BaseChain::filter(hook, NAT_DESTINATION - 1) };
     let (family, octets) = match to {
         IpAddr::V4(to) => (2, to.octets().to_vec()),
         IpAddr::V6(to) => (10, to.octets().to_vec()),
