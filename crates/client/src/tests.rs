@@ -20,7 +20,9 @@ use tortie_api::{Key, Kind, Object};
 
 use super::*;
 use tortie_store::memory::MemoryStore;
-use tortie_store::{Listing, Op, Stopped, StoreError, Stored, Watch, Write, WriteError, Written, WrittenTogether};
+use tortie_store::{
+    Layer, Listing, Op, Stopped, StoreError, Stored, Watch, Write, WriteError, Written, WrittenTogether,
+};
 
 type Hook = Box<dyn FnMut(&MemoryStore) + Send>;
 

@@ -113,7 +113,7 @@ mod tests {
 
     use tortie_api::Key;
     use tortie_store::memory::MemoryStore;
-    use tortie_store::{Listing, Position, Watch, Write, WriteError, Written};
+    use tortie_store::{Layer, Position, Watch, Write};
 
     use super::*;
 
@@ -134,24 +134,12 @@ mod tests {
         }
     }
 
-    impl Store for Restored {
-        fn describe(&self) -> String {
-            self.0.describe()
+    impl Layer for Restored {
+        fn below(&self) -> &dyn Store {
+            &self.0
         }
 
-        fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
-            self.0.get(key)
-        }
-
-        fn list(&self, selection: &Selection) -> Result<Listing, StoreError> {
-            self.0.list(selection)
-        }
-
-        fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
-            self.0.write(writes)
-        }
-
-        fn watch(&self, _: &Selection, _: &Position) -> Result<Box<dyn Watch>, StoreError> {
+        fn on_watch(&self, _: &Selection, _: &Position) -> Result<Box<dyn Watch>, StoreError> {
             Ok(Box::new(Silent(10)))
         }
     }

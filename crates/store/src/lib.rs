@@ -17,7 +17,8 @@
 //!
 //! [`memory`] is the smallest store that keeps the promises,
 //! [`Overlay`] one that keeps changes to itself over another store, for plans;
-//! `conformance` (feature `conformance`) is the suite that every backend runs to show that it keeps them too.
+//! `conformance` (feature `conformance`) is the suite that every backend runs to show that it keeps them too; `Layer`, of the same
+//! feature, is for stores that tests put in front of another.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -38,12 +39,16 @@ mod write;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "conformance")]
+mod layer;
 
 pub use abilities::{Abilities, Operation, Support, Unsupported};
 pub use backoff::Backoff;
 pub use contract::{Store, Watch, list_by_pages};
 pub use error::StoreError;
 pub use history::{Author, History, HistoryEntry};
+#[cfg(feature = "conformance")]
+pub use layer::Layer;
 pub use leases::{Holding, Leases};
 pub use object::{Event, Listing, Purpose, Selection, Stored, Value};
 pub use overlay::Overlay;

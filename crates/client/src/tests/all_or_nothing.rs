@@ -178,25 +178,17 @@ fn objects_that_later_transactions_did_not_write_are_reported_one_by_one() {
 #[test]
 fn a_refusal_of_initial_content_does_not_stop_objects_that_do_not_need_it() {
     struct Limited(Spy);
-    impl Store for Limited {
-        fn describe(&self) -> String {
-            "limited".to_owned()
+    impl Layer for Limited {
+        fn below(&self) -> &dyn Store {
+            &self.0
         }
-        fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
-            self.0.get(key)
-        }
-        fn list(&self, selection: &Selection) -> Result<Listing, StoreError> {
-            self.0.list(selection)
-        }
-        fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
+
+        fn on_write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
             let refuse = |write: &Write| match write.key.kind {
                 Kind::HostEndpoint => Ok(self.0.write(std::slice::from_ref(write))?.remove(0)),
                 _ => Ok(Err(WriteError::Refused("you may not".to_owned()))),
             };
             writes.iter().map(refuse).collect()
-        }
-        fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {
-            self.0.watch(selection, from)
         }
     }
     let client = Client::new(Arc::new(Limited(Spy::default())));

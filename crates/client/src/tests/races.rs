@@ -149,26 +149,18 @@ fn a_store_that_fails_is_reported_for_every_object() {
 #[test]
 fn an_object_that_the_store_refuses_is_reported_and_the_others_are_written() {
     struct Picky(MemoryStore);
-    impl Store for Picky {
-        fn describe(&self) -> String {
-            "picky".to_owned()
+    impl Layer for Picky {
+        fn below(&self) -> &dyn Store {
+            &self.0
         }
-        fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
-            self.0.get(key)
-        }
-        fn list(&self, selection: &Selection) -> Result<Listing, StoreError> {
-            self.0.list(selection)
-        }
-        fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
+
+        fn on_write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
             let refused = |write: &Write| matches!(&write.op, Op::Create(_)) && write.key.name == "h2";
             let answer = |write: &Write| match refused(write) {
                 true => Ok(Err(WriteError::Refused("too large".to_owned()))),
                 false => Ok(self.0.write(std::slice::from_ref(write))?.remove(0)),
             };
             writes.iter().map(answer).collect()
-        }
-        fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {
-            self.0.watch(selection, from)
         }
     }
     let client = Client::new(Arc::new(Picky(MemoryStore::new())));

@@ -76,29 +76,17 @@ fn an_object_that_the_store_cannot_read_is_listed_as_unreadable_with_its_reason(
 /// A store that makes no tiers.
 struct NoTiers(MemoryStore);
 
-impl Store for NoTiers {
-    fn describe(&self) -> String {
-        self.0.describe()
+impl Layer for NoTiers {
+    fn below(&self) -> &dyn Store {
+        &self.0
     }
 
-    fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
-        self.0.get(key)
-    }
-
-    fn list(&self, selection: &Selection) -> Result<Listing, StoreError> {
-        self.0.list(selection)
-    }
-
-    fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
+    fn on_write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
         let one = |write: &Write| match write.key.kind {
             Kind::Tier => Ok(Err(WriteError::Unsupported { operation: write.op.operation(), reason: None })),
             _ => Ok(self.0.write(std::slice::from_ref(write))?.remove(0)),
         };
         writes.iter().map(one).collect()
-    }
-
-    fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {
-        self.0.watch(selection, from)
     }
 }
 

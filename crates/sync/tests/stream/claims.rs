@@ -11,7 +11,8 @@ use tortie_api::{Key, Kind};
 use tortie_policy::{Action, Item};
 use tortie_store::memory::MemoryStore;
 use tortie_store::{
-    Event, Listing, Op, Position, Revision, Selection, Store, StoreError, Stored, Watch, Write, WriteError, Written,
+    Event, Layer, Listing, Op, Position, Revision, Selection, Store, StoreError, Stored, Watch, Write, WriteError,
+    Written,
 };
 use tortie_sync::{Content, Message, NoCache, Replacement, Sync, Unreadable};
 
@@ -115,24 +116,16 @@ impl Watch for CutWatch {
     }
 }
 
-impl Store for Cut {
-    fn describe(&self) -> String {
-        "a store that can be cut".to_owned()
+impl Layer for Cut {
+    fn below(&self) -> &dyn Store {
+        &self.inner
     }
 
-    fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
-        self.inner.get(key)
-    }
-
-    fn list(&self, selection: &Selection) -> Result<Listing, StoreError> {
+    fn on_list(&self, selection: &Selection) -> Result<Listing, StoreError> {
         if self.away.load(Ordering::SeqCst) { Err(away()) } else { self.inner.list(selection) }
     }
 
-    fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
-        self.inner.write(writes)
-    }
-
-    fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {
+    fn on_watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {
         Ok(Box::new(CutWatch(self.inner.watch(selection, from)?, self.away.clone())))
     }
 }
@@ -469,24 +462,12 @@ fn the_deletion_of_what_was_never_sent_moves_the_position_on_too() {
             self.0.position()
         }
     }
-    impl Store for Hidden {
-        fn describe(&self) -> String {
-            self.0.describe()
+    impl Layer for Hidden {
+        fn below(&self) -> &dyn Store {
+            &self.0
         }
 
-        fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
-            self.0.get(key)
-        }
-
-        fn list(&self, selection: &Selection) -> Result<Listing, StoreError> {
-            self.0.list(selection)
-        }
-
-        fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
-            self.0.write(writes)
-        }
-
-        fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {
+        fn on_watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {
             Ok(Box::new(HiddenWatch(self.0.watch(selection, from)?)))
         }
     }

@@ -1,7 +1,7 @@
 //! What cannot be copied closes, and its neighbours are copied.
 
 use tortie_policy::{Item, Stored as Meaning};
-use tortie_store::{Listing, Position, StoreError, Watch, WriteError, Written};
+use tortie_store::{Layer, StoreError, WriteError, Written};
 
 use super::*;
 
@@ -12,20 +12,12 @@ struct Narrow {
     poison: Option<Key>,
 }
 
-impl Store for Narrow {
-    fn describe(&self) -> String {
-        self.store.describe()
+impl Layer for Narrow {
+    fn below(&self) -> &dyn Store {
+        &self.store
     }
 
-    fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
-        self.store.get(key)
-    }
-
-    fn list(&self, selection: &Selection) -> Result<Listing, StoreError> {
-        self.store.list(selection)
-    }
-
-    fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
+    fn on_write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
         if writes.iter().any(|write| Some(&write.key) == self.poison.as_ref()) {
             return Err(StoreError::Failed("the call failed".to_owned()));
         }
@@ -36,10 +28,6 @@ impl Store for Narrow {
             _ => Ok(self.store.write(std::slice::from_ref(write))?.remove(0)),
         };
         writes.iter().map(one).collect()
-    }
-
-    fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {
-        self.store.watch(selection, from)
     }
 }
 
