@@ -8,8 +8,8 @@ use tortie_policy::{Direction, Failsafe, Family, PolicyStage, Settings, Workload
 
 use crate::addresses::AddressSet;
 use crate::conditions::{Conditions, End};
-use crate::payload::icmp_number;
 use crate::ranges::Ranges;
+use crate::transport::icmp_number;
 
 const IPIP: u8 = 4;
 const TCP: u8 = 6;
@@ -42,8 +42,8 @@ impl Conditions<'_> {
     /// Tells apart the types of ICMP that begin a connection, those that are never tracked, and all others.
     pub fn add_connection_tracking(&mut self) {
         let every_code = |kind| (icmp_number(kind, 0), icmp_number(kind, u8::MAX));
-        self.family_mut(Family::V4).payload.icmp.insert(Ranges::of(FIRST_ICMP.map(every_code)));
-        let v6 = &mut self.family_mut(Family::V6).payload;
+        self.family_mut(Family::V4).transport.icmp.insert(Ranges::of(FIRST_ICMP.map(every_code)));
+        let v6 = &mut self.family_mut(Family::V6).transport;
         v6.icmp.insert(Ranges::of(FIRST_ICMPV6.map(every_code)));
         // Neighbour discovery and multicast listeners have rules of their own.
         v6.icmp.extend(UNTRACKED_ICMPV6.map(|kind| Ranges::of([every_code(kind)])));
@@ -65,7 +65,7 @@ impl Conditions<'_> {
                 None => vec![Family::V4, Family::V6],
             };
             for family in families {
-                self.family_mut(family).payload.protocols.insert(protocol);
+                self.family_mut(family).transport.protocols.insert(protocol);
                 self.add_port_range(End::Destination, family, protocol, ports.clone());
                 if raw {
                     self.add_port_range(End::Source, family, protocol, ports.clone());
@@ -98,7 +98,7 @@ impl Conditions<'_> {
             self.add_destination(&addresses);
         }
         for (family, wireguard) in [(Family::V4, settings.wireguard), (Family::V6, settings.wireguard_v6)] {
-            self.family_mut(family).payload.protocols.insert(IPIP);
+            self.family_mut(family).transport.protocols.insert(IPIP);
             self.add_port_range(End::Destination, family, UDP, Ranges::one(settings.vxlan_port));
             if let Some(port) = wireguard {
                 self.add_port_range(End::Source, family, UDP, Ranges::one(port));

@@ -7,8 +7,8 @@ use tortie_policy::packet::{Packet, Transport};
 
 use crate::addresses::{AddressSet, address as to_address, number};
 use crate::partition::Partition;
-use crate::payload::{PayloadClass, PayloadClasses};
 use crate::ranges::Ranges;
+use crate::transport::{TransportClass, TransportClasses};
 
 /// Every dimension of one family, divided.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct Classes {
     /// Destination addresses as packets arrive, as numbers.
     pub destinations: Partition,
     /// Protocols, ports, ICMP types and codes.
-    pub payloads: PayloadClasses,
+    pub transports: TransportClasses,
 }
 
 /// One class: the number of its class in each dimension.
@@ -30,8 +30,8 @@ pub struct PacketClass {
     pub source: usize,
     /// Of [`Classes::destinations`].
     pub destination: usize,
-    /// Of [`Classes::payloads`].
-    pub payload: usize,
+    /// Of [`Classes::transports`].
+    pub transport: usize,
 }
 
 impl Classes {
@@ -42,7 +42,7 @@ impl Classes {
 
     fn size(&self) -> u128 {
         // A dimension has at most as many classes as there are conditions' edges in memory: the product fits.
-        self.sources.len() as u128 * self.destinations.len() as u128 * self.payloads.len() as u128
+        self.sources.len() as u128 * self.destinations.len() as u128 * self.transports.len() as u128
     }
 
     /// The class of a packet of this family; none when it is outside of the domain.
@@ -50,7 +50,7 @@ impl Classes {
         Some(PacketClass {
             source: self.source_class(packet.source)?,
             destination: self.destination_class(packet.destination)?,
-            payload: self.payloads.class_of(packet.protocol, packet.transport)?,
+            transport: self.transports.class_of(packet.protocol, packet.transport)?,
         })
     }
 
@@ -96,7 +96,7 @@ impl Classes {
 
     /// One packet of a class. `like` gives all that is not a dimension.
     pub fn packet(&self, class: PacketClass, like: &Packet) -> Packet {
-        let (protocol, transport) = self.payloads.class(class.payload).representative();
+        let (protocol, transport) = self.transports.class(class.transport).representative();
         Packet {
             source: self.source(class.source),
             destination: self.destination(class.destination),
@@ -106,18 +106,18 @@ impl Classes {
         }
     }
 
-    /// What packets of a class carry.
-    pub fn payload(&self, class: PacketClass) -> PayloadClass {
-        self.payloads.class(class.payload)
+    /// The protocols and transports of the packets of a class.
+    pub fn transport(&self, class: PacketClass) -> TransportClass {
+        self.transports.class(class.transport)
     }
 
-    /// The class of what a packet carries.
-    pub fn payload_of(&self, protocol: u8, transport: Transport) -> Option<usize> {
-        self.payloads.class_of(protocol, transport)
+    /// The class of a protocol and transport.
+    pub fn transport_of(&self, protocol: u8, transport: Transport) -> Option<usize> {
+        self.transports.class_of(protocol, transport)
     }
 }
 
-/// The classes of packets in order: by source, then destination, then payload.
+/// The classes of packets in order: by source, then destination, then transport.
 #[derive(Clone, Debug)]
 pub struct Packets<'a> {
     classes: &'a Classes,
@@ -144,14 +144,15 @@ impl Iterator for Packets<'_> {
         if self.is_empty() {
             return None;
         }
-        let (payloads, destinations) = (self.classes.payloads.len() as u128, self.classes.destinations.len() as u128);
-        let (rest, payload) = (self.next / payloads, self.next % payloads);
+        let (transports, destinations) =
+            (self.classes.transports.len() as u128, self.classes.destinations.len() as u128);
+        let (rest, transport) = (self.next / transports, self.next % transports);
         self.next += 1;
         let index = |value: u128| usize::try_from(value).unwrap_or(usize::MAX);
         Some(PacketClass {
             source: index(rest / destinations),
             destination: index(rest % destinations),
-            payload: index(payload),
+            transport: index(transport),
         })
     }
 

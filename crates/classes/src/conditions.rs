@@ -13,9 +13,11 @@ use crate::addresses::AddressSet;
 use crate::classes::Classes;
 use crate::members::Members;
 use crate::partition::Partition;
-use crate::payload::{Payload, PayloadClass, PayloadClasses, PayloadConditions, WITH_PORTS, icmp_number};
-use crate::products::{Carried, Product};
+use crate::products::Product;
 use crate::ranges::Ranges;
+use crate::transport::{
+    TransportClass, TransportClasses, TransportConditions, TransportMatch, TransportRanges, WITH_PORTS, icmp_number,
+};
 
 /// The packets that a question is about.
 #[derive(Clone, Debug)]
@@ -51,7 +53,7 @@ pub(crate) enum End {
 pub(crate) struct OfFamily {
     source: BTreeSet<Ranges>,
     destination: BTreeSet<Ranges>,
-    pub(crate) payload: PayloadConditions,
+    pub(crate) transport: TransportConditions,
 }
 
 /// Conditions that can concern packets of a domain.
@@ -127,7 +129,7 @@ impl<'a> Conditions<'a> {
 
     /// Tells the packets of a product from all others. One without packets of the domain adds nothing.
     pub fn add_product(&mut self, product: &Product, family: Family) {
-        let Product { source, destination, protocols, carried } = product;
+        let Product { source, destination, protocols, transport } = product;
         if !source.meets(self.domain.source.family(family)) || !destination.meets(self.reached.family(family)) {
             return;
         }
@@ -138,9 +140,9 @@ impl<'a> Conditions<'a> {
         let is_list = protocols.iter().all(|(first, last)| first == last);
         let named = if is_list { protocols } else { &rest };
         let named: Vec<u8> = (0..=u8::MAX).filter(|number| named.contains((*number).into())).collect();
-        match carried {
-            Carried::Anything => {}
-            Carried::Ports { source, destination } => {
+        match transport {
+            TransportMatch::Any => {}
+            TransportMatch::Ports { source, destination } => {
                 let every = Ranges::span(0u16, u16::MAX);
                 for protocol in
                     WITH_PORTS.map(Protocol::number).into_iter().filter(|one| protocols.contains((*one).into()))
@@ -152,9 +154,9 @@ impl<'a> Conditions<'a> {
                     }
                 }
             }
-            Carried::Icmp(pairs) => drop(self.family_mut(family).payload.icmp.insert(pairs.clone())),
+            TransportMatch::Icmp(pairs) => drop(self.family_mut(family).transport.icmp.insert(pairs.clone())),
         }
-        self.family_mut(family).payload.protocols.extend(named);
+        self.family_mut(family).transport.protocols.extend(named);
     }
 
     /// Everything that can concern a packet on a node, whichever way it takes.
@@ -197,24 +199,24 @@ impl<'a> Conditions<'a> {
     pub fn add_icmp(&mut self, family: Family, kind: u8, code: Option<u8>) {
         let codes = code.map_or((0, u8::MAX), |code| (code, code));
         let pairs = Ranges::of([(icmp_number(kind, codes.0), icmp_number(kind, codes.1))]);
-        self.family_mut(family).payload.icmp.insert(pairs);
+        self.family_mut(family).transport.icmp.insert(pairs);
     }
 
     /// Tells packets of these classes from all others.
-    pub fn add_payloads(&mut self, family: Family, classes: impl IntoIterator<Item = PayloadClass>) {
+    pub fn add_transports(&mut self, family: Family, classes: impl IntoIterator<Item = TransportClass>) {
         let mut ports: BTreeMap<(u8, Ranges), Ranges> = BTreeMap::new();
-        for PayloadClass { protocols, payload } in classes {
+        for TransportClass { protocols, transport } in classes {
             let mut numbers = protocols.iter().flat_map(|(first, last)| first..=last);
             let (Some(Ok(protocol)), None) = (numbers.next().map(u8::try_from), numbers.next()) else { continue };
-            let conditions = &mut self.family_mut(family).payload;
+            let conditions = &mut self.family_mut(family).transport;
             conditions.protocols.insert(protocol);
-            match payload {
-                Payload::Ports { source, destination } => {
+            match transport {
+                TransportRanges::Ports { source, destination } => {
                     let of = ports.entry((protocol, source)).or_insert_with(Ranges::none);
                     *of = of.union(&destination);
                 }
-                Payload::Icmp(pairs) => drop(conditions.icmp.insert(pairs)),
-                Payload::Opaque => {}
+                TransportRanges::Icmp(pairs) => drop(conditions.icmp.insert(pairs)),
+                TransportRanges::Opaque => {}
             }
         }
         for ((protocol, source), destination) in ports {
@@ -223,9 +225,9 @@ impl<'a> Conditions<'a> {
         }
     }
 
-    /// What packets of one family carry, in classes.
-    pub fn payloads(&self, family: Family) -> PayloadClasses {
-        PayloadClasses::new(family, &self.family(family).payload, &self.domain.source_ports)
+    /// The protocols and transports of one family, in classes.
+    pub fn transports(&self, family: Family) -> TransportClasses {
+        TransportClasses::new(family, &self.family(family).transport, &self.domain.source_ports)
     }
 
     /// Everything that other conditions, of the same domain, tell apart too.
@@ -233,7 +235,7 @@ impl<'a> Conditions<'a> {
         for (mine, theirs) in [(&mut self.v4, &other.v4), (&mut self.v6, &other.v6)] {
             mine.source.extend(theirs.source.iter().cloned());
             mine.destination.extend(theirs.destination.iter().cloned());
-            mine.payload.add_all_of(&theirs.payload);
+            mine.transport.add_all_of(&theirs.transport);
         }
     }
 
@@ -244,7 +246,7 @@ impl<'a> Conditions<'a> {
             family,
             sources: Partition::new(self.domain.source.family(family), &conditions.source),
             destinations: Partition::new(self.domain.destination.family(family), &conditions.destination),
-            payloads: self.payloads(family),
+            transports: self.transports(family),
         }
     }
 
@@ -310,9 +312,9 @@ impl<'a> Conditions<'a> {
         }
         self.add_ports(rule, End::Source, family);
         self.add_ports(rule, End::Destination, family);
-        let payload = &mut self.family_mut(family).payload;
-        payload.protocols.extend(protocol.iter().chain(not_protocol).copied().map(Protocol::number));
-        payload.icmp.extend(icmp.iter().chain(not_icmp).copied().filter_map(icmp_pairs));
+        let transport = &mut self.family_mut(family).transport;
+        transport.protocols.extend(protocol.iter().chain(not_protocol).copied().map(Protocol::number));
+        transport.icmp.extend(icmp.iter().chain(not_icmp).copied().filter_map(icmp_pairs));
     }
 
     /// What a rule asks of the address of one end; none when no packet of the domain can match it.
@@ -416,13 +418,13 @@ impl<'a> Conditions<'a> {
 
     /// A port at some addresses.
     fn add_named(&mut self, end: End, family: Family, protocol: u8, port: u16, addresses: &AddressSet) {
-        self.family_mut(family).payload.protocols.insert(protocol);
+        self.family_mut(family).transport.protocols.insert(protocol);
         self.add_port_range(end, family, protocol, Ranges::one(port));
         self.add_ranges(end, family, addresses.family(family));
     }
 
     pub(crate) fn add_port_range(&mut self, end: End, family: Family, protocol: u8, ports: Ranges) {
-        let [source, destination] = self.family_mut(family).payload.ports.entry(protocol).or_default();
+        let [source, destination] = self.family_mut(family).transport.ports.entry(protocol).or_default();
         match end {
             End::Source => source.insert(ports),
             End::Destination => destination.insert(ports),

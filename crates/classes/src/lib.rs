@@ -27,7 +27,7 @@
 //! let classes = conditions.classes(Family::V4);
 //! assert_eq!(classes.sources.len(), 2); // in the two nets, and elsewhere
 //! assert_eq!(classes.destinations.len(), 1);
-//! assert_eq!(classes.packets().len(), 2 * classes.payloads.len() as u128);
+//! assert_eq!(classes.packets().len(), 2 * classes.transports.len() as u128);
 //! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -40,17 +40,17 @@ mod exceptions;
 mod members;
 mod names;
 mod partition;
-mod payload;
 mod products;
 mod ranges;
 mod text;
+mod transport;
 
 pub use addresses::{AddressSet, address, number};
 pub use classes::{Classes, PacketClass, Packets};
 pub use conditions::{Conditions, Domain};
 pub use names::{Names, enclosed};
 pub use partition::Partition;
-pub use payload::{Payload, PayloadClass, PayloadClasses};
-pub use products::{Carried, Clause, Product};
+pub use products::{Clause, Product};
 pub use ranges::Ranges;
 pub use text::{icmp_text, protocols_text, ranges_text};
+pub use transport::{TransportClass, TransportClasses, TransportMatch, TransportRanges};

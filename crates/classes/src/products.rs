@@ -13,13 +13,13 @@ use tortie_selector::Selector;
 use crate::addresses::AddressSet;
 use crate::conditions::{Conditions, End, icmp_pairs};
 use crate::partition::Partition;
-use crate::payload::icmp_number;
 use crate::ranges::Ranges;
+use crate::transport::TransportMatch;
 
 /// The protocols whose ports rules read.
 const READ_PORTS: [Protocol; 3] = [Protocol::TCP, Protocol::UDP, Protocol::SCTP];
 
-/// Packets of one family whose source, destination, protocol and payload are each in a set.
+/// Packets of one family whose source, destination, protocol and transport are each in a set.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Product {
     /// Their sources. Rules that ask for the same selector share them.
@@ -28,24 +28,8 @@ pub struct Product {
     pub destination: Rc<Ranges>,
     /// Their protocols.
     pub protocols: Ranges,
-    /// What they carry.
-    pub carried: Carried,
-}
-
-/// What packets of a product carry beyond their protocol.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Carried {
-    /// Anything, readable or not.
-    Anything,
-    /// Readable ports.
-    Ports {
-        /// Source ports.
-        source: Ranges,
-        /// Destination ports.
-        destination: Ranges,
-    },
-    /// A readable ICMP header: numbers of type times 256 plus code.
-    Icmp(Ranges),
+    /// Their ports, or their ICMP types and codes.
+    pub transport: TransportMatch,
 }
 
 /// What a rule does to the packets that it matches.
@@ -62,7 +46,7 @@ impl Product {
     pub fn all(family: Family) -> Self {
         let every = Rc::new(AddressSet::all().family(family).clone());
         let protocols = Ranges::span(0u8, u8::MAX);
-        Self { source: every.clone(), destination: every, protocols, carried: Carried::Anything }
+        Self { source: every.clone(), destination: every, protocols, transport: TransportMatch::Any }
     }
 
     /// The packets that are in both, if there are any.
@@ -73,28 +57,13 @@ impl Product {
             source: shared(&self.source, &other.source)?,
             destination: shared(&self.destination, &other.destination)?,
             protocols: both(&self.protocols, &other.protocols)?,
-            carried: match (&self.carried, &other.carried) {
-                (Carried::Anything, carried) | (carried, Carried::Anything) => carried.clone(),
-                (Carried::Ports { source, destination }, Carried::Ports { source: from, destination: to }) => {
-                    Carried::Ports { source: both(source, from)?, destination: both(destination, to)? }
-                }
-                (Carried::Icmp(one), Carried::Icmp(other)) => Carried::Icmp(both(one, other)?),
-                _ => return None,
-            },
+            transport: self.transport.intersection(&other.transport)?,
         })
     }
 
     /// Whether packets with this protocol and transport are among those of the product.
-    pub fn has_payload(&self, protocol: u8, transport: Transport) -> bool {
-        self.protocols.contains(protocol.into())
-            && match (&self.carried, transport) {
-                (Carried::Anything, _) => true,
-                (Carried::Ports { source, destination }, Transport::Ports { source: from, destination: to }) => {
-                    source.contains(from.into()) && destination.contains(to.into())
-                }
-                (Carried::Icmp(pairs), Transport::Icmp { kind, code }) => pairs.contains(icmp_number(kind, code)),
-                _ => false,
-            }
+    pub fn has_transport(&self, protocol: u8, transport: Transport) -> bool {
+        self.protocols.contains(protocol.into()) && self.transport.contains(transport)
     }
 
     fn at(mut self, end: End, addresses: impl Into<Rc<Ranges>>) -> Self {
@@ -109,9 +78,9 @@ impl Product {
     fn on(mut self, end: End, protocols: Ranges, ports: Ranges) -> Self {
         let every = Ranges::span(0u16, u16::MAX);
         self.protocols = protocols;
-        self.carried = match end {
-            End::Source => Carried::Ports { source: ports, destination: every },
-            End::Destination => Carried::Ports { source: every, destination: ports },
+        self.transport = match end {
+            End::Source => TransportMatch::Ports { source: ports, destination: every },
+            End::Destination => TransportMatch::Ports { source: every, destination: ports },
         };
         self
     }
@@ -134,7 +103,7 @@ impl Conditions<'_> {
 
     fn clause(&self, rule: &Rule, family: Family) -> Clause {
         let mut clause = Clause { action: rule.action, products: Rc::default() };
-        let Some(first) = payload(rule, family) else { return clause };
+        let Some(first) = transport(rule, family) else { return clause };
         let mut products = vec![first];
         for (end, side) in [(End::Source, &rule.source), (End::Destination, &rule.destination)] {
             let Ok((conditions, unsure)) = self.end(rule.action, side, end, family) else { return clause };
@@ -306,7 +275,7 @@ fn on_none(end: End, family: Family, numbers: &Ranges, named: &[(u8, u16, Ranges
 }
 
 /// What a rule asks of protocols and ICMP headers; none where no packet of the family can match.
-fn payload(rule: &Rule, family: Family) -> Option<Product> {
+fn transport(rule: &Rule, family: Family) -> Option<Product> {
     let Rule {
         action: _,
         family: only_family,
@@ -342,7 +311,9 @@ fn payload(rule: &Rule, family: Family) -> Option<Product> {
             Family::V6 => Protocol::ICMPV6,
         };
         product.protocols = product.protocols.intersection(&Ranges::one(own.number()));
-        product.carried = Carried::Icmp(pairs);
+        product.transport = TransportMatch::Icmp(pairs);
     }
-    product.intersection(&Product::all(family)).filter(|product| product.carried != Carried::Icmp(Ranges::none()))
+    product
+        .intersection(&Product::all(family))
+        .filter(|product| product.transport != TransportMatch::Icmp(Ranges::none()))
 }

@@ -1,4 +1,4 @@
-//! Classes of payloads in words: `tcp`, `80,443,8000-8080`, `8,13-14`.
+//! Protocols, ports and ICMP types in words: `tcp`, `80,443,8000-8080`, `8,13-14`.
 
 use tortie_eval::protocol_name;
 use tortie_policy::Family;
@@ -30,7 +30,7 @@ pub fn ranges_text(ranges: &Ranges, most: usize) -> String {
     listed.join(",") + &rest
 }
 
-/// The types of a [`crate::Payload::Icmp`]: `8,13-14`; a type of which only some codes are meant as `3 code 4`.
+/// The types of a [`crate::TransportRanges::Icmp`]: `8,13-14`; a type of which only some codes are meant as `3 code 4`.
 pub fn icmp_text(pairs: &Ranges, most: usize) -> String {
     let mut whole = Ranges::none();
     let mut some = Vec::new();

@@ -31,8 +31,8 @@ fn rules(snapshot: &Snapshot) -> Vec<&Rule> {
     policies.chain(profiles).collect()
 }
 
-/// Everything that a packet may carry, near what the rules of random worlds ask for.
-fn payloads(snapshot: &Snapshot) -> Vec<(u8, Transport)> {
+/// Protocols and transports that packets may have, near what the rules of random worlds ask for.
+fn headers(snapshot: &Snapshot) -> Vec<(u8, Transport)> {
     let mut ports = vec![0, 22, 40_000, 65_535];
     for rule in rules(snapshot) {
         for side in [&rule.source, &rule.destination] {
@@ -77,7 +77,7 @@ fn number(address: IpAddr) -> u128 {
 fn has(product: &Product, source: IpAddr, destination: IpAddr, (protocol, transport): (u8, Transport)) -> bool {
     product.source.contains(number(source))
         && product.destination.contains(number(destination))
-        && product.has_payload(protocol, transport)
+        && product.has_transport(protocol, transport)
 }
 
 #[test]
@@ -94,27 +94,27 @@ fn a_rule_matches_the_packets_of_its_products_and_no_others() {
         }
         let snapshot = &world.snapshot;
         let conditions = Conditions::new(snapshot, Domain::default());
-        let (addresses, payloads) = (addresses(snapshot), payloads(snapshot));
+        let (addresses, headers) = (addresses(snapshot), headers(snapshot));
         for rule in rules(snapshot) {
             for _ in 0..60 {
                 let (source, destination) = (*random.pick(&addresses), *random.pick(&addresses));
-                let payload = *random.pick(&payloads);
+                let header = *random.pick(&headers);
                 let family = Family::of(source);
                 let own = if family == Family::V4 { 1 } else { 58 };
-                let is_icmp = matches!(payload.1, Transport::Icmp { .. });
-                if Family::of(destination) != family || (is_icmp && payload.0 != own) {
+                let is_icmp = matches!(header.1, Transport::Icmp { .. });
+                if Family::of(destination) != family || (is_icmp && header.0 != own) {
                     continue;
                 }
                 let clauses = conditions.clauses(rule, family);
                 let hit = clauses
                     .iter()
-                    .find(|clause| clause.products.iter().any(|one| has(one, source, destination, payload)));
+                    .find(|clause| clause.products.iter().any(|one| has(one, source, destination, header)));
                 let found: Option<Action> = hit.map(|clause| clause.action);
                 let ends = [source, destination].map(|address| End::new(snapshot, address));
-                let expected = rule_action(snapshot, rule, [&ends[0], &ends[1]], payload);
+                let expected = rule_action(snapshot, rule, [&ends[0], &ends[1]], header);
                 assert_eq!(
                     found, expected,
-                    "seed {seed}: {source} to {destination} {payload:?}: {rule:?}\n{clauses:#?}"
+                    "seed {seed}: {source} to {destination} {header:?}: {rule:?}\n{clauses:#?}"
                 );
                 compared += 1;
                 matched += usize::from(found.is_some());

@@ -51,7 +51,7 @@ fn of_family<'a>(classes: &'a [Classes; 2], packet: &Packet) -> Option<&'a Class
 /// Values of each dimension that some condition of some world may treat in its own way.
 struct Pool {
     addresses: Vec<IpAddr>,
-    payloads: Vec<(u8, Transport)>,
+    headers: Vec<(u8, Transport)>,
 }
 
 impl Pool {
@@ -74,22 +74,22 @@ impl Pool {
         let metadata = snapshot.default_settings.metadata.map(|server| server.port());
         let ports = [0, 21, 22, 23, 53, 67, 68, 80, 81, 443, 546, 547, 4789, 6443, 51820, 65535];
         let ports: Vec<u16> = ports.into_iter().chain(metadata).collect();
-        let mut payloads: Vec<(u8, Transport)> = Vec::new();
+        let mut headers: Vec<(u8, Transport)> = Vec::new();
         for protocol in [6, 17, 132, 136] {
-            payloads.push((protocol, Transport::Opaque));
+            headers.push((protocol, Transport::Opaque));
             for &destination in &ports {
                 let sources = [40000, 22, 68, 80, 546, 51820];
-                payloads.extend(sources.map(|source| (protocol, Transport::Ports { source, destination })));
+                headers.extend(sources.map(|source| (protocol, Transport::Ports { source, destination })));
             }
         }
         for protocol in [1, 58] {
-            payloads.push((protocol, Transport::Opaque));
+            headers.push((protocol, Transport::Opaque));
             for kind in [0, 3, 8, 128, 130, 133, 134, 135, 136, 143] {
-                payloads.extend([0, 1].map(|code| (protocol, Transport::Icmp { kind, code })));
+                headers.extend([0, 1].map(|code| (protocol, Transport::Icmp { kind, code })));
             }
         }
-        payloads.extend([0, 2, 4, 47, 50, 253, 255].map(|protocol| (protocol, Transport::Opaque)));
-        Self { addresses, payloads }
+        headers.extend([0, 2, 4, 47, 50, 253, 255].map(|protocol| (protocol, Transport::Opaque)));
+        Self { addresses, headers }
     }
 
     /// The packet with something else in one dimension.
@@ -98,7 +98,7 @@ impl Pool {
         match random.below(3) {
             0 => other.source = *random.pick(&self.addresses),
             1 => other.destination = *random.pick(&self.addresses),
-            _ => (other.protocol, other.transport) = *random.pick(&self.payloads),
+            _ => (other.protocol, other.transport) = *random.pick(&self.headers),
         }
         other
     }
@@ -178,9 +178,9 @@ fn between_two_fixed_ends_packets_of_one_class_get_one_verdict() {
             };
             let own = classes(world, domain);
             let (Some(own), Some(all)) = (of_family(&own, packet), of_family(&all, packet)) else { continue };
-            fewer += usize::from(own.payloads.len() < all.payloads.len());
+            fewer += usize::from(own.transports.len() < all.transports.len());
             for _ in 0..8 {
-                let (protocol, transport) = *random.pick(&pool.payloads);
+                let (protocol, transport) = *random.pick(&pool.headers);
                 let packet = Packet { protocol, transport, ..packet.clone() };
                 let Some(class) = own.class_of(&packet) else { continue };
                 assert_alike(seed, world, &packet, &own.packet(class, &packet));

@@ -24,7 +24,7 @@ use tortie_store::{Listing, Selection};
 
 use crate::ask::Agent;
 use crate::author::author;
-use crate::in_force::{self, Purpose, Sources, Wanted};
+use crate::in_force::{self, InForceRequest, Purpose, Sources};
 use crate::local_facts;
 use crate::plan::Plan;
 use crate::session::Session;
@@ -136,8 +136,8 @@ impl Guard<'_> {
 
     /// What an attempt on a copy would lock out. The copy, and what it is compared with, are of one moment.
     fn attempted(&self, session: &mut Session, attempt: impl FnOnce(&Client)) -> anyhow::Result<Vec<Lost>> {
-        let wanted = Wanted { from_store: false, purpose: Purpose::Change };
-        let sources = in_force::sources(self.access, wanted, &Agent::soon())?;
+        let request = InForceRequest { from_store: false, purpose: Purpose::Change };
+        let sources = in_force::sources(self.access, request, &Agent::soon())?;
         let client = Client::plan(self.access.store()?, sources.listing.clone());
         attempt(&client);
         let after = client.store().list(&Selection::default())?;

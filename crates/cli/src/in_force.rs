@@ -24,7 +24,7 @@ const TRIES: usize = 3;
 
 /// What is asked for.
 #[derive(Clone, Copy)]
-pub(crate) struct Wanted {
+pub(crate) struct InForceRequest {
     /// The agent is not asked.
     pub(crate) from_store: bool,
     /// What for.
@@ -84,11 +84,11 @@ pub(crate) struct Sources {
 /// agent enforces is not what the store says, or a change of the store is not enforced.
 pub(crate) fn load(
     access: &StoreAccess,
-    wanted: Wanted,
+    request: InForceRequest,
     agent: &Agent,
     session: &mut Session,
 ) -> anyhow::Result<Sources> {
-    let sources = sources(access, wanted, agent)?;
+    let sources = sources(access, request, agent)?;
     if let Some(note) = &sources.not_enforced {
         session.terminal.note(enforcement_warning::warning(note));
     } else if let Basis::Unknown(error) = &sources.basis {
@@ -101,10 +101,10 @@ pub(crate) fn load(
 }
 
 /// Finds the sources without printing anything. `agent` limits how long the command waits for the agent.
-pub(crate) fn sources(access: &StoreAccess, wanted: Wanted, agent: &Agent) -> anyhow::Result<Sources> {
-    let mut sources = if_enforced(access, wanted, agent)?;
-    match enforcement_warning::off_note().filter(|_| !wanted.from_store) {
-        Some(note) if wanted.purpose == Purpose::Answer => sources.deviations.insert(0, note),
+pub(crate) fn sources(access: &StoreAccess, request: InForceRequest, agent: &Agent) -> anyhow::Result<Sources> {
+    let mut sources = if_enforced(access, request, agent)?;
+    match enforcement_warning::off_note().filter(|_| !request.from_store) {
+        Some(note) if request.purpose == Purpose::Answer => sources.deviations.insert(0, note),
         Some(note) => sources.not_enforced = Some(note),
         None => {}
     }
@@ -112,8 +112,8 @@ pub(crate) fn sources(access: &StoreAccess, wanted: Wanted, agent: &Agent) -> an
 }
 
 /// Finds the sources as if enforcement were on.
-fn if_enforced(access: &StoreAccess, wanted: Wanted, agent: &Agent) -> anyhow::Result<Sources> {
-    let Wanted { from_store, purpose } = wanted;
+fn if_enforced(access: &StoreAccess, request: InForceRequest, agent: &Agent) -> anyhow::Result<Sources> {
+    let InForceRequest { from_store, purpose } = request;
     let list = || -> anyhow::Result<Listing> {
         let store = if purpose == Purpose::Answer { access.existing() } else { access.store() };
         Ok(store?.list(&Selection::default())?)

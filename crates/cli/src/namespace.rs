@@ -3,9 +3,9 @@
 use tortie_api::{Kind, Path};
 use tortie_manifest::Problem;
 
-/// What the command line says.
+/// What the command line says of namespaces.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Wanted<'a> {
+pub(crate) struct NamespaceFlags<'a> {
     /// `-n`.
     pub(crate) namespace: Option<&'a str>,
     /// `-A`.
@@ -13,8 +13,8 @@ pub(crate) struct Wanted<'a> {
 }
 
 /// The namespace of an object that names `own` itself (or nothing); empty for all and for cluster-scoped kinds.
-pub(crate) fn resolve(kind: Kind, own: &str, wanted: Wanted<'_>) -> Result<String, Box<Problem>> {
-    let given = wanted.namespace.unwrap_or_default();
+pub(crate) fn resolve(kind: Kind, own: &str, flags: NamespaceFlags<'_>) -> Result<String, Box<Problem>> {
+    let given = flags.namespace.unwrap_or_default();
     let at = || Path::from("metadata.namespace");
     if !kind.namespaced() {
         if !own.is_empty() {
@@ -24,19 +24,19 @@ pub(crate) fn resolve(kind: Kind, own: &str, wanted: Wanted<'_>) -> Result<Strin
             let problem = Problem::read(at(), reason).message(format!("a {kind} is in no namespace"));
             return Err(problem.help("remove metadata.namespace").into());
         }
-        if wanted.all || !given.is_empty() {
-            let flag = if wanted.all { "-A" } else { "-n" };
+        if flags.all || !given.is_empty() {
+            let flag = if flags.all { "-A" } else { "-n" };
             let problem = Problem::read(at(), format!("{kind} is not namespaced"));
             return Err(problem.message(format!("a {kind} is in no namespace, so {flag} has no meaning here")).into());
         }
         return Ok(String::new());
     }
     match (own, given) {
-        (_, given) if wanted.all && !given.is_empty() => {
+        (_, given) if flags.all && !given.is_empty() => {
             let reason = "cannot use both --namespace and --all-namespaces flags at the same time";
             Err(Problem::read(at(), reason).message("use -n or -A, not both").into())
         }
-        _ if wanted.all => Ok(String::new()),
+        _ if flags.all => Ok(String::new()),
         ("", "") => Ok("default".to_owned()),
         ("", given) => Ok(given.to_owned()),
         (own, given) if given.is_empty() || own == given => Ok(own.to_owned()),
@@ -76,7 +76,7 @@ mod tests {
             (hep, "", None, true, Err(not)),
             (hep, "a", None, false, Err(should_not)),
         ] {
-            let got = resolve(kind, own, Wanted { namespace, all });
+            let got = resolve(kind, own, NamespaceFlags { namespace, all });
             let got = got.as_deref().map_err(|problem| problem.reason.as_str());
             assert_eq!(got, answer, "{kind} {own:?} {namespace:?} {all}");
         }

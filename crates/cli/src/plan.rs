@@ -12,7 +12,7 @@ use tortie_store::{Listing, Selection};
 use tortie_store_kube::convert::manifest::Reference;
 
 use crate::ask::Agent;
-use crate::in_force::{self, Purpose, Sources, Wanted};
+use crate::in_force::{self, InForceRequest, Purpose, Sources};
 use crate::preview::{Open, Preview};
 use crate::session::Session;
 use crate::store::StoreAccess;
@@ -32,11 +32,11 @@ impl Plan {
     /// On what the store has now. Says first who does not enforce a change of this store.
     pub(crate) fn begin(
         access: &StoreAccess,
-        wanted: Wanted,
+        request: InForceRequest,
         agent: &Agent,
         session: &mut Session,
     ) -> anyhow::Result<Self> {
-        let sources = in_force::load(access, wanted, agent, session)?;
+        let sources = in_force::load(access, request, agent, session)?;
         let client = Client::plan(access.store()?, sources.listing.clone());
         if access.kubernetes().is_none() && sources.listing.items.is_empty() {
             // kubectl writes no initial content; whatever brings Kubernetes' objects into another store does.
@@ -110,8 +110,8 @@ impl Writer {
     ) -> anyhow::Result<Self> {
         Ok(match dry_run && !session.persona.is_calico() {
             true => {
-                let wanted = Wanted { from_store: false, purpose: Purpose::Change };
-                Self::Plan(Box::new(Plan::begin(access, wanted, agent, session)?))
+                let request = InForceRequest { from_store: false, purpose: Purpose::Change };
+                Self::Plan(Box::new(Plan::begin(access, request, agent, session)?))
             }
             false => Self::Store(access.writer(dry_run || held_back)?),
         })

@@ -16,7 +16,7 @@ use crate::args::{Files, StoreArgs};
 use crate::ask::Agent;
 use crate::calico_api_config::DEFAULT_PATH;
 use crate::commands::apply;
-use crate::in_force::{self, Purpose, Sources, Wanted};
+use crate::in_force::{self, InForceRequest, Purpose, Sources};
 use crate::plan::{KubernetesChanges, Plan};
 use crate::services::services;
 use crate::session::Session;
@@ -108,9 +108,9 @@ impl SnapshotArgs {
         let from_store = self.from_store;
         let agent = Agent::soon();
         if self.files.filename.is_empty() {
-            let wanted = Wanted { from_store, purpose: Purpose::Answer };
+            let request = InForceRequest { from_store, purpose: Purpose::Answer };
             let access = StoreAccess::find(session, &self.store)?;
-            let sources = in_force::load(&access, wanted, &agent, session)?;
+            let sources = in_force::load(&access, request, &agent, session)?;
             let in_force = sources.in_force(&sources.listing);
             let services = services(&sources.listing, &[]);
             return Ok(Some(Found { in_force, services, pods: pods_of(access.kubernetes(), None), sources }));
@@ -118,9 +118,9 @@ impl SnapshotArgs {
         let (mut plan, cluster) = match self.offline {
             true => (Plan::offline()?, None),
             false => {
-                let wanted = Wanted { from_store, purpose: Purpose::Apply };
+                let request = InForceRequest { from_store, purpose: Purpose::Apply };
                 let access = StoreAccess::find(session, &self.store)?;
-                (Plan::begin(&access, wanted, &agent, session)?, access.kubernetes())
+                (Plan::begin(&access, request, &agent, session)?, access.kubernetes())
             }
         };
         let Some(manifests) = session.manifests_of_preview(verb, &self.files)? else { return Ok(None) };

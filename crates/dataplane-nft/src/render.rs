@@ -29,14 +29,14 @@ pub(crate) fn whole(state: &State, index: &Index, options: &Options, out: &Quara
 }
 
 /// Objects of the table by name.
-pub(crate) struct Wanted<'a> {
+pub(crate) struct ObjectNames<'a> {
     /// Chains.
     pub(crate) chains: &'a BTreeSet<String>,
     /// Sets.
     pub(crate) sets: &'a BTreeSet<&'a str>,
 }
 
-impl Wanted<'_> {
+impl ObjectNames<'_> {
     /// Whether a chain or the one beside it for fragments is among them.
     fn has_chain(&self, name: &str) -> bool {
         self.chains.contains(name) || self.chains.contains(&list::fragment_name(name))
@@ -49,51 +49,51 @@ pub(crate) fn part(
     index: &Index,
     options: &Options,
     out: &Quarantined<'_>,
-    wanted: &Wanted<'_>,
+    only: &ObjectNames<'_>,
 ) -> Ruleset {
-    let mut ruleset = some(state, index, options, out, Some(wanted));
-    ruleset.chains.retain(|name, _| wanted.chains.contains(name));
-    ruleset.sets.retain(|name, _| wanted.sets.contains(name.as_str()));
+    let mut ruleset = some(state, index, options, out, Some(only));
+    ruleset.chains.retain(|name, _| only.chains.contains(name));
+    ruleset.sets.retain(|name, _| only.sets.contains(name.as_str()));
     ruleset
 }
 
-/// What is wanted and perhaps more; everything without `wanted`.
+/// The objects of `only` and perhaps more; everything without it.
 fn some(
     state: &State,
     index: &Index,
     options: &Options,
     out: &Quarantined<'_>,
-    wanted: Option<&Wanted<'_>>,
+    only: Option<&ObjectNames<'_>>,
 ) -> Ruleset {
     let now = CurrentState::new(state, index, *out);
     let mut ruleset = Ruleset::new(TableId::inet(&options.table));
     skeleton::render(&Plan::new(state, index), options, &mut ruleset);
     // Which lists name a shared set is not kept.
-    let shared = wanted.is_none_or(|wanted| wanted.sets.iter().any(|name| name.starts_with(values::PREFIX)));
+    let shared = only.is_none_or(|only| only.sets.iter().any(|name| name.starts_with(values::PREFIX)));
     // A skeleton's set holds elements of endpoints.
-    let dispatched = wanted.is_none_or(|wanted| {
-        wanted.sets.iter().any(|name| ruleset.sets.contains_key(*name))
-            || wanted.chains.iter().any(|name| name.contains(place::OWN))
+    let dispatched = only.is_none_or(|only| {
+        only.sets.iter().any(|name| ruleset.sets.contains_key(*name))
+            || only.chains.iter().any(|name| name.contains(place::OWN))
     });
     for (id, set) in state.sets.iter().filter(|(id, _)| !out.sets.contains(*id)) {
-        let names = |wanted: &Wanted<'_>| {
+        let names = |only: &ObjectNames<'_>| {
             let shape = index.shapes.get(id).copied().unwrap_or(Shape::Hosts);
-            index.families.of_set(id).any(|family| wanted.sets.contains(&*names::set(id, shape, family)))
+            index.families.of_set(id).any(|family| only.sets.contains(&*names::set(id, shape, family)))
         };
-        if wanted.is_none_or(names) {
+        if only.is_none_or(names) {
             ruleset.sets.extend(sets::render(id, set, index.families).map(|form| (form.set.name.clone(), form)));
         }
     }
     for (id, variants) in &index.variants {
         for variant in variants.keys() {
-            if shared || wanted.is_some_and(|one| one.has_chain(&list::chain_name(id, *variant, now.settings()))) {
+            if shared || only.is_some_and(|one| one.has_chain(&list::chain_name(id, *variant, now.settings()))) {
                 ruleset.chains.extend(now.list_chains(id, *variant, options));
             }
         }
     }
     for (id, stages) in &index.stages {
         for stage in stages.keys() {
-            if wanted.is_none_or(|wanted| wanted.has_chain(&program::chain_name(*stage, *id))) {
+            if only.is_none_or(|only| only.has_chain(&program::chain_name(*stage, *id))) {
                 ruleset.chains.extend(now.program_chains(*id, *stage, options));
             }
         }

@@ -16,7 +16,7 @@ use common::real::denials;
 use common::scenario::resource;
 use tortie_dataplane::{Dataplane, Delta, Place};
 use tortie_dataplane_nft::{Kernel, Options};
-use tortie_nft::interp::{PacketSpec, Transport};
+use tortie_nft::interp::{PacketSpec, TransportHeader};
 use tortie_testkit::namespace::{in_namespace, run, run_with_input};
 use tortie_testkit::worlds::Step;
 
@@ -246,7 +246,7 @@ fn a_stray_segment_to_a_workload_is_answered_with_a_reset() {
             let raw = UdpSocket::from(open(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_TCP));
             raw.set_read_timeout(Some(deadline())).unwrap();
             let [from, to] = ["192.0.2.9", "10.0.0.1"].map(|address| address.parse().unwrap());
-            let acknowledgement = Transport::Tcp { source: 4242, destination: 8055, flags: 0x10 };
+            let acknowledgement = TransportHeader::Tcp { source: 4242, destination: 8055, flags: 0x10 };
             let bytes = PacketSpec::new(from, to, acknowledgement).bytes().unwrap();
             raw.send_to(&bytes[20..], "10.0.0.1:0").unwrap();
             let mut answer = [0; 64];

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use tortie_classes::{Carried, Payload, PayloadClass, Product, Ranges};
+use tortie_classes::{Product, Ranges, TransportClass, TransportMatch, TransportRanges};
 use tortie_policy::Family;
 
 use crate::fault;
@@ -17,12 +17,12 @@ use crate::program::{Effect, Item, Program};
 const MOST: usize = 4_000_000;
 
 /// The packets of one family that may be decided otherwise, and perhaps some others: a source of these to a destination of
-/// these, with a payload of one of these products.
+/// these, with a protocol and transport of one of these products.
 #[derive(Debug, Default)]
 pub(crate) struct Changed {
     pub(crate) source: Ranges,
     pub(crate) destination: Ranges,
-    payloads: Vec<(Ranges, Carried)>,
+    transports: Vec<(Ranges, TransportMatch)>,
 }
 
 impl Changed {
@@ -39,23 +39,24 @@ impl Changed {
         let destinations = products.iter().flat_map(|one| one.destination.iter());
         self.destination = Ranges::of(self.destination.iter().chain(destinations));
         for product in products {
-            let payload = (product.protocols.clone(), product.carried.clone());
-            if !self.payloads.contains(&payload) {
-                self.payloads.push(payload);
+            let transport = (product.protocols.clone(), product.transport.clone());
+            if !self.transports.contains(&transport) {
+                self.transports.push(transport);
             }
         }
     }
 
     /// Whether packets of a class may be among them.
-    pub(crate) fn has(&self, class: &PayloadClass) -> bool {
-        self.payloads.iter().any(|(protocols, carried)| {
+    pub(crate) fn has(&self, class: &TransportClass) -> bool {
+        self.transports.iter().any(|(protocols, transport)| {
             protocols.meets(&class.protocols)
-                && match (carried, &class.payload) {
-                    (Carried::Anything, _) => true,
-                    (Carried::Ports { source, destination }, Payload::Ports { source: from, destination: to }) => {
-                        source.meets(from) && destination.meets(to)
-                    }
-                    (Carried::Icmp(one), Payload::Icmp(other)) => one.meets(other),
+                && match (transport, &class.transport) {
+                    (TransportMatch::Any, _) => true,
+                    (
+                        TransportMatch::Ports { source, destination },
+                        TransportRanges::Ports { source: from, destination: to },
+                    ) => source.meets(from) && destination.meets(to),
+                    (TransportMatch::Icmp(one), TransportRanges::Icmp(other)) => one.meets(other),
                     _ => false,
                 }
         })

@@ -2,17 +2,17 @@
 
 use std::net::IpAddr;
 
-use tortie_classes::{Classes, Partition, PayloadClass, address};
+use tortie_classes::{Classes, Partition, TransportClass, address};
 use tortie_policy::Family;
 
 use crate::align::Changed;
 
-/// Classes of sources, of destinations and of what packets carry.
+/// Classes of sources, of destinations and of transports.
 pub(crate) struct Cells {
     pub(crate) sources: Partition,
     pub(crate) destinations: Partition,
     /// All that begin connections.
-    pub(crate) payloads: Vec<PayloadClass>,
+    pub(crate) transports: Vec<TransportClass>,
     /// The classes that may be judged otherwise, by their indexes.
     pub(crate) judged: Vec<usize>,
 }
@@ -21,10 +21,10 @@ impl Cells {
     /// Of what may be judged otherwise.
     pub(crate) fn new(classes: Classes, changed: &Changed) -> Self {
         // Only new connections are compared.
-        let begins = |class: &PayloadClass| class.begins_connections(classes.family);
-        let payloads: Vec<PayloadClass> = classes.payloads.iter().filter(begins).collect();
-        let judged = (0..payloads.len()).filter(|at| changed.has(&payloads[*at])).collect();
-        Self { sources: classes.sources, destinations: classes.destinations, payloads, judged }
+        let begins = |class: &TransportClass| class.begins_connections(classes.family);
+        let transports: Vec<TransportClass> = classes.transports.iter().filter(begins).collect();
+        let judged = (0..transports.len()).filter(|at| changed.has(&transports[*at])).collect();
+        Self { sources: classes.sources, destinations: classes.destinations, transports, judged }
     }
 
     /// How many are judged.

@@ -90,7 +90,7 @@ pub(crate) struct Decisions<'a, 's> {
     /// The class that each class of the cells is in, of those that settings and endpoints tell apart.
     sources: Vec<usize>,
     destinations: Vec<usize>,
-    payloads: Vec<usize>,
+    transports: Vec<usize>,
     roots: HashMap<(usize, usize, usize), usize>,
     nodes: Vec<Node>,
     tables: Vec<(Rc<Program>, Table)>,
@@ -109,12 +109,12 @@ impl<'a, 's> Decisions<'a, 's> {
         let sources = cells.source_addresses(family).map(|address| class(coarse.source_class(address))).collect();
         let destinations =
             cells.destination_addresses(family).map(|address| class(coarse.destination_class(address))).collect();
-        let payloads = cells.judged.iter().map(|at| {
-            let (protocol, transport) = cells.payloads[*at].representative();
-            class(coarse.payload_of(protocol, transport))
+        let transports = cells.judged.iter().map(|at| {
+            let (protocol, transport) = cells.transports[*at].representative();
+            class(coarse.transport_of(protocol, transport))
         });
         Self {
-            payloads: payloads.collect(),
+            transports: transports.collect(),
             side,
             part,
             family,
@@ -134,7 +134,7 @@ impl<'a, 's> Decisions<'a, 's> {
     pub(crate) fn decide(&mut self, cell: PacketClass, packet: &dyn Fn() -> Packet) -> Decided {
         self.script.clear();
         self.hits.clear();
-        let place = (self.sources[cell.source], self.destinations[cell.destination], self.payloads[cell.payload]);
+        let place = (self.sources[cell.source], self.destinations[cell.destination], self.transports[cell.transport]);
         let mut node = match self.roots.get(&place) {
             Some(root) => *root,
             None => {
@@ -149,7 +149,7 @@ impl<'a, 's> Decisions<'a, 's> {
                 Node::Stage { table, next, translated } => {
                     let (_, known) = &self.tables[*table];
                     let destination = translated.as_deref().unwrap_or_else(|| known.destination(cell.destination));
-                    let hit = known.decide(cell.source, destination, cell.payload);
+                    let hit = known.decide(cell.source, destination, cell.transport);
                     self.hits.push((*table, hit.map_or(0, |(item, _)| item)));
                     self.script.push(hit.map_or(Answer::Nothing, |(_, outcome)| Answer::of(outcome)));
                     *next

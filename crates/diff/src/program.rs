@@ -1,5 +1,5 @@
 //! The rules of an endpoint's tiers and profiles as one list: the first item that matches a packet decides it or skips to the
-//! end of its segment. So a packet is judged by the sets of rules that its source, destination and payload each match.
+//! end of its segment. So a packet is judged by the sets of rules that its source, destination and transport each match.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -125,12 +125,12 @@ pub(crate) struct Table {
     words: usize,
     sources: Bits,
     destinations: Bits,
-    payloads: Bits,
+    transports: Bits,
 }
 
 impl Table {
     pub(crate) fn new(program: &Program, cells: &Cells) -> Self {
-        let Cells { sources, destinations, payloads, judged } = cells;
+        let Cells { sources, destinations, transports, judged } = cells;
         let ends = program.ends();
         let numbered = program.items.iter().enumerate();
         let all: Vec<(usize, &Product)> =
@@ -149,9 +149,9 @@ impl Table {
             destinations: bits(destinations.len(), &|class, one| {
                 one.destination.contains(destinations.representative(class))
             }),
-            payloads: bits(judged.len(), &|at, one| {
-                let (protocol, transport) = payloads[judged[at]].representative();
-                one.has_payload(protocol, transport)
+            transports: bits(judged.len(), &|at, one| {
+                let (protocol, transport) = transports[judged[at]].representative();
+                one.has_transport(protocol, transport)
             }),
             behind: all.iter().map(|(at, _)| behind(at)).collect(),
             products: all.iter().map(|(at, _)| (*at, program.items[*at].effect)).collect(),
@@ -174,9 +174,9 @@ impl Table {
     }
 
     /// The item that decides packets of some classes; none if they pass all of them.
-    pub(crate) fn decide(&self, source: usize, destination: &[u64], payload: usize) -> Option<(usize, Outcome)> {
+    pub(crate) fn decide(&self, source: usize, destination: &[u64], transport: usize) -> Option<(usize, Outcome)> {
         let sources = &self.sources[source * self.words..(source + 1) * self.words];
-        let payloads = &self.payloads[payload * self.words..(payload + 1) * self.words];
+        let transports = &self.transports[transport * self.words..(transport + 1) * self.words];
         let mut from = 0;
         loop {
             let mut word = from / 64;
@@ -185,7 +185,7 @@ impl Table {
                 if word >= self.words {
                     return None;
                 }
-                let common = sources[word] & destination[word] & payloads[word] & mask;
+                let common = sources[word] & destination[word] & transports[word] & mask;
                 if common != 0 {
                     break word * 64 + common.trailing_zeros() as usize;
                 }

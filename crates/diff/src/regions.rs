@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use tortie_classes::{AddressSet, Classes, Conditions, Domain, PacketClass, Partition, PayloadClass};
+use tortie_classes::{AddressSet, Classes, Conditions, Domain, PacketClass, Partition, TransportClass};
 use tortie_eval::{Conntrack, Packet, PolicyList, usual_hop_limit, workload_endpoint};
 use tortie_policy::packet::Transport;
 use tortie_policy::{Direction, Family};
@@ -24,7 +24,7 @@ const MOST: usize = 20_000_000;
 /// Cells that differ, each a class of sources and one of destinations.
 type Pairs = Vec<(usize, usize)>;
 
-/// Where payloads differ, and by what.
+/// Where transports differ, and by what.
 #[derive(Default)]
 struct Differing {
     pairs: Pairs,
@@ -38,9 +38,9 @@ pub(crate) struct Region {
     pub(crate) allowed: bool,
     pub(crate) source: AddressSet,
     pub(crate) destination: AddressSet,
-    pub(crate) payloads: Vec<PayloadClass>,
-    /// All payloads of the family, which tell what `payloads` leaves out.
-    pub(crate) all: Rc<[PayloadClass]>,
+    pub(crate) transports: Vec<TransportClass>,
+    /// All transports of the family, which tell what `transports` leaves out.
+    pub(crate) all: Rc<[TransportClass]>,
     pub(crate) by: Vec<String>,
 }
 
@@ -130,7 +130,7 @@ fn of_stages<'a>(side: &Side<'a>, part: &Part, domain: &Domain, placed: &PlacedE
     conditions
 }
 
-/// What differs, by what packets carry: payloads that differ at the same places are one region.
+/// What differs, by transport: transports that differ at the same places are one region.
 fn of_cells(
     sides: &mut [Side<'_>; 2],
     parts: &[Part; 2],
@@ -144,14 +144,14 @@ fn of_cells(
     let [one, other] = sides;
     let mut before = Decisions::new(one, &parts[0], family, cells, stages[0]);
     let mut after = Decisions::new(other, &parts[1], family, cells, stages[1]);
-    // By new verdict and places: the payloads, and what decides.
+    // By new verdict and places: the transports, and what decides.
     let mut found: BTreeMap<(bool, Pairs), (Vec<usize>, Vec<String>)> = BTreeMap::new();
-    for (payload, number) in cells.judged.iter().enumerate() {
-        let (protocol, transport) = cells.payloads[*number].representative();
+    for (judged, number) in cells.judged.iter().enumerate() {
+        let (protocol, transport) = cells.transports[*number].representative();
         let mut differing: [Differing; 2] = Default::default();
         for (source, from) in sources.iter().enumerate() {
             for (destination, to) in destinations.iter().enumerate() {
-                let cell = PacketClass { source, destination, payload };
+                let cell = PacketClass { source, destination, transport: judged };
                 let packet = || Packet { source: *from, destination: *to, ..new(path, protocol, transport) };
                 let was = before.decide(cell, &packet);
                 let is = after.decide(cell, &packet);
@@ -169,8 +169,8 @@ fn of_cells(
             if pairs.is_empty() {
                 continue;
             }
-            let (payloads, known) = found.entry((allowed, pairs)).or_default();
-            payloads.push(*number);
+            let (transports, known) = found.entry((allowed, pairs)).or_default();
+            transports.push(*number);
             known.extend(by.into_iter().filter(|one| !known.contains(one)).collect::<Vec<_>>());
         }
     }
@@ -179,17 +179,17 @@ fn of_cells(
             &at.iter().map(|at| AddressSet::of_family(family, partition.class(*at).clone())).collect::<Vec<_>>(),
         )
     };
-    let all: Rc<[PayloadClass]> = cells.payloads.clone().into();
+    let all: Rc<[TransportClass]> = cells.transports.clone().into();
     let mut regions = Vec::new();
-    for ((allowed, pairs), (payloads, by)) in found {
-        let payloads: Vec<PayloadClass> = payloads.into_iter().map(|at| cells.payloads[at].clone()).collect();
+    for ((allowed, pairs), (transports, by)) in found {
+        let transports: Vec<TransportClass> = transports.into_iter().map(|at| cells.transports[at].clone()).collect();
         for (near, far) in rectangles(&pairs, path.reach.is_inward()) {
             let (source, destination) = match path.reach.is_inward() {
                 true => (set(&cells.sources, &far), set(&cells.destinations, &near)),
                 false => (set(&cells.sources, &near), set(&cells.destinations, &far)),
             };
-            let (payloads, all, by) = (payloads.clone(), all.clone(), by.clone());
-            regions.push(Region { family, allowed, source, destination, payloads, all, by });
+            let (transports, all, by) = (transports.clone(), all.clone(), by.clone());
+            regions.push(Region { family, allowed, source, destination, transports, all, by });
         }
     }
     regions

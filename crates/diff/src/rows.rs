@@ -36,7 +36,7 @@ pub(crate) fn change_rows(path: &EndpointPath, regions: &[Region], names: &Names
             allowed: region.allowed,
             families: vec![region.family],
             apart: [Family::V4, Family::V6].into_iter().all(|family| path.has(family)),
-            traffic: traffic::text(region.family, &region.payloads, &region.all),
+            traffic: traffic::text(region.family, &region.transports, &region.all),
             others,
             by: region.by.clone(),
         };

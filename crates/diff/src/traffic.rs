@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use tortie_classes::{Payload, PayloadClass, Ranges, icmp_text, protocols_text, ranges_text};
+use tortie_classes::{Ranges, TransportClass, TransportRanges, icmp_text, protocols_text, ranges_text};
 use tortie_policy::Family;
 
 /// More ranges than this are counted, not listed.
 const SHOWN: usize = 40;
 
 /// The text for some of all classes of a family.
-pub(crate) fn text(family: Family, some: &[PayloadClass], all: &[PayloadClass]) -> String {
+pub(crate) fn text(family: Family, some: &[TransportClass], all: &[TransportClass]) -> String {
     if some.len() == all.len() {
         return "everything".to_owned();
     }
-    let rest: Vec<PayloadClass> = all.iter().filter(|class| !some.contains(class)).cloned().collect();
+    let rest: Vec<TransportClass> = all.iter().filter(|class| !some.contains(class)).cloned().collect();
     let (said, left) = (parts(family, some, all), parts(family, &rest, all));
     // What is nearly everything is told by what it is not.
     if some.iter().any(is_open) && left.len() < said.len() {
@@ -23,7 +23,7 @@ pub(crate) fn text(family: Family, some: &[PayloadClass], all: &[PayloadClass]) 
 }
 
 /// Whether a class is of the protocols that nothing names.
-fn is_open(class: &PayloadClass) -> bool {
+fn is_open(class: &TransportClass) -> bool {
     class.protocols.iter().map(|(first, last)| last - first + 1).sum::<u128>() > 1
 }
 
@@ -36,26 +36,26 @@ struct OfProtocol {
     count: usize,
 }
 
-fn by_protocol(classes: &[PayloadClass]) -> BTreeMap<Ranges, OfProtocol> {
+fn by_protocol(classes: &[TransportClass]) -> BTreeMap<Ranges, OfProtocol> {
     let mut found: BTreeMap<Ranges, OfProtocol> = BTreeMap::new();
     for class in classes {
         let one = found.entry(class.protocols.clone()).or_default();
         one.count += 1;
-        match &class.payload {
-            Payload::Ports { source, destination } => {
+        match &class.transport {
+            TransportRanges::Ports { source, destination } => {
                 let ports = one.by_destination.entry(destination.clone()).or_insert_with(Ranges::none);
                 *ports = ports.union(source);
             }
-            Payload::Icmp(types) => {
+            TransportRanges::Icmp(types) => {
                 one.types = Some(one.types.as_ref().map_or_else(|| types.clone(), |known| known.union(types)));
             }
-            Payload::Opaque => one.opaque = true,
+            TransportRanges::Opaque => one.opaque = true,
         }
     }
     found
 }
 
-fn parts(family: Family, some: &[PayloadClass], all: &[PayloadClass]) -> Vec<String> {
+fn parts(family: Family, some: &[TransportClass], all: &[TransportClass]) -> Vec<String> {
     let whole = by_protocol(all);
     let mut texts = Vec::new();
     for (protocols, one) in by_protocol(some) {

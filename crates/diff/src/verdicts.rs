@@ -21,7 +21,7 @@ use crate::part::Parts;
 use crate::regions::{Region, regions};
 use crate::rows::{change_rows, together};
 
-/// Packets that are judged otherwise: of some endpoints, one way, and alike in what they carry.
+/// Packets that are judged otherwise: of some endpoints, one way, and alike in protocol and ports.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VerdictChange {
     /// The endpoints, which all have this change.
@@ -34,7 +34,7 @@ pub struct VerdictChange {
     pub families: Vec<Family>,
     /// The endpoints have packets of the other IP version too, and it differs.
     pub apart: bool,
-    /// What they carry: `tcp 22,80-90`.
+    /// Their protocols and ports: `tcp 22,80-90`.
     pub traffic: String,
     /// Where they come from, or go to: `everywhere`, `set office`, `10.0.0.0/8`.
     pub others: Vec<String>,

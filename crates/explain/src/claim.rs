@@ -10,7 +10,7 @@ mod traffic;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use tortie_classes::{AddressSet, PayloadClass, PayloadClasses};
+use tortie_classes::{AddressSet, TransportClass, TransportClasses};
 use tortie_eval::{Packet, Transport, needs_hop_limit_255, protocol_name};
 use tortie_policy::Family;
 
@@ -40,7 +40,7 @@ pub struct Claim {
     pub from_except: Vec<EndSpec>,
     /// Addresses that are excluded from the destination.
     pub to_except: Vec<EndSpec>,
-    /// What the packets carry: any of these.
+    /// The protocols and ports of the packets: any of these.
     pub traffic: Vec<Traffic>,
 }
 
@@ -128,16 +128,16 @@ fn contradiction(
     let relevance = Relevance::new(asked.topology, judging.judge.snapshot(), asked.question);
     for ends in relevance.parts(&asked.from, &asked.to, asked.family) {
         let Some((source, destination)) = packet_between(asked, &ends) else { continue };
-        let payloads = relevance.conditions(ends.each_ref()).payloads(asked.family);
-        let payloads = asked_payloads(&payloads, asked.family, permits, traffic);
-        checked.traced += payloads.len();
+        let transports = relevance.conditions(ends.each_ref()).transports(asked.family);
+        let transports = asked_transports(&transports, asked.family, permits, traffic);
+        checked.traced += transports.len();
         if checked.traced > MOST {
             return Err(AskError(format!(
                 "it is about more than {MOST} kinds of packets: name ports, or smaller nets"
             )));
         }
-        for payload in &payloads {
-            let trace = asked.trace(source, destination, Some(payload), judging);
+        for transport in &transports {
+            let trace = asked.trace(source, destination, Some(transport), judging);
             let trace = trace
                 .map_err(|AskError(error)| AskError(format!("no answer for {source} → {destination}: {error}")))?;
             let snapshot = asked.topology.snapshot();
@@ -194,25 +194,30 @@ fn assumed_of(traced: &Traced) -> impl Iterator<Item = &String> {
     traced.assumed.iter().filter(|note| note.starts_with(ASSUMED))
 }
 
-/// The payloads of a claim, one class after the other.
-fn asked_payloads(classes: &PayloadClasses, family: Family, permits: bool, traffic: &[&Traffic]) -> Vec<PayloadClass> {
-    let asked = |class: PayloadClass| traffic.iter().find_map(|traffic| traffic.intersection(&class));
-    let mut payloads: Vec<PayloadClass> = classes.iter().filter_map(asked).collect();
+/// The transports of a claim, one class after the other.
+fn asked_transports(
+    classes: &TransportClasses,
+    family: Family,
+    permits: bool,
+    traffic: &[&Traffic],
+) -> Vec<TransportClass> {
+    let asked = |class: TransportClass| traffic.iter().find_map(|traffic| traffic.intersection(&class));
+    let mut transports: Vec<TransportClass> = classes.iter().filter_map(asked).collect();
     // What begins no connection is denied as the first packet of one, whatever the rules say: that contradicts nobody who
     // permits all of a protocol.
-    let begins = |class: &PayloadClass| class.begins_connections(family);
-    if permits && payloads.iter().any(begins) {
-        payloads.retain(begins);
+    let begins = |class: &TransportClass| class.begins_connections(family);
+    if permits && transports.iter().any(begins) {
+        transports.retain(begins);
     }
     // Neighbours find each other whatever the rules say: that contradicts nobody who forbids all of a protocol.
-    let is_discovery = |class: &PayloadClass| {
+    let is_discovery = |class: &TransportClass| {
         let (protocol, transport) = class.representative();
         needs_hop_limit_255(protocol, transport)
     };
-    if !permits && !payloads.iter().all(is_discovery) {
-        payloads.retain(|class| !is_discovery(class));
+    if !permits && !transports.iter().all(is_discovery) {
+        transports.retain(|class| !is_discovery(class));
     }
-    payloads
+    transports
 }
 
 /// One source and destination of some ends. Where both ends of the claim are many addresses, none of those between which

@@ -1,7 +1,7 @@
 //! The answer as JSON, of a stable shape: `docs/explain-json.md` describes it.
 
 use serde_json::{Value, json};
-use tortie_classes::{Payload, PayloadClass, Ranges};
+use tortie_classes::{Ranges, TransportClass, TransportRanges};
 use tortie_eval::{DecidedBy, Entry, EntryKind, Mismatch, Outcome, PacketPath, RuleStep, Step, Transport};
 use tortie_policy::{Family, PolicyId, Snapshot};
 
@@ -58,17 +58,17 @@ pub fn reach(reach: &Reach) -> Value {
     }))
 }
 
-fn traffic(family: Family, class: &PayloadClass) -> Value {
+fn traffic(family: Family, class: &TransportClass) -> Value {
     let ranges =
         |ranges: &Ranges| ranges.iter().map(|(first, last)| json!([first as u64, last as u64])).collect::<Value>();
     let mut shown = json!({ "family": family.to_string(), "protocols": ranges(&class.protocols) });
-    match &class.payload {
-        Payload::Ports { source, destination } => {
+    match &class.transport {
+        TransportRanges::Ports { source, destination } => {
             shown["sourcePorts"] = ranges(source);
             shown["destinationPorts"] = ranges(destination);
         }
-        Payload::Icmp(pairs) => shown["icmp"] = ranges(pairs),
-        Payload::Opaque => {}
+        TransportRanges::Icmp(pairs) => shown["icmp"] = ranges(pairs),
+        TransportRanges::Opaque => {}
     }
     shown
 }

@@ -12,7 +12,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use tortie_classes::{AddressSet, Conditions, Names, Partition, PayloadClass, PayloadClasses, Ranges};
+use tortie_classes::{AddressSet, Conditions, Names, Partition, Ranges, TransportClass, TransportClasses};
 use tortie_eval::{DecidedBy, Packet, Transport};
 use tortie_net::Protocol;
 use tortie_policy::{Family, Snapshot, WorkloadEndpoint};
@@ -205,15 +205,15 @@ pub(crate) fn judged_otherwise(topology: &Topology<'_>, question: &Question, pac
     let table = with_judging(topology, fixed.each_ref(), false, |judging| {
         asked.table(judging, &Names::new(judging.judge.snapshot())).ok()
     })?;
-    let (payloads, verdicts) = (table.asked.as_ref()?, table.first()?);
-    let usual = table.payloads.class_of(packet.protocol, packet.transport)?;
-    let own = verdicts.get(payloads.iter().position(|class| *class == usual)?)?.outcome;
+    let (transports, verdicts) = (table.asked.as_ref()?, table.first()?);
+    let usual = table.transports.class_of(packet.protocol, packet.transport)?;
+    let own = verdicts.get(transports.iter().position(|class| *class == usual)?)?.outcome;
     let mut others = Vec::new();
     let outcomes = [Outcome::Allowed, Outcome::Depends, Outcome::DependsOnAddress, Outcome::Denied, Outcome::Dropped];
     for outcome in outcomes.into_iter().filter(|one| *one != own) {
-        let classes = payloads.iter().zip(&verdicts).filter(|(_, verdict)| verdict.outcome == outcome);
+        let classes = transports.iter().zip(&verdicts).filter(|(_, verdict)| verdict.outcome == outcome);
         let classes = classes.map(|(class, _)| *class).collect();
-        let texts = crate::payload_text::texts(&table.payloads, family, &classes);
+        let texts = crate::transport_text::texts(&table.transports, family, &classes);
         others.extend(texts.into_iter().map(|(text, _)| format!("{text} is {}", outcome.word())));
     }
     (!others.is_empty()).then(|| format!("{}{assumed}; {}", interfaces::ASSUMED, others.join(", ")))
@@ -308,7 +308,7 @@ pub(crate) struct Asked<'a, 'b> {
     pub(crate) to: End,
 }
 
-/// The answers: for each class of addresses of the ends with several, and each class of payloads.
+/// The answers: for each class of addresses of the ends with several, and each class of transports.
 pub(crate) struct VerdictTable<'a> {
     pub(crate) family: Family,
     /// The end whose addresses each row tells apart: the one that is many addresses, or else one with several known ones. None
@@ -322,9 +322,9 @@ pub(crate) struct VerdictTable<'a> {
     pub(crate) columns: Vec<Column>,
     /// The other end.
     pub(crate) other: &'a End,
-    /// Payloads in classes, told apart where some verdict differs.
-    pub(crate) payloads: PayloadClasses,
-    /// The classes of payloads that are asked about; none where one payload is asked about that is of no class alone.
+    /// Transports in classes, told apart where some verdict differs.
+    pub(crate) transports: TransportClasses,
+    /// The classes of transports that the question is about; none where it is about one transport that is no class of its own.
     pub(crate) asked: Option<Vec<usize>>,
     /// What is asked about; empty for everything.
     pub(crate) title: String,
@@ -339,14 +339,14 @@ pub(crate) struct VerdictTable<'a> {
 pub(crate) struct Column {
     /// The addresses.
     pub(crate) addresses: AddressSet,
-    /// By class of addresses of the divided end, then by payload that is asked about: the number of the verdict.
+    /// By class of addresses of the divided end, then by transport that is asked about: the number of the verdict.
     pub(crate) cells: Vec<Rc<Vec<usize>>>,
 }
 
 /// The answers for one class of addresses of both ends.
 struct Answers {
-    payloads: PayloadClasses,
-    /// The number of the verdict on each class of payloads that is asked about.
+    transports: TransportClasses,
+    /// The number of the verdict on each class of transports that is asked about.
     verdicts: HashMap<usize, usize>,
 }
 
@@ -361,18 +361,18 @@ impl VerdictTable<'_> {
 impl Answers {
     /// Tells packets with different verdicts apart. What protocols without a name meet is left.
     fn tell_apart(&self, conditions: &mut Conditions<'_>, family: Family) {
-        let rest = self.verdicts.get(&self.payloads.unnamed());
-        let mut by_verdict: BTreeMap<usize, Vec<PayloadClass>> = BTreeMap::new();
+        let rest = self.verdicts.get(&self.transports.unnamed());
+        let mut by_verdict: BTreeMap<usize, Vec<TransportClass>> = BTreeMap::new();
         for (class, verdict) in self.verdicts.iter().filter(|(_, verdict)| Some(*verdict) != rest) {
-            by_verdict.entry(*verdict).or_default().push(self.payloads.class(*class));
+            by_verdict.entry(*verdict).or_default().push(self.transports.class(*class));
         }
-        by_verdict.into_values().for_each(|classes| conditions.add_payloads(family, classes));
+        by_verdict.into_values().for_each(|classes| conditions.add_transports(family, classes));
     }
 
     /// The verdicts on these packets, or on the only one. None where there is none on one of them.
     fn cells(&self, samples: Option<&[(u8, Transport)]>) -> Option<Vec<usize>> {
         let Some(samples) = samples else { return Some(self.verdicts.values().copied().collect()) };
-        let class = |(protocol, transport): &(u8, Transport)| self.payloads.class_of(*protocol, *transport);
+        let class = |(protocol, transport): &(u8, Transport)| self.transports.class_of(*protocol, *transport);
         samples.iter().map(|sample| self.verdicts.get(&class(sample)?).copied()).collect()
     }
 }
@@ -414,10 +414,10 @@ impl Asked<'_, '_> {
         for ends in &classes {
             let mut conditions = relevance.conditions(ends.each_ref());
             self.tell_apart(&mut conditions);
-            let payloads = conditions.payloads(self.family);
-            let asked = self.asked_payloads(&payloads);
+            let transports = conditions.transports(self.family);
+            let asked = self.asked_transports(&transports);
             let alike = self.alike_workloads(ends);
-            let first = asked.as_ref().and_then(|asked| asked.first()).map(|class| payloads.class(*class));
+            let first = asked.as_ref().and_then(|asked| asked.first()).map(|class| transports.class(*class));
             let (verdict, of_each) = self.class_verdict(ends, alike, first.as_ref(), judging, &mut passed);
             let packets = asked.as_ref().map_or(1, Vec::len);
             traced += packets;
@@ -436,29 +436,29 @@ impl Asked<'_, '_> {
                     ),
                 ));
             }
-            begun.push((payloads, asked, alike, number(verdict)));
+            begun.push((transports, asked, alike, number(verdict)));
         }
         let mut answers = Vec::with_capacity(classes.len());
-        for (ends, (payloads, asked, alike, first)) in classes.iter().zip(begun) {
+        for (ends, (transports, asked, alike, first)) in classes.iter().zip(begun) {
             let mut verdicts = HashMap::new();
-            let mut asked = asked.unwrap_or_else(|| vec![payloads.unnamed()]).into_iter();
+            let mut asked = asked.unwrap_or_else(|| vec![transports.unnamed()]).into_iter();
             verdicts.extend(asked.next().map(|class| (class, first)));
             for class in asked {
-                let payload = payloads.class(class);
-                let (verdict, _) = self.class_verdict(ends, alike, Some(&payload), judging, &mut passed);
+                let transport = transports.class(class);
+                let (verdict, _) = self.class_verdict(ends, alike, Some(&transport), judging, &mut passed);
                 verdicts.insert(class, number(verdict));
             }
-            let one = Answers { payloads, verdicts };
+            let one = Answers { transports, verdicts };
             one.tell_apart(&mut all, self.family);
             answers.push(one);
         }
-        let payloads = all.payloads(self.family);
-        let asked = self.asked_payloads(&payloads);
+        let transports = all.transports(self.family);
+        let asked = self.asked_transports(&transports);
         if asked.as_ref().map_or(1, Vec::len).saturating_mul(answers.len()) > MOST_CELLS {
-            return Err(too_many(classes.len(), format_args!("there are {} kinds of packets", payloads.len())));
+            return Err(too_many(classes.len(), format_args!("there are {} kinds of packets", transports.len())));
         }
         let samples: Option<Vec<_>> =
-            asked.as_ref().map(|asked| asked.iter().map(|class| payloads.class(*class).representative()).collect());
+            asked.as_ref().map(|asked| asked.iter().map(|class| transports.class(*class).representative()).collect());
         let cells = answers.iter().map(|one| one.cells(samples.as_deref())).collect::<Option<_>>();
         let cells = cells.ok_or_else(|| AskError("a kind of packets has no verdict".to_owned()))?;
         let (classes, cells) = unknown_addresses::together(self, names, classes, cells, &mut verdicts);
@@ -473,7 +473,7 @@ impl Asked<'_, '_> {
             classes,
             columns,
             other: ends[1 - at],
-            payloads,
+            transports,
             asked,
             title: self.what.map(|what| title(what, self.family)).unwrap_or_default(),
             verdicts,
@@ -501,7 +501,7 @@ impl Asked<'_, '_> {
     }
 
     /// The classes of what is asked about: a protocol and port with every source port, an ICMP type with every code.
-    fn asked_payloads(&self, classes: &PayloadClasses) -> Option<Vec<usize>> {
+    fn asked_transports(&self, classes: &TransportClasses) -> Option<Vec<usize>> {
         let all = 0..classes.len();
         let transport = |class: &usize| classes.class(*class).representative();
         let asked: Vec<usize> = match self.what {
@@ -545,7 +545,7 @@ impl Asked<'_, '_> {
         &self,
         ends: &[End; 2],
         alike: Option<&WorkloadEndpoint>,
-        payload: Option<&PayloadClass>,
+        transport: Option<&TransportClass>,
         judging: Judging<'_, '_>,
         passed: &mut Visited,
     ) -> (ClassVerdict, usize) {
@@ -553,7 +553,7 @@ impl Asked<'_, '_> {
         let Some((source, destination)) = several_addresses::of_packet(ends, self.family) else {
             return (ClassVerdict { outcome: Outcome::Unanswered, text: "an end has no address".to_owned() }, 1);
         };
-        match self.trace(source, destination, payload, judging) {
+        match self.trace(source, destination, transport, judging) {
             Ok(traced) => {
                 passed.nodes.extend(traced.answers.iter().flat_map(|(_, hops)| hops).map(|hop| hop.host.node.clone()));
                 passed.notes.extend(traced.assumed.iter().cloned());
@@ -573,12 +573,12 @@ impl Asked<'_, '_> {
         &self,
         source: IpAddr,
         destination: IpAddr,
-        payload: Option<&PayloadClass>,
+        transport: Option<&TransportClass>,
         judging: Judging<'_, '_>,
     ) -> Result<Traced, AskError> {
         let mut question = self.question.clone();
-        if let Some(payload) = payload {
-            let (protocol, transport) = payload.representative();
+        if let Some(transport) = transport {
+            let (protocol, transport) = transport.representative();
             (question.what, question.source_port) = asking(protocol, transport, self.family);
         }
         let at = |end: &End, address: IpAddr, party: &mut EndSpec| match end {
@@ -646,7 +646,7 @@ fn columns(
     Some((classes, columns.into_iter().map(column).collect()))
 }
 
-/// How a question asks for a payload.
+/// How a question names a protocol and transport.
 pub(crate) fn asking(protocol: u8, transport: Transport, family: Family) -> (TrafficSpec, Option<u16>) {
     match (transport, Protocol::from_number(protocol)) {
         (Transport::Ports { source, destination }, Ok(protocol)) => {

@@ -237,7 +237,7 @@ impl<'q, 'w, 'a> Relevance<'q, 'w, 'a> {
         policies.clone()
     }
 
-    /// The two ends of one family in parts, of each of which one packet with the same payload answers for all: an end that is
+    /// The two ends of one family in parts, of each of which one packet with the same transport answers for all: an end that is
     /// many addresses is divided by location first, so that conditions of one node divide the addresses of no other. The end
     /// that is divided first ([`End::rank`]) is divided alike for all addresses of the other one.
     pub(crate) fn parts(&self, from: &End, to: &End, family: Family) -> Vec<[End; 2]> {

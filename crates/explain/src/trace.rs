@@ -289,7 +289,7 @@ pub(crate) struct Traced {
     from: Location,
     to: Location,
     notes: Vec<String>,
-    /// The assumptions about nodes, which do not depend on the payload.
+    /// The assumptions about nodes, which do not depend on the transport.
     pub(crate) assumed: Vec<String>,
     /// What the packet does not cross: interfaces that were named, and host endpoints.
     pub(crate) left_out: Vec<String>,

@@ -258,8 +258,8 @@ fn is_in(row: &tortie_explain::reach::Row, family: Family, what: &TrafficSpec) -
     row.traffic.iter().any(|(of, class)| {
         *of == family
             && class.protocols.contains(protocol.number().into())
-            && match &class.payload {
-                tortie_classes::Payload::Ports { source, destination } => {
+            && match &class.transport {
+                tortie_classes::TransportRanges::Ports { source, destination } => {
                     source.contains(40_000) && destination.contains((*port).into())
                 }
                 _ => false,

@@ -13,21 +13,21 @@ use tortie_policy::packet::{Conntrack, Transport, first_tracking};
 use tortie_random::Random;
 use tortie_testkit::worlds::{NODE, Step, World};
 
-type Payload = (u8, Transport);
+type Header = (u8, Transport);
 
 /// Whether a claim is about a packet.
-type IsMeant = fn(Family, Payload) -> bool;
+type IsMeant = fn(Family, Header) -> bool;
 
 /// What a claim may be about, and which packets that is.
 const TRAFFIC: [(&str, IsMeant); 12] = [
     ("", |_, _| true),
     ("all", |_, _| true),
     ("tcp", |_, (protocol, _)| protocol == 6),
-    ("tcp/22,80", |_, payload| port(payload, 6).is_some_and(|port| [22, 80].contains(&port))),
-    ("tcp/https", |_, payload| port(payload, 6) == Some(443)),
-    ("udp/1-1000", |_, payload| port(payload, 17).is_some_and(|port| (1..=1000).contains(&port))),
-    ("tcp/53 udp/53", |_, payload| port(payload, 6) == Some(53) || port(payload, 17) == Some(53)),
-    ("sctp/0:65535", |_, payload| port(payload, 132).is_some()),
+    ("tcp/22,80", |_, header| port(header, 6).is_some_and(|port| [22, 80].contains(&port))),
+    ("tcp/https", |_, header| port(header, 6) == Some(443)),
+    ("udp/1-1000", |_, header| port(header, 17).is_some_and(|port| (1..=1000).contains(&port))),
+    ("tcp/53 udp/53", |_, header| port(header, 6) == Some(53) || port(header, 17) == Some(53)),
+    ("sctp/0:65535", |_, header| port(header, 132).is_some()),
     ("icmp", |family, (protocol, _)| family == Family::V4 && protocol == 1),
     ("icmp/8 icmpv6/128", |family, (protocol, transport)| match transport {
         Transport::Icmp { kind, .. } => {
@@ -39,7 +39,7 @@ const TRAFFIC: [(&str, IsMeant); 12] = [
     ("gre proto/4", |_, (protocol, _)| protocol == 47 || protocol == 4),
 ];
 
-fn port((protocol, transport): Payload, of: u8) -> Option<u16> {
+fn port((protocol, transport): Header, of: u8) -> Option<u16> {
     match transport {
         Transport::Ports { destination, .. } if protocol == of => Some(destination),
         _ => None,
@@ -56,7 +56,7 @@ fn addresses(world: &World) -> Vec<IpAddr> {
     all
 }
 
-fn payload(random: &mut Random, family: Family) -> Payload {
+fn header(random: &mut Random, family: Family) -> Header {
     let ports = [0, 1, 22, 53, 68, 80, 81, 443, 999, 4789, 6443, 65535];
     let icmp = if family == Family::V4 { 1 } else { 58 };
     match random.below(4) {
@@ -70,8 +70,8 @@ fn payload(random: &mut Random, family: Family) -> Payload {
 }
 
 /// Whether the evaluator allows a packet on its ways; none where there is no answer.
-fn single(topology: &Topology<'_>, claim: &Claim, from: IpAddr, to: IpAddr, payload: Payload) -> Option<Vec<bool>> {
-    let (what, source_port) = match payload {
+fn single(topology: &Topology<'_>, claim: &Claim, from: IpAddr, to: IpAddr, header: Header) -> Option<Vec<bool>> {
+    let (what, source_port) = match header {
         (protocol, Transport::Ports { source, destination }) => {
             (TrafficSpec::Port(Protocol::from_number(protocol).unwrap(), destination), Some(source))
         }
@@ -96,12 +96,12 @@ fn is_own(topology: &Topology<'_>, address: IpAddr, fixed: IpAddr) -> bool {
 }
 
 /// What no claim that permits is about.
-fn begins_nothing(family: Family, (protocol, transport): Payload) -> bool {
+fn begins_nothing(family: Family, (protocol, transport): Header) -> bool {
     first_tracking(protocol, transport, family == Family::V4) == Conntrack::Invalid
 }
 
 /// Neighbour discovery, which contradicts nobody who forbids other packets too.
-fn is_discovery((_, transport): Payload) -> bool {
+fn is_discovery((_, transport): Header) -> bool {
     matches!(transport, Transport::Icmp { kind: 133..=136, .. })
 }
 
@@ -166,13 +166,13 @@ fn a_claim_that_holds_is_true_of_every_packet_and_one_that_does_not_has_a_packet
             let Ok(checked) = check(&topology, &claim) else { continue };
             if let Some(found) = checked.counterexample {
                 let packet = &found.packet;
-                let payload = (packet.protocol, packet.transport);
-                assert!(is_meant(family, payload), "{line}: {}", found.text());
+                let header = (packet.protocol, packet.transport);
+                assert!(is_meant(family, header), "{line}: {}", found.text());
                 let (many, one) =
                     if as_source { (packet.source, packet.destination) } else { (packet.destination, packet.source) };
                 assert_eq!(one, fixed, "{line}: {}", found.text());
                 assert!(Some(many) != except, "{line}: {}", found.text());
-                let paths = single(&topology, &claim, packet.source, packet.destination, payload).unwrap();
+                let paths = single(&topology, &claim, packet.source, packet.destination, header).unwrap();
                 assert!(paths.contains(&!permits), "{line}: {}", found.text());
                 failing += 1;
                 continue;
@@ -181,7 +181,7 @@ fn a_claim_that_holds_is_true_of_every_packet_and_one_that_does_not_has_a_packet
             for _ in 0..60 {
                 let address =
                     if many == "any" || many.contains('/') { *random.pick(&all) } else { many.parse().unwrap() };
-                let payload = payload(&mut random, family);
+                let header = header(&mut random, family);
                 let inside = match many.as_str() {
                     "10.0.0.0/8" => matches!(address, IpAddr::V4(address) if address.octets()[0] == 10),
                     _ => Some(address) != except,
@@ -189,18 +189,18 @@ fn a_claim_that_holds_is_true_of_every_packet_and_one_that_does_not_has_a_packet
                 let many = many == "any" || many.contains('/');
                 if Family::of(address) != family
                     || !inside
-                    || !is_meant(family, payload)
-                    || permits && begins_nothing(family, payload)
-                    || !permits && is_discovery(payload)
+                    || !is_meant(family, header)
+                    || permits && begins_nothing(family, header)
+                    || !permits && is_discovery(header)
                     || many && is_own(&topology, address, fixed)
                 {
                     continue;
                 }
                 let (from, to) = if as_source { (address, fixed) } else { (fixed, address) };
-                let paths = single(&topology, &claim, from, to, payload);
+                let paths = single(&topology, &claim, from, to, header);
                 assert!(
                     paths.as_ref().is_some_and(|paths| paths.iter().all(|allowed| *allowed == permits)),
-                    "{line}: {from} {to} {payload:?} {paths:?}"
+                    "{line}: {from} {to} {header:?} {paths:?}"
                 );
                 compared += 1;
             }
@@ -250,10 +250,10 @@ fn a_claim_between_many_addresses_and_many_is_proven_for_every_pair_that_a_node_
             };
             if let Some(found) = checked.counterexample {
                 let (one, other) = (found.packet.source, found.packet.destination);
-                let payload = (found.packet.protocol, found.packet.transport);
+                let header = (found.packet.protocol, found.packet.transport);
                 assert!(is_in(one, from) && one != except && is_in(other, to), "{seed} {line}: {}", found.text());
-                assert!(is_meant(Family::of(one), payload) && is_judged(one, other), "{seed} {line}: {}", found.text());
-                let paths = single(&topology, &claim, one, other, payload)
+                assert!(is_meant(Family::of(one), header) && is_judged(one, other), "{seed} {line}: {}", found.text());
+                let paths = single(&topology, &claim, one, other, header)
                     .unwrap_or_else(|| panic!("{seed} {line}: {}", found.text()));
                 assert!(paths.contains(&!permits), "{seed} {line}: {}", found.text());
                 failing += 1;
@@ -265,17 +265,17 @@ fn a_claim_between_many_addresses_and_many_is_proven_for_every_pair_that_a_node_
             for _ in 0..if sources.is_empty() || destinations.is_empty() { 0 } else { 100 } {
                 let (one, other) = (*random.pick(&sources), *random.pick(&destinations));
                 let family = Family::of(one);
-                let payload = payload(&mut random, family);
-                if family != Family::of(other) || !is_meant(family, payload) || !is_judged(one, other) {
+                let header = header(&mut random, family);
+                if family != Family::of(other) || !is_meant(family, header) || !is_judged(one, other) {
                     continue;
                 }
-                if permits && begins_nothing(family, payload) || !permits && is_discovery(payload) {
+                if permits && begins_nothing(family, header) || !permits && is_discovery(header) {
                     continue;
                 }
-                let paths = single(&topology, &claim, one, other, payload);
+                let paths = single(&topology, &claim, one, other, header);
                 assert!(
                     paths.as_ref().is_some_and(|paths| paths.iter().all(|allowed| *allowed == permits)),
-                    "{seed} {line}: {one} {other} {payload:?} {paths:?}"
+                    "{seed} {line}: {one} {other} {header:?} {paths:?}"
                 );
                 compared += 1;
             }

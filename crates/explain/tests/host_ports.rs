@@ -276,7 +276,7 @@ fn compare(seeds: std::ops::Range<u64>) -> Result<(usize, usize), String> {
 /// Whether a row of a table is about a port.
 fn is_in(row: &tortie_explain::reach::Row, family: Family, protocol: Protocol, port: u16) -> bool {
     row.traffic.iter().any(|(of, class)| {
-        let tortie_classes::Payload::Ports { source, destination } = &class.payload else { return false };
+        let tortie_classes::TransportRanges::Ports { source, destination } = &class.transport else { return false };
         *of == family
             && class.protocols.contains(protocol.number().into())
             && source.contains(40_000)

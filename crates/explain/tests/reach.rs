@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use tortie_classes::Payload;
+use tortie_classes::TransportRanges;
 use tortie_explain::reach::{Outcome, Reach, reach};
 use tortie_explain::{AskError, Dnat, EndSpec, Location, Question, State, Topology, TrafficSpec, text, trace};
 use tortie_net::Protocol;
@@ -70,7 +70,7 @@ fn of_each(topology: &Topology<'_>, address: IpAddr, verdict: String, line: &str
     }
 }
 
-fn payload(random: &mut Random) -> (u8, Transport) {
+fn header(random: &mut Random) -> (u8, Transport) {
     let ports = [0, 1, 22, 23, 53, 68, 80, 81, 443, 4789, 6443, 51820, 65535];
     match random.below(4) {
         0 => (*random.pick(&[0, 2, 4, 6, 17, 47, 58, 132, 136, 253]), Transport::Opaque),
@@ -102,14 +102,15 @@ fn rows_of(found: &Reach, family: Family, (protocol, transport): (u8, Transport)
             let protocol = if matches!(transport, Transport::Icmp { .. }) { icmp } else { protocol };
             *of == family
                 && class.protocols.contains(protocol.into())
-                && match (&class.payload, transport) {
-                    (Payload::Ports { source, destination }, Transport::Ports { source: from, destination: to }) => {
-                        source.contains(from.into()) && destination.contains(to.into())
-                    }
-                    (Payload::Icmp(pairs), Transport::Icmp { kind, code }) => {
+                && match (&class.transport, transport) {
+                    (
+                        TransportRanges::Ports { source, destination },
+                        Transport::Ports { source: from, destination: to },
+                    ) => source.contains(from.into()) && destination.contains(to.into()),
+                    (TransportRanges::Icmp(pairs), Transport::Icmp { kind, code }) => {
                         pairs.contains(u16::from_be_bytes([kind, code]).into())
                     }
-                    (Payload::Opaque, Transport::Opaque) => true,
+                    (TransportRanges::Opaque, Transport::Opaque) => true,
                     _ => false,
                 }
         })
@@ -131,26 +132,24 @@ fn every_packet_between_two_ends_is_in_one_row_that_says_what_a_single_question_
             let Ok(found) = reach(&topology, &question, None) else { continue };
             let family = Family::of(from);
             for _ in 0..25 {
-                let payload = payload(&mut random);
-                let asked = asking(&question, family, payload);
-                let rows = rows_of(&found, family, payload);
-                let [row] = rows.as_slice() else {
-                    panic!("seed {seed}: {payload:?} is in rows {rows:?} of {found:?}")
-                };
+                let header = header(&mut random);
+                let asked = asking(&question, family, header);
+                let rows = rows_of(&found, family, header);
+                let [row] = rows.as_slice() else { panic!("seed {seed}: {header:?} is in rows {rows:?} of {found:?}") };
                 let part = &found.rows[*row].parts[0];
                 match single(&topology, &asked) {
                     Ok((outcome, verdict)) => {
                         assert_eq!(
                             part.outcome,
                             outcome,
-                            "seed {seed} {from} {to} {payload:?}: {}",
+                            "seed {seed} {from} {to} {header:?}: {}",
                             found.rows[*row].line()
                         );
                         if !verdict.is_empty() && !verdict.contains("failsafe") {
-                            assert_eq!(part.verdicts[0].verdict, verdict, "seed {seed} {from} {to} {payload:?}");
+                            assert_eq!(part.verdicts[0].verdict, verdict, "seed {seed} {from} {to} {header:?}");
                         }
                     }
-                    Err(_) => assert_eq!(part.outcome, Outcome::Unanswered, "seed {seed} {from} {to} {payload:?}"),
+                    Err(_) => assert_eq!(part.outcome, Outcome::Unanswered, "seed {seed} {from} {to} {header:?}"),
                 }
                 compared += 1;
             }
@@ -179,9 +178,9 @@ fn every_address_of_a_wide_end_is_in_one_part_that_says_what_a_single_question_s
             let wide_question =
                 if as_source { question(many.clone(), party(fixed)) } else { question(party(fixed), many.clone()) };
             let wide_question = Question { node: Some(random.pick(&nodes).to_string()), ..wide_question };
-            let payload = payload(&mut random);
+            let header = header(&mut random);
             let family = Family::of(fixed);
-            let asked = asking(&wide_question, family, payload);
+            let asked = asking(&wide_question, family, header);
             let Ok(found) = reach(&topology, &asked, Some(&asked.what)) else { continue };
             for _ in 0..15 {
                 let address = *random.pick(&all);
@@ -315,18 +314,18 @@ fn a_table_of_everything_that_reaches_an_endpoint_traces_what_each_address_can_m
             _ => format!("10.{}.3.4", random.below(256)).parse().unwrap(),
         };
         let ports = Transport::Ports { source: 40000, destination: 1000 + random.below(6200) as u16 };
-        let payload = (*random.pick(&[6, 17]), ports);
-        let rows = rows_of(&found, Family::V4, payload);
-        let [row] = rows.as_slice() else { panic!("{source} {payload:?} is in rows {rows:?}") };
+        let header = (*random.pick(&[6, 17]), ports);
+        let rows = rows_of(&found, Family::V4, header);
+        let [row] = rows.as_slice() else { panic!("{source} {header:?} is in rows {rows:?}") };
         let is_in = |set: &tortie_explain::reach::Addresses| set.set.contains(source);
         let parts: Vec<_> =
             found.rows[*row].parts.iter().filter(|part| part.addresses.as_ref().is_some_and(is_in)).collect();
-        let [part] = parts.as_slice() else { panic!("{source} {payload:?} is in parts {parts:?}") };
-        let asked = asking(&Question { from: EndSpec::Address(source), ..any.clone() }, Family::V4, payload);
+        let [part] = parts.as_slice() else { panic!("{source} {header:?} is in parts {parts:?}") };
+        let asked = asking(&Question { from: EndSpec::Address(source), ..any.clone() }, Family::V4, header);
         assert_eq!(
             part.outcome,
             single(&topology, &asked).map_or(Outcome::Unanswered, |(outcome, _)| outcome),
-            "{source} {payload:?}"
+            "{source} {header:?}"
         );
     }
 }

@@ -75,8 +75,8 @@ fn told(snapshot: &Snapshot, change: impl FnOnce(&mut Machine)) -> Topology<'_> 
 /// The row of a table that holds an ICMP type.
 fn row_of(rows: &[Row], kind: u8) -> &Row {
     let is_in = |row: &&Row| {
-        row.traffic.iter().any(|(_, class)| match &class.payload {
-            tortie_classes::Payload::Icmp(pairs) => pairs.contains((u32::from(kind) << 8).into()),
+        row.traffic.iter().any(|(_, class)| match &class.transport {
+            tortie_classes::TransportRanges::Icmp(pairs) => pairs.contains((u32::from(kind) << 8).into()),
             _ => false,
         })
     };

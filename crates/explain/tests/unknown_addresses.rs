@@ -8,7 +8,7 @@ mod common;
 use std::net::IpAddr;
 
 use common::{question, wrong};
-use tortie_classes::{Payload, address};
+use tortie_classes::{TransportRanges, address};
 use tortie_eval::{Conntrack, Packet, PacketPath, Transport, judge, usual_hop_limit};
 use tortie_explain::reach::{Addresses, Outcome, Part, Row, reach};
 use tortie_explain::{EndSpec, Question, Topology, text, trace};
@@ -338,8 +338,8 @@ fn of_all(verdicts: &[bool]) -> Outcome {
 /// Whether a row of a table is about the packet that is judged.
 fn is_about_it(row: &Row, family: Family) -> bool {
     row.traffic.iter().any(|(of, class)| {
-        let ports = match &class.payload {
-            Payload::Ports { source, destination } => source.contains(40_000) && destination.contains(80),
+        let ports = match &class.transport {
+            TransportRanges::Ports { source, destination } => source.contains(40_000) && destination.contains(80),
             _ => false,
         };
         *of == family && class.protocols.contains(6) && ports

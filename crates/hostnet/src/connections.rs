@@ -10,7 +10,7 @@
 use tortie_netlink::RequestError;
 
 use crate::conntrack::Conntrack;
-use crate::sockets::{Transport, connections};
+use crate::sockets::{SocketProtocol, connections};
 use crate::sysctl;
 
 /// The result of entering connections into connection tracking.
@@ -35,9 +35,9 @@ pub fn enter_open_connections() -> Result<EnterReport, RequestError> {
     let udp = timeout("netfilter/nf_conntrack_udp_timeout_stream", 120);
     let mut all = EnterReport::default();
     for connection in connections()? {
-        let timeout = match connection.transport {
-            Transport::Tcp => tcp,
-            Transport::Udp => udp,
+        let timeout = match connection.protocol {
+            SocketProtocol::Tcp => tcp,
+            SocketProtocol::Udp => udp,
         };
         match conntrack.enter(&connection, timeout) {
             Ok(new) => all.entered += usize::from(new),

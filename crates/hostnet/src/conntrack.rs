@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use tortie_netlink::wire::{Attrs, CREATE, EXCL, Message, Writer, address};
 use tortie_netlink::{Buffers, Protocol, RequestError, Socket};
 
-use crate::sockets::{Connection, Transport};
+use crate::sockets::{Connection, SocketProtocol};
 use crate::sysctl;
 
 pub use list::{Tracked, TrackedList, tracked};
@@ -117,11 +117,11 @@ impl Conntrack {
         let family = if connection.from.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
         let entered =
             self.socket.request("track a connection", NEW, CREATE | EXCL, &[family as u8, 0, 0, 0], |writer| {
-                write_tuple(writer, ORIGINAL, connection.transport, connection.from, connection.to);
-                write_tuple(writer, REPLY, connection.transport, connection.to, connection.from);
+                write_tuple(writer, ORIGINAL, connection.protocol, connection.from, connection.to);
+                write_tuple(writer, REPLY, connection.protocol, connection.to, connection.from);
                 writer.u32(STATUS, ESTABLISHED);
                 writer.u32(TIMEOUT, timeout);
-                if connection.transport == Transport::Tcp {
+                if connection.protocol == SocketProtocol::Tcp {
                     writer.nest(PROTOCOL_INFO, |writer| writer.nest(TCP_INFO, write_tcp));
                 }
             });
@@ -154,7 +154,7 @@ impl Conntrack {
     }
 }
 
-fn write_tuple(writer: &mut Writer, side: u16, transport: Transport, from: SocketAddr, to: SocketAddr) {
+fn write_tuple(writer: &mut Writer, side: u16, protocol: SocketProtocol, from: SocketAddr, to: SocketAddr) {
     let (source, destination) = if from.is_ipv4() { (SOURCE_V4, DESTINATION_V4) } else { (SOURCE_V6, DESTINATION_V6) };
     writer.nest(side, |writer| {
         writer.nest(TUPLE_IP, |writer| {
@@ -162,7 +162,7 @@ fn write_tuple(writer: &mut Writer, side: u16, transport: Transport, from: Socke
             writer.address(destination, to.ip());
         });
         writer.nest(TUPLE_PROTOCOL, |writer| {
-            writer.u8(NUMBER, transport.number());
+            writer.u8(NUMBER, protocol.number());
             writer.u16(SOURCE_PORT, from.port());
             writer.u16(DESTINATION_PORT, to.port());
         });

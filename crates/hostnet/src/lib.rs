@@ -56,7 +56,7 @@ pub use neighbour::Neighbour;
 pub use network::{Network, WorkReport};
 pub use route::Route;
 pub use saved_settings::{Changed, restore};
-pub use sockets::{Connection, Transport, client_ports, connections, listening};
+pub use sockets::{Connection, SocketProtocol, client_ports, connections, listening};
 pub use step::{Setting, Step};
 pub use tortie_netlink::RequestError;
 pub use workload::Workload;

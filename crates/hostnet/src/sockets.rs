@@ -28,19 +28,19 @@ const STATES: [u8; 5] = [ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LISTEN];
 
 /// A transport protocol whose sockets have connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Transport {
+pub enum SocketProtocol {
     /// TCP.
     Tcp,
     /// UDP.
     Udp,
 }
 
-impl Transport {
+impl SocketProtocol {
     /// The protocol's number.
     pub fn number(self) -> u8 {
         match self {
-            Transport::Tcp => libc::IPPROTO_TCP as u8,
-            Transport::Udp => libc::IPPROTO_UDP as u8,
+            SocketProtocol::Tcp => libc::IPPROTO_TCP as u8,
+            SocketProtocol::Udp => libc::IPPROTO_UDP as u8,
         }
     }
 }
@@ -49,7 +49,7 @@ impl Transport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Connection {
     /// Its protocol.
-    pub transport: Transport,
+    pub protocol: SocketProtocol,
     /// Who began it.
     pub from: SocketAddr,
     /// Who answers.
@@ -67,10 +67,12 @@ struct Listed {
 pub fn connections() -> Result<BTreeSet<Connection>, RequestError> {
     let mut socket = Socket::open(Protocol::SocketDiagnosis, 0, BUFFERS)?;
     let mut found = BTreeSet::new();
-    for (transport, what) in [(Transport::Tcp, "list the TCP sockets"), (Transport::Udp, "list the UDP sockets")] {
+    for (protocol, what) in
+        [(SocketProtocol::Tcp, "list the TCP sockets"), (SocketProtocol::Udp, "list the UDP sockets")]
+    {
         let mut listed = Vec::new();
         for family in [libc::AF_INET, libc::AF_INET6] {
-            listed.append(&mut list(&mut socket, what, family, transport, &STATES)?);
+            listed.append(&mut list(&mut socket, what, family, protocol, &STATES)?);
         }
         let listening = |one: &&Listed| one.state == LISTEN;
         let served: BTreeSet<u16> = listed.iter().filter(listening).map(|one| one.local.port()).collect();
@@ -79,7 +81,7 @@ pub fn connections() -> Result<BTreeSet<Connection>, RequestError> {
             // Whoever listens on the port is not the one who began.
             let (from, to) =
                 if served.contains(&one.local.port()) { (one.remote, one.local) } else { (one.local, one.remote) };
-            Connection { transport, from, to }
+            Connection { protocol, from, to }
         }));
     }
     Ok(found)
@@ -87,16 +89,16 @@ pub fn connections() -> Result<BTreeSet<Connection>, RequestError> {
 
 /// Where sockets in the calling thread's network namespace wait for whoever comes: listening TCP sockets, and UDP sockets that
 /// are connected to nobody, among them those of clients that ask several servers.
-pub fn listening() -> Result<BTreeSet<(Transport, SocketAddr)>, RequestError> {
+pub fn listening() -> Result<BTreeSet<(SocketProtocol, SocketAddr)>, RequestError> {
     let mut socket = Socket::open(Protocol::SocketDiagnosis, 0, BUFFERS)?;
     let mut found = BTreeSet::new();
-    for (transport, state, what) in
-        [(Transport::Tcp, LISTEN, "list the TCP sockets"), (Transport::Udp, CLOSE, "list the UDP sockets")]
+    for (protocol, state, what) in
+        [(SocketProtocol::Tcp, LISTEN, "list the TCP sockets"), (SocketProtocol::Udp, CLOSE, "list the UDP sockets")]
     {
         for family in [libc::AF_INET, libc::AF_INET6] {
-            let listed = list(&mut socket, what, family, transport, &[state])?;
+            let listed = list(&mut socket, what, family, protocol, &[state])?;
             let waiting = listed.into_iter().filter(|one| one.local.port() != 0 && one.remote.port() == 0);
-            found.extend(waiting.map(|one| (transport, one.local)));
+            found.extend(waiting.map(|one| (protocol, one.local)));
         }
     }
     Ok(found)
@@ -113,11 +115,11 @@ fn list(
     socket: &mut Socket,
     what: &'static str,
     family: libc::c_int,
-    transport: Transport,
+    protocol: SocketProtocol,
     states: &[u8],
 ) -> Result<Vec<Listed>, RequestError> {
     let mut request = [0; REQUEST];
-    (request[0], request[1]) = (family as u8, transport.number());
+    (request[0], request[1]) = (family as u8, protocol.number());
     let states = states.iter().fold(0u32, |states, state| states | 1 << state);
     request[4..8].copy_from_slice(&states.to_ne_bytes());
     let each = |all: &mut Vec<Listed>, message: &Message<'_>| {

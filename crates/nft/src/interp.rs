@@ -31,7 +31,7 @@ mod walk;
 
 pub use environment::{Environment, FibAnswer, FibQuestion};
 pub use packet::{Connection, Interface, Open, Packet, Tracking};
-pub use packet_spec::{Fragment, PacketSpec, Transport};
+pub use packet_spec::{Fragment, PacketSpec, TransportHeader};
 pub use ruleset::{LoadError, NAT_DESTINATION, NAT_SOURCE, Ruleset};
 pub use walk::{Counted, Ending, InterpError, Outcome, RuleAt, Step};
 

@@ -64,7 +64,7 @@ fn count(counts: &mut Counts, outcome: &Outcome<'_>) {
 fn conntrack(craft: &PacketSpec, flavour: Flavour) -> Tracking {
     match &craft.transport {
         _ if flavour == Flavour::Stateless => Tracking::None,
-        Transport::Tcp { flags: 3, .. } | Transport::Other { .. } => Tracking::None,
+        TransportHeader::Tcp { flags: 3, .. } | TransportHeader::Other { .. } => Tracking::None,
         _ => Tracking::Tracked(Connection::new()),
     }
 }
@@ -245,7 +245,7 @@ fn a_rewritten_destination_is_what_later_hooks_see() {
         common::program(&table(), &chains, &rules).commit(&mut link.socket).unwrap();
         let ruleset = Ruleset::new(dump::table(&mut link.socket, &table()).unwrap()).unwrap();
 
-        let transport = Transport::Udp { source: 5000, destination: 80 };
+        let transport = TransportHeader::Udp { source: 5000, destination: 80 };
         let craft = PacketSpec::new([10, 1, 0, 2].into(), [10, 1, 0, 1].into(), transport);
         let mut packet = Packet::new(craft.bytes().unwrap());
         packet.conntrack = Tracking::Tracked(Connection::new());
@@ -306,7 +306,7 @@ fn an_answer_is_established_and_a_reply() {
             let kernel: Vec<_> =
                 after.into_iter().zip(before).filter(|(a, b)| a.1 > b.1).map(|(after, _)| after.0).collect();
             let [source, destination] = [from, to].map(|socket| socket.local_addr().unwrap());
-            let transport = Transport::Udp { source: source.port(), destination: destination.port() };
+            let transport = TransportHeader::Udp { source: source.port(), destination: destination.port() };
             let mut packet = Packet::new(PacketSpec::new(source.ip(), destination.ip(), transport).bytes().unwrap());
             packet.ct = Tracking::Tracked(connection);
             let outcome = ruleset.hook(Hook::Input, &mut packet, &Environment::default()).unwrap();

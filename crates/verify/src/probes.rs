@@ -164,17 +164,17 @@ impl Asked<'_> {
             Family::V4 => [(1, 8), (1, 3)],
             Family::V6 => [(58, 128), (58, 135)],
         };
-        let mut payloads =
+        let mut headers =
             vec![tcp(1), (17, Transport::Ports { source: 40000, destination: 1 }), (6, Transport::Opaque)];
-        payloads.extend(icmp.map(|(protocol, kind)| (protocol, Transport::Icmp { kind, code: 0 })));
-        payloads.extend([(4, Transport::Opaque), (253, Transport::Opaque)]);
+        headers.extend(icmp.map(|(protocol, kind)| (protocol, Transport::Icmp { kind, code: 0 })));
+        headers.extend([(4, Transport::Opaque), (253, Transport::Opaque)]);
         let vxlan = Transport::Ports { source: 40000, destination: settings.vxlan_port };
-        payloads.push((17, vxlan));
+        headers.push((17, vxlan));
         for failsafe in settings.failsafe_inbound.iter().chain(&settings.failsafe_outbound) {
             let transport = Transport::Ports { source: 40000, destination: failsafe.port };
-            payloads.push((failsafe.protocol.number(), transport));
+            headers.push((failsafe.protocol.number(), transport));
         }
-        for (protocol, transport) in payloads {
+        for (protocol, transport) in headers {
             for hop_limit in [64, 255] {
                 if hop_limit == 64 || protocol == 58 {
                     self.add(Packet { protocol, transport, hop_limit, ..base.clone() });
@@ -206,20 +206,20 @@ impl Asked<'_> {
         most: usize,
     ) {
         let mut fars = BTreeSet::new();
-        let mut payloads = Vec::new();
+        let mut headers = Vec::new();
         for rule in rules {
             fars.insert(addresses(self.snapshot, far_side(rule, direction), family)[0]);
             let protocol = protocols(rule, family)[0];
-            let payload = (protocol, transports(self.snapshot, rule, protocol)[0]);
-            if !payloads.contains(&payload) {
-                payloads.push(payload);
+            let header = (protocol, transports(self.snapshot, rule, protocol)[0]);
+            if !headers.contains(&header) {
+                headers.push(header);
             }
-            if fars.len() * payloads.len() >= most {
+            if fars.len() * headers.len() >= most {
                 break;
             }
         }
         for &far in &fars {
-            for &(protocol, transport) in &payloads {
+            for &(protocol, transport) in &headers {
                 self.add(Packet { protocol, transport, ..between(path, direction, near, far) });
             }
         }
@@ -233,14 +233,14 @@ impl Asked<'_> {
         };
         let fars = addresses(self.snapshot, far_side(rule, direction), family);
         let protocols = protocols(rule, family);
-        let payloads: Vec<(u8, Transport)> = protocols
+        let headers: Vec<(u8, Transport)> = protocols
             .iter()
             .flat_map(|&protocol| {
                 let found = transports(self.snapshot, rule, protocol);
                 found.into_iter().map(move |transport| (protocol, transport))
             })
             .collect();
-        let (protocol, transport) = payloads[0];
+        let (protocol, transport) = headers[0];
         // The other states too: established packets pass and invalid ones are denied, whatever the rule says.
         for conntrack in [Conntrack::Established, Conntrack::Invalid] {
             self.add(Packet { protocol, transport, conntrack, ..between(path, direction, near, fars[0]) });
@@ -248,7 +248,7 @@ impl Asked<'_> {
         for &far in &fars {
             self.add(Packet { protocol, transport, ..between(path, direction, near, far) });
         }
-        for &(protocol, transport) in &payloads {
+        for &(protocol, transport) in &headers {
             self.add(Packet { protocol, transport, ..between(path, direction, near, fars[0]) });
         }
         // The near end is the endpoint itself, unless the rule speaks of others that are forwarded by it.

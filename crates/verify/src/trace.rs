@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use tortie_nft::interp::{
     Connection, Ending, Environment, FibAnswer, FibQuestion, Fragment, Interface, InterpError, Packet as Bytes,
-    PacketSpec, Ruleset, Step, Tracking, Transport as Payload,
+    PacketSpec, Ruleset, Step, Tracking, TransportHeader,
 };
 use tortie_nft::{Hook, Policy, expr::ct_state};
 use tortie_policy::packet::{Conntrack, Host, Packet, PacketPath, Transport};
@@ -113,28 +113,30 @@ pub(crate) fn trace(ruleset: &Ruleset, host: &Host, packet: &Packet) -> Result<T
 /// The bytes of a packet. A packet without readable ports is built as a non-first fragment.
 pub(crate) fn packet_bytes(packet: &Packet) -> Result<Vec<u8>, InterpError> {
     let protocol = packet.protocol;
-    let (payload, fragment) = match packet.transport {
+    let (transport, fragment) = match packet.transport {
         Transport::Ports { source, destination } if protocol == 6 => {
-            (Payload::Tcp { source, destination, flags: 2 }, None)
+            (TransportHeader::Tcp { source, destination, flags: 2 }, None)
         }
-        Transport::Ports { source, destination } if protocol == 17 => (Payload::Udp { source, destination }, None),
+        Transport::Ports { source, destination } if protocol == 17 => {
+            (TransportHeader::Udp { source, destination }, None)
+        }
         Transport::Ports { source, destination } => {
             let ports = [source.to_be_bytes(), destination.to_be_bytes()].concat();
-            (Payload::Other { protocol, payload: [ports, vec![0; 8]].concat() }, None)
+            (TransportHeader::Other { protocol, payload: [ports, vec![0; 8]].concat() }, None)
         }
         Transport::Icmp { kind, code } if protocol == if packet.source.is_ipv4() { 1 } else { 58 } => {
-            (Payload::Icmp { kind, code, rest: [0; 4] }, None)
+            (TransportHeader::Icmp { kind, code, rest: [0; 4] }, None)
         }
         // The other family's ICMP, which nobody sends and a rule can still name.
         Transport::Icmp { kind, code } => {
-            (Payload::Other { protocol, payload: vec![kind, code, 0, 0, 0, 0, 0, 0] }, None)
+            (TransportHeader::Other { protocol, payload: vec![kind, code, 0, 0, 0, 0, 0, 0] }, None)
         }
         Transport::Opaque => {
             let fragment = [1, 6, 17, 58, 132, 136].contains(&protocol).then_some(Fragment { offset: 10, more: false });
-            (Payload::Other { protocol, payload: vec![0; 16] }, fragment)
+            (TransportHeader::Other { protocol, payload: vec![0; 16] }, fragment)
         }
     };
-    let mut craft = PacketSpec::new(packet.source, packet.destination, payload);
+    let mut craft = PacketSpec::new(packet.source, packet.destination, transport);
     craft.fragment = fragment;
     craft.hop_limit = packet.hop_limit;
     craft.bytes().ok_or(InterpError::Packet)

@@ -15,7 +15,7 @@ use tortie_eval::{judge, usual_hop_limit};
 use tortie_explain::own_nat;
 use tortie_nft::Hook;
 use tortie_nft::interp::{
-    Ending, Environment, FibAnswer, FibQuestion, Interface, PacketSpec, Ruleset, Transport as Bytes,
+    Ending, Environment, FibAnswer, FibQuestion, Interface, PacketSpec, Ruleset, TransportHeader,
 };
 use tortie_policy::packet::{Conntrack, Host, Packet, PacketPath, Transport};
 use tortie_random::Random;
@@ -137,10 +137,10 @@ fn packet(random: &mut Random) -> Packet {
 fn rendered(ruleset: &Ruleset, packet: &Packet) -> Option<(IpAddr, IpAddr)> {
     let bytes = match packet.transport {
         Transport::Ports { source, destination } if packet.protocol == 6 => {
-            Bytes::Tcp { source, destination, flags: 2 }
+            TransportHeader::Tcp { source, destination, flags: 2 }
         }
-        Transport::Ports { source, destination } => Bytes::Udp { source, destination },
-        Transport::Icmp { kind, code } => Bytes::Icmp { kind, code, rest: [0; 4] },
+        Transport::Ports { source, destination } => TransportHeader::Udp { source, destination },
+        Transport::Icmp { kind, code } => TransportHeader::Icmp { kind, code, rest: [0; 4] },
         Transport::Opaque => return None,
     };
     let bytes = PacketSpec::new(packet.source, packet.destination, bytes).bytes()?;

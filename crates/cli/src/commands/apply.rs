@@ -23,7 +23,7 @@ use crate::enforcement_warning;
 use crate::guard::{Guard, GuardArgs};
 use crate::input::{Item, Manifests};
 use crate::names;
-use crate::namespace::{self, Wanted};
+use crate::namespace::{self, NamespaceFlags};
 use crate::not_in_force;
 use crate::plan::Writer;
 use crate::preview::Preview;
@@ -422,8 +422,8 @@ fn nothing(session: &mut Session) -> Exit {
 
 fn in_namespace(item: &Item, namespace: Option<&str>) -> Result<Object, Box<Problem>> {
     let mut object = item.object().clone();
-    let wanted = Wanted { namespace, all: false };
-    object.metadata.namespace = namespace::resolve(object.kind, &object.metadata.namespace, wanted)?;
+    let flags = NamespaceFlags { namespace, all: false };
+    object.metadata.namespace = namespace::resolve(object.kind, &object.metadata.namespace, flags)?;
     Ok(object)
 }
 

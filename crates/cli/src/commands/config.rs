@@ -12,7 +12,7 @@ use tortie_agent::config::{Effective, EffectiveSetting};
 
 use crate::args::TextOrJson;
 use crate::ask::Agent;
-use crate::in_force::{self, Basis, Purpose, Sources, Wanted};
+use crate::in_force::{self, Basis, InForceRequest, Purpose, Sources};
 use crate::local_facts;
 use crate::output::table;
 use crate::report::Exit;
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &ConfigArgs, session: &mut Session) -> anyhow::Result<Ex
     let is_absent = access.absent().is_some() && !agent.runs();
     let sources = match is_absent {
         true => Sources::default(),
-        false => in_force::sources(&access, Wanted { from_store: false, purpose: Purpose::Answer }, &agent)?,
+        false => in_force::sources(&access, InForceRequest { from_store: false, purpose: Purpose::Answer }, &agent)?,
     };
     let is_told = sources.local_facts.is_some();
     for why in &sources.deviations {

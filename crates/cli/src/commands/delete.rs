@@ -16,7 +16,7 @@ use crate::enforcement_warning;
 use crate::guard::{Guard, GuardArgs};
 use crate::input::Manifests;
 use crate::names;
-use crate::namespace::{self, Wanted};
+use crate::namespace::{self, NamespaceFlags};
 use crate::plan::{Plan, Writer};
 use crate::report::{Exit, Usage};
 use crate::session::Session;
@@ -226,13 +226,13 @@ pub(crate) fn planned(
 }
 
 fn described(manifests: &Manifests, store: &StoreArgs) -> Vec<DeleteRequest> {
-    let wanted = Wanted { namespace: store.namespace.as_deref(), all: false };
+    let flags = NamespaceFlags { namespace: store.namespace.as_deref(), all: false };
     let items = manifests.items.iter().enumerate();
     items
         .map(|(at, item)| {
             let object = names::filled(item.object().clone());
             let mut key = object.key();
-            let resolved = namespace::resolve(key.kind, &key.namespace, wanted);
+            let resolved = namespace::resolve(key.kind, &key.namespace, flags);
             if let Ok(namespace) = &resolved {
                 key.namespace.clone_from(namespace);
             }
@@ -244,7 +244,7 @@ fn described(manifests: &Manifests, store: &StoreArgs) -> Vec<DeleteRequest> {
 }
 
 fn named(targets: &[String], store: &StoreArgs, session: &Session) -> anyhow::Result<Vec<DeleteRequest>> {
-    let wanted = Wanted { namespace: store.namespace.as_deref(), all: false };
+    let flags = NamespaceFlags { namespace: store.namespace.as_deref(), all: false };
     target::parse(targets, session.persona)?
         .into_iter()
         .map(|target| {
@@ -256,7 +256,7 @@ fn named(targets: &[String], store: &StoreArgs, session: &Session) -> anyhow::Re
                 ))
                 .into());
             };
-            let namespace = namespace::resolve(target.kind, &target.namespace, wanted);
+            let namespace = namespace::resolve(target.kind, &target.namespace, flags);
             let key = Key { kind: target.kind, namespace: namespace.clone().unwrap_or_default(), name };
             Ok(DeleteRequest { item: None, key: key.clone(), target: namespace.map(|_| DeleteTarget::from(key)) })
         })

@@ -23,7 +23,7 @@ use crate::ask::Agent;
 use crate::commands::explain::about;
 use crate::commands::lint;
 use crate::diagnose;
-use crate::in_force::{self, Purpose, Sources, Wanted};
+use crate::in_force::{self, InForceRequest, Purpose, Sources};
 use crate::namespace;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
@@ -68,8 +68,8 @@ pub(crate) fn run(args: &DescribeArgs, session: &mut Session) -> anyhow::Result<
     let targets = target::parse(&args.targets, session.persona)?;
     let access = StoreAccess::find(session, &args.store)?;
     let agent = Agent::soon();
-    let wanted = Wanted { from_store: args.from_store, purpose: Purpose::Answer };
-    let sources: Sources = in_force::load(&access, wanted, &agent, session)?;
+    let request = InForceRequest { from_store: args.from_store, purpose: Purpose::Answer };
+    let sources: Sources = in_force::load(&access, request, &agent, session)?;
     let in_force = sources.in_force(&sources.listing);
     let known = Known {
         topology: topology(&in_force.snapshot, sources.local_facts.as_ref()),
@@ -83,8 +83,8 @@ pub(crate) fn run(args: &DescribeArgs, session: &mut Session) -> anyhow::Result<
     let mut first = true;
     for target in targets {
         let given = args.store.namespace.as_deref();
-        let wanted = namespace::Wanted { namespace: given, all: args.all_namespaces };
-        let namespace = namespace::resolve(target.kind, &target.namespace, wanted)
+        let flags = namespace::NamespaceFlags { namespace: given, all: args.all_namespaces };
+        let namespace = namespace::resolve(target.kind, &target.namespace, flags)
             .map_err(|problem| anyhow::anyhow!("{}", problem.text()))?;
         if args.all_namespaces && target.name.is_some() {
             return Err(Usage("-A describes all objects of a kind; leave out the names, or say -n".to_owned()).into());

@@ -15,7 +15,7 @@ use crate::args::{Files, StoreArgs};
 use crate::ask::Agent;
 use crate::commands::{apply, delete};
 use crate::guard::{self, Lost};
-use crate::in_force::{Purpose, Sources, Wanted};
+use crate::in_force::{InForceRequest, Purpose, Sources};
 use crate::plan::Plan;
 use crate::preview::{Open, Preview};
 use crate::report::{Exit, Usage};
@@ -126,9 +126,9 @@ fn of_store(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Option<Fou
         .into());
     }
     let purpose = if args.delete { Purpose::Change } else { Purpose::Apply };
-    let wanted = Wanted { from_store: args.from_store, purpose };
+    let request = InForceRequest { from_store: args.from_store, purpose };
     let access = StoreAccess::find(session, &args.store)?;
-    let mut plan = Plan::begin(&access, wanted, &Agent::soon(), session)?;
+    let mut plan = Plan::begin(&access, request, &Agent::soon(), session)?;
     let Some(mut unchanged) = change(args, &mut plan, session)? else { return Ok(None) };
     let preview = plan.preview()?;
     let is_unchanged = |key: &&Key| preview.objects.iter().all(|change| change.key != **key);

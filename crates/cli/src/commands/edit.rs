@@ -22,7 +22,7 @@ use crate::diagnose;
 use crate::guard::GuardArgs;
 use crate::input::{self, Item, Manifests};
 use crate::names;
-use crate::namespace::{self, Wanted};
+use crate::namespace::{self, NamespaceFlags};
 use crate::owner::owner;
 use crate::report::Exit;
 use crate::session::Session;
@@ -65,8 +65,8 @@ enum Checked {
 pub(crate) fn run(args: &EditArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let access = StoreAccess::find(session, &args.store)?;
     let target = target::one(&args.target, session.persona)?;
-    let wanted = Wanted { namespace: args.store.namespace.as_deref(), all: false };
-    let namespace = namespace::resolve(target.kind, &target.namespace, wanted)
+    let flags = NamespaceFlags { namespace: args.store.namespace.as_deref(), all: false };
+    let namespace = namespace::resolve(target.kind, &target.namespace, flags)
         .map_err(|problem| anyhow::anyhow!("{}", problem.text()))?;
     let key = Key { kind: target.kind, namespace, name: target.name };
     access.existing()?;

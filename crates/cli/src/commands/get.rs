@@ -15,7 +15,7 @@ use crate::args::{Files, StoreArgs};
 use crate::diagnose;
 use crate::label_filter::LabelFilter;
 use crate::names;
-use crate::namespace::{self, Wanted};
+use crate::namespace::{self, NamespaceFlags};
 use crate::output::{self, Found, GetFormat, Rows};
 use crate::report::{Exit, Usage};
 use crate::session::Session;
@@ -210,10 +210,10 @@ fn requests(
     calico: bool,
     errors: &mut Vec<String>,
 ) -> Vec<Request> {
-    let wanted = Wanted { namespace: args.store.namespace.as_deref(), all: args.all_namespaces };
+    let flags = NamespaceFlags { namespace: args.store.namespace.as_deref(), all: args.all_namespaces };
     let mut requests = Vec::new();
     for (kind, own, name) in wishes {
-        match namespace::resolve(kind, &own, wanted) {
+        match namespace::resolve(kind, &own, flags) {
             Ok(namespace) if namespace.is_empty() && kind.namespaced() && name.is_some() => {
                 let text = "cannot use --all-namespace flag for getting a single resource";
                 errors.push(

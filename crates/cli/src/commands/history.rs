@@ -12,7 +12,7 @@ use tortie_store::history::{LoggedChange, Pending, by_object};
 use tortie_store::{HistoryEntry, Store};
 
 use crate::args::{StoreArgs, TextOrJson};
-use crate::namespace::{self, Wanted};
+use crate::namespace::{self, NamespaceFlags};
 use crate::output::table;
 use crate::report::Exit;
 use crate::session::Session;
@@ -104,8 +104,8 @@ const TITLES: [&str; 6] = ["REVISION", "TIME", "WHO", "CHANGES", "COMMAND", "MES
 /// The keys under which the object may be stored.
 fn keys(args: &HistoryArgs, access: &StoreAccess, session: &Session) -> anyhow::Result<Vec<Key>> {
     let target = target::one(&args.target, session.persona)?;
-    let wanted = Wanted { namespace: args.store.namespace.as_deref(), all: false };
-    let namespace = namespace::resolve(target.kind, &target.namespace, wanted)
+    let flags = NamespaceFlags { namespace: args.store.namespace.as_deref(), all: false };
+    let namespace = namespace::resolve(target.kind, &target.namespace, flags)
         .map_err(|problem| anyhow::anyhow!("{}", problem.text()))?;
     let key = Key { kind: target.kind, namespace, name: target.name };
     let stored = access.reader()?.stored_key(key.clone())?;

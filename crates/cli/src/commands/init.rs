@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use tortie_agent::{FELIX_CONFIG, LocalFacts};
-use tortie_hostnet::{Transport, client_ports, connections, listening, tracked};
+use tortie_hostnet::{SocketProtocol, client_ports, connections, listening, tracked};
 use tortie_policy::machine::RouteKind;
 
 use crate::ask::Agent;
@@ -64,9 +64,10 @@ pub(crate) fn run(args: &InitArgs, session: &mut Session) -> anyhow::Result<Exit
     connections()?.into_iter().for_each(|one| in_use.take(one));
     match tracked(MOST) {
         Ok(all) => all.connections.into_iter().for_each(|one| {
-            let transport = [Transport::Tcp, Transport::Udp].into_iter().find(|it| it.number() == one.protocol);
-            if let Some(transport) = transport {
-                in_use.take_tracked(transport, one.from, one.to);
+            let protocol =
+                [SocketProtocol::Tcp, SocketProtocol::Udp].into_iter().find(|it| it.number() == one.protocol);
+            if let Some(protocol) = protocol {
+                in_use.take_tracked(protocol, one.from, one.to);
             }
         }),
         Err(error) => session.terminal.note(format_args!(

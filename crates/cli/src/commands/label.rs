@@ -10,7 +10,7 @@ use crate::confirm::ConfirmArgs;
 use crate::diagnose;
 use crate::enforcement_warning;
 use crate::guard::{Guard, GuardArgs};
-use crate::namespace::{self, Wanted};
+use crate::namespace::{self, NamespaceFlags};
 use crate::plan::Writer;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
@@ -62,8 +62,8 @@ pub(crate) fn run(args: &LabelArgs, session: &mut Session) -> anyhow::Result<Exi
         Err(error) if calico => anyhow::bail!("failed to get {typed}, error {error}"),
         Err(error) => return Err(error),
     };
-    let wanted = Wanted { namespace: args.store.namespace.as_deref(), all: false };
-    let namespace = namespace::resolve(target.kind, &target.namespace, wanted).map_err(|problem| {
+    let flags = NamespaceFlags { namespace: args.store.namespace.as_deref(), all: false };
+    let namespace = namespace::resolve(target.kind, &target.namespace, flags).map_err(|problem| {
         if calico { anyhow::anyhow!("{typed} not found") } else { anyhow::anyhow!("{}", problem.text()) }
     })?;
     let key = Key { kind: target.kind, namespace, name: target.name };

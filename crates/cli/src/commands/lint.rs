@@ -23,7 +23,7 @@ use tortie_sync::InForce;
 use crate::args::{Files, StoreArgs, TextOrJson};
 use crate::ask::Agent;
 use crate::commands::apply;
-use crate::in_force::{self, Purpose, Sources, Wanted};
+use crate::in_force::{self, InForceRequest, Purpose, Sources};
 use crate::plan::Plan;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
@@ -90,8 +90,8 @@ fn lint(args: &LintArgs, session: &mut Session) -> anyhow::Result<Exit> {
 fn looked_at(args: &LintArgs, session: &mut Session) -> anyhow::Result<Option<(Sources, Listing, Warnings)>> {
     let from_store = args.from_store;
     if args.files.filename.is_empty() {
-        let wanted = Wanted { from_store, purpose: Purpose::Answer };
-        let sources = in_force::load(&StoreAccess::find(session, &args.store)?, wanted, &Agent::soon(), session)?;
+        let request = InForceRequest { from_store, purpose: Purpose::Answer };
+        let sources = in_force::load(&StoreAccess::find(session, &args.store)?, request, &Agent::soon(), session)?;
         let listing = sources.listing.clone();
         return Ok(Some((sources, listing, Warnings::new())));
     }
@@ -99,8 +99,8 @@ fn looked_at(args: &LintArgs, session: &mut Session) -> anyhow::Result<Option<(S
     let plan = match args.offline {
         true => Plan::offline()?,
         false => {
-            let wanted = Wanted { from_store, purpose: Purpose::Apply };
-            Plan::begin(&StoreAccess::find(session, &args.store)?, wanted, &Agent::soon(), session)?
+            let request = InForceRequest { from_store, purpose: Purpose::Apply };
+            Plan::begin(&StoreAccess::find(session, &args.store)?, request, &Agent::soon(), session)?
         }
     };
     let Some(done) = apply::planned("lint", &manifests, &args.store, &plan.client, session)? else { return Ok(None) };

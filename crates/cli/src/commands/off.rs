@@ -13,7 +13,7 @@ use crate::ask::Agent;
 use crate::author::author;
 use crate::commands::agent::run_directory;
 use crate::guard::{self, Lost};
-use crate::in_force::{self, Purpose, Wanted};
+use crate::in_force::{self, InForceRequest, Purpose};
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::ssh::{Origin, origin};
@@ -78,8 +78,8 @@ fn losses(args: &OnArgs, session: &mut Session) -> anyhow::Result<Vec<Lost>> {
         return Ok(Vec::new());
     }
     let access = StoreAccess::find_by(session, &args.config)?;
-    let wanted = Wanted { from_store: false, purpose: Purpose::Answer };
-    let mut sources = in_force::sources(&access, wanted, &Agent::soon())?;
+    let request = InForceRequest { from_store: false, purpose: Purpose::Answer };
+    let mut sources = in_force::sources(&access, request, &Agent::soon())?;
     let after = std::mem::take(&mut sources.listing);
     Ok(guard::losses(&access, &sources, &after, session))
 }

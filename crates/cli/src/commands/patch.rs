@@ -12,7 +12,7 @@ use crate::confirm::ConfirmArgs;
 use crate::diagnose;
 use crate::enforcement_warning;
 use crate::guard::{Guard, GuardArgs};
-use crate::namespace::{self, Wanted};
+use crate::namespace::{self, NamespaceFlags};
 use crate::plan::Writer;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
@@ -55,9 +55,9 @@ pub(crate) fn run(args: &PatchArgs, session: &mut Session) -> anyhow::Result<Exi
     access.check_version(session)?;
     args.guard.set_author(&access, session)?;
     let target = target::one(&args.target, session.persona)?;
-    let wanted = Wanted { namespace: args.store.namespace.as_deref(), all: false };
+    let flags = NamespaceFlags { namespace: args.store.namespace.as_deref(), all: false };
     let hit = |text: String| anyhow::anyhow!(if calico { format!("hit error: {text}") } else { text });
-    let namespace = namespace::resolve(target.kind, &target.namespace, wanted)
+    let namespace = namespace::resolve(target.kind, &target.namespace, flags)
         .map_err(|problem| hit(if calico { problem.reason } else { problem.text().to_owned() }))?;
     let key = Key { kind: target.kind, namespace, name: target.name };
     let agent = Agent::soon();

@@ -17,7 +17,7 @@ use crate::commands::history::revisions;
 use crate::confirm::ConfirmArgs;
 use crate::enforcement_warning;
 use crate::guard::{Guard, GuardArgs};
-use crate::in_force::{Purpose, Wanted};
+use crate::in_force::{InForceRequest, Purpose};
 use crate::plan::Plan;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
@@ -98,8 +98,8 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
     let agent = Agent::soon();
     let plan = match args.dry_run {
         true => {
-            let wanted = Wanted { from_store: false, purpose: Purpose::Change };
-            let plan = Plan::begin(&access, wanted, &agent, session)?;
+            let request = InForceRequest { from_store: false, purpose: Purpose::Change };
+            let plan = Plan::begin(&access, request, &agent, session)?;
             plan.client.store().write_together(&writes)?;
             Some(plan)
         }

@@ -22,7 +22,7 @@ use tortie_verify::Report;
 use crate::args::TextOrJson;
 use crate::ask::{Agent, Waited};
 use crate::enforcement_warning;
-use crate::in_force::{self, Basis, Purpose, Wanted};
+use crate::in_force::{self, Basis, InForceRequest, Purpose};
 use crate::local_facts;
 use crate::report::Exit;
 use crate::session::Session;
@@ -93,11 +93,11 @@ fn find_out(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Found> {
     let access = StoreAccess::find_by(session, &args.config)?;
     let store = access.name()?;
     let agent = Agent::within(args.timeout);
-    let wanted = Wanted { from_store: args.from_store, purpose: Purpose::Answer };
+    let request = InForceRequest { from_store: args.from_store, purpose: Purpose::Answer };
     let mut tries = 0;
     loop {
         tries += 1;
-        let mut sources = in_force::sources(&access, wanted, &agent)?;
+        let mut sources = in_force::sources(&access, request, &agent)?;
         if let Basis::Unknown(error) = sources.basis {
             anyhow::bail!("{error}, so what is in force is not known (--from-store compares with the store alone)");
         }

@@ -12,7 +12,7 @@ use crate::faults::is_on;
 use crate::form::{ChainForm, SetForm};
 use crate::programmed::comparable;
 use crate::readback::line;
-use crate::render::{Wanted, part};
+use crate::render::{ObjectNames, part};
 
 /// What the kernel has of some objects.
 #[derive(Default)]
@@ -41,7 +41,7 @@ impl Kernel {
             return None;
         }
         let sets: BTreeSet<&str> = damage.sets.iter().chain(damage.elements.keys()).map(String::as_str).collect();
-        let names = Wanted { chains: &damage.chains, sets: &sets };
+        let names = ObjectNames { chains: &damage.chains, sets: &sets };
         let wanted = part(&self.state, &self.index, &self.options, &self.quarantine.out(), &names);
         let mut found = self.find(damage)?;
         let mut elements = BTreeMap::new();

@@ -18,7 +18,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 use tortie_testkit::limit::limit;
 
-use tortie_nft::interp::{PacketSpec, Transport as Payload};
+use tortie_nft::interp::{PacketSpec, TransportHeader};
 use tortie_nft::{DataType, Key, Set, Socket, TableId, dump};
 use tortie_policy::packet::{Conntrack, Packet, PacketPath, Transport};
 
@@ -372,20 +372,22 @@ pub fn is_broadcast(address: IpAddr) -> bool {
 /// A packet's bytes, in one piece or two.
 fn bytes(index: usize, shot: &SentPacket) -> Vec<Vec<u8>> {
     let packet = &shot.packet;
-    let payload = match packet.transport {
+    let transport = match packet.transport {
         Transport::Ports { source, destination } if packet.protocol == 6 => {
             // A reset of nothing known is part of nothing.
             let flags = if packet.conntrack == Conntrack::Invalid { 4 } else { 2 };
-            Payload::Tcp { source, destination, flags }
+            TransportHeader::Tcp { source, destination, flags }
         }
-        Transport::Ports { source, destination } if packet.protocol == 17 => Payload::Udp { source, destination },
+        Transport::Ports { source, destination } if packet.protocol == 17 => {
+            TransportHeader::Udp { source, destination }
+        }
         Transport::Ports { source, destination } => {
-            Payload::Other { protocol: packet.protocol, payload: sctp_init(source, destination) }
+            TransportHeader::Other { protocol: packet.protocol, payload: sctp_init(source, destination) }
         }
-        Transport::Icmp { kind, code } => Payload::Icmp { kind, code, rest: [0, 1, 0, 1] },
-        Transport::Opaque => Payload::Other { protocol: packet.protocol, payload: vec![0; 24] },
+        Transport::Icmp { kind, code } => TransportHeader::Icmp { kind, code, rest: [0, 1, 0, 1] },
+        Transport::Opaque => TransportHeader::Other { protocol: packet.protocol, payload: vec![0; 24] },
     };
-    let mut craft = PacketSpec::new(packet.source, packet.destination, payload);
+    let mut craft = PacketSpec::new(packet.source, packet.destination, transport);
     craft.hop_limit = packet.hop_limit;
     craft.payload = vec![0x61; 24];
     let whole = craft.bytes().unwrap();
@@ -396,7 +398,7 @@ fn bytes(index: usize, shot: &SentPacket) -> Vec<Vec<u8>> {
         let (first, rest) = body.split_at(24);
         [(first, Fragment { offset: 0, more: true }), (rest, Fragment { offset: 3, more: false })]
             .map(|(part, fragment)| {
-                let transport = Payload::Other { protocol: craft.protocol(), payload: part.to_vec() };
+                let transport = TransportHeader::Other { protocol: craft.protocol(), payload: part.to_vec() };
                 PacketSpec { transport, fragment: Some(fragment), payload: Vec::new(), ..craft.clone() }
                     .bytes()
                     .unwrap()

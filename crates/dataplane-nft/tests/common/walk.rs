@@ -8,7 +8,7 @@ use tortie_nft::expr::{Bitwise, Cmp, Nat, NatKind};
 use tortie_nft::expr::{Immediate, Meta, MetaKey};
 use tortie_nft::interp::{
     Environment, FibAnswer, FibQuestion, Fragment, Interface, Packet as Bytes, PacketSpec, Ruleset, Tracking,
-    Transport as Payload,
+    TransportHeader,
 };
 use tortie_nft::{BaseChain, Chain, Expr, Hook, Reg, Rule, Table, TableId};
 use tortie_policy::packet::{Conntrack, Packet, PacketPath, Transport};
@@ -96,27 +96,29 @@ fn craft(index: usize, packet: &Packet) -> Vec<u8> {
     let ports = |source: u16, destination: u16| [source.to_be_bytes(), destination.to_be_bytes()].concat();
     let protocol = packet.protocol;
     // The bytes of a non-first fragment at the place of ports are data.
-    let (payload, fragment) = match packet.transport {
+    let (transport, fragment) = match packet.transport {
         Transport::Ports { source, destination } if protocol == 6 => {
-            (Payload::Tcp { source, destination, flags: 2 }, None)
+            (TransportHeader::Tcp { source, destination, flags: 2 }, None)
         }
-        Transport::Ports { source, destination } if protocol == 17 => (Payload::Udp { source, destination }, None),
+        Transport::Ports { source, destination } if protocol == 17 => {
+            (TransportHeader::Udp { source, destination }, None)
+        }
         Transport::Ports { source, destination } => {
-            (Payload::Other { protocol, payload: [ports(source, destination), vec![0; 8]].concat() }, None)
+            (TransportHeader::Other { protocol, payload: [ports(source, destination), vec![0; 8]].concat() }, None)
         }
-        Transport::Icmp { kind, code } => (Payload::Icmp { kind, code, rest: [0; 4] }, None),
+        Transport::Icmp { kind, code } => (TransportHeader::Icmp { kind, code, rest: [0; 4] }, None),
         Transport::Opaque if [1, 6, 17, 58, 132, 136].contains(&protocol) && index % 2 == 1 => {
-            (Payload::Other { protocol, payload: vec![] }, None)
+            (TransportHeader::Other { protocol, payload: vec![] }, None)
         }
         Transport::Opaque if [1, 6, 17, 58, 132, 136].contains(&protocol) => {
             let like =
                 if [1, 58].contains(&protocol) { vec![135, 0, 0, 0] } else { ports(22, [22, 80, 53][index % 3]) };
             let fragment = Some(Fragment { offset: 10, more: index.is_multiple_of(4) });
-            (Payload::Other { protocol, payload: [like, vec![0; 12]].concat() }, fragment)
+            (TransportHeader::Other { protocol, payload: [like, vec![0; 12]].concat() }, fragment)
         }
-        Transport::Opaque => (Payload::Other { protocol, payload: vec![0; 8] }, None),
+        Transport::Opaque => (TransportHeader::Other { protocol, payload: vec![0; 8] }, None),
     };
-    let mut craft = PacketSpec::new(packet.source, packet.destination, payload);
+    let mut craft = PacketSpec::new(packet.source, packet.destination, transport);
     craft.fragment = fragment;
     craft.hop_limit = packet.hop_limit;
     craft.bytes().unwrap()

@@ -5,7 +5,7 @@ use tortie_testkit::worlds::{Case, Damage, NODE, Step, World};
 
 use std::net::IpAddr;
 
-use tortie_classes::PayloadClass;
+use tortie_classes::TransportClass;
 use tortie_eval::{Packet, judge};
 use tortie_policy::packet::Transport;
 
@@ -14,24 +14,24 @@ use crate::regions::new;
 
 /// Whether a packet is in a region.
 fn is_in(region: &Region, packet: &Packet) -> bool {
-    let carries = |class: &PayloadClass| {
+    let has_transport = |class: &TransportClass| {
         class.protocols.contains(packet.protocol.into())
-            && match (&class.payload, packet.transport) {
+            && match (&class.transport, packet.transport) {
                 (
-                    tortie_classes::Payload::Ports { source, destination },
+                    tortie_classes::TransportRanges::Ports { source, destination },
                     Transport::Ports { source: from, destination: to },
                 ) => source.contains(from.into()) && destination.contains(to.into()),
-                (tortie_classes::Payload::Icmp(pairs), Transport::Icmp { kind, code }) => {
+                (tortie_classes::TransportRanges::Icmp(pairs), Transport::Icmp { kind, code }) => {
                     pairs.contains(u16::from_be_bytes([kind, code]).into())
                 }
-                (tortie_classes::Payload::Opaque, Transport::Opaque) => true,
+                (tortie_classes::TransportRanges::Opaque, Transport::Opaque) => true,
                 _ => false,
             }
     };
     region.family == Family::of(packet.source)
         && region.source.contains(packet.source)
         && region.destination.contains(packet.destination)
-        && region.payloads.iter().any(carries)
+        && region.transports.iter().any(has_transport)
 }
 
 /// Two states of one random world: some of its steps apart.
@@ -141,7 +141,7 @@ fn compare_with_eval(seeds: std::ops::Range<u64>) -> (usize, usize) {
                     }
                     let (protocol, transport) = (one.protocol, one.transport);
                     let icmp = if source.is_ipv4() { 1 } else { 58 };
-                    // What no packet carries.
+                    // No packet has these.
                     if matches!(transport, Transport::Icmp { .. }) && protocol != icmp {
                         continue;
                     }

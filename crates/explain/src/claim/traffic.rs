@@ -1,6 +1,6 @@
 //! The protocols and ports of a claim: `tcp/80,443`, `udp`, `icmp/8`, `proto/47`, `all`.
 
-use tortie_classes::{Payload, PayloadClass, Ranges};
+use tortie_classes::{Ranges, TransportClass, TransportMatch};
 use tortie_net::Protocol;
 use tortie_policy::Family;
 
@@ -13,24 +13,14 @@ pub struct Traffic {
     family: Option<Family>,
     /// The protocols.
     protocols: Ranges,
-    payload: Wanted,
-}
-
-/// The condition on the protocol's header.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Wanted {
-    /// No condition: packets without a readable header match too.
-    Anything,
-    /// These destination ports.
-    Ports(Ranges),
-    /// These ICMP types and codes: numbers of type times 256 plus code.
-    Icmp(Ranges),
+    /// Their ports, or their ICMP types and codes.
+    transport: TransportMatch,
 }
 
 impl Traffic {
     /// All protocols and ports.
     pub fn all() -> Self {
-        Self { family: None, protocols: Ranges::span(0u8, u8::MAX), payload: Wanted::Anything }
+        Self { family: None, protocols: Ranges::span(0u8, u8::MAX), transport: TransportMatch::Any }
     }
 
     /// Reads one word; a port's name is looked up with `named`.
@@ -38,7 +28,7 @@ impl Traffic {
         word: &str,
         named: impl Fn(&TrafficSpec) -> Result<TrafficSpec, AskError>,
     ) -> Result<Vec<Self>, AskError> {
-        let of = |protocol: u8, payload| Self { family: None, protocols: Ranges::one(protocol), payload };
+        let of = |protocol: u8, transport| Self { family: None, protocols: Ranges::one(protocol), transport };
         let (name, rest) = word.split_once('/').map_or((word, None), |(name, rest)| (name, Some(rest)));
         let lower = name.to_ascii_lowercase();
         let with_ports = |name: &str| match name {
@@ -57,17 +47,17 @@ impl Traffic {
                 let family = if lower == "icmp" { Family::V4 } else { Family::V6 };
                 Ok(vec![Self::icmp(family, rest.map(|rest| icmp_type(word, rest)).transpose()?)])
             }
-            (_, Some(protocol), None) => Ok(vec![of(protocol.number(), Wanted::Anything)]),
+            (_, Some(protocol), None) => Ok(vec![of(protocol.number(), TransportMatch::Any)]),
             (_, Some(protocol), Some(ports)) => {
                 let mut ranges = Ranges::none();
                 for part in ports.split(',') {
                     ranges = ranges.union(&port_range(word, protocol, part, &named)?);
                 }
-                Ok(vec![of(protocol.number(), Wanted::Ports(ranges))])
+                Ok(vec![of(protocol.number(), to_ports(ranges))])
             }
             _ => Ok(match named(&word.parse()?)? {
-                TrafficSpec::Port(protocol, port) => vec![of(protocol.number(), Wanted::Ports(Ranges::one(port)))],
-                TrafficSpec::Other(number) => vec![of(number, Wanted::Anything)],
+                TrafficSpec::Port(protocol, port) => vec![of(protocol.number(), to_ports(Ranges::one(port)))],
+                TrafficSpec::Other(number) => vec![of(number, TransportMatch::Any)],
                 TrafficSpec::Named(..) | TrafficSpec::Icmp(_) | TrafficSpec::Icmpv6(_) => {
                     return Err(AskError(format!("{word:?} is not a protocol and no port")));
                 }
@@ -77,44 +67,37 @@ impl Traffic {
 
     /// Whether it names this port; all ports together name none.
     pub(crate) fn names_port(&self, protocol: Protocol, port: u16) -> bool {
-        let Wanted::Ports(ports) = &self.payload else { return false };
+        let TransportMatch::Ports { destination: ports, .. } = &self.transport else { return false };
         self.protocols.contains(protocol.number().into()) && ports.contains(port.into())
     }
 
     fn icmp(family: Family, kind: Option<(u8, Option<u8>)>) -> Self {
         let protocol = if family == Family::V4 { Protocol::ICMP } else { Protocol::ICMPV6 };
         let number = |kind: u8, code: u8| u16::from_be_bytes([kind, code]);
-        let payload = match kind {
-            None => Wanted::Anything,
-            Some((kind, Some(code))) => Wanted::Icmp(Ranges::one(number(kind, code))),
-            Some((kind, None)) => Wanted::Icmp(Ranges::span(number(kind, 0), number(kind, u8::MAX))),
+        let transport = match kind {
+            None => TransportMatch::Any,
+            Some((kind, Some(code))) => TransportMatch::Icmp(Ranges::one(number(kind, code))),
+            Some((kind, None)) => TransportMatch::Icmp(Ranges::span(number(kind, 0), number(kind, u8::MAX))),
         };
-        Self { family: Some(family), protocols: Ranges::one(protocol.number()), payload }
+        Self { family: Some(family), protocols: Ranges::one(protocol.number()), transport }
     }
 
-    /// Whether packets of a family carry it.
+    /// Whether packets of a family can have it.
     pub(crate) fn is_of(&self, family: Family) -> bool {
         self.family.is_none_or(|only| only == family)
     }
 
-    /// The packets of a class that carry it; none if there are none.
-    pub(crate) fn intersection(&self, class: &PayloadClass) -> Option<PayloadClass> {
+    /// The part of a class that is among it, if there is one.
+    pub(crate) fn intersection(&self, class: &TransportClass) -> Option<TransportClass> {
         let protocols = class.protocols.intersection(&self.protocols);
-        let payload = match (&self.payload, &class.payload) {
-            (Wanted::Anything, payload) => payload.clone(),
-            (Wanted::Ports(ports), Payload::Ports { source, destination }) => {
-                Payload::Ports { source: source.clone(), destination: destination.intersection(ports) }
-            }
-            (Wanted::Icmp(wanted), Payload::Icmp(pairs)) => Payload::Icmp(pairs.intersection(wanted)),
-            _ => return None,
-        };
-        let is_empty = match &payload {
-            Payload::Ports { source, destination } => source.is_empty() || destination.is_empty(),
-            Payload::Icmp(pairs) => pairs.is_empty(),
-            Payload::Opaque => false,
-        };
-        (!protocols.is_empty() && !is_empty).then_some(PayloadClass { protocols, payload })
+        let transport = self.transport.within(&class.transport)?;
+        (!protocols.is_empty()).then_some(TransportClass { protocols, transport })
     }
+}
+
+/// These destination ports.
+fn to_ports(destination: Ranges) -> TransportMatch {
+    TransportMatch::Ports { source: Ranges::span(0u16, u16::MAX), destination }
 }
 
 /// `8`, `3/1`.

@@ -119,12 +119,12 @@ impl Search<'_, '_> {
         let endpoints = &self.found.endpoints;
         let destinations: Vec<End<'_>> =
             (0..classes.destinations.len()).map(|class| End::among(endpoints, classes.destination(class))).collect();
-        let payloads: Vec<(u8, Transport)> =
-            (0..classes.payloads.len()).map(|class| classes.payloads.class(class).representative()).collect();
+        let headers: Vec<(u8, Transport)> =
+            (0..classes.transports.len()).map(|class| classes.transports.class(class).representative()).collect();
         for source in 0..classes.sources.len() {
             let source = End::among(endpoints, classes.source(source));
             for destination in &destinations {
-                payloads.iter().for_each(|payload| self.ask(&source, destination, *payload));
+                headers.iter().for_each(|header| self.ask(&source, destination, *header));
             }
             if self.samples.iter().all(Option::is_some) {
                 return;
@@ -132,15 +132,15 @@ impl Search<'_, '_> {
         }
     }
 
-    fn ask(&mut self, source: &End<'_>, destination: &End<'_>, payload: (u8, Transport)) {
+    fn ask(&mut self, source: &End<'_>, destination: &End<'_>, header: (u8, Transport)) {
         let is_v4 = source.address().is_ipv4();
-        let is_settled = !self.with_invalid && first_tracking(payload.0, payload.1, is_v4) == Conntrack::Invalid;
+        let is_settled = !self.with_invalid && first_tracking(header.0, header.1, is_v4) == Conntrack::Invalid;
         let mut first = None;
         for (index, rule) in self.rules.iter().enumerate() {
             if first.is_some() && self.samples[index].is_some() {
                 continue;
             }
-            let Some(action) = rule_action(self.found.snapshot, rule, [source, destination], payload) else { continue };
+            let Some(action) = rule_action(self.found.snapshot, rule, [source, destination], header) else { continue };
             if is_settled {
                 self.is_settled[index] = true;
                 continue;
@@ -149,7 +149,7 @@ impl Search<'_, '_> {
                 Some(first) => drop(self.hiders[index].insert(first)),
                 None => {
                     let (source, destination) = (source.address(), destination.address());
-                    let sample = Sample { source, destination, protocol: payload.0, transport: payload.1 };
+                    let sample = Sample { source, destination, protocol: header.0, transport: header.1 };
                     self.samples[index].get_or_insert(sample);
                     first = (action != Action::Log).then_some(index + 1);
                 }

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use tortie_classes::{AddressSet, Names, PayloadClass};
+use tortie_classes::{AddressSet, Names, TransportClass};
 use tortie_policy::Family;
 
 use super::{ClassVerdict, Column, OR, Outcome, VerdictTable, grouped};
 use crate::question::{EndSpec, Question};
 use crate::relevant::End;
-use crate::{payload_text, several_addresses};
+use crate::{several_addresses, transport_text};
 
 /// More parts than this are counted, not listed, in text.
 const SHOWN: usize = 20;
@@ -23,7 +23,7 @@ pub struct Row {
     /// There is an answer for the other family too, and it is another one.
     pub apart: bool,
     /// Exactly which packets, by family; empty where the question named one kind.
-    pub traffic: Vec<(Family, PayloadClass)>,
+    pub traffic: Vec<(Family, TransportClass)>,
     /// Their verdicts; several only if an end has several addresses.
     pub parts: Vec<Part>,
 }
@@ -149,8 +149,8 @@ fn shown(names: &[String], word: &str) -> String {
 
 /// The rows of one family: what is allowed first, what is left last.
 pub(super) fn rows(table: &VerdictTable<'_>, names: &Names, question: &Question) -> Vec<Row> {
-    let parts = |payload: usize| Parts { table, names, question, payload }.all();
-    let Some(payloads) = &table.asked else {
+    let parts = |transport: usize| Parts { table, names, question, transport }.all();
+    let Some(transports) = &table.asked else {
         return vec![row(table, table.title.clone(), &[], &parts(0))];
     };
     // Between two fixed ends, and for one protocol and port, rows differ by what decides; else by what becomes of each address.
@@ -168,25 +168,25 @@ pub(super) fn rows(table: &VerdictTable<'_>, names: &Names, question: &Question)
         })
         .collect();
     let cells = || table.columns.iter().flat_map(|column| &column.cells);
-    let key = |payload: usize| cells().map(|cells| alike[cells[payload]]).collect::<Vec<usize>>();
-    let groups = grouped((0..payloads.len()).map(key));
+    let key = |transport: usize| cells().map(|cells| alike[cells[transport]]).collect::<Vec<usize>>();
+    let groups = grouped((0..transports.len()).map(key));
     if is_asked && groups.len() == 1 {
         return vec![row(table, table.title.clone(), &[], &parts(0))];
     }
-    let rest = table.payloads.unnamed();
+    let rest = table.transports.unnamed();
     let mut rows = Vec::new();
     let mut last = None;
     let single = groups.len() == 1;
     for (_, members) in groups {
         let parts = parts(members[0]);
-        let members: Vec<usize> = members.into_iter().map(|column| payloads[column]).collect();
+        let members: Vec<usize> = members.into_iter().map(|column| transports[column]).collect();
         if members.contains(&rest) {
             let what = if single { "everything" } else { "everything else" };
             last = Some(row(table, what.to_owned(), &members, &parts));
             continue;
         }
         let members: BTreeSet<usize> = members.into_iter().collect();
-        let texts = payload_text::texts(&table.payloads, table.family, &members);
+        let texts = transport_text::texts(&table.transports, table.family, &members);
         let placed =
             |(what, members): (String, Vec<usize>)| (members.first().copied(), row(table, what, &members, &parts));
         rows.extend(texts.into_iter().map(placed));
@@ -196,23 +196,23 @@ pub(super) fn rows(table: &VerdictTable<'_>, names: &Names, question: &Question)
     rows.into_iter().map(|(_, row)| row).chain(last).collect()
 }
 
-fn row(table: &VerdictTable<'_>, what: String, payloads: &[usize], parts: &[Part]) -> Row {
+fn row(table: &VerdictTable<'_>, what: String, transports: &[usize], parts: &[Part]) -> Row {
     let family = table.family;
-    let traffic = payloads.iter().map(|class| (family, table.payloads.class(*class))).collect();
+    let traffic = transports.iter().map(|class| (family, table.transports.class(*class))).collect();
     Row { what, families: vec![family], apart: false, traffic, parts: parts.to_vec() }
 }
 
-/// What becomes of one payload, by the addresses of the ends.
+/// What becomes of one transport, by the addresses of the ends.
 struct Parts<'a> {
     table: &'a VerdictTable<'a>,
     names: &'a Names,
     question: &'a Question,
-    payload: usize,
+    transport: usize,
 }
 
 impl Parts<'_> {
     fn verdict(&self, column: &Column, class: usize) -> &ClassVerdict {
-        &self.table.verdicts[column.cells[class][self.payload]]
+        &self.table.verdicts[column.cells[class][self.transport]]
     }
 
     fn all(&self) -> Vec<Part> {

@@ -15,7 +15,7 @@ use super::{
     SOURCE_PORT, SOURCE_V4, SOURCE_V6, TCP_FLAGS_ORIGINAL, TCP_FLAGS_REPLY, TCP_INFO, TCP_MIDDLE, TCP_STATE, TUPLE_IP,
     TUPLE_PROTOCOL,
 };
-use crate::sockets::{Connection, Transport, client_ports, connections, listening};
+use crate::sockets::{Connection, SocketProtocol, client_ports, connections, listening};
 
 /// The first of `enum tcp_conntrack` in which both ends have ended the connection: `TCP_CONNTRACK_LAST_ACK`, then `TIME_WAIT`
 /// and `CLOSE`.
@@ -73,7 +73,7 @@ struct Entry {
 /// What the sockets here tell of who began a connection.
 struct Sockets {
     connections: BTreeSet<Connection>,
-    listening: BTreeSet<(Transport, SocketAddr)>,
+    listening: BTreeSet<(SocketProtocol, SocketAddr)>,
     client_ports: RangeInclusive<u16>,
 }
 
@@ -93,7 +93,7 @@ impl Sockets {
         let are_of_clients = [from, to].map(|end| self.client_ports.contains(&end.port()));
         match i32::from(tracked.protocol) {
             libc::IPPROTO_TCP if from_middle => {
-                match ([from, to].map(|end| self.listens(Transport::Tcp, end)), are_of_clients) {
+                match ([from, to].map(|end| self.listens(SocketProtocol::Tcp, end)), are_of_clients) {
                     ([true, false], _) => Some(turned),
                     ([false, true], _) => Some(tracked),
                     (_, [false, true]) => Some(turned),
@@ -103,8 +103,8 @@ impl Sockets {
             }
             // An answer may come after the entry of the question has expired, and looks like a question then.
             libc::IPPROTO_UDP => {
-                let asked = Connection { transport: Transport::Udp, from: to, to: from };
-                let may_answer = self.listens(Transport::Udp, from) || self.connections.contains(&asked);
+                let asked = Connection { protocol: SocketProtocol::Udp, from: to, to: from };
+                let may_answer = self.listens(SocketProtocol::Udp, from) || self.connections.contains(&asked);
                 Some(if may_answer && are_of_clients == [false, true] { turned } else { tracked })
             }
             _ => Some(tracked),
@@ -112,8 +112,8 @@ impl Sockets {
     }
 
     /// Whether a socket here waits at this address for whoever comes.
-    fn listens(&self, transport: Transport, at: SocketAddr) -> bool {
-        let listens = |ip| self.listening.contains(&(transport, SocketAddr::new(ip, at.port())));
+    fn listens(&self, protocol: SocketProtocol, at: SocketAddr) -> bool {
+        let listens = |ip| self.listening.contains(&(protocol, SocketAddr::new(ip, at.port())));
         // A socket of both families listens at `::`.
         listens(at.ip()) || listens(IpAddr::from([0; 16])) || at.is_ipv4() && listens(IpAddr::from([0; 4]))
     }
@@ -164,10 +164,13 @@ mod tests {
 
     #[test]
     fn a_connection_that_was_tracked_from_an_answer_is_directed_by_sockets_and_ports() {
-        let udp = |from, to| Connection { transport: Transport::Udp, from: at(from), to: at(to) };
+        let udp = |from, to| Connection { protocol: SocketProtocol::Udp, from: at(from), to: at(to) };
         let sockets = Sockets {
             connections: BTreeSet::from([udp("1.1.1.1:50000", "9.9.9.9:53")]),
-            listening: BTreeSet::from([(Transport::Udp, at("[::]:53")), (Transport::Tcp, at("0.0.0.0:50001"))]),
+            listening: BTreeSet::from([
+                (SocketProtocol::Udp, at("[::]:53")),
+                (SocketProtocol::Tcp, at("0.0.0.0:50001")),
+            ]),
             client_ports: 32_768..=60_999,
         };
         for (protocol, from_middle, from, to, began) in [

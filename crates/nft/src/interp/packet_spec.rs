@@ -12,7 +12,7 @@ const FRAGMENT: u8 = 44;
 
 /// What stands behind the IP header.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Transport {
+pub enum TransportHeader {
     /// A UDP datagram.
     Udp {
         /// Source port.
@@ -64,7 +64,7 @@ pub struct PacketSpec {
     /// Where to; of the same family.
     pub destination: IpAddr,
     /// What.
-    pub transport: Transport,
+    pub transport: TransportHeader,
     /// As a fragment. A later one carries the transport's bytes as if they were data.
     pub fragment: Option<Fragment>,
     /// Time to live, or hop limit.
@@ -75,18 +75,18 @@ pub struct PacketSpec {
 
 impl PacketSpec {
     /// A whole packet.
-    pub const fn new(source: IpAddr, destination: IpAddr, transport: Transport) -> Self {
+    pub const fn new(source: IpAddr, destination: IpAddr, transport: TransportHeader) -> Self {
         Self { source, destination, transport, fragment: None, hop_limit: 64, payload: Vec::new() }
     }
 
     /// The protocol number.
     pub const fn protocol(&self) -> u8 {
         match &self.transport {
-            Transport::Udp { .. } => UDP,
-            Transport::Tcp { .. } => TCP,
-            Transport::Icmp { .. } if self.destination.is_ipv6() => ICMP6,
-            Transport::Icmp { .. } => ICMP,
-            Transport::Other { protocol, .. } => *protocol,
+            TransportHeader::Udp { .. } => UDP,
+            TransportHeader::Tcp { .. } => TCP,
+            TransportHeader::Icmp { .. } if self.destination.is_ipv6() => ICMP6,
+            TransportHeader::Icmp { .. } => ICMP,
+            TransportHeader::Other { protocol, .. } => *protocol,
         }
     }
 
@@ -132,22 +132,22 @@ impl PacketSpec {
     /// The transport header and what follows, with its checksum.
     fn transport_bytes(&self) -> Option<Vec<u8>> {
         let (mut bytes, sum_at) = match &self.transport {
-            Transport::Udp { source, destination } => {
+            TransportHeader::Udp { source, destination } => {
                 let len = u16::try_from(8 + self.payload.len()).ok()?;
                 let fields = [*source, *destination, len, 0];
                 (fields.iter().flat_map(|field| field.to_be_bytes()).collect::<Vec<_>>(), Some(6))
             }
-            Transport::Tcp { source, destination, flags } => {
+            TransportHeader::Tcp { source, destination, flags } => {
                 let mut bytes = Vec::from(source.to_be_bytes());
                 bytes.extend(destination.to_be_bytes());
                 bytes.extend([0, 0, 0, 1, 0, 0, 0, 0, 5 << 4, *flags, 0x10, 0, 0, 0, 0, 0]);
                 (bytes, Some(16))
             }
-            Transport::Icmp { kind, code, rest } => {
+            TransportHeader::Icmp { kind, code, rest } => {
                 let [a, b, c, d] = *rest;
                 (vec![*kind, *code, 0, 0, a, b, c, d], Some(2))
             }
-            Transport::Other { payload, .. } => (payload.clone(), None),
+            TransportHeader::Other { payload, .. } => (payload.clone(), None),
         };
         if let Some(at) = sum_at {
             bytes.extend(&self.payload);

@@ -19,7 +19,9 @@ fn rule(chain: &str, verdict: Verdict) -> Rule {
 
 fn udp() -> Packet {
     let [source, destination] = ["10.0.0.1", "10.0.0.2"].map(|address| address.parse::<IpAddr>().unwrap());
-    Packet::new(PacketSpec::new(source, destination, Transport::Udp { source: 1, destination: 2 }).bytes().unwrap())
+    Packet::new(
+        PacketSpec::new(source, destination, TransportHeader::Udp { source: 1, destination: 2 }).bytes().unwrap(),
+    )
 }
 
 fn ending(dump: TableDump) -> Ending {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use tortie_nft::expr::*;
-use tortie_nft::interp::{Fragment, PacketSpec, Transport};
+use tortie_nft::interp::{Fragment, PacketSpec, TransportHeader};
 use tortie_nft::*;
 
 use tortie_random::Random;
@@ -382,16 +382,17 @@ pub fn packet(random: &mut Random, flavour: Flavour, number: u16, local: bool) -
     let echo = if source.is_ipv6() { 128 } else { 8 };
     let [high, low] = number.to_be_bytes();
     let transport = match random.below(if stateful { 7 } else { 10 }) {
-        0 | 1 => Transport::Udp { source: from, destination: to },
-        2 | 3 => Transport::Tcp { source: from, destination: to, flags: 2 },
-        4 => Transport::Icmp { kind: echo, code: 0, rest: [high, low, 0, 1] },
-        5 => Transport::Tcp { source: from, destination: to, flags: 3 }, // SYN and FIN: invalid
-        6 => Transport::Other { protocol: *random.pick(&[6, 17]), payload: vec![0; random.below(4)] },
-        7 => Transport::Icmp { kind: *random.pick(&[8, 0, 3, 11]), code: random.below(3) as u8, rest: [0; 4] },
-        8 => Transport::Other { protocol: 47, payload: vec![0, 0, 0x08, 0, 1, 2, 3, 4] },
-        _ => {
-            Transport::Other { protocol: 132, payload: [&from.to_be_bytes()[..], &to.to_be_bytes(), &[0; 8]].concat() }
-        }
+        0 | 1 => TransportHeader::Udp { source: from, destination: to },
+        2 | 3 => TransportHeader::Tcp { source: from, destination: to, flags: 2 },
+        4 => TransportHeader::Icmp { kind: echo, code: 0, rest: [high, low, 0, 1] },
+        5 => TransportHeader::Tcp { source: from, destination: to, flags: 3 }, // SYN and FIN: invalid
+        6 => TransportHeader::Other { protocol: *random.pick(&[6, 17]), payload: vec![0; random.below(4)] },
+        7 => TransportHeader::Icmp { kind: *random.pick(&[8, 0, 3, 11]), code: random.below(3) as u8, rest: [0; 4] },
+        8 => TransportHeader::Other { protocol: 47, payload: vec![0, 0, 0x08, 0, 1, 2, 3, 4] },
+        _ => TransportHeader::Other {
+            protocol: 132,
+            payload: [&from.to_be_bytes()[..], &to.to_be_bytes(), &[0; 8]].concat(),
+        },
     };
     let mut craft =
         PacketSpec { payload: vec![7; random.below(3) * 8], ..PacketSpec::new(source, destination, transport) };

@@ -6,21 +6,22 @@ use tortie_net::{Port, PortRange};
 
 /// Which ports of which protocols a rule is for. Protocols are in the order of their names.
 #[derive(Default)]
-pub(super) struct Ports(BTreeMap<String, Wanted>);
+pub(super) struct Ports(BTreeMap<String, ProtocolPorts>);
 
-enum Wanted {
+/// The ports of one protocol.
+enum ProtocolPorts {
     All,
-    These(Vec<Port>),
+    Listed(Vec<Port>),
 }
 
 impl Ports {
     /// Adds a port of a protocol; `None` adds all, beside which no single one counts.
     pub(super) fn add(&mut self, protocol: &str, port: Option<Port>) {
-        let wanted = self.0.entry(protocol.to_owned()).or_insert_with(|| Wanted::These(Vec::new()));
-        match (port, wanted) {
-            (None, wanted) => *wanted = Wanted::All,
-            (Some(port), Wanted::These(ports)) => ports.push(port),
-            (Some(_), Wanted::All) => {}
+        let of_protocol = self.0.entry(protocol.to_owned()).or_insert_with(|| ProtocolPorts::Listed(Vec::new()));
+        match (port, of_protocol) {
+            (None, all) => *all = ProtocolPorts::All,
+            (Some(port), ProtocolPorts::Listed(ports)) => ports.push(port),
+            (Some(_), ProtocolPorts::All) => {}
         }
     }
 
@@ -29,13 +30,13 @@ impl Ports {
         if self.0.is_empty() {
             return vec![(None, Vec::new())];
         }
-        let ports = |wanted| match wanted {
-            Wanted::All => Vec::new(),
-            Wanted::These(ports) => combined(ports),
+        let listed = |ports| match ports {
+            ProtocolPorts::All => Vec::new(),
+            ProtocolPorts::Listed(ports) => combined(ports),
         };
         // An empty name stands for any protocol.
         let protocol = |name: String| Some(name).filter(|name| !name.is_empty());
-        self.0.into_iter().map(|(name, wanted)| (protocol(name), ports(wanted))).collect()
+        self.0.into_iter().map(|(name, ports)| (protocol(name), listed(ports))).collect()
     }
 }
 

@@ -15,7 +15,7 @@ use crate::args::StoreArgs;
 use crate::ask::Agent;
 use crate::commands::{apply, transfer};
 use crate::diagnose;
-use crate::in_force::{Purpose, Wanted};
+use crate::in_force::{InForceRequest, Purpose};
 use crate::input::{self, Manifests};
 use crate::plan::Plan;
 use crate::report::{Exit, Usage, counted};
@@ -37,8 +37,8 @@ pub(super) fn run(
     if refused(&manifests, session) {
         bail!("nothing was imported: {file} has mistakes");
     }
-    let wanted = Wanted { from_store: true, purpose: Purpose::Change };
-    let plan = Plan::begin(access, wanted, &Agent::soon(), session)?;
+    let request = InForceRequest { from_store: true, purpose: Purpose::Change };
+    let plan = Plan::begin(access, request, &Agent::soon(), session)?;
     let others: Vec<String> =
         plan.sources.listing.items.iter().filter(|it| is_in_the_way(it)).map(|it| it.key.as_argument()).collect();
     if !others.is_empty() {

@@ -5,20 +5,21 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
-use tortie_hostnet::{Connection, Transport};
+use tortie_hostnet::{Connection, SocketProtocol};
 
 /// Servers of one port that are named one by one; with more the port is allowed to everyone.
 const NAMED: usize = 20;
 /// What the baseline lets in and out whatever is in use.
-const BASE_IN: [(Transport, u16); 3] = [(Transport::Tcp, 22), (Transport::Udp, 68), (Transport::Udp, 546)];
-const BASE_OUT: [(Transport, u16); 7] = [
-    (Transport::Tcp, 53),
-    (Transport::Udp, 53),
-    (Transport::Udp, 67),
-    (Transport::Udp, 547),
-    (Transport::Udp, 123),
-    (Transport::Tcp, 80),
-    (Transport::Tcp, 443),
+const BASE_IN: [(SocketProtocol, u16); 3] =
+    [(SocketProtocol::Tcp, 22), (SocketProtocol::Udp, 68), (SocketProtocol::Udp, 546)];
+const BASE_OUT: [(SocketProtocol, u16); 7] = [
+    (SocketProtocol::Tcp, 53),
+    (SocketProtocol::Udp, 53),
+    (SocketProtocol::Udp, 67),
+    (SocketProtocol::Udp, 547),
+    (SocketProtocol::Udp, 123),
+    (SocketProtocol::Tcp, 80),
+    (SocketProtocol::Tcp, 443),
 ];
 
 /// What is in use on a machine.
@@ -34,11 +35,11 @@ pub(super) struct InUse {
     /// The port of the SSH session that this runs in.
     pub(super) ssh: Option<u16>,
     /// Sockets that wait for whoever comes.
-    pub(super) listening: BTreeSet<(Transport, SocketAddr)>,
+    pub(super) listening: BTreeSet<(SocketProtocol, SocketAddr)>,
     /// Servers that the machine talks to by the interface.
-    pub(super) began: BTreeSet<(Transport, u16, IpAddr)>,
+    pub(super) began: BTreeSet<(SocketProtocol, u16, IpAddr)>,
     /// Ports of the machine that somebody talks to by the interface.
-    pub(super) answered: BTreeSet<(Transport, u16)>,
+    pub(super) answered: BTreeSet<(SocketProtocol, u16)>,
     /// The ports that sockets of clients get.
     pub(super) client_ports: RangeInclusive<u16>,
 }
@@ -54,28 +55,28 @@ pub(super) fn is_link_local(address: IpAddr) -> bool {
 impl InUse {
     /// Takes in a connection of a socket.
     pub(super) fn take(&mut self, one: Connection) {
-        let Connection { transport, from, to } = one;
+        let Connection { protocol, from, to } = one;
         if self.own.contains(&from.ip()) && self.own.contains(&to.ip()) {
             return;
         }
         let is_client = |port| self.client_ports.contains(&port);
         if self.addresses.contains(&to.ip()) {
-            self.answered.insert((transport, to.port()));
+            self.answered.insert((protocol, to.port()));
         } else if self.addresses.contains(&from.ip()) {
             // Its listening socket is gone: whoever has the port of a client began.
             if is_client(to.port()) && !is_client(from.port()) {
-                self.answered.insert((transport, from.port()));
+                self.answered.insert((protocol, from.port()));
             } else {
-                self.began.insert((transport, to.port(), to.ip()));
+                self.began.insert((protocol, to.port(), to.ip()));
             }
         }
     }
 
     /// Takes in a connection that the kernel tracks. Only what the machine began: of the others not each was answered.
-    pub(super) fn take_tracked(&mut self, transport: Transport, from: SocketAddr, to: SocketAddr) {
+    pub(super) fn take_tracked(&mut self, protocol: SocketProtocol, from: SocketAddr, to: SocketAddr) {
         let is_own = self.addresses.contains(&from.ip()) && !self.own.contains(&to.ip());
         if is_own && self.client_ports.contains(&from.port()) {
-            self.began.insert((transport, to.port(), to.ip()));
+            self.began.insert((protocol, to.port(), to.ip()));
         }
     }
 
@@ -194,7 +195,7 @@ spec:
 
     /// Ports that are in use here.
     fn served(&self, text: &mut String, session: Option<u16>) {
-        let mut ports: BTreeMap<(Transport, u16), BTreeSet<String>> = BTreeMap::new();
+        let mut ports: BTreeMap<(SocketProtocol, u16), BTreeSet<String>> = BTreeMap::new();
         let mut of_clients = BTreeSet::new();
         let reached = |address: IpAddr| {
             address.is_unspecified()
@@ -202,30 +203,30 @@ spec:
                 || self.addresses.contains(&address)
                 || is_broadcast(address)
         };
-        for (transport, local) in self.listening.iter().filter(|(_, local)| reached(local.ip())) {
-            if *transport == Transport::Udp && self.client_ports.contains(&local.port()) {
+        for (protocol, local) in self.listening.iter().filter(|(_, local)| reached(local.ip())) {
+            if *protocol == SocketProtocol::Udp && self.client_ports.contains(&local.port()) {
                 of_clients.insert(local.port());
                 continue;
             }
             let at = if local.ip().is_unspecified() { "all addresses".to_owned() } else { local.ip().to_string() };
-            ports.entry((*transport, local.port())).or_default().insert(at);
+            ports.entry((*protocol, local.port())).or_default().insert(at);
         }
         for one in &self.answered {
             ports.entry(*one).or_default();
         }
-        let is_base = |(transport, port): &(Transport, u16)| {
-            BASE_IN.contains(&(*transport, *port)) || *transport == Transport::Tcp && session == Some(*port)
+        let is_base = |(protocol, port): &(SocketProtocol, u16)| {
+            BASE_IN.contains(&(*protocol, *port)) || *protocol == SocketProtocol::Tcp && session == Some(*port)
         };
         ports.retain(|port, _| !is_base(port));
-        for ((transport, port), at) in ports {
-            let used = if self.answered.contains(&(transport, port)) { ", and somebody is connected" } else { "" };
+        for ((protocol, port), at) in ports {
+            let used = if self.answered.contains(&(protocol, port)) { ", and somebody is connected" } else { "" };
             let at: Vec<String> = at.into_iter().collect();
             let why = match at.is_empty() {
                 true => "somebody is connected to it, and nothing listens".to_owned(),
                 false => format!("a socket waits on it, at {}{used}", at.join(" and ")),
             };
             let _ = writeln!(text, "  # In use: {why}. From everyone; remove it or add `source` if that is too much.");
-            rule(text, name(transport), &[], &[port]);
+            rule(text, name(protocol), &[], &[port]);
         }
         if !of_clients.is_empty() {
             let ports: Vec<String> = of_clients.iter().map(ToString::to_string).collect();
@@ -239,17 +240,17 @@ spec:
 
     /// Servers that are in use.
     fn asked(&self, text: &mut String) {
-        let mut servers: BTreeMap<(Transport, u16), Vec<IpAddr>> = BTreeMap::new();
-        for (transport, port, address) in &self.began {
-            if !BASE_OUT.contains(&(*transport, *port)) {
-                servers.entry((*transport, *port)).or_default().push(*address);
+        let mut servers: BTreeMap<(SocketProtocol, u16), Vec<IpAddr>> = BTreeMap::new();
+        for (protocol, port, address) in &self.began {
+            if !BASE_OUT.contains(&(*protocol, *port)) {
+                servers.entry((*protocol, *port)).or_default().push(*address);
             }
         }
-        for ((transport, port), addresses) in servers {
+        for ((protocol, port), addresses) in servers {
             if addresses.len() > NAMED {
                 let count = addresses.len();
                 let _ = writeln!(text, "  # In use: connections to {count} servers, too many to name them.");
-                rule(text, name(transport), &[], &[port]);
+                rule(text, name(protocol), &[], &[port]);
                 continue;
             }
             for is_ipv6 in [false, true] {
@@ -258,7 +259,7 @@ spec:
                 let nets: Vec<String> = of.map(|one| format!("{one}/{length}")).collect();
                 if !nets.is_empty() {
                     let _ = writeln!(text, "  # In use: this machine is connected to it.");
-                    rule(text, name(transport), &nets, &[port]);
+                    rule(text, name(protocol), &nets, &[port]);
                 }
             }
         }
@@ -288,10 +289,10 @@ fn quoted(text: &str) -> String {
     format!("'{text}'")
 }
 
-fn name(transport: Transport) -> &'static str {
-    match transport {
-        Transport::Tcp => "TCP",
-        Transport::Udp => "UDP",
+fn name(protocol: SocketProtocol) -> &'static str {
+    match protocol {
+        SocketProtocol::Tcp => "TCP",
+        SocketProtocol::Udp => "UDP",
     }
 }
 
@@ -327,8 +328,8 @@ mod tests {
         }
     }
 
-    fn connection(transport: Transport, from: &str, to: &str) -> Connection {
-        Connection { transport, from: from.parse().unwrap(), to: to.parse().unwrap() }
+    fn connection(protocol: SocketProtocol, from: &str, to: &str) -> Connection {
+        Connection { protocol, from: from.parse().unwrap(), to: to.parse().unwrap() }
     }
 
     /// What follows each comment that begins with "In use", up to the next comment or list.
@@ -344,27 +345,35 @@ mod tests {
     #[test]
     fn listening_sockets_and_connections_get_a_rule() {
         let mut machine = machine();
-        for (transport, socket) in [
-            (Transport::Tcp, "0.0.0.0:22"),
-            (Transport::Tcp, "[::]:2222"),
-            (Transport::Tcp, "0.0.0.0:443"),
-            (Transport::Tcp, "127.0.0.1:5432"),
-            (Transport::Tcp, "10.0.0.1:6379"),
-            (Transport::Udp, "0.0.0.0:68"),
-            (Transport::Udp, "192.0.2.11:161"),
-            (Transport::Udp, "0.0.0.0:40000"),
+        for (protocol, socket) in [
+            (SocketProtocol::Tcp, "0.0.0.0:22"),
+            (SocketProtocol::Tcp, "[::]:2222"),
+            (SocketProtocol::Tcp, "0.0.0.0:443"),
+            (SocketProtocol::Tcp, "127.0.0.1:5432"),
+            (SocketProtocol::Tcp, "10.0.0.1:6379"),
+            (SocketProtocol::Udp, "0.0.0.0:68"),
+            (SocketProtocol::Udp, "192.0.2.11:161"),
+            (SocketProtocol::Udp, "0.0.0.0:40000"),
         ] {
-            machine.listening.insert((transport, socket.parse().unwrap()));
+            machine.listening.insert((protocol, socket.parse().unwrap()));
         }
-        machine.take(connection(Transport::Tcp, "198.51.100.7:50000", "192.0.2.11:443"));
+        machine.take(connection(SocketProtocol::Tcp, "198.51.100.7:50000", "192.0.2.11:443"));
         // Nobody listens on it any more.
-        machine.take(connection(Transport::Tcp, "192.0.2.11:8443", "198.51.100.7:50001"));
-        machine.take(connection(Transport::Tcp, "192.0.2.11:50002", "198.51.100.9:5432"));
-        machine.take(connection(Transport::Tcp, "192.0.2.11:50003", "[2001:db8::9]:443"));
-        machine.take(connection(Transport::Tcp, "10.0.0.1:50004", "10.0.0.2:3306"));
-        machine.take(connection(Transport::Tcp, "192.0.2.11:50004", "10.0.0.1:3306"));
-        machine.take_tracked(Transport::Udp, "192.0.2.11:50005".parse().unwrap(), "198.51.100.9:514".parse().unwrap());
-        machine.take_tracked(Transport::Udp, "192.0.2.11:161".parse().unwrap(), "198.51.100.9:515".parse().unwrap());
+        machine.take(connection(SocketProtocol::Tcp, "192.0.2.11:8443", "198.51.100.7:50001"));
+        machine.take(connection(SocketProtocol::Tcp, "192.0.2.11:50002", "198.51.100.9:5432"));
+        machine.take(connection(SocketProtocol::Tcp, "192.0.2.11:50003", "[2001:db8::9]:443"));
+        machine.take(connection(SocketProtocol::Tcp, "10.0.0.1:50004", "10.0.0.2:3306"));
+        machine.take(connection(SocketProtocol::Tcp, "192.0.2.11:50004", "10.0.0.1:3306"));
+        machine.take_tracked(
+            SocketProtocol::Udp,
+            "192.0.2.11:50005".parse().unwrap(),
+            "198.51.100.9:514".parse().unwrap(),
+        );
+        machine.take_tracked(
+            SocketProtocol::Udp,
+            "192.0.2.11:161".parse().unwrap(),
+            "198.51.100.9:515".parse().unwrap(),
+        );
         let text = machine.manifests();
         assert_eq!(
             in_use(&text),
@@ -383,8 +392,8 @@ mod tests {
     #[test]
     fn the_printed_manifest_is_valid_and_has_no_warnings() {
         let mut machine = machine();
-        machine.listening.insert((Transport::Tcp, "[::]:8080".parse().unwrap()));
-        machine.take(connection(Transport::Tcp, "[2001:db8::11]:50002", "[2001:db8::9]:5432"));
+        machine.listening.insert((SocketProtocol::Tcp, "[::]:8080".parse().unwrap()));
+        machine.take(connection(SocketProtocol::Tcp, "[2001:db8::11]:50002", "[2001:db8::9]:5432"));
         for (node, interface) in [("web1", "eth0"), ("web1.example.com", "eno1.100"), ("1234", "Wlan_0"), ("n", "1e3")]
         {
             (machine.node, machine.interface) = (node.to_owned(), interface.to_owned());

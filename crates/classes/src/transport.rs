@@ -1,4 +1,4 @@
-//! Classes of what a packet carries: its protocol, its ports or its ICMP type and code.
+//! Classes of packets by protocol and [`Transport`]: ports, or ICMP type and code.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,14 +13,14 @@ use crate::ranges::Ranges;
 pub(crate) const WITH_PORTS: [Protocol; 4] = [Protocol::TCP, Protocol::UDP, Protocol::SCTP, Protocol::UDPLITE];
 const ICMP_PAIRS: u16 = u16::MAX;
 
-/// The number of an ICMP type with its code, as [`Payload::Icmp`] holds them.
+/// The number of an ICMP type with its code, as [`TransportRanges::Icmp`] holds them.
 pub(crate) fn icmp_number(kind: u8, code: u8) -> u128 {
     u128::from(u16::from_be_bytes([kind, code]))
 }
 
-/// What packets of one class carry beyond their protocol.
+/// The [`Transport`]s of the packets of one class.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Payload {
+pub enum TransportRanges {
     /// Readable ports.
     Ports {
         /// Source ports.
@@ -34,29 +34,89 @@ pub enum Payload {
     Opaque,
 }
 
-/// Packets that carry the same as far as anything distinguishes.
+/// What a condition asks of the [`Transport`] of a packet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct PayloadClass {
-    /// Their protocols: one, or all those that nothing names.
-    pub protocols: Ranges,
-    /// The rest.
-    pub payload: Payload,
+pub enum TransportMatch {
+    /// Nothing: packets without a readable header match too.
+    Any,
+    /// Readable ports.
+    Ports {
+        /// Source ports.
+        source: Ranges,
+        /// Destination ports.
+        destination: Ranges,
+    },
+    /// A readable ICMP header: numbers of type times 256 plus code.
+    Icmp(Ranges),
 }
 
-impl PayloadClass {
+impl TransportMatch {
+    /// What meets both conditions, if anything does.
+    #[must_use]
+    pub fn intersection(&self, other: &TransportMatch) -> Option<TransportMatch> {
+        Some(match (self, other) {
+            (Self::Any, both) | (both, Self::Any) => both.clone(),
+            (Self::Ports { source, destination }, Self::Ports { source: from, destination: to }) => {
+                Self::Ports { source: common(source, from)?, destination: common(destination, to)? }
+            }
+            (Self::Icmp(one), Self::Icmp(other)) => Self::Icmp(common(one, other)?),
+            _ => return None,
+        })
+    }
+
+    /// The transports of a class that meet it, if there are any.
+    pub fn within(&self, class: &TransportRanges) -> Option<TransportRanges> {
+        Some(match (self, class) {
+            (Self::Any, all) => all.clone(),
+            (Self::Ports { source, destination }, TransportRanges::Ports { source: from, destination: to }) => {
+                TransportRanges::Ports { source: common(source, from)?, destination: common(destination, to)? }
+            }
+            (Self::Icmp(one), TransportRanges::Icmp(other)) => TransportRanges::Icmp(common(one, other)?),
+            _ => return None,
+        })
+    }
+
+    /// Whether a packet meets it.
+    pub fn contains(&self, transport: Transport) -> bool {
+        match (self, transport) {
+            (Self::Any, _) => true,
+            (Self::Ports { source, destination }, Transport::Ports { source: from, destination: to }) => {
+                source.contains(from.into()) && destination.contains(to.into())
+            }
+            (Self::Icmp(pairs), Transport::Icmp { kind, code }) => pairs.contains(icmp_number(kind, code)),
+            _ => false,
+        }
+    }
+}
+
+/// What is in both, if anything is.
+fn common(one: &Ranges, other: &Ranges) -> Option<Ranges> {
+    Some(one.intersection(other)).filter(|both| !both.is_empty())
+}
+
+/// Protocols and transports that nothing distinguishes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TransportClass {
+    /// Their protocols: one, or all those that nothing names.
+    pub protocols: Ranges,
+    /// Their ports, or their ICMP types and codes.
+    pub transport: TransportRanges,
+}
+
+impl TransportClass {
     /// The protocol and transport of one packet of the class.
     pub fn representative(&self) -> (u8, Transport) {
         let byte = |ranges: &Ranges| ranges.first().and_then(|value| u8::try_from(value).ok()).unwrap_or_default();
         let pair = |ranges: &Ranges| ranges.first().and_then(|value| u16::try_from(value).ok()).unwrap_or_default();
-        let transport = match &self.payload {
-            Payload::Ports { source, destination } => {
+        let transport = match &self.transport {
+            TransportRanges::Ports { source, destination } => {
                 Transport::Ports { source: usual(source), destination: pair(destination) }
             }
-            Payload::Icmp(pairs) => {
+            TransportRanges::Icmp(pairs) => {
                 let [kind, code] = pair(pairs).to_be_bytes();
                 Transport::Icmp { kind, code }
             }
-            Payload::Opaque => Transport::Opaque,
+            TransportRanges::Opaque => Transport::Opaque,
         };
         (byte(&self.protocols), transport)
     }
@@ -76,17 +136,17 @@ fn usual(ports: &Ranges) -> u16 {
     found.and_then(|value| u16::try_from(value).ok()).unwrap_or_default()
 }
 
-/// What divides payloads, of one family.
+/// The conditions on protocol and transport, of one family.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct PayloadConditions {
+pub(crate) struct TransportConditions {
     pub(crate) protocols: BTreeSet<u8>,
     /// Conditions on the ports of a protocol: of the source, and of the destination.
     pub(crate) ports: BTreeMap<u8, [BTreeSet<Ranges>; 2]>,
     pub(crate) icmp: BTreeSet<Ranges>,
 }
 
-impl PayloadConditions {
-    pub(crate) fn add_all_of(&mut self, other: &PayloadConditions) {
+impl TransportConditions {
+    pub(crate) fn add_all_of(&mut self, other: &TransportConditions) {
         self.protocols.extend(&other.protocols);
         self.icmp.extend(other.icmp.iter().cloned());
         for (protocol, theirs) in &other.ports {
@@ -98,9 +158,9 @@ impl PayloadConditions {
     }
 }
 
-/// All payloads of one family, divided. The classes are numbered from 0; those of one protocol follow each other.
+/// All protocols and transports of one family, divided. The classes are numbered from 0; those of one protocol follow each other.
 #[derive(Clone, Debug)]
-pub struct PayloadClasses {
+pub struct TransportClasses {
     groups: Vec<Group>,
     len: usize,
 }
@@ -130,8 +190,8 @@ impl Kind {
     }
 }
 
-impl PayloadClasses {
-    pub(crate) fn new(family: Family, conditions: &PayloadConditions, source_ports: &Ranges) -> Self {
+impl TransportClasses {
+    pub(crate) fn new(family: Family, conditions: &TransportConditions, source_ports: &Ranges) -> Self {
         let icmp = match family {
             Family::V4 => Protocol::ICMP,
             Family::V6 => Protocol::ICMPV6,
@@ -190,27 +250,27 @@ impl PayloadClasses {
     /// # Panics
     ///
     /// If there is no class of this number.
-    pub fn class(&self, class: usize) -> PayloadClass {
+    pub fn class(&self, class: usize) -> TransportClass {
         assert!(class < self.len, "class {class} of {}", self.len);
         let group = &self.groups[self.groups.partition_point(|group| group.first <= class) - 1];
         let within = class - group.first;
-        let payload = match &group.kind {
-            Kind::Ports { source, destination } if within + 1 < group.kind.len() => Payload::Ports {
+        let transport = match &group.kind {
+            Kind::Ports { source, destination } if within + 1 < group.kind.len() => TransportRanges::Ports {
                 source: source.class(within / destination.len()).clone(),
                 destination: destination.class(within % destination.len()).clone(),
             },
-            Kind::Icmp(pairs) if within < pairs.len() => Payload::Icmp(pairs.class(within).clone()),
-            _ => Payload::Opaque,
+            Kind::Icmp(pairs) if within < pairs.len() => TransportRanges::Icmp(pairs.class(within).clone()),
+            _ => TransportRanges::Opaque,
         };
-        PayloadClass { protocols: group.protocols.clone(), payload }
+        TransportClass { protocols: group.protocols.clone(), transport }
     }
 
     /// Every class, in the order of their numbers.
-    pub fn iter(&self) -> impl Iterator<Item = PayloadClass> {
+    pub fn iter(&self) -> impl Iterator<Item = TransportClass> {
         (0..self.len).map(|class| self.class(class))
     }
 
-    /// The class of a payload; none for what no packet carries (ports of a protocol without ports), and for source
+    /// The class of a protocol and transport; none for what no packet has (ports of a protocol without ports), and for source
     /// ports outside of the domain.
     pub fn class_of(&self, protocol: u8, transport: Transport) -> Option<usize> {
         let group = self.groups.iter().find(|group| group.protocols.contains(protocol.into()))?;

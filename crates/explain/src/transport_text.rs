@@ -1,16 +1,20 @@
-//! Classes of payloads in words: `tcp 80,443`, `tcp 7000 from port 53`, `icmp type 8`, `protocol 47`.
+//! Classes of transports in words: `tcp 80,443`, `tcp 7000 from port 53`, `icmp type 8`, `protocol 47`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tortie_classes::{Payload, PayloadClasses, Ranges, icmp_text, protocols_text, ranges_text};
+use tortie_classes::{Ranges, TransportClasses, TransportRanges, icmp_text, protocols_text, ranges_text};
 use tortie_policy::Family;
 
 /// More ranges than this are counted, not listed.
 const SHOWN: usize = 60;
 
-/// What some classes carry, with the classes that each text is about: one text for each protocol, what depends on the
+/// The protocols and transports of some classes, with the classes that each text is about: one text for each protocol, what depends on the
 /// source port and what has no readable header apart.
-pub(crate) fn texts(classes: &PayloadClasses, family: Family, members: &BTreeSet<usize>) -> Vec<(String, Vec<usize>)> {
+pub(crate) fn texts(
+    classes: &TransportClasses,
+    family: Family,
+    members: &BTreeSet<usize>,
+) -> Vec<(String, Vec<usize>)> {
     let mut texts = Vec::new();
     for group in groups(classes) {
         let mine: Vec<usize> = group.members.iter().copied().filter(|class| members.contains(class)).collect();
@@ -30,7 +34,7 @@ struct Group {
     members: Vec<usize>,
 }
 
-fn groups(classes: &PayloadClasses) -> Vec<Group> {
+fn groups(classes: &TransportClasses) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for (number, class) in classes.iter().enumerate() {
         match groups.last_mut().filter(|group| group.protocols == class.protocols) {
@@ -42,27 +46,27 @@ fn groups(classes: &PayloadClasses) -> Vec<Group> {
 }
 
 /// Some of the classes of a protocol.
-fn part_of(classes: &PayloadClasses, name: &str, group: &Group, mine: &[usize]) -> Vec<(String, Vec<usize>)> {
+fn part_of(classes: &TransportClasses, name: &str, group: &Group, mine: &[usize]) -> Vec<(String, Vec<usize>)> {
     let mut by_destination: BTreeMap<Ranges, (Ranges, Vec<usize>)> = BTreeMap::new();
     let mut pairs = (Ranges::none(), Vec::new());
     let mut opaque = Vec::new();
     for &class in mine {
-        match classes.class(class).payload {
-            Payload::Ports { source, destination } => {
+        match classes.class(class).transport {
+            TransportRanges::Ports { source, destination } => {
                 let (sources, of) = by_destination.entry(destination).or_default();
                 *sources = sources.union(&source);
                 of.push(class);
             }
-            Payload::Icmp(more) => {
+            TransportRanges::Icmp(more) => {
                 pairs.0 = pairs.0.union(&more);
                 pairs.1.push(class);
             }
-            Payload::Opaque => opaque.push(class),
+            TransportRanges::Opaque => opaque.push(class),
         }
     }
     let mut every_source = Ranges::none();
     for class in &group.members {
-        if let Payload::Ports { source, .. } = classes.class(*class).payload {
+        if let TransportRanges::Ports { source, .. } = classes.class(*class).transport {
             every_source = every_source.union(&source);
         }
     }
