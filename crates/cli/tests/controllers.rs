@@ -305,6 +305,56 @@ fn host_endpoints_follow_nodes_of_kubernetes_in_the_packed_group() {
 }
 
 #[test]
+fn rights_that_running_controllers_lose_are_named_and_nothing_is_deleted_until_they_are_granted_again() {
+    let mut cluster = Cluster::kubernetes("projectcalico.org.yaml");
+    cluster.configure(&enabled());
+    cluster.node("n1", "a", "192.0.2.1");
+    cluster.node("n2", "a", "192.0.2.2");
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (_running, log) = cluster.controllers("one", &["--listen", &format!("127.0.0.1:{port}")]);
+    until("the nodes have their endpoints", || {
+        cluster.endpoint("n1-auto-hep").is_some() && cluster.endpoint("n2-auto-hep").is_some()
+    });
+    let may = |cluster: &mut Cluster, path: &str, value: Value| {
+        let Server::Kubernetes(server) = &mut cluster.server else { unreachable!() };
+        let patch = json!([{ "op": "replace", "path": path, "value": value }]);
+        server.kubectl(&["patch", "clusterrole", "tortie-controllers", "--type=json", "-p", &patch.to_string()], "");
+    };
+    let restart = |cluster: &mut Cluster| {
+        let Server::Kubernetes(server) = &mut cluster.server else { unreachable!() };
+        server.restart();
+    };
+    let rule = |group: &str, resource: &str, verb: &str| {
+        format!(
+            "(a ClusterRole grants it by the rule {{apiGroups: [\"{group}\"], resources: [\"{resource}\"], verbs: [\"{verb}\"]}})"
+        )
+    };
+    // A right to write.
+    may(&mut cluster, "/rules/3/verbs", json!(["get", "list", "watch", "update", "delete"]));
+    cluster.node("n3", "a", "192.0.2.3");
+    let missing = rule("projectcalico.org", "hostendpoints", "create");
+    until("it is not ready", || copies::readiness(port).contains(&missing));
+    assert!(log.has("host-endpoints-failed") && cluster.endpoint("n3-auto-hep").is_none(), "{}", log.text());
+    may(&mut cluster, "/rules/3/verbs", json!(["get", "list", "watch", "create", "update", "delete"]));
+    until("the node has its endpoint", || cluster.endpoint("n3-auto-hep").is_some());
+    until("it is ready", || copies::readiness(port).contains("ready; this process is the leader"));
+    // A right to read, of which a server takes notice when a watch begins.
+    may(&mut cluster, "/rules/0/resources", json!(["none"]));
+    restart(&mut cluster);
+    let missing = rule("", "nodes", "watch");
+    until("it is not ready", || copies::readiness(port).contains(&missing));
+    assert!(log.has("store-lost"), "{}", log.text());
+    cluster.remove_node("n1");
+    cluster.tortie(&["delete", "hostendpoint", "n2-auto-hep"]).unwrap();
+    until("it is not ready", || copies::readiness(port).contains(&missing));
+    assert!(cluster.endpoint("n1-auto-hep").is_some() && cluster.endpoint("n2-auto-hep").is_none());
+    may(&mut cluster, "/rules/0/resources", json!(["nodes"]));
+    until("the endpoint goes with its node", || cluster.endpoint("n1-auto-hep").is_none());
+    until("the deleted one is made anew", || cluster.endpoint("n2-auto-hep").is_some());
+    until("it is ready", || copies::readiness(port).contains("ready; this process is the leader"));
+}
+
+#[test]
 fn one_of_two_controllers_writes_and_the_other_takes_over_beside_the_embedded_store() {
     one_of_two_writes(&Cluster::embedded());
 }

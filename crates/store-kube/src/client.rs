@@ -8,6 +8,7 @@ mod tls;
 mod token;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -76,6 +77,8 @@ pub(crate) struct Client {
     tokens: Tokens,
     live: Mutex<Option<http2::SendRequest<Full<Bytes>>>>,
     connected: Notify,
+    /// Nobody has asked yet whether the history of the server behind a new connection goes on where the last one was.
+    unchecked: AtomicBool,
 }
 
 impl Client {
@@ -85,7 +88,14 @@ impl Client {
             return Err(format!("{}: this is not the URL of an API server", settings.server));
         }
         let tokens = Tokens::new(settings.credentials.clone());
-        Ok(Self { settings, uri, tokens, live: Mutex::new(None), connected: Notify::new() })
+        Ok(Self {
+            settings,
+            uri,
+            tokens,
+            live: Mutex::new(None),
+            connected: Notify::new(),
+            unchecked: AtomicBool::default(),
+        })
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -95,6 +105,11 @@ impl Client {
     /// Waits for this long, or until somebody else has connected again.
     pub(crate) async fn wait(&self, wait: Duration) {
         let _ = tokio::time::timeout(wait, self.connected.notified()).await;
+    }
+
+    /// True once for each connection: whoever gets it asks how far the server is.
+    pub(crate) fn take_unchecked(&self) -> bool {
+        self.unchecked.swap(false, Ordering::Relaxed)
     }
 
     /// The body of a successful answer. While the server cannot be reached or asks for patience, a call that can be made
@@ -212,6 +227,7 @@ impl Client {
         let sender = sender.unwrap_or_else(|_| Err(format!("no connection within {} s", CONNECT.as_secs())))?;
         if let Sender::Two(sender) = &sender {
             *live = Some(sender.clone());
+            self.unchecked.store(true, Ordering::Relaxed);
             self.connected.notify_waiters();
         }
         Ok(sender)

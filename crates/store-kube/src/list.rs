@@ -101,19 +101,24 @@ pub(crate) async fn version(shared: &Shared, decoder: &Decoder, source: Source) 
     version_in(&body).map_err(|error| CallError::Away(error.to_string()))
 }
 
-/// The versions that all resources are at now.
-pub(crate) async fn versions(shared: &Shared, decoder: &Decoder) -> Result<Position, CallError> {
+/// The versions that all resources of a selection are at now.
+pub(crate) async fn versions(shared: &Shared, decoder: &Decoder, selection: &Selection) -> Result<Position, CallError> {
     let mut tasks = JoinSet::new();
-    for source in Source::of(&Selection::default(), decoder.group) {
+    for source in Source::of(selection, decoder.group) {
         let (shared, decoder) = (shared.clone(), decoder.clone());
-        let ask = async move { Ok((source.name(), version(&shared, &decoder, source).await?)) };
+        let ask = async move { Ok::<_, CallError>((source.name(), version(&shared, &decoder, source).await?)) };
         tasks.spawn_on(ask, runtime().handle());
     }
-    let mut parts = Vec::new();
+    let (mut parts, mut errors) = (Vec::new(), Vec::new());
     while let Some(ended) = tasks.join_next().await {
-        parts.push(ended.map_err(|error| CallError::Away(error.to_string()))??);
+        match ended.map_err(|error| CallError::Away(error.to_string()))? {
+            // A resource that the server does not have is nowhere.
+            Ok((_, version)) if version == Revision::default() => {}
+            Ok(part) => parts.push(part),
+            Err(error) => errors.push(error),
+        }
     }
-    Ok(Position::of_parts(parts))
+    CallError::one_of(errors).map_or_else(|| Ok(Position::of_parts(parts)), Err)
 }
 
 /// One object as it is now.

@@ -51,6 +51,14 @@ impl KubeStore {
         &self.watched
     }
 
+    fn versions(&self, selection: &Selection) -> Result<Position, StoreError> {
+        let all = async {
+            let decoder = self.shared.decoder(Purpose::Anything).await?;
+            list::versions(&self.shared, &decoder, selection).await
+        };
+        wait_for(all).map_err(|error: CallError| self.failed(&error))
+    }
+
     fn failed(&self, error: &CallError) -> StoreError {
         self.shared.failed(error)
     }
@@ -113,11 +121,11 @@ impl Store for KubeStore {
     }
 
     fn position(&self) -> Result<Position, StoreError> {
-        let all = async {
-            let decoder = self.shared.decoder(Purpose::Anything).await?;
-            list::versions(&self.shared, &decoder).await
-        };
-        wait_for(all).map_err(|error: CallError| self.failed(&error))
+        self.versions(&Selection::default())
+    }
+
+    fn position_of(&self, selection: &Selection) -> Result<Position, StoreError> {
+        self.versions(selection)
     }
 
     fn is_unchanged_between(&self, after: &Position, until: &Position) -> Result<bool, StoreError> {

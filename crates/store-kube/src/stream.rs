@@ -8,7 +8,7 @@ use bytes::{Buf, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
-use tortie_store::{Backoff, Event, Revision};
+use tortie_store::{Backoff, Event, Revision, part_of};
 
 use crate::client::{Call, CallError, Status, backoff, describe_unreachable};
 use crate::item::{Decoder, Item};
@@ -19,6 +19,11 @@ use crate::source::Source;
 
 /// How long the server is asked to keep a stream: another one each, so that not all end together.
 const KEPT: u64 = 300;
+/// After which silence the server is asked how far it is, between half of it and all. A server that follows the same history tells
+/// each stream about once a minute how far it is, so usually nobody asks.
+const SILENCE: Duration = Duration::from_secs(180);
+/// The same after a connection was lost: one of the client's streams asks.
+const RETURNED: Duration = Duration::from_secs(10);
 /// How often a resource that the server does not have is looked for.
 const ABSENT: Duration = Duration::from_secs(5);
 
@@ -62,11 +67,12 @@ impl Stream {
     /// Runs until nobody reads, or the position is no longer kept.
     pub(crate) async fn run(mut self) {
         let (mut failing, mut silent) = (backoff(), backoff());
+        let mut was_away = false;
         loop {
             let before = self.position.clone();
-            let call_error = match self.once(&mut failing).await {
+            let call_error = match self.once(&mut failing, was_away).await {
                 Ok(End::Over) if self.position != before => {
-                    silent = backoff();
+                    (silent, was_away) = (backoff(), false);
                     continue;
                 }
                 // A server that ends each stream at once is not asked again at once.
@@ -93,6 +99,7 @@ impl Stream {
                 _ => failing.pause(),
             };
             let is_away = matches!(call_error, CallError::Away(_));
+            was_away = was_away || is_away;
             if !is_absent {
                 self.record_failure(call_error);
             }
@@ -104,7 +111,7 @@ impl Stream {
         }
     }
 
-    async fn once(&mut self, failing: &mut Backoff) -> Result<End, CallError> {
+    async fn once(&mut self, failing: &mut Backoff, was_away: bool) -> Result<End, CallError> {
         if self.position == Revision::default() && !self.appear().await? {
             return Ok(End::Unread);
         }
@@ -117,7 +124,7 @@ impl Stream {
         let answer = self.shared.client().open(&call).await?;
         self.found();
         *failing = backoff();
-        self.read(answer.into_body()).await
+        self.read(answer.into_body(), was_away).await
     }
 
     /// A resource that was not there when the watch began: once it is, all its objects are new. False when nobody reads.
@@ -143,10 +150,20 @@ impl Stream {
         Ok(self.report(Content::Events(events)).await)
     }
 
-    async fn read(&mut self, mut body: Incoming) -> Result<End, CallError> {
+    /// Reads a stream to its end. Of several that are back after the connection was lost, one asks soon whether the history goes on.
+    async fn read(&mut self, mut body: Incoming, mut is_back: bool) -> Result<End, CallError> {
         let mut buffer = BytesMut::new();
         loop {
-            let frame = match body.frame().await {
+            let silence = part_of(if is_back { RETURNED } else { SILENCE });
+            let frame = tokio::time::timeout(silence, body.frame()).await;
+            let is_early = std::mem::take(&mut is_back);
+            let Ok(frame) = frame else {
+                if !is_early || self.shared.client().take_unchecked() {
+                    self.check_history().await?;
+                }
+                continue;
+            };
+            let frame = match frame {
                 None => return Ok(End::Over),
                 Some(Ok(frame)) => frame,
                 Some(Err(error)) => return Err(CallError::Away(describe_unreachable(&error))),
@@ -175,6 +192,14 @@ impl Stream {
                 return Ok(End::Unread);
             }
         }
+    }
+
+    /// Whether the server has come as far as this stream. One whose etcd was restored from a backup has not, and says nothing to a
+    /// watch from a later version until it comes there in its new history.
+    async fn check_history(&self) -> Result<(), CallError> {
+        let now = list::version(&self.shared, &self.decoder, self.source).await?;
+        // Without its definition a resource has no version.
+        if now != Revision::default() && now < self.position { Err(CallError::Expired) } else { Ok(()) }
     }
 
     /// What one line says.

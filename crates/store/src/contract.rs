@@ -128,6 +128,13 @@ pub trait Store: Send + Sync {
         Ok(self.list(&Selection::kind(Kind::ClusterInformation))?.position)
     }
 
+    /// The present position of a selection, which may have no other parts than it needs: cheaper than [`Store::position`] where each
+    /// kind has its own history.
+    fn position_of(&self, selection: &Selection) -> Result<Position, StoreError> {
+        let _ = selection;
+        self.position()
+    }
+
     /// Makes each change, in this order, or says why not; a refused one does not stop the rest. A later
     /// change of the same call sees what an earlier one did. When this returns, every accepted one is
     /// durable. An `Err` means that any part of this call may be missing.

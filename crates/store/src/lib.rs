@@ -43,7 +43,7 @@ pub mod conformance;
 mod layer;
 
 pub use abilities::{Abilities, Operation, Support, Unsupported};
-pub use backoff::Backoff;
+pub use backoff::{Backoff, part_of};
 pub use contract::{Store, Watch, list_by_pages};
 pub use error::StoreError;
 pub use history::{Author, History, HistoryEntry};

@@ -156,6 +156,38 @@ impl ApiServer {
         assert!(self.becomes_ready(Instant::now() + PATIENCE), "kube-apiserver ended: {}", self.log());
     }
 
+    /// Copies the data of etcd; both are stopped for it and started again.
+    ///
+    /// # Panics
+    ///
+    /// If the data cannot be copied, or the server does not become ready.
+    pub fn back_up(&mut self) {
+        self.while_stopped(|data, backup| copy_folder(data, backup));
+    }
+
+    /// Puts the data of etcd back as [`ApiServer::back_up`] copied it, as administrators restore a cluster: the server counts on from
+    /// the revision of that moment.
+    ///
+    /// # Panics
+    ///
+    /// If there is no copy, or the server does not become ready.
+    pub fn restore_backup(&mut self) {
+        self.while_stopped(|data, backup| {
+            std::fs::remove_dir_all(data)?;
+            copy_folder(backup, data)
+        });
+    }
+
+    /// Does something with the folder of etcd's data and that of its copy while neither of the two runs.
+    fn while_stopped(&mut self, work: impl FnOnce(&Path, &Path) -> std::io::Result<()>) {
+        self.server.end();
+        self.etcd.end();
+        let folder = self.directory.path();
+        work(&etcd_data(folder, self.etcd_port), &folder.join("backup")).expect("the data of etcd is copied");
+        self.etcd.start_again();
+        self.restart();
+    }
+
     /// Stops the API server where it is, as a partition would; its connections stay.
     pub fn pause(&self) {
         self.server.signal("STOP");
@@ -225,8 +257,28 @@ pub fn programs() -> &'static Path {
     })
 }
 
+/// Where the etcd that listens on this port keeps its data.
+fn etcd_data(directory: &Path, client: u16) -> PathBuf {
+    directory.join(format!("etcd-{client}"))
+}
+
+/// Copies a folder with all that is in it.
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
 fn etcd_arguments(directory: &Path, client: u16, peer: u16) -> Vec<String> {
-    let data = directory.join(format!("etcd-{client}"));
+    let data = etcd_data(directory, client);
     let (client, peer) = (format!("http://127.0.0.1:{client}"), format!("http://127.0.0.1:{peer}"));
     vec![
         format!("--data-dir={}", data.display()),

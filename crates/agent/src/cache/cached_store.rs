@@ -13,6 +13,7 @@ use tortie_store::{
 use super::continuity;
 use super::file::Snapshot;
 use super::identity::{self, Identity};
+use super::recording_watch::RecordingWatch;
 use super::writer::CacheWriter;
 use crate::lag::{self, StepGuard};
 use crate::log_event;
@@ -36,6 +37,8 @@ pub(crate) struct CachedStore {
     copy: Mutex<Option<Snapshot>>,
     /// The identity of the store that the agent follows, as far as it was read.
     seen: Arc<Mutex<Identity>>,
+    /// A kind whose history ends before what was read of it, where each kind has its own.
+    suspect: Arc<Mutex<Option<Kind>>>,
     /// Why the last attempt did not follow the store that it found: it is another store, or does not exist.
     refused: Mutex<Option<StoreState>>,
     /// Whether another store may take over.
@@ -72,6 +75,7 @@ impl CachedStore {
             opened: Mutex::default(),
             disk,
             seen: Arc::new(Mutex::new(seen)),
+            suspect: Arc::default(),
             refused: Mutex::default(),
             accepted: AtomicBool::default(),
             not_asked: OnceLock::new(),
@@ -130,9 +134,11 @@ impl CachedStore {
     }
 
     /// Refuses a store that is not the one that the agent follows, unless it was accepted.
-    fn check(&self, store: &dyn Store, now: &Identity) -> Result<(), StoreError> {
+    fn check(&self, store: &dyn Store, now: &Identity, selection: &Selection) -> Result<(), StoreError> {
         let differs = lock(&self.seen).differs(now);
-        let Some(why) = differs.map_or_else(|| self.other_history(store), |why| Ok(Some(why)))? else { return Ok(()) };
+        let Some(why) = differs.map_or_else(|| self.other_history(store, selection), |why| Ok(Some(why)))? else {
+            return Ok(());
+        };
         // A store without any history does not exist (yet): its disk may not be mounted. It cannot be accepted.
         if *now == Identity::default() {
             return Err(StoreError::Failed(format!(
@@ -153,12 +159,33 @@ impl CachedStore {
     }
 
     /// How the store's history differs from the revisions that were read; none if nothing was read yet, or nothing can be compared.
-    fn other_history(&self, store: &dyn Store) -> Result<Option<String>, StoreError> {
+    fn other_history(&self, store: &dyn Store, selection: &Selection) -> Result<Option<String>, StoreError> {
+        if !store.abilities().one_history {
+            // The watch has asked for the history of a kind before the kind is listed alone.
+            return if selection.kind.is_none() { self.earlier_end(store, selection) } else { Ok(None) };
+        }
         let is_comparable = || lock(&self.seen).position.number().is_some_and(|at| at > 0);
         let Some(disk) = self.disk.as_ref().filter(|_| is_comparable()) else { return Ok(None) };
         // Without a snapshot there is nothing to compare with; that it cannot be read has been reported elsewhere.
         let Ok(seen) = disk.moment() else { return Ok(None) };
         continuity::difference(store, &seen)
+    }
+
+    /// Which history of a kind ends before what was read of it, in words. Of such a kind only its own end is asked for again.
+    fn earlier_end(&self, store: &dyn Store, selection: &Selection) -> Result<Option<String>, StoreError> {
+        let seen = lock(&self.seen).clone();
+        if seen.position.parts().next().is_none() {
+            return Ok(None);
+        }
+        let mut suspect = self.suspect.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = store.position_of(&suspect.map_or_else(|| selection.clone(), |kind| selection.of_kind(kind)))?;
+        let why = seen.ends_before(&now);
+        if why.is_some() && suspect.is_none() {
+            let end = |kind: Kind| store.position_of(&selection.of_kind(kind));
+            let ends_before = |kind: &Kind| end(*kind).is_ok_and(|now| seen.ends_before(&now).is_some());
+            *suspect = Kind::ALL.iter().chain(Kind::KUBERNETES).copied().find(ends_before);
+        }
+        Ok(why)
     }
 
     /// Lists the store page by page. A store that says that it is not ready counts as unreachable; so does one that is not
@@ -179,7 +206,7 @@ impl CachedStore {
             return Err(not_ready());
         }
         let now = Identity::of(&information);
-        self.check(&*store, &now)?;
+        self.check(&*store, &now, selection)?;
         let copying = self.disk.as_ref().map(|disk| disk.listing(self.describe(), selection.kind));
         let (mut locked, mut guid, mut is_empty) = (false, None, information.items.is_empty());
         let position = store.list_pages(selection, &mut |items| {
@@ -207,7 +234,10 @@ impl CachedStore {
             return Err(StoreError::Failed(absence(store.as_ref())));
         }
         match selection.kind {
-            None => *lock(&self.seen) = Identity { guid, position: position.clone() },
+            None => {
+                *lock(&self.seen) = Identity { guid, position: position.clone() };
+                *self.suspect.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            }
             Some(_) => lock(&self.seen).position.advance(&position),
         }
         self.accept(false);
@@ -347,21 +377,23 @@ impl Store for CachedStore {
             let pause = backoff.pause();
             return Ok(Box::new(SnapshotWatch { pause, stop: self.stop.clone(), from: from.clone() }));
         }
-        let inner = self.store()?.watch(selection, from)?;
-        Ok(Box::new(RecordingWatch {
+        let store = self.store()?;
+        let inner = store.watch(selection, from)?;
+        Ok(Box::new(RecordingWatch::new(
             inner,
-            disk: self.disk.clone(),
-            seen: self.seen.clone(),
-            status: self.status.clone(),
-            reading: false,
-            reopen: self.reopen.clone(),
-            from: from.clone(),
-            ended: false,
-        }))
+            store,
+            selection.clone(),
+            self.disk.clone(),
+            self.seen.clone(),
+            self.suspect.clone(),
+            self.status.clone(),
+            self.reopen.clone(),
+            from.clone(),
+        )))
     }
 }
 
-fn lock(seen: &Mutex<Identity>) -> MutexGuard<'_, Identity> {
+pub(super) fn lock(seen: &Mutex<Identity>) -> MutexGuard<'_, Identity> {
     // Every change is made in one step, so what a panic left is whole.
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -375,91 +407,12 @@ fn absence(store: &dyn Store) -> String {
 }
 
 /// Whether an object says that the store is not ready: it is being migrated, and its content may be incomplete.
-fn is_locked(stored: &Stored) -> bool {
+pub(super) fn is_locked(stored: &Stored) -> bool {
     let ready = |stored: &Stored| {
         let object = decode::stored(&stored.key, &stored.value).ok()?;
         object.body.get("spec")?.get("datastoreReady")?.as_bool()
     };
     stored.key == identity::key() && ready(stored) == Some(false)
-}
-
-/// A watch that records what it receives.
-struct RecordingWatch {
-    inner: Box<dyn Watch>,
-    disk: Option<CacheWriter>,
-    seen: Arc<Mutex<Identity>>,
-    status: Arc<StatusCell>,
-    /// The last event was handed over and is being processed.
-    reading: bool,
-    reopen: Arc<AtomicBool>,
-    from: Position,
-    /// The store said that it is not ready, or lost its GUID: it must be listed again.
-    ended: bool,
-}
-
-impl RecordingWatch {
-    /// Records a change. Returns none if it says that the store is not ready, or removes its GUID: deleting everything in etcd
-    /// begins with that object, because a transaction reports deletions in the order of the keys.
-    fn note(&mut self, event: Event) -> Option<Event> {
-        self.ended = match &event {
-            Event::Put(stored) => is_locked(stored),
-            Event::Deleted(key, _) => *key == identity::key() && lock(&self.seen).guid.is_some(),
-        };
-        if !self.ended {
-            let position = self.inner.position();
-            lock(&self.seen).record_event(&event, &position);
-            let first = !std::mem::replace(&mut self.reading, true);
-            self.status.update(|record| {
-                record.lag.received = position;
-                if first {
-                    record.lag.begin(lag::READ);
-                }
-            });
-        }
-        if let Some(disk) = self.disk.as_ref().filter(|_| !self.ended) {
-            disk.event(&event, self.inner.position());
-        }
-        (!self.ended).then_some(event)
-    }
-}
-
-impl Drop for RecordingWatch {
-    fn drop(&mut self) {
-        if self.reading {
-            self.status.update(|record| record.lag.end(lag::READ));
-        }
-    }
-}
-
-impl Watch for RecordingWatch {
-    fn next(&mut self, wait: Duration) -> Result<Option<Event>, StoreError> {
-        // The caller has processed the previous events before it asks for the next one.
-        if std::mem::take(&mut self.reading) {
-            self.status.update(|record| record.lag.end(lag::READ));
-        }
-        let over = StoreError::Compacted { from: self.from.clone(), kept: self.from.clone() };
-        if self.ended || self.reopen.load(Ordering::SeqCst) {
-            return Err(over);
-        }
-        let event = self.inner.next(wait)?.and_then(|event| self.note(event));
-        if self.ended { Err(over) } else { Ok(event) }
-    }
-
-    fn more(&mut self) -> Option<Event> {
-        if self.ended || self.reopen.load(Ordering::SeqCst) {
-            return None;
-        }
-        let event = self.inner.more()?;
-        self.note(event)
-    }
-
-    fn position(&self) -> Position {
-        self.inner.position()
-    }
-
-    fn resume(&mut self, kind: Kind, from: &Position) -> Result<(), StoreError> {
-        self.inner.resume(kind, from)
-    }
 }
 
 /// The watch of a snapshot: nothing changes. From time to time it reports that it was compacted, so that the store is tried again.

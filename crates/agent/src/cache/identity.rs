@@ -50,6 +50,14 @@ impl Identity {
         }
     }
 
+    /// Why a store whose kinds have each a history of their own has another one than was read: a part ends before.
+    pub(crate) fn ends_before(&self, now: &Position) -> Option<String> {
+        now.parts().find_map(|(name, at)| {
+            let seen = self.position.part(name).filter(|seen| at < *seen)?;
+            Some(format!("has another history: that of {name} ends at revision {at}, and revision {seen} was seen"))
+        })
+    }
+
     /// Why `now` is another store, or another history of the store that was read; none if no difference is known.
     pub(crate) fn differs(&self, now: &Self) -> Option<String> {
         match (&self.guid, &now.guid) {

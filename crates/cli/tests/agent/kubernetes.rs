@@ -96,6 +96,40 @@ fn objects_that_kubectl_writes_are_enforced_and_stay_during_an_outage_of_the_ser
     });
 }
 
+/// A server whose etcd was restored from a backup that lacks the last policy says nothing to a watch from a later version.
+#[test]
+fn a_cluster_restored_from_a_backup_changes_nothing_until_it_is_accepted() {
+    on_a_machine(|world| {
+        let mut server = cluster(world);
+        let (_pod, _listeners) = pod(world);
+        let agent = world.agent();
+        until("the pod is reached", || reaches(world, 80) && reaches(world, 81));
+        server.kubectl(&["apply", "-f", "-"], &policy(80).to_string());
+        until("the first policy is in force", || reaches(world, 80) && !reaches(world, 81));
+        server.back_up();
+        server.kubectl(&["apply", "-f", "-"], &policy(81).to_string());
+        until("the second policy is in force", || !reaches(world, 80) && reaches(world, 81));
+        server.restore_backup();
+        let state = || world.status()["store"]["state"].clone();
+        until("it is noticed", || state() == "replaced");
+        let said = world.fails(&["status"]);
+        assert!(said.contains("REPLACED by another") && said.contains("has another history: that of "), "{said}");
+        assert!(!reaches(world, 80) && reaches(world, 81), "what was in force stays in force");
+        // The next agent notices it as well.
+        agent.kill();
+        let _agent = world.started(&[]);
+        until("it is noticed again", || state() == "replaced");
+        assert!(!reaches(world, 80) && reaches(world, 81));
+        let said = world.call(&["agent", "--accept-store"]);
+        assert!(said.starts_with("the agent follows the Kubernetes at https://"), "{said}");
+        until("the restored policy is in force", || reaches(world, 80) && !reaches(world, 81));
+        assert_eq!(state(), "in-sync");
+        // It is the store from then on.
+        server.kubectl(&["apply", "-f", "-"], &policy(81).to_string());
+        until("it is followed", || !reaches(world, 80) && reaches(world, 81));
+    });
+}
+
 #[test]
 fn a_network_policy_reaches_packets_soon_after_the_server_took_it() {
     on_a_machine(|world| {
@@ -259,18 +293,76 @@ pub fn shipped(file: &str) -> String {
     format!("{}/../../packaging/kubernetes/{file}", env!("CARGO_MANIFEST_DIR"))
 }
 
+/// From now on the machine has the shipped account of the agents, with the shipped role.
+fn become_the_agent(world: &mut World, server: &ApiServer) {
+    server.kubectl(&["create", "-f", &shipped("rbac.yaml")], "");
+    let admin = std::fs::read_to_string(server.kubeconfig(ADMIN)).unwrap();
+    let token = server.kubectl(&["-n", "kube-system", "create", "token", "tortie-agent"], "");
+    let mut account: Value = serde_json::from_str(&admin).unwrap();
+    account["users"][0]["user"]["token"] = json!(token.trim());
+    world.kubeconfig = Some(world.file("agent.kubeconfig", &account.to_string()));
+}
+
+#[test]
+fn rights_that_a_running_agent_loses_are_named_and_what_was_in_force_stays_until_they_are_granted_again() {
+    on_a_machine(|world| {
+        let mut server = cluster(world);
+        become_the_agent(world, &server);
+        let (_pod, _listeners) = pod(world);
+        let agent = world.agent();
+        until("the pod is reached", || reaches(world, 81));
+        server.kubectl(&["apply", "-f", "-"], &policy(80).to_string());
+        until("the policy is in force", || reaches(world, 80) && !reaches(world, 81));
+        let may = |server: &ApiServer, resources: [&str; 2]| {
+            let patch = json!([
+                { "op": "replace", "path": "/rules/1/resources", "value": [resources[0]] },
+                { "op": "replace", "path": "/rules/2/resources", "value": [resources[1]] }
+            ]);
+            server.kubectl(&["patch", "clusterrole", "tortie-agent", "--type=json", "-p", &patch.to_string()], "");
+        };
+        may(&server, ["none", "none"]);
+        // A server asks for rights when a watch begins, and ends each after some minutes: this one ends all of them.
+        server.restart();
+        let store = || world.status()["store"].clone();
+        let rule = |group: &str, resource: &str, verb: &str| {
+            format!("{{apiGroups: [\"{group}\"], resources: [\"{resource}\"], verbs: [\"{verb}\"]}}")
+        };
+        let both = |verb| {
+            [rule("discovery.k8s.io", "endpointslices", verb), rule("networking.k8s.io", "networkpolicies", verb)]
+        };
+        // Which of them was asked for first, and whether the server had its history, is chance.
+        let rules = [both("list"), both("watch")].concat();
+        let names_one = |said: &str| rules.iter().any(|rule| said.contains(&format!("grants it by the rule {rule})")));
+        until("the missing right is named", || {
+            let said = world.said(&["status"]);
+            said.contains("LOST") && said.contains("is forbidden: User ") && names_one(&said)
+        });
+        world.fails(&["status"]);
+        server.kubectl(&["apply", "-f", "-"], &policy(81).to_string());
+        assert!(reaches(world, 80) && !reaches(world, 81), "what was in force stays in force");
+        // The next agent may not list either.
+        agent.kill();
+        let _agent = world.started(&[]);
+        until("it has only its copy", || store()["state"] == "stale");
+        let said = world.fails(&["status"]);
+        assert!(said.contains(&format!("grants it by the rules {})", both("list").join(", "))), "{said}");
+        assert!(reaches(world, 80) && !reaches(world, 81));
+        may(&server, ["endpointslices", "networkpolicies"]);
+        until("the new policy is in force", || !reaches(world, 80) && reaches(world, 81));
+        assert_eq!(store()["state"], "in-sync");
+        world.call(&["verify"]);
+        server.kubectl(&["apply", "-f", "-"], &policy(80).to_string());
+        until("it is followed", || reaches(world, 80) && !reaches(world, 81));
+    });
+}
+
 #[test]
 fn the_shipped_role_is_sufficient_for_an_agent_and_allows_no_writes() {
     on_a_machine(|world| {
         let server = cluster(world);
-        server.kubectl(&["create", "-f", &shipped("rbac.yaml")], "");
+        become_the_agent(world, &server);
         // A server without nodes runs no agent, but it knows whether it could.
         server.kubectl(&["create", "--dry-run=server", "-f", &shipped("daemonset.yaml")], "");
-        let admin = std::fs::read_to_string(server.kubeconfig(ADMIN)).unwrap();
-        let token = server.kubectl(&["-n", "kube-system", "create", "token", "tortie-agent"], "");
-        let mut account: Value = serde_json::from_str(&admin).unwrap();
-        account["users"][0]["user"]["token"] = json!(token.trim());
-        world.kubeconfig = Some(world.file("agent.kubeconfig", &account.to_string()));
         let (_pod, _listeners) = pod(world);
         let _agent = world.agent();
         until("the pod is reached", || reaches(world, 81));

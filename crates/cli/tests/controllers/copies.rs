@@ -256,7 +256,7 @@ fn workload_endpoints_follow_the_labels_of_their_pods() {
 }
 
 /// What `/readiness` answers.
-fn readiness(port: u16) -> String {
+pub(super) fn readiness(port: u16) -> String {
     let mut answer = String::new();
     if let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", port)) {
         let asked = stream.write_all(b"GET /readiness HTTP/1.1\r\nHost: tortie\r\nConnection: close\r\n\r\n");
