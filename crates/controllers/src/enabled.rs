@@ -17,6 +17,37 @@ pub struct Enabled {
     pub pod_labels: bool,
 }
 
+/// What the environment says; it decides before the configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Environment {
+    /// The controllers that run (`ENABLED_CONTROLLERS`).
+    pub only: Option<Enabled>,
+    /// Whether every node gets its host endpoint, and no other (`AUTO_HOST_ENDPOINTS`).
+    pub host_endpoints: Option<bool>,
+    /// Whether labels of Kubernetes' nodes are copied to nodes (`SYNC_NODE_LABELS`).
+    pub sync_labels: Option<bool>,
+}
+
+impl Environment {
+    /// Reads `AUTO_HOST_ENDPOINTS`; none if it is neither `enabled` nor `disabled`.
+    pub fn host_endpoints(text: &str) -> Option<bool> {
+        match text.to_ascii_lowercase().as_str() {
+            "enabled" => Some(true),
+            "disabled" => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Reads `SYNC_NODE_LABELS`; none if it is not true or false, as Go reads them.
+    pub fn sync_labels(text: &str) -> Option<bool> {
+        match text {
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+            "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+            _ => None,
+        }
+    }
+}
+
 /// The names of controllers that Calico has and tortie does not.
 const OTHERS: [&str; 3] = ["loadbalancer", "flannelmigration", "migration"];
 
@@ -45,10 +76,10 @@ impl Enabled {
         Ok(enabled)
     }
 
-    /// Those that a KubeControllersConfiguration names. (It turns host endpoints on by itself.)
+    /// Those that a KubeControllersConfiguration names.
     pub(crate) fn of(controllers: &ControllersConfig) -> Self {
         Self {
-            nodes: true,
+            nodes: controllers.node.is_some(),
             namespaces: controllers.namespace.is_some(),
             service_accounts: controllers.service_account.is_some(),
             policies: controllers.policy.is_some(),
@@ -79,5 +110,13 @@ mod tests {
         assert_eq!(named.copied(), "namespaces, NetworkPolicies");
         assert_eq!(Enabled::named("node,profile,serviceaccount,policy,workloadendpoint"), Ok(Enabled::ALL));
         assert_eq!(Enabled::named("policy,polices"), Err("polices".to_owned()));
+    }
+
+    #[test]
+    fn switches_in_the_environment_are_read_as_calico_reads_them() {
+        let host_endpoints = ["enabled", "Disabled", "true", ""].map(Environment::host_endpoints);
+        assert_eq!(host_endpoints, [Some(true), Some(false), None, None]);
+        let sync_labels = ["1", "True", "f", "FALSE", "tRUE", "yes"].map(Environment::sync_labels);
+        assert_eq!(sync_labels, [Some(true), Some(true), Some(false), Some(false), None, None]);
     }
 }

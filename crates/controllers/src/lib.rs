@@ -31,7 +31,7 @@ mod state;
 mod task;
 mod writer;
 
-pub use enabled::Enabled;
+pub use enabled::{Enabled, Environment};
 pub use leader::LEASE;
 pub use plan::{Action, Plan, Problem};
 pub use run::{Options, run};

@@ -10,6 +10,7 @@ tortie_agent::events! {
     COPYING_CHANGED = "copying-changed",
     HOST_ENDPOINT_PROBLEM = "host-endpoint-problem",
     HOST_ENDPOINT_SOLVED = "host-endpoint-solved",
+    HOST_ENDPOINTS_CHANGED = "host-endpoints-changed",
     HOST_ENDPOINTS_FAILED = "host-endpoints-failed",
     HOST_ENDPOINTS_WRITTEN = "host-endpoints-written",
     KUBERNETES_LOST = "kubernetes-lost",

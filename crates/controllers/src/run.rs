@@ -15,7 +15,7 @@ use tortie_client::Client;
 use tortie_store::Store;
 
 use crate::copies;
-use crate::enabled::Enabled;
+use crate::enabled::Environment;
 use crate::follow::{self, News, Origin};
 use crate::health::Health;
 use crate::leader::{self, Leadership};
@@ -34,8 +34,8 @@ pub struct Options {
     pub store: Arc<dyn Store>,
     /// The Kubernetes of which the store gets copies; none if it gets none.
     pub kubernetes: Option<Arc<dyn Store>>,
-    /// The controllers that run, whatever the configuration says.
-    pub only: Option<Enabled>,
+    /// What the environment says, whatever the configuration says.
+    pub environment: Environment,
     /// How long the leader keeps its lease without renewing it.
     pub lease: Duration,
     /// Where probes and metrics are served; nowhere if absent.
@@ -54,7 +54,7 @@ pub fn run(options: Options) -> io::Result<()> {
     log::info!(target: log_event::CONTROLLERS_STARTED, "the controllers follow the {}", options.store.describe());
     let health = Arc::new(Health::default());
     let is_copied = options.kubernetes.is_some();
-    let kinds = |from| state::kinds(is_copied, options.only, from).into_iter();
+    let kinds = |from| state::kinds(is_copied, options.environment.only, from).into_iter();
     let mut followed: Vec<_> = kinds(Origin::Store).map(|kind| (options.store.clone(), Origin::Store, kind)).collect();
     if let Some(kubernetes) = &options.kubernetes {
         let text = "what is copied into the store is that of the";
@@ -85,8 +85,8 @@ pub fn run(options: Options) -> io::Result<()> {
         client: Client::new(options.store),
         leadership,
         health,
-        state: State::new(is_copied, options.only),
-        nodes: options.only.is_none_or(|only| only.nodes),
+        state: State::new(is_copied, options.environment),
+        left: false,
         host_endpoints: Task::new(task::HOST_ENDPOINTS),
         copies: Task::new(task::COPIES),
         pod_labels: Task::new(task::POD_LABELS),
@@ -142,8 +142,8 @@ struct Controllers {
     leadership: Arc<Leadership>,
     health: Arc<Health>,
     state: State,
-    /// Whether nodes get host endpoints, if the configuration says so.
-    nodes: bool,
+    /// Whether it was logged that host endpoints stay as they are.
+    left: bool,
     host_endpoints: Task,
     copies: Task,
     pod_labels: Task,
@@ -196,8 +196,16 @@ impl Controllers {
     }
 
     fn pass_of_host_endpoints(&mut self) -> Option<Duration> {
-        if !self.nodes {
-            return None;
+        if self.state.cluster.left != self.left {
+            self.left = self.state.cluster.left;
+            let text = match self.left {
+                true => {
+                    "the controller of nodes does not run: ENABLED_CONTROLLERS or KubeControllersConfiguration default does not name it, \
+                     so all automatic host endpoints stay as they are"
+                }
+                false => "the controller of nodes runs",
+            };
+            log::info!(target: log_event::HOST_ENDPOINTS_CHANGED, "{text}");
         }
         let plan = host_endpoints::plan(&self.state.cluster);
         let may_write = || self.leadership.may_write() && !self.ending.is_set();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tortie_api::Kind;
 
 use crate::copies::{self, Copies};
-use crate::enabled::Enabled;
+use crate::enabled::{Enabled, Environment};
 use crate::follow::{News, Origin};
 use crate::host_endpoints::{self, Cluster};
 use crate::log_event;
@@ -29,11 +29,12 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Nothing is known yet. `only` names the controllers that run.
-    pub(crate) fn new(is_copied: bool, only: Option<Enabled>) -> Self {
+    /// Nothing is known yet.
+    pub(crate) fn new(is_copied: bool, environment: Environment) -> Self {
+        let only = environment.only;
         let followed = |from| Followed::new(kinds(is_copied, only, from));
         Self {
-            cluster: Cluster::default(),
+            cluster: Cluster::new(environment),
             copies: is_copied.then(|| Copies::new(only)),
             pod_labels: PodLabels::default(),
             store: followed(Origin::Store),
@@ -203,7 +204,7 @@ mod tests {
 
     #[test]
     fn kubernetes_is_known_once_all_of_it_was_listed_and_stays_known_while_it_is_lost() {
-        let mut state = State::new(true, None);
+        let mut state = State::new(true, Environment::default());
         let listed = |kind| News::Listed(Origin::Kubernetes, kind, Vec::new());
         let lost = |kind| News::Lost(Origin::Kubernetes, kind, "away".to_owned());
         for (news, expected) in [

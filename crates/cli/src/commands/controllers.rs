@@ -8,7 +8,7 @@ use clap::Args;
 use tortie_agent::daemon::Served;
 use tortie_agent::{FELIX_CONFIG, LogFormat};
 use tortie_api::Kind;
-use tortie_controllers::{Enabled, Options};
+use tortie_controllers::{Enabled, Environment, Options};
 use tortie_store::{Author, Operation, Store};
 
 use crate::args::TextOrJson;
@@ -51,12 +51,7 @@ pub(crate) fn run(args: &ControllersArgs, session: &mut Session) -> anyhow::Resu
     let (opener, _) = StoreAccess::opener(session, &args.config, Path::new(FELIX_CONFIG))?;
     let store = opener()?;
     let kubernetes = kubernetes(args, &*store)?;
-    let only = std::env::var(ENABLED).ok().filter(|text| !text.trim().is_empty());
-    let only = only.map(|text| Enabled::named(&text)).transpose().map_err(|word| {
-        Usage(format!(
-            "{ENABLED}: there is no controller `{word}`; they are node, namespace, serviceaccount, policy and workloadendpoint"
-        ))
-    })?;
+    let environment = environment()?;
     if let Some(history) = store.history() {
         // `undo` recognizes its changes by this command, whoever runs it: it would write them again.
         history.set_author(Author { command: undo::last::CONTROLLERS.to_owned(), ..author(session.persona, "", None) });
@@ -64,7 +59,7 @@ pub(crate) fn run(args: &ControllersArgs, session: &mut Session) -> anyhow::Resu
     tortie_controllers::run(Options {
         store,
         kubernetes,
-        only,
+        environment,
         lease: Duration::from_secs(args.lease),
         listen,
         log_format: match args.log_format {
@@ -73,6 +68,25 @@ pub(crate) fn run(args: &ControllersArgs, session: &mut Session) -> anyhow::Resu
         },
     })?;
     Ok(Exit::Done)
+}
+
+/// What the environment says, as for Calico's controllers.
+fn environment() -> Result<Environment, Usage> {
+    let set = |name: &str| std::env::var(name).ok().filter(|text| !text.trim().is_empty());
+    let only = set(ENABLED).map(|text| Enabled::named(&text)).transpose().map_err(|word| {
+        Usage(format!(
+            "{ENABLED}: there is no controller `{word}`; they are node, namespace, serviceaccount, policy and workloadendpoint"
+        ))
+    })?;
+    let read = |name: &str, read: fn(&str) -> Option<bool>, values: &str| {
+        let one = |text: String| read(&text).ok_or_else(|| Usage(format!("{name}: `{text}` is not {values}")));
+        set(name).map(one).transpose()
+    };
+    Ok(Environment {
+        only,
+        host_endpoints: read("AUTO_HOST_ENDPOINTS", Environment::host_endpoints, "enabled or disabled")?,
+        sync_labels: read("SYNC_NODE_LABELS", Environment::sync_labels, "true or false")?,
+    })
 }
 
 /// The Kubernetes that is copied into the store: none if the store is Kubernetes itself, or none is named.

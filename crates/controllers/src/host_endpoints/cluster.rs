@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use tortie_api::kinds::kube_controllers_configuration::KubeControllersConfigurationSpec;
+use tortie_api::kinds::kube_controllers_configuration::{
+    AutoHostEndpointConfig, KubeControllersConfigurationSpec, NodeControllerConfig,
+};
 use tortie_api::kinds::node::NodeSpec;
 use tortie_api::{Key, Kind, Object};
 use tortie_store::{Event, Stored};
 
 use super::Settings;
+use crate::enabled::Environment;
 use crate::read::{DEFAULT, read, replace};
 
 /// The kinds that the cluster is made of.
@@ -32,23 +35,35 @@ pub struct Cluster {
     pub endpoints: BTreeMap<String, Result<Object, String>>,
     /// The settings: none if there are none or automatic host endpoints are off.
     pub settings: Result<Option<Settings>, String>,
+    /// Whether the controller of nodes does not run, so that all host endpoints stay as they are.
+    pub left: bool,
     /// Whether the store is locked, so that nothing may be written.
     pub locked: bool,
+    /// What the environment says.
+    pub(super) environment: Environment,
 }
 
 impl Default for Cluster {
     fn default() -> Self {
-        Self { nodes: BTreeMap::new(), endpoints: BTreeMap::new(), settings: Ok(None), locked: false }
+        Self::new(Environment::default())
     }
 }
 
 impl Cluster {
+    /// Nothing is known yet.
+    pub(crate) fn new(environment: Environment) -> Self {
+        let (nodes, endpoints) = (BTreeMap::new(), BTreeMap::new());
+        let mut cluster = Self { nodes, endpoints, settings: Ok(None), left: false, locked: false, environment };
+        cluster.configure(None);
+        cluster
+    }
+
     /// Replaces all that is known of a kind by a listing of it.
     pub fn list(&mut self, kind: Kind, all: &[Stored]) {
         match kind {
             Kind::Node => self.nodes.clear(),
             Kind::HostEndpoint => self.endpoints.clear(),
-            Kind::KubeControllersConfiguration => self.settings = Ok(None),
+            Kind::KubeControllersConfiguration => drop(self.configure(None)),
             Kind::ClusterInformation => self.locked = false,
             _ => {}
         }
@@ -80,10 +95,7 @@ impl Cluster {
         match key.kind {
             Kind::Node => replace(&mut self.nodes, key.name.as_str(), read(stored).and_then(node)),
             Kind::HostEndpoint => replace(&mut self.endpoints, key.name.as_str(), read(stored)),
-            Kind::KubeControllersConfiguration if key.name == DEFAULT => {
-                let settings = read(stored).and_then(|object| settings(&object));
-                std::mem::replace(&mut self.settings, settings) != self.settings
-            }
+            Kind::KubeControllersConfiguration if key.name == DEFAULT => self.configure(Some(stored)),
             Kind::ClusterInformation if key.name == DEFAULT => {
                 let ready = |object: Object| object.body.get("spec")?.get("datastoreReady")?.as_bool();
                 let locked = read(stored).ok().and_then(ready) == Some(false);
@@ -93,13 +105,37 @@ impl Cluster {
         }
     }
 
+    /// Takes the configuration in. Without one the controller of nodes runs; one that does not name it leaves everything as it is.
+    fn configure(&mut self, stored: Option<&Stored>) -> bool {
+        let runs = self.environment.only.map(|only| only.nodes);
+        let spec = |object: Object| object.spec().map_err(|error| error.to_string());
+        let named = stored.map(|stored| read(stored).and_then(spec)).transpose();
+        let (left, settings) = match named.map(|spec: Option<KubeControllersConfigurationSpec>| {
+            spec.map_or_else(|| Some(NodeControllerConfig::default()), |spec| spec.controllers.node)
+        }) {
+            Err(reason) => (runs == Some(false), Err(reason)),
+            Ok(node) => {
+                let runs = runs.unwrap_or(node.is_some());
+                let host_endpoint = match self.environment.host_endpoints {
+                    None => node.and_then(|node| node.host_endpoint),
+                    Some(false) => None,
+                    Some(true) => Some(AutoHostEndpointConfig {
+                        auto_create: "Enabled".to_owned(),
+                        ..AutoHostEndpointConfig::default()
+                    }),
+                };
+                (!runs, host_endpoint.map_or(Ok(None), Settings::read))
+            }
+        };
+        let before = (std::mem::replace(&mut self.left, left), std::mem::replace(&mut self.settings, settings));
+        before.0 != self.left || before.1 != self.settings
+    }
+
     fn remove(&mut self, key: &Key) -> bool {
         match key.kind {
             Kind::Node => self.nodes.remove(&key.name).is_some(),
             Kind::HostEndpoint => self.endpoints.remove(&key.name).is_some(),
-            Kind::KubeControllersConfiguration if key.name == DEFAULT => {
-                std::mem::replace(&mut self.settings, Ok(None)) != Ok(None)
-            }
+            Kind::KubeControllersConfiguration if key.name == DEFAULT => self.configure(None),
             Kind::ClusterInformation if key.name == DEFAULT => std::mem::replace(&mut self.locked, false),
             _ => false,
         }
@@ -111,10 +147,58 @@ fn node(object: Object) -> Result<Node, String> {
     Ok(Node { labels: object.metadata.labels, spec })
 }
 
-fn settings(object: &Object) -> Result<Option<Settings>, String> {
-    let spec: KubeControllersConfigurationSpec = object.spec().map_err(|error| error.to_string())?;
-    match spec.controllers.node.and_then(|node| node.host_endpoint) {
-        Some(settings) => Settings::read(settings),
-        None => Ok(None),
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use tortie_store::Revision;
+
+    use super::*;
+    use crate::enabled::Enabled;
+
+    /// What is done where the environment and the configuration say this: host endpoints are left as they are, are made, or are deleted.
+    fn done(environment: Environment, controllers: Option<Value>) -> &'static str {
+        let mut cluster = Cluster::new(environment);
+        let stored = controllers.map(|controllers| Stored {
+            key: Key::cluster(Kind::KubeControllersConfiguration, DEFAULT),
+            revision: Revision::from("1"),
+            value: json!({ "spec": { "controllers": controllers } }).to_string().into_bytes().into(),
+        });
+        cluster.list(Kind::KubeControllersConfiguration, stored.as_slice());
+        match (cluster.left, &cluster.settings) {
+            (true, _) | (_, Err(_)) => "left",
+            (false, Ok(Some(settings))) if settings.templates.is_empty() => "made",
+            (false, Ok(Some(_))) => "made by templates",
+            (false, Ok(None)) => "deleted",
+        }
+    }
+
+    /// The cases are those of the function `mergeConfig` of Calico's kube-controllers.
+    #[test]
+    fn the_controller_of_nodes_runs_if_the_environment_or_else_the_configuration_names_it_and_a_new_configuration_does()
+    {
+        let on = || json!({ "node": { "hostEndpoint": { "autoCreate": "Enabled", "templates": [{ "generateName": "t" }] } } });
+        let only = |text: &str| Some(Enabled::named(text).unwrap());
+        for (environment, controllers, expected) in [
+            ((None, None), None, "deleted"),
+            ((None, None), Some(json!({})), "left"),
+            ((None, None), Some(json!({ "node": null, "policy": {} })), "left"),
+            ((None, None), Some(json!({ "node": {} })), "deleted"),
+            ((None, None), Some(json!({ "node": { "hostEndpoint": {} } })), "deleted"),
+            ((None, None), Some(on()), "made by templates"),
+            ((only("policy"), None), Some(on()), "left"),
+            ((only("policy"), None), None, "left"),
+            ((only("node"), None), Some(json!({})), "deleted"),
+            ((only("node"), None), Some(on()), "made by templates"),
+            ((None, Some(true)), None, "made"),
+            ((None, Some(true)), Some(json!({})), "left"),
+            ((None, Some(true)), Some(on()), "made"),
+            ((None, Some(false)), Some(on()), "deleted"),
+            ((only("node"), Some(true)), Some(json!({})), "made"),
+            ((only("policy"), Some(true)), Some(on()), "left"),
+            ((None, Some(true)), Some(json!(7)), "left"),
+        ] {
+            let environment = Environment { only: environment.0, host_endpoints: environment.1, sync_labels: None };
+            assert_eq!(done(environment, controllers.clone()), expected, "{environment:?} {controllers:?}");
+        }
     }
 }

@@ -13,9 +13,13 @@ use super::desired::{self, Desired};
 use super::{Cluster, Settings, is_automatic};
 use crate::plan::{Action, Plan};
 
-/// Compares what nodes are to have with what exists. Without valid settings, and while the store is locked, nothing is done.
+/// Compares what nodes are to have with what exists. If the controller of nodes does not run, without valid settings, and while the store
+/// is locked, nothing is done.
 pub fn plan(cluster: &Cluster) -> Plan {
     let mut plan = Plan::default();
+    if cluster.left {
+        return plan;
+    }
     let settings = match &cluster.settings {
         Ok(settings) => settings.as_ref(),
         Err(reason) => {

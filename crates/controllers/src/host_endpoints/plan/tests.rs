@@ -321,6 +321,17 @@ fn a_node_is_never_without_an_endpoint_while_its_name_changes() {
     assert!(matches!(&plan.actions[..], [Action::Create(_), Action::Delete { .. }]), "{plan:?}");
 }
 
+#[test]
+fn without_the_controller_of_nodes_all_endpoints_stay_as_they_are() {
+    let mut cluster = cluster(Ok(None), &[("n1", full_node())]);
+    let (name, object) =
+        endpoint("n1-auto-hep", json!({ OWNER_LABEL: OWNER }), json!({ "node": "n1", "interfaceName": "*" }));
+    cluster.endpoints.insert(name, object);
+    assert!(matches!(plan(&cluster).actions[..], [Action::Delete { .. }]), "it runs, and host endpoints are off");
+    cluster.left = true;
+    assert_eq!(plan(&cluster), Plan::default());
+}
+
 /// A random cluster of few names, so that endpoints of all sorts meet.
 fn random_cluster(random: &mut Random) -> Cluster {
     let mut cluster = Cluster { settings: random_settings(random), ..Cluster::default() };
