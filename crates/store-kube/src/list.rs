@@ -112,8 +112,6 @@ pub(crate) async fn versions(shared: &Shared, decoder: &Decoder, selection: &Sel
     let (mut parts, mut errors) = (Vec::new(), Vec::new());
     while let Some(ended) = tasks.join_next().await {
         match ended.map_err(|error| CallError::Away(error.to_string()))? {
-            // A resource that the server does not have is nowhere.
-            Ok((_, version)) if version == Revision::default() => {}
             Ok(part) => parts.push(part),
             Err(error) => errors.push(error),
         }

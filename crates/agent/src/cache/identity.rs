@@ -10,7 +10,7 @@
 
 use serde_json::Value;
 use tortie_api::{Key, Kind, decode};
-use tortie_store::{Event, Listing, Position, Stored};
+use tortie_store::{Event, Listing, Position, Revision, Stored};
 
 /// What distinguishes a store and its history from others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,9 +50,10 @@ impl Identity {
         }
     }
 
-    /// Why a store whose kinds have each a history of their own has another one than was read: a part ends before.
+    /// Why a store whose kinds have each a history of their own has another one than was read: a part ends before. A kind whose
+    /// definition was removed has no version.
     pub(crate) fn ends_before(&self, now: &Position) -> Option<String> {
-        now.parts().find_map(|(name, at)| {
+        now.parts().filter(|(_, at)| **at != Revision::default()).find_map(|(name, at)| {
             let seen = self.position.part(name).filter(|seen| at < *seen)?;
             Some(format!("has another history: that of {name} ends at revision {at}, and revision {seen} was seen"))
         })
@@ -77,6 +78,22 @@ impl Identity {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_that_ends_before_is_another_history_and_a_kind_without_definition_is_not() {
+        let parts = |all: &[(&str, u64)]| Position::of_parts(all.iter().map(|(name, at)| (*name, Revision::from(*at))));
+        let seen = Identity { guid: None, position: parts(&[("pods", 5), ("tiers", 3)]) };
+        for (now, differs) in [
+            (parts(&[("pods", 5), ("tiers", 9)]), false),
+            (parts(&[("pods", 4), ("tiers", 9)]), true),
+            (parts(&[("tiers", 2)]), true),
+            (parts(&[("nodes", 1)]), false),
+            (parts(&[("pods", 5), ("tiers", 0)]), false),
+            (Position::at(1), false),
+        ] {
+            assert_eq!(seen.ends_before(&now).is_some(), differs, "{now:?}");
+        }
+    }
 
     #[test]
     fn another_guid_and_an_earlier_end_are_reported_and_nothing_else() {
