@@ -11,12 +11,14 @@
 
 mod address;
 mod covering;
+mod interface;
 mod mac;
 mod port;
 mod protocol;
 
 pub use address::{AddressError, parse_address, parse_cidr, parse_net};
 pub use covering::{CoveringSet, Delta};
+pub use interface::{PrefixError, interface_prefixes, is_interface_filter};
 pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 pub use mac::{Mac, MacError};
 pub use port::{Port, PortError, PortRange};

@@ -81,6 +81,8 @@ fn the_agent_refuses_to_start_with_settings_with_which_calico_refuses() {
         ("InterfacePrefix", "a-name-that-is-too-long"),
         ("InterfacePrefix", "none"),
         ("InterfacePrefix", ","),
+        ("InterfacePrefix", "tap,cali*"),
+        ("InterfacePrefix", "a b"),
         ("InterfacePrefix", " , "),
         ("NftablesMarkMask", "much"),
         ("ExternalNodesCIDRList", "10.0.0.0/33"),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tortie_api::shape::{Field, Form};
-use tortie_net::{Protocol, parse_cidr};
+use tortie_net::{Protocol, interface_prefixes, is_interface_filter, parse_cidr};
 
 /// Converts a text that is not empty.
 pub(super) fn read(field: &Field, text: &str) -> Result<Value, String> {
@@ -22,16 +22,12 @@ pub(super) fn read(field: &Field, text: &str) -> Result<Value, String> {
             return nets.map(Value::Array);
         }
         "interfacePrefix" => {
-            let fits = |prefix: &str| {
-                (1..=15).contains(&prefix.len())
-                    && prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
-            };
-            if items(text).next().is_none() {
-                return Err(format!("{text:?} contains no prefix"));
+            if let (_, Some(problem)) = interface_prefixes(text) {
+                return Err(problem.to_string());
             }
-            if let Some(prefix) = items(text).find(|prefix| !fits(prefix)) {
-                return Err(format!("{prefix:?} cannot begin the name of an interface"));
-            }
+        }
+        "iptablesNATOutgoingInterfaceFilter" if !is_interface_filter(text) => {
+            return Err(format!("{text:?} is not a name of an interface"));
         }
         _ => {}
     }

@@ -58,8 +58,8 @@ impl KubernetesChanges {
         listing: &Listing,
         session: &mut Session,
     ) -> bool {
-        let prefix = std::env::var("FELIX_INTERFACEPREFIX").ok().filter(|prefixes| !prefixes.is_empty());
-        let prefix = prefix.as_deref().and_then(|prefixes| prefixes.split(',').next());
+        let prefixes = std::env::var("FELIX_INTERFACEPREFIX").unwrap_or_default();
+        let prefix = tortie_net::interface_prefixes(&prefixes).0.first().copied();
         let prefix = prefix.unwrap_or(pod::DEFAULT_INTERFACE_PREFIX);
         let mut is_whole = true;
         for one in manifests {

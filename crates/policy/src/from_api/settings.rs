@@ -8,7 +8,7 @@ use std::net::SocketAddrV4;
 use serde_json::{Map, Value};
 use tortie_api::shape::{Field, Form};
 use tortie_api::{Object, Path};
-use tortie_net::{Protocol, parse_cidr};
+use tortie_net::{Protocol, interface_prefixes, is_interface_filter, parse_cidr};
 
 use super::Invalid;
 use super::read::{self, reason_of_repeated};
@@ -86,7 +86,11 @@ impl Settings {
     /// has no meaning, which leaves the value of the next weaker one. Empty text sets nothing; null is a key that
     /// appears twice ([`tortie_api::decode::without_repeats`]).
     pub fn settle(self, specs: &[&Value]) -> (Self, Vec<(usize, Invalid)>) {
-        let mut wrong: Vec<(usize, Invalid)> = Vec::new();
+        let mut wrong: Vec<(usize, Invalid)> = specs
+            .iter()
+            .enumerate()
+            .filter_map(|(index, spec)| Some((index, unusable_prefix(spec.get("interfacePrefix")?.as_str()?)?)))
+            .collect();
         // The fields that are wrong, with the number of their spec.
         let mut bad: HashSet<(usize, String)> = HashSet::new();
         loop {
@@ -162,9 +166,9 @@ impl Settings {
             }
         };
         if let Some(prefixes) = text("interfacePrefix") {
-            match list(prefixes) {
-                none if none.is_empty() => note("interfacePrefix", format!("{prefixes:?} names no prefix")),
-                prefixes => self.interface_prefixes = prefixes,
+            match interface_prefixes(prefixes) {
+                (usable, Some(problem)) if usable.is_empty() => note("interfacePrefix", problem.to_string()),
+                (usable, _) => self.interface_prefixes = usable.into_iter().map(str::to_owned).collect(),
             }
         }
         if let Some(names) = text("interfaceExclude") {
@@ -221,9 +225,9 @@ impl Settings {
             nat.spare_nodes = value.eq_ignore_ascii_case("IPPoolsAndHostIPs");
         }
         if let Some(name) = text("iptablesNATOutgoingInterfaceFilter") {
-            match name.len() {
-                1..=15 => nat.interface = Some(name.to_owned()),
-                _ => note("iptablesNATOutgoingInterfaceFilter", format!("{name:?} is not a name of an interface")),
+            match is_interface_filter(name) {
+                true => nat.interface = Some(name.to_owned()).filter(|name| name != "+"),
+                false => note("iptablesNATOutgoingInterfaceFilter", format!("{name:?} is not a name of an interface")),
             }
         }
         if let Some(port) = spec.get("vxlanPort").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok()) {
@@ -259,6 +263,14 @@ impl Settings {
         }
         invalid
     }
+}
+
+/// A prefix that is left out of a list whose other prefixes are in force.
+fn unusable_prefix(list: &str) -> Option<Invalid> {
+    let (usable, problem) = interface_prefixes(list);
+    let reason = problem.filter(|_| !usable.is_empty())?.to_string();
+    let path = Path::from("spec").key("interfacePrefix");
+    Some(Invalid { path, reason, consequence: "only the other prefixes are in force" })
 }
 
 /// What an invalid setting counts as.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use tortie_api::{Object, Path};
-use tortie_net::{Port, parse_address, parse_cidr};
+use tortie_net::{Port, PrefixError, interface_prefixes, parse_address, parse_cidr};
 
 use crate::problem::Problem;
 use crate::validate::formats;
@@ -20,10 +20,13 @@ const MAX_TABLE: i64 = 0xffff_ffff;
 pub(super) fn spec(fields: &Fields, node: &Node, place: &Place, out: &mut Vec<Problem>) {
     node_ports(fields, place, out);
     let prefixes = text(fields, "interfacePrefix");
-    if !prefixes.is_empty() && prefixes.split(',').all(|prefix| prefix.trim().is_empty()) {
-        let problem =
-            Problem::field(place.key("interfacePrefix").path(), "InterfacePrefix", prefixes, "names no prefix");
-        out.push(problem.message(format!("`{prefixes}` names no prefix, so no interface would be a workload's")));
+    if let (false, (_, Some(problem))) = (prefixes.is_empty(), interface_prefixes(prefixes)) {
+        let reason = match problem {
+            PrefixError::None(_) => "names no prefix",
+            PrefixError::Unusable(_) => "names a prefix that no interface can have",
+        };
+        let field = Problem::field(place.key("interfacePrefix").path(), "InterfacePrefix", prefixes, reason);
+        out.push(field.message(problem.to_string()));
     }
     for (index, written) in texts(fields, "externalNodesList") {
         let here = || place.key("externalNodesList").index(index).path();

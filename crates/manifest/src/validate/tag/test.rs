@@ -2,7 +2,7 @@
 
 use regex_lite::Regex;
 use serde_json::Value;
-use tortie_net::{Mac, parse_address, parse_cidr, parse_net};
+use tortie_net::{Mac, is_interface_filter, parse_address, parse_cidr, parse_net};
 use tortie_selector::Selector;
 
 use crate::validate::formats;
@@ -42,7 +42,7 @@ fn text_passes(tag: &str, argument: &str, text: &str) -> bool {
         "interface" => text == "*" || formats::is_word(text, 15, "_.-"),
         "bgpFilterInterface" => text == "*" || formats::is_word(text, 15, "_.*-"),
         "ignoredInterface" => text != "*" && formats::is_word(text, 15, "_.*-"),
-        "ifaceFilter" => formats::is_word(text, 15, ":._+-"),
+        "ifaceFilter" => is_interface_filter(text),
         "prometheusHost" => formats::is_word(text, 64, ":._+-"),
         "containerID" => formats::is_container_id(text),
         "portName" => formats::is_port_name(text),
@@ -78,7 +78,7 @@ fn list_passes(tag: &str, items: &[Value]) -> bool {
         "unique" => items.iter().enumerate().all(|(at, item)| !items[..at].contains(item)),
         "cidrs" => all(|text| text.is_empty() || parse_cidr(text).is_ok()),
         "interfaceSlice" => all(|text| formats::is_word(text, 15, "_.-")),
-        "ifaceFilterSlice" => all(|text| formats::is_word(text, 15, ":._+-")),
+        "ifaceFilterSlice" => all(is_interface_filter),
         _ => true,
     }
 }

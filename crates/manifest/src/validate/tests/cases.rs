@@ -322,6 +322,12 @@ pub(super) const CASES: &[(&str, &[Case])] = &[
                 "default",
                 r#"{"reportingInterval": "1.5s", "iptablesBackend": "auto", "logSeverityScreen": "Inof"}"#,
             ),
+            (
+                "FelixConfiguration",
+                "default",
+                r#"{"interfacePrefix": "tap,cali*", "iptablesNATOutgoingInterfaceFilter": "a b"}"#,
+            ),
+            ("FelixConfiguration", "default", r#"{"interfacePrefix": " , "}"#),
             ("FelixConfiguration", "default", r#"{"nodeSelector": "all()"}"#),
             ("FelixConfiguration", "x", r#"{"natOutgoingAddress": "fd00::1", "deviceRouteSourceAddress": "x"}"#),
             (

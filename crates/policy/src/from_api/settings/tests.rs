@@ -13,10 +13,14 @@ fn an_unreadable_setting_closes_what_it_may_have_closed_and_never_turns_workload
     for (field, value) in [
         ("interfacePrefix", json!(",")),
         ("interfacePrefix", json!(7)),
+        ("interfacePrefix", json!("cali*")),
+        ("interfacePrefix", json!("a b")),
+        ("interfacePrefix", json!("sixteen-letters-")),
         ("defaultEndpointToHostAction", json!("perhaps")),
         ("defaultEndpointToHostAction", json!([])),
         ("disableConntrackInvalidCheck", json!("yes")),
         ("workloadSourceSpoofing", json!(1)),
+        ("iptablesNATOutgoingInterfaceFilter", json!("a b")),
         ("vxlanPort", json!("many")),
         ("vxlanPort", json!(99_999_999)),
         ("vxlanPort", json!(-1)),
@@ -57,4 +61,26 @@ fn values_are_read_in_any_case_and_an_empty_text_sets_nothing() {
     let (settings, wrong) = Settings::default().settle(&[&spec]);
     assert!(wrong.is_empty(), "{wrong:?}");
     assert!(settings.spoofing_allowed && settings.floating_ips && settings.nat_outgoing.spare_nodes);
+}
+
+#[test]
+fn a_prefix_that_no_interface_can_have_is_left_out_with_a_note_and_the_others_are_in_force() {
+    let weak = json!({ "interfacePrefix": "tap,cali*" });
+    let strong = json!({ "interfacePrefix": "veth,sixteen-letters-" });
+    let (settings, wrong) = Settings::default().settle(&[&weak, &strong]);
+    assert_eq!(settings.interface_prefixes, ["veth"]);
+    let told: Vec<_> = wrong.iter().map(|(index, why)| (*index, why.to_string())).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].1.contains("cali*") && told[1].1.contains("sixteen-letters-"), "{told:?}");
+    assert!(told.iter().all(|(_, why)| why.contains("only the other prefixes are in force")), "{told:?}");
+    let (settings, _) = Settings::default().settle(&[&weak]);
+    assert_eq!(settings.interface_prefixes, ["tap"]);
+}
+
+#[test]
+fn a_filter_of_outgoing_interfaces_that_every_name_passes_is_no_filter() {
+    let settings =
+        |filter: &str| Settings::default().settle(&[&json!({ "iptablesNATOutgoingInterfaceFilter": filter })]).0;
+    assert_eq!(settings("eth+").nat_outgoing.interface.as_deref(), Some("eth+"));
+    assert_eq!(settings("+").nat_outgoing.interface, None);
 }
