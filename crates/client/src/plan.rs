@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::batch::{Job, Plan, Task};
 use super::view::{Found, View};
 use super::{Change, ClientError, Done, Mode, builtin, remove, rules, unknown, user_form};
-use tortie_store::{Revision, Write};
+use tortie_store::{Op, Revision, Write};
 
 /// The plan of a job, given the content of the store.
 pub(super) fn plan(view: &mut View, job: &Job) -> Result<Plan, ClientError> {
@@ -89,7 +89,10 @@ fn create(mut object: Object) -> Plan {
 fn update(view: &mut View, mut object: Object) -> Result<Plan, ClientError> {
     rules::name(&mut object)?;
     rules::namespace(&object.key())?;
-    let found = find(view, &object.key())?;
+    let found = match find(view, &object.key()) {
+        Err(ClientError::Unreadable { .. }) => return repair(view, object),
+        found => found?,
+    };
     let wanted = &object.metadata.resource_version;
     if !wanted.is_empty() && *wanted != found.object.metadata.resource_version {
         return Err(ClientError::Conflict { key: object.key(), current: Some(found.stored.revision) });
@@ -106,6 +109,35 @@ fn update(view: &mut View, mut object: Object) -> Result<Plan, ClientError> {
     unknown::keep_outside_rules(&found.object, &mut object);
     keep_status(&found.object, &mut object);
     replace(view, found, object)
+}
+
+/// Replaces an object of which nothing can be read. It is a new object under the same key, so the rules are those of a new
+/// one; that nobody repaired it meanwhile is a condition of the write.
+fn repair(view: &mut View, mut object: Object) -> Result<Plan, ClientError> {
+    let Some(stored) = view.get(&object.key())? else { return Err(ClientError::missing(&object.key())) };
+    let wanted = std::mem::take(&mut object.metadata.resource_version);
+    if !wanted.is_empty() && wanted != stored.revision.to_string() {
+        return Err(ClientError::Conflict { key: object.key(), current: Some(stored.revision) });
+    }
+    rules::update_allowed(&object.key())?;
+    object.metadata = new_metadata(object.metadata);
+    // Kubernetes accepts an update only under the uid of the object.
+    object.metadata.uid = uid_in(&stored.value).unwrap_or_default();
+    rules::create(view, &mut object)?;
+    let mut plan = create(object);
+    if let (Some(Write { op, .. }), Ok(done)) = (plan.writes.first_mut(), &mut plan.result) {
+        if let Op::Create(value) = op {
+            *op = Op::Update(std::mem::take(value), stored.revision);
+        }
+        done.change = Change::Changed;
+    }
+    Ok(plan)
+}
+
+/// The uid in bytes that are no object, but still JSON.
+fn uid_in(bytes: &[u8]) -> Option<String> {
+    let value: Value = serde_json::from_slice(bytes).ok()?;
+    Some(value.get("metadata")?.get("uid")?.as_str()?.to_owned())
 }
 
 /// The last part of every update: the rules, and whether it changes anything.

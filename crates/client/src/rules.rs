@@ -65,7 +65,7 @@ pub(super) fn update(view: &mut View, object: &mut Object, old: &Object) -> Resu
 }
 
 /// Whether what has this name may be changed at all.
-fn update_allowed(key: &Key) -> Result<(), ClientError> {
+pub(super) fn update_allowed(key: &Key) -> Result<(), ClientError> {
     if key.kind == Kind::ClusterInformation {
         return Err(ClientError::unsupported("apply or replace", "ClusterInformation", None));
     }
