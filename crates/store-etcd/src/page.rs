@@ -124,6 +124,7 @@ fn next_bytes(bytes: usize, came: usize, tries: u32, took: Duration) -> usize {
 
 /// One page, and where it began, with the limit that it was read with.
 async fn fetch(connection: Arc<Connection>, mut cursor: Cursor) -> Result<(RangeResponse, Cursor), CallError> {
+    let mut shrunk = false;
     loop {
         let request = RangeRequest {
             key: cursor.from.clone(),
@@ -146,13 +147,37 @@ async fn fetch(connection: Arc<Connection>, mut cursor: Cursor) -> Result<(Range
             Ok(answer) => {
                 let tries = tries.into_inner().saturating_sub(1);
                 cursor.limit = reduced_limit(cursor.limit, tries);
-                cursor.bytes = next_bytes(cursor.bytes, bytes_of(&answer.kvs), tries, started.elapsed());
+                let failed = tries + u32::from(shrunk);
+                cursor.bytes = next_bytes(cursor.bytes, bytes_of(&answer.kvs), failed, started.elapsed());
                 return Ok((answer, cursor));
             }
             Err(CallError::TooLarge(_)) if cursor.limit > 1 => cursor.limit = (cursor.limit / 8).max(1),
+            // A page can take longer than the patience of a call, which counts from the last progress: that a member
+            // answers something small. The limit becomes smaller each time, so this ends.
+            Err(CallError::Away(text)) if cursor.limit > 1 && tries.into_inner() > 0 => {
+                let Some(left) = count(&connection, &cursor).await else { return Err(CallError::Away(text)) };
+                cursor.limit = reduced_limit(cursor.limit.min(left), 1);
+                shrunk = true;
+            }
             Err(error) => return Err(error),
         }
     }
+}
+
+/// How many objects follow, if a member says so.
+async fn count(connection: &Connection, cursor: &Cursor) -> Option<i64> {
+    let request = RangeRequest {
+        key: cursor.from.clone(),
+        range_end: cursor.end.clone(),
+        revision: cursor.revision,
+        count_only: true,
+        ..RangeRequest::default()
+    };
+    let answer = connection.call(|member, _| {
+        let request = request.clone();
+        async move { member.range(request).await }
+    });
+    Some(answer.await.ok()?.count)
 }
 
 #[cfg(test)]
