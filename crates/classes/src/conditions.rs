@@ -28,6 +28,8 @@ pub struct Domain {
     pub destination: AddressSet,
     /// Where translations that are not ours may send them.
     pub translated: AddressSet,
+    /// The sources that nodes on the way may give them, which rules of later nodes see.
+    pub replaced: AddressSet,
     /// Their source ports.
     pub source_ports: Ranges,
 }
@@ -36,8 +38,13 @@ impl Default for Domain {
     /// All packets.
     fn default() -> Self {
         let all = AddressSet::all();
-        let translated = AddressSet::default();
-        Self { source: all.clone(), destination: all, translated, source_ports: Ranges::span(0u16, u16::MAX) }
+        Self {
+            source: all.clone(),
+            destination: all,
+            translated: AddressSet::default(),
+            replaced: AddressSet::default(),
+            source_ports: Ranges::span(0u16, u16::MAX),
+        }
     }
 }
 
@@ -60,6 +67,8 @@ pub(crate) struct OfFamily {
 pub struct Conditions<'a> {
     pub(crate) snapshot: &'a Snapshot,
     domain: Domain,
+    /// Sources as rules may see them, after translations.
+    sources: AddressSet,
     /// Destinations as rules may see them, after translations.
     reached: AddressSet,
     /// Found out when a rule first asks for them.
@@ -85,7 +94,8 @@ impl<'a> Conditions<'a> {
         let nats = nats.into_iter();
         let floating = nats.filter(|nat| domain.destination.contains(nat.external)).map(|nat| &nat.internal);
         let reached = domain.destination.union(&domain.translated).union(&AddressSet::of(floating));
-        Self { snapshot, domain, reached, members, v4: OfFamily::default(), v6: OfFamily::default() }
+        let sources = domain.source.union(&domain.replaced);
+        Self { snapshot, domain, sources, reached, members, v4: OfFamily::default(), v6: OfFamily::default() }
     }
 
     /// What a rule asks of a packet. A rule that matches no packet of the domain adds nothing.
@@ -130,7 +140,7 @@ impl<'a> Conditions<'a> {
     /// Tells the packets of a product from all others. One without packets of the domain adds nothing.
     pub fn add_product(&mut self, product: &Product, family: Family) {
         let Product { source, destination, protocols, transport } = product;
-        if !source.meets(self.domain.source.family(family)) || !destination.meets(self.reached.family(family)) {
+        if !source.meets(self.sources.family(family)) || !destination.meets(self.reached.family(family)) {
             return;
         }
         self.add_ranges(End::Source, family, source);
@@ -320,7 +330,7 @@ impl<'a> Conditions<'a> {
     /// What a rule asks of the address of one end; none when no packet of the domain can match it.
     fn address_conditions(&self, rule: &Rule, end: End, family: Family) -> Option<Vec<Ranges>> {
         let (side, domain) = match end {
-            End::Source => (&rule.source, &self.domain.source),
+            End::Source => (&rule.source, &self.sources),
             End::Destination => (&rule.destination, &self.reached),
         };
         let domain = domain.family(family);
@@ -407,7 +417,7 @@ impl<'a> Conditions<'a> {
         let found = self.with_members(|members| members.named_ports(selector, name));
         for ((protocol, port), addresses) in found {
             let reached = match end {
-                End::Source => &self.domain.source,
+                End::Source => &self.sources,
                 End::Destination => &self.reached,
             };
             if concerns(rule, protocol) && reached.family(family).meets(addresses.family(family)) {

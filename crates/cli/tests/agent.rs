@@ -31,6 +31,8 @@ mod lock_out;
 mod migrate;
 #[path = "agent/missing_store.rs"]
 mod missing_store;
+#[path = "agent/nat_outgoing.rs"]
+mod nat_outgoing;
 #[path = "agent/node_name.rs"]
 mod node_name;
 #[path = "agent/nodes.rs"]

@@ -137,6 +137,7 @@ fn hop(hop: &Hop) -> Value {
         "translated": packet.translated.map(|(address, port)| {
             json!({ "address": address, "port": port, "by": hop.translated_by.as_ref().map(TranslatedBy::text) })
         }),
+        "replacedSource": hop.replaced_source.as_ref().map(|source| source.address),
         "allowed": hop.verdict.allowed,
         "dropped": hop.dropped,
         "rejected": hop.verdict.rejected,

@@ -103,6 +103,7 @@ pub(crate) fn copies(topology: &Topology<'_>, judge: &Judge<'_>, answers: &[(Vec
             dropped: None,
             translated_by: None,
             own_nat: Default::default(),
+            replaced_source: None,
         };
         let decided = hops_decided_by(judge.snapshot(), std::slice::from_ref(&copy));
         let note = format!("its copy for who listens on {} itself, at {interface}: {decided}", hop.host.node);

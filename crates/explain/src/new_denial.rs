@@ -199,6 +199,7 @@ fn judged(
             dropped: None,
             translated_by: None,
             own_nat: Default::default(),
+            replaced_source: None,
         };
         let by = (!hop.verdict.allowed).then(|| reason(snapshot, std::slice::from_ref(&hop)));
         (hop, by)

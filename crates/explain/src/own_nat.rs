@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use tortie_classes::AddressSet;
 use tortie_eval::{Conntrack, Host, Packet, PacketPath, Verdict};
 use tortie_policy::packet::OwnNat;
 use tortie_policy::{Family, Settings, Snapshot};
 
-use crate::interfaces::ASSUMED;
+use crate::fault;
 use crate::trace::Hop;
 
 /// The translations that a packet may meet on its node. Nothing that is of no connection is translated.
@@ -33,23 +34,28 @@ pub fn of(snapshot: &Snapshot, host: &Host, packet: &Packet, verdict: &Verdict) 
     OwnNat {
         destination,
         masquerades: leaves_pools(snapshot, settings, packet.source, to, leaves_by),
-        source: settings.nat_outgoing.address.map(IpAddr::V4).filter(|_| packet.source.is_ipv4()),
+        source: named_source(snapshot, &host.node, Family::of(packet.source)),
     }
 }
 
-/// What is assumed of a packet that a node sends on to another with its source, though its `natOutgoing` replaces that.
-pub(crate) fn source_note(hops: &[Hop]) -> Option<String> {
-    let is_replaced = |hop: &Hop| hop.own_nat.masquerades && hop.packet.tracking() == Conntrack::New;
-    let [hop, next] = hops.windows(2).find_map(|pair| match pair {
-        [hop, next] if is_replaced(hop) && hop.host.node != next.host.node => Some([hop, next]),
-        _ => None,
-    })?;
-    let node = &hop.host.node;
-    let other = hop.own_nat.source.map_or_else(|| format!("an address of {node}"), |source| source.to_string());
-    Some(format!(
-        "{ASSUMED}{} judges it with the source {}; natOutgoing replaces it by {other} where it leaves {node}",
-        next.host.node, hop.packet.source
-    ))
+/// Whether `natOutgoing` of a node gives another source to what goes to an address and leaves by an interface.
+pub(crate) fn replaces_source(snapshot: &Snapshot, node: &str, source: IpAddr, to: IpAddr, leaves_by: &str) -> bool {
+    leaves_pools(snapshot, snapshot.settings(node), source, to, leaves_by)
+}
+
+/// The source that the settings of a node name for `natOutgoing`.
+pub(crate) fn named_source(snapshot: &Snapshot, node: &str, family: Family) -> Option<IpAddr> {
+    snapshot.settings(node).nat_outgoing.address.map(IpAddr::V4).filter(|_| family == Family::V4)
+}
+
+/// Destinations that `natOutgoing` of some node leaves out, beside those of pools.
+pub(crate) fn spared(snapshot: &Snapshot) -> Vec<AddressSet> {
+    let all = snapshot.node_settings.values().chain([&snapshot.default_settings]);
+    let spares = |settings: &&Settings| settings.nat_outgoing.spare_nodes && !fault("spared-nodes-undivided");
+    let nets: Vec<AddressSet> =
+        all.filter(spares).map(|settings| AddressSet::of_nets(&settings.external_nodes)).collect();
+    let nodes = AddressSet::of(snapshot.nodes.values().flat_map(|node| &node.addresses));
+    nets.into_iter().map(|external| external.union(&nodes)).collect()
 }
 
 /// What to say of a packet that a translation sends back to its sender: it arrives with an address of the receiver as the source.

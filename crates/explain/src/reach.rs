@@ -684,17 +684,25 @@ fn verdict_of(snapshot: &Snapshot, traced: &Traced) -> ClassVerdict {
         .collect();
     let through = paths.iter().any(|(allowed, _)| *allowed);
     let stopped = paths.iter().any(|(allowed, _)| !*allowed);
+    let by_source = traced.differs_by_source();
     let outcome = match (through, stopped) {
         (true, false) => Outcome::Allowed,
+        (true, true) if by_source.is_some() => Outcome::DependsOnAddress,
         (true, true) => Outcome::Depends,
         _ if traced.answers.iter().all(|(_, hops)| hops.last().is_some_and(|hop| hop.dropped.is_some())) => {
             Outcome::Dropped
         }
         _ => Outcome::Denied,
     };
-    let option = if outcome == Outcome::Depends { "; --in-interface or --out-interface says which" } else { "" };
+    let option = match (outcome, by_source) {
+        (Outcome::Depends, _) => "; --in-interface or --out-interface says which".to_owned(),
+        (Outcome::DependsOnAddress, Some(node)) => {
+            format!("; it is not known which source natOutgoing of {node} gives")
+        }
+        _ => String::new(),
+    };
     let texts: Vec<String> = paths.into_iter().map(|(_, text)| text).collect();
-    ClassVerdict { outcome, text: texts.join(OR) + option }
+    ClassVerdict { outcome, text: texts.join(OR) + &option }
 }
 
 /// What one failsafe decides is told with what others do.

@@ -14,11 +14,11 @@ use tortie_policy::{
     WorkloadEndpoint,
 };
 
-use crate::fault;
 use crate::owners::Owner;
 use crate::question::Question;
 use crate::topology::{Location, Topology};
 use crate::translation::{Dnat, host_ports};
+use crate::{fault, own_nat, replaced_source};
 
 /// One end of a question, resolved.
 #[derive(Clone, Debug)]
@@ -87,7 +87,7 @@ impl End {
 }
 
 /// Addresses whose link is not known from routes.
-const ON_ANY_LINK: [&str; 4] = ["169.254.0.0/16", "fe80::/10", "0.0.0.0/32", "::/128"];
+pub(crate) const ON_ANY_LINK: [&str; 4] = ["169.254.0.0/16", "fe80::/10", "0.0.0.0/32", "::/128"];
 
 /// A node, and what of its host endpoints is asked.
 type HostRulesKey = (String, Vec<String>);
@@ -105,6 +105,10 @@ pub(crate) struct Relevance<'q, 'w, 'a> {
     policies: RefCell<HashMap<Labels, Vec<PolicyId>>>,
     /// What the host endpoints of a node have, by node and what of them is asked.
     host_rules: RefCell<HashMap<HostRulesKey, Rc<Lists>>>,
+    /// The sources that a node may give packets.
+    sources: RefCell<HashMap<String, Rc<AddressSet>>>,
+    /// Destinations that `natOutgoing` leaves out on some nodes, beside those of pools.
+    not_masqueraded: Vec<AddressSet>,
     /// No condition. Others are made from it, so that what selectors mean is found out once.
     none: Conditions<'a>,
 }
@@ -120,8 +124,15 @@ impl<'q, 'w, 'a> Relevance<'q, 'w, 'a> {
             hosts.entry(&endpoint.node).or_default().push(endpoint);
         }
         let none = Conditions::new(snapshot, Domain::default());
-        let (policies, host_rules) = (RefCell::default(), RefCell::default());
-        Self { topology, snapshot, question, interfaces, hosts, policies, host_rules, none }
+        let (policies, host_rules, sources) = (RefCell::default(), RefCell::default(), RefCell::default());
+        let not_masqueraded = own_nat::spared(snapshot);
+        Self { topology, snapshot, question, interfaces, hosts, policies, host_rules, sources, not_masqueraded, none }
+    }
+
+    /// The sources that a node may give packets.
+    fn sources_of(&self, topology: &Topology<'_>, node: &str) -> Rc<AddressSet> {
+        let mut known = self.sources.borrow_mut();
+        known.entry(node.to_owned()).or_insert_with(|| Rc::new(replaced_source::possible(topology, node))).clone()
     }
 
     /// The workload endpoints at the interface of one.
@@ -132,17 +143,23 @@ impl<'q, 'w, 'a> Relevance<'q, 'w, 'a> {
 
     /// No condition on the packets between two ends.
     pub(crate) fn no_conditions(&self, ends: [&End; 2]) -> Conditions<'a> {
-        self.none_translated_to(ends, &[])
+        self.none_translated_to(ends, &[], AddressSet::default())
     }
 
-    /// The same, of packets that `hostPort` of these pods may lead to them.
-    fn none_translated_to(&self, [from, to]: [&End; 2], pods: &[&WorkloadEndpoint]) -> Conditions<'a> {
+    /// The same, of packets that `hostPort` of these pods may lead to them, and that may get these sources on their way.
+    fn none_translated_to(
+        &self,
+        [from, to]: [&End; 2],
+        pods: &[&WorkloadEndpoint],
+        replaced: AddressSet,
+    ) -> Conditions<'a> {
         let addresses = pods.iter().flat_map(|pod| pod.addresses.iter().copied());
         let translated: Vec<IpAddr> = self.question.dnat.address().into_iter().chain(addresses).collect();
         self.none.again(Domain {
             source: from.addresses(),
             destination: to.addresses(),
             translated: AddressSet::of(&translated),
+            replaced,
             source_ports: self.question.source_port.map_or(Ranges::span(0u16, u16::MAX), Ranges::one),
         })
     }
@@ -169,7 +186,7 @@ impl<'q, 'w, 'a> Relevance<'q, 'w, 'a> {
         let directions = [(from, Direction::Egress), (to, Direction::Ingress)];
         let groups = directions.map(|(end, direction)| relevant.groups(end, direction));
         let pods = relevant.host_ports(to);
-        let mut conditions = self.none_translated_to([from, to], &pods);
+        let mut conditions = self.none_translated_to([from, to], &pods, relevant.replaced_sources());
         for pod in &pods {
             if !fault("host-port-policies") {
                 relevant.sharing(pod);
@@ -400,6 +417,20 @@ impl<'r, 'q, 'w, 'a> Relevant<'r, 'q, 'w, 'a> {
         }
     }
 
+    /// The sources that `natOutgoing` of nodes on the way may give before another node gets the packets.
+    fn replaced_sources(&self) -> AddressSet {
+        let topology = self.of.topology;
+        let nodes: BTreeSet<&String> = self.nodes.iter().map(|(node, _)| node).collect();
+        if nodes.len() < 2 || !replaced_source::is_used(self.of.snapshot) || fault("replaced-sources-undivided") {
+            return AddressSet::default();
+        }
+        // A node that translates the destination sends the packet on too.
+        let is_translated = self.of.question.dnat.address().is_some();
+        let sending = self.nodes.iter().filter(|(_, direction)| is_translated || *direction == Direction::Egress);
+        let all: Vec<Rc<AddressSet>> = sending.map(|(node, _)| self.of.sources_of(topology, node)).collect();
+        AddressSet::union_of(all.iter().map(Rc::as_ref))
+    }
+
     /// The addresses of an end, grouped so that packets of one group take the same path.
     fn groups(&mut self, end: &End, direction: Direction) -> Vec<AddressSet> {
         let mut groups = match end {
@@ -407,6 +438,9 @@ impl<'r, 'q, 'w, 'a> Relevant<'r, 'q, 'w, 'a> {
             End::OneOf { .. } => Vec::new(),
             End::Single(_) => return Vec::new(),
         };
+        if direction == Direction::Ingress {
+            groups.extend(self.of.not_masqueraded.iter().cloned());
+        }
         let nets = self.of.snapshot.pools.values().map(|pool| pool.net).chain(self.of.topology.routed_nets());
         let any_link = ON_ANY_LINK.iter().filter_map(|net| net.parse::<IpNet>().ok());
         groups.extend(nets.chain(any_link).map(|net| AddressSet::of_nets([&net])));

@@ -48,6 +48,15 @@ fn steps_text(text: &mut String, snapshot: &Snapshot, hops: &[Hop]) {
         if last == Some(hop.verdict.path.len()) {
             translation_text(text, hop, &mut number);
         }
+        if let Some(source) = &hop.replaced_source {
+            number += 1;
+            let _ = writeln!(text, "{} · natOutgoing", hop.host.node);
+            let _ = writeln!(
+                text,
+                "{number:>2} {:<LABEL$} from {}, instead of {}; from here only that source can match",
+                "tortie", source.address, hop.packet.source
+            );
+        }
     }
 }
 

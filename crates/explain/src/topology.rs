@@ -128,7 +128,15 @@ pub struct Topology<'a> {
     absent_pods: Option<AbsentPods<'a>>,
     /// Which interfaces stand for others, of those that were asked about.
     alike: RefCell<HashMap<(String, Vec<String>), Distinct>>,
+    /// The kinds of sources that nodes behind one without a known address tell apart.
+    source_classes: RefCell<HashMap<SourceClassesKey, SourceClasses>>,
 }
+
+/// A node that replaces the source, the IP version, the nodes behind it, and the workload at the end.
+type SourceClassesKey = (String, Family, Vec<String>, Option<WorkloadId>);
+
+/// Sources in words, with an address that stands for them.
+type SourceClasses = Rc<Vec<(String, IpAddr)>>;
 
 /// Interfaces with different policies or profiles, with the number of others that each represents.
 pub(crate) type Distinct = Rc<Vec<(String, usize)>>;
@@ -149,6 +157,7 @@ impl<'a> Topology<'a> {
             services: Vec::new(),
             absent_pods: None,
             alike: RefCell::default(),
+            source_classes: RefCell::default(),
         }
     }
 
@@ -159,6 +168,7 @@ impl<'a> Topology<'a> {
         self.owners = OnceCell::new();
         self.links = RefCell::default();
         self.alike = RefCell::default();
+        self.source_classes = RefCell::default();
         self
     }
 
@@ -272,6 +282,16 @@ impl<'a> Topology<'a> {
         let found = Rc::new(alike_interfaces::distinct(self, node, &key.1));
         self.alike.borrow_mut().insert(key, found.clone());
         found
+    }
+
+    /// The kinds of sources that were found before.
+    pub(crate) fn source_classes(&self, key: &SourceClassesKey) -> Option<SourceClasses> {
+        self.source_classes.borrow().get(key).cloned()
+    }
+
+    /// Keeps the kinds of sources that were found.
+    pub(crate) fn keep_source_classes(&self, key: SourceClassesKey, classes: SourceClasses) {
+        self.source_classes.borrow_mut().insert(key, classes);
     }
 
     /// The nets that routes of machines tell apart.

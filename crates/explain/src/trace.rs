@@ -1,7 +1,7 @@
 //! The path of a packet over the nodes between two ends: a hop for each node, with the decision there.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
@@ -16,6 +16,7 @@ use tortie_policy::{Family, GovernedInterfaces, HostEndpoint, Snapshot};
 use crate::interfaces::ASSUMED;
 use crate::listed::listed;
 use crate::question::{AskError, EndSpec, Question, State, TrafficSpec, similar_service};
+use crate::replaced_source::{self, Behind, Candidates, ReplacedSource};
 use crate::several_addresses::{self, Case};
 use crate::text::{before_translation, hops_decided_by};
 use crate::topology::{ANOTHER, Location, Topology};
@@ -48,6 +49,8 @@ pub struct Hop {
     pub translated_by: Option<TranslatedBy>,
     /// What tortie itself translates of it there. Only where reasons were asked for.
     pub own_nat: OwnNat,
+    /// The source with which the next node gets it, where `natOutgoing` replaces it.
+    pub replaced_source: Option<ReplacedSource>,
 }
 
 impl Hop {
@@ -60,7 +63,8 @@ impl Hop {
         untracked: bool,
     ) -> Self {
         let verdict = Verdict { allowed: false, rejected: false, untracked, path: Vec::new() };
-        Self { host, packet, verdict, dropped: Some(why.to_owned()), translated_by, own_nat: OwnNat::default() }
+        let dropped = Some(why.to_owned());
+        Self { host, packet, verdict, dropped, translated_by, own_nat: OwnNat::default(), replaced_source: None }
     }
 
     /// Whether it is of a connection on this node. Nothing else is translated.
@@ -295,6 +299,21 @@ pub(crate) struct Traced {
     pub(crate) left_out: Vec<String>,
 }
 
+impl Traced {
+    /// The nodes whose `natOutgoing` may give the packet several sources, if the answer is not the same for all of them.
+    pub(crate) fn differs_by_source(&self) -> Option<String> {
+        let is_source = |at: &usize| self.route.uplinks[*at].crossing == Crossing::GetsSource;
+        let sources: Vec<usize> = (0..self.route.uplinks.len()).filter(is_source).collect();
+        let mut others: HashMap<Vec<&String>, bool> = HashMap::new();
+        let differs = self.answers.iter().any(|(choice, hops)| {
+            let interfaces = choice.iter().enumerate().filter(|(at, _)| !sources.contains(at)).map(|(_, name)| name);
+            *others.entry(interfaces.collect()).or_insert(allowed(hops)) != allowed(hops)
+        });
+        let nodes: Vec<&str> = sources.iter().map(|at| self.route.uplinks[*at].node.as_str()).collect();
+        differs.then(|| nodes.join(" or "))
+    }
+}
+
 /// Traces the packet between two ends that are found.
 pub(crate) fn trace_between(
     topology: &Topology<'_>,
@@ -319,9 +338,9 @@ pub(crate) fn trace_between(
     let answers: Vec<(Vec<String>, Vec<Hop>)> = route
         .choices()
         .into_iter()
-        .map(|choice| {
-            let hops = route.hops(topology, &choice, judging);
-            (choice, hops)
+        .filter_map(|choice| {
+            let hops = route.hops(topology, &choice, judging)?;
+            Some((choice, hops))
         })
         .collect();
     if route.translates(&answers)? == Some(false) {
@@ -331,9 +350,9 @@ pub(crate) fn trace_between(
     if answers.iter().any(|(_, hops)| depends_on_checksum(judging, hops)) {
         assumed.push(format!("{ASSUMED}{UDPLITE_NOTE}"));
     }
-    let sources =
-        |(_, hops): &(_, Vec<Hop>)| own_nat::source_note(hops).into_iter().chain(own_nat::own_source_note(hops));
-    notes.extend(answers.iter().flat_map(sources).collect::<BTreeSet<_>>());
+    let replaced = answers.iter().flat_map(|(_, hops)| hops).filter_map(|hop| hop.replaced_source.as_ref());
+    assumed.extend(replaced.filter_map(|source| source.assumed.clone()).collect::<BTreeSet<_>>());
+    notes.extend(answers.iter().filter_map(|(_, hops)| own_nat::own_source_note(hops)).collect::<BTreeSet<_>>());
     notes.extend(multicast::copies(topology, judging.judge, &answers));
     let mut left_out = route.unused(question);
     for note in answers.iter().flat_map(|(_, hops)| not_asked::notes(snapshot, topology, hops)) {
@@ -480,6 +499,8 @@ enum Crossing {
     Leaves,
     /// The node sends it and translates it: its route before that leads by the interface.
     BeforeTranslation,
+    /// The node replaces its source: instead of interfaces these are sources.
+    GetsSource,
 }
 
 impl Crossing {
@@ -489,15 +510,16 @@ impl Crossing {
             Crossing::Enters => format!("enters {node} at"),
             Crossing::Leaves => format!("leaves {node} by"),
             Crossing::BeforeTranslation => format!("would leave {node}, without the translation, by"),
+            Crossing::GetsSource => format!("gets from {node} as its source"),
         }
     }
 }
 
-/// A crossing between nodes or the outside where the interface is not given by the ends.
+/// A crossing between nodes or the outside where the interface is not given by the ends, or a source that a node gives.
 struct Uplink {
     node: String,
     crossing: Crossing,
-    /// The interfaces that it may be.
+    /// The interfaces that it may be, or the sources in words.
     names: Vec<String>,
     /// They are known only from the store: the node may have others, without an endpoint.
     only_stored: bool,
@@ -521,6 +543,52 @@ struct Route {
     /// The node that exempts it from connection tracking.
     exempt_on: Option<String>,
     translation: Option<Translation>,
+    /// The sources that nodes may give it, by the place of the node.
+    sources: Vec<Option<Sources>>,
+}
+
+/// The sources that a node may give the packet.
+#[derive(Default)]
+struct Sources {
+    /// By the interface by which it leaves.
+    by_interface: HashMap<String, Candidates>,
+    /// In words, if it may keep its source: nothing tells which way an open connection was opened, and replies keep theirs.
+    kept: Option<String>,
+}
+
+impl Sources {
+    /// In words, each once.
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.kept.iter().cloned().collect();
+        let mut interfaces: Vec<&String> = self.by_interface.keys().collect();
+        interfaces.sort_unstable();
+        for (name, _) in interfaces.into_iter().flat_map(|interface| &self.by_interface[interface].all) {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.by_interface.values().flat_map(|candidates| &candidates.all).map(|(_, address)| *address)
+    }
+
+    /// The source of this name, where the packet may get it at an interface. None where it may not; one without an address where it
+    /// keeps its own. At an interface that nobody knows it may get any.
+    fn chosen(&self, name: &String, leaves_by: &str) -> Option<Option<ReplacedSource>> {
+        if self.kept.as_ref() == Some(name) {
+            return Some(None);
+        }
+        let of = |candidates: &Candidates| {
+            let (_, address) = candidates.all.iter().find(|(one, _)| one == name)?;
+            Some(Some(ReplacedSource { address: *address, assumed: candidates.assumed.clone() }))
+        };
+        match self.by_interface.get(leaves_by) {
+            Some(candidates) => of(candidates),
+            None => self.by_interface.values().find_map(of),
+        }
+    }
 }
 
 impl Route {
@@ -583,13 +651,14 @@ impl Route {
             packet,
             exempt_on: question.exempt_on.clone(),
             translation,
+            sources: Vec::new(),
             nodes,
         };
         route.passes_by = unreachable::passes_by(topology, &route.end, notes);
         route.dropped = unreachable::drops(topology, &route.end).filter(|_| !route.passes_by);
         unreachable::note_silent(topology, from, notes);
         let mut dropped = None;
-        route.uplinks = route.find_uplinks(topology, question, notes, assumed, &mut dropped)?;
+        (route.uplinks, route.sources) = route.find_uplinks(topology, question, notes, assumed, &mut dropped)?;
         route.dropped = route.no_route_before_translation(topology).or(dropped).or(route.dropped);
         Ok(route)
     }
@@ -652,8 +721,11 @@ impl Route {
         notes: &mut Vec<String>,
         assumed: &mut Vec<String>,
         dropped: &mut Option<(String, String)>,
-    ) -> Result<Vec<Uplink>, AskError> {
+    ) -> Result<(Vec<Uplink>, Vec<Option<Sources>>), AskError> {
         let mut uplinks: Vec<Uplink> = self.before_translation(topology, notes, assumed).into_iter().collect();
+        // The sources that it may have where it comes to a node.
+        let mut peers = vec![self.packet.source];
+        let mut sources = Vec::new();
         for (index, node) in self.nodes.iter().enumerate() {
             let starts = index == 0 && self.from.node().is_some();
             let ends = index + 1 == self.nodes.len() && self.end.node().is_some() && !self.passes_by;
@@ -672,7 +744,7 @@ impl Route {
                         }
                         vec![at]
                     }
-                    None => match self.interfaces(topology, index, entering, notes) {
+                    None => match self.interfaces_for(topology, index, entering, &peers, notes) {
                         Ok(names) => names,
                         Err(why) => {
                             dropped.get_or_insert((node.clone(), why));
@@ -689,8 +761,77 @@ impl Route {
                 let crossing = if entering { Crossing::Enters } else { Crossing::Leaves };
                 uplinks.push(Uplink { node: node.clone(), crossing, names, only_stored });
             }
+            let leaves_by = uplinks.last().filter(|last| last.crossing == Crossing::Leaves && last.node == *node);
+            let given = match leaves_by {
+                Some(last) => self.find_sources(topology, index, &last.names, &peers)?,
+                None => None,
+            };
+            if let Some(given) = &given {
+                peers.extend(given.addresses());
+                peers.sort_unstable();
+                peers.dedup();
+                let (crossing, names) = (Crossing::GetsSource, given.names());
+                uplinks.push(Uplink { node: node.clone(), crossing, names, only_stored: false });
+            }
+            sources.push(given);
         }
-        Ok(uplinks)
+        Ok((uplinks, sources))
+    }
+
+    /// The destination of the packet where it leaves a node.
+    fn destination_behind(&self, index: usize) -> IpAddr {
+        let translation = self.translation.as_ref();
+        let is_behind = self.translator.is_some_and(|translator| translator <= index);
+        translation.filter(|_| is_behind).map_or(self.packet.destination, |translation| translation.to.0)
+    }
+
+    /// The sources that a node may give the packet before another one gets it; none where it keeps its own.
+    fn find_sources(
+        &self,
+        topology: &Topology<'_>,
+        index: usize,
+        leaves_by: &[String],
+        peers: &[IpAddr],
+    ) -> Result<Option<Sources>, AskError> {
+        let (node, snapshot) = (&self.nodes[index], topology.snapshot());
+        let behind = &self.nodes[index + 1..];
+        let is_translated = matches!(self.packet.tracking(), Conntrack::New | Conntrack::Established);
+        if behind.is_empty() || !is_translated || !replaced_source::is_used(snapshot) {
+            return Ok(None);
+        }
+        let (to, behind) = (self.destination_behind(index), Behind { nodes: behind, end: &self.end });
+        let mut sources = Sources::default();
+        for name in leaves_by {
+            let is_replaced =
+                |source: &&IpAddr| own_nat::replaces_source(snapshot, node, **source, to, name) && !name.is_empty();
+            if peers.iter().any(|source| is_replaced(&source)) {
+                let candidates = replaced_source::candidates(topology, node, name, &self.packet, &behind)?;
+                sources.by_interface.insert(name.clone(), candidates);
+            }
+        }
+        if self.packet.tracking() == Conntrack::Established {
+            sources.kept = Some(format!("{} (its own)", self.packet.source));
+        }
+        let has_one = sources.addresses().next().is_some();
+        Ok(Some(sources).filter(|_| has_one))
+    }
+
+    /// The interfaces by which the packet may enter or leave a node, with any of the sources that it may have.
+    fn interfaces_for(
+        &self,
+        topology: &Topology<'_>,
+        index: usize,
+        entering: bool,
+        sources: &[IpAddr],
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<String>, String> {
+        let mut found: Vec<String> = Vec::new();
+        let peers = if entering { sources } else { &sources[..1] };
+        for source in peers {
+            let names = self.interfaces(topology, index, entering, *source, notes)?;
+            found.extend(names.into_iter().filter(|name| !found.contains(name)).collect::<Vec<_>>());
+        }
+        Ok(found)
     }
 
     /// The node that sends the packet, if it translates it too: by another program, or a floating IP of one of its workloads. The kernel
@@ -767,7 +908,9 @@ impl Route {
             let mut choices = self.choices();
             choices.iter_mut().for_each(|choice| choice[at] = ANOTHER.to_owned());
             choices.dedup();
-            let differs = |choice: &Vec<String>| allowed(&self.hops(topology, choice, judging)) != through;
+            let differs = |choice: &Vec<String>| {
+                self.hops(topology, choice, judging).is_some_and(|hops| allowed(&hops) != through)
+            };
             let word = if uplink.crossing == Crossing::Enters { "at" } else { "by" };
             let becomes = if through { "denied" } else { "let through" };
             choices.iter().any(differs).then(|| {
@@ -788,6 +931,7 @@ impl Route {
         topology: &Topology<'_>,
         index: usize,
         entering: bool,
+        source: IpAddr,
         notes: &mut Vec<String>,
     ) -> Result<Vec<String>, String> {
         let node = self.nodes[index].as_str();
@@ -801,13 +945,7 @@ impl Route {
                 None => Ok(vec![name.clone()]),
             };
         }
-        let translated = self.translation.as_ref();
-        let translated = translated.filter(|_| self.translator.is_some_and(|translator| translator <= index));
-        let peer = match translated {
-            _ if entering => self.packet.source,
-            Some(translation) => translation.to.0,
-            None => self.packet.destination,
-        };
+        let peer = if entering { source } else { self.destination_behind(index) };
         let Some(machine) = topology.machine(node) else { return Ok(self.candidates(topology, node, entering)) };
         let (path, word) = if entering { ("enters", "at") } else { ("leaves", "by") };
         let mut unknown = |why: String| {
@@ -892,7 +1030,8 @@ impl Route {
         names
     }
 
-    fn hops(&self, topology: &Topology<'_>, choice: &[String], judging: Judging<'_, '_>) -> Vec<Hop> {
+    /// The packet on every node, with this choice; none where the choice is not possible.
+    fn hops(&self, topology: &Topology<'_>, choice: &[String], judging: Judging<'_, '_>) -> Option<Vec<Hop>> {
         let mut interfaces = choice.iter();
         let mut next = || interfaces.next().cloned().unwrap_or_default();
         let is_first = |uplink: &&Uplink| uplink.crossing == Crossing::BeforeTranslation;
@@ -915,6 +1054,7 @@ impl Route {
                 Location::Process { .. } if ends => None,
                 _ => Some(next()),
             };
+            let sources = self.sources.get(index).and_then(Option::as_ref).map(|sources| (sources, next()));
             let translation = self.translation.as_ref().filter(|_| self.translator == Some(index));
             packet.translated = translation.map(|translation| translation.to);
             let before_translation = before_translation.as_ref().filter(|_| starts);
@@ -928,7 +1068,7 @@ impl Route {
                 };
                 let untracked = translated_by.is_some() && judging.judge.decide(&host, &packet).untracked;
                 hops.push(Hop::dropped(host, packet, why, translated_by, untracked));
-                return hops;
+                return Some(hops);
             }
             let lo = "lo".to_owned();
             let is_sent = entry.is_none();
@@ -950,6 +1090,11 @@ impl Route {
                     }
                     _ => None,
                 };
+                let source = self.leaves_with(topology, index, &packet, &verdict, sources.as_ref())?;
+                let (replaced_source, dropped) = match source {
+                    Ok(source) => (source, dropped),
+                    Err(why) => (None, dropped.or(Some(why))),
+                };
                 verdict.allowed &= dropped.is_none();
                 let allowed = verdict.allowed;
                 let translated_by = translated_by.clone().filter(|_| packet.translated.is_some());
@@ -961,15 +1106,19 @@ impl Route {
                     dropped,
                     translated_by,
                     own_nat: nat.unwrap_or_default(),
+                    replaced_source,
                 };
                 let is_tracked = hop.is_tracked();
+                if let Some(ReplacedSource { address, .. }) = &hop.replaced_source {
+                    packet.source = *address;
+                }
                 // What the sender exempts from tracking comes in by the loopback interface as such.
                 if is_sent && hop.verdict.untracked {
                     packet.conntrack = Conntrack::Untracked;
                 }
                 hops.push(hop);
                 if !allowed {
-                    return hops;
+                    return Some(hops);
                 }
                 if let Some((address, port)) = packet.translated.take().filter(|_| is_tracked) {
                     packet.destination = address;
@@ -979,7 +1128,37 @@ impl Route {
                 }
             }
         }
-        hops
+        Some(hops)
+    }
+
+    /// The source that `natOutgoing` of a node gives the packet where it leaves it, if it replaces it and another node gets the packet; the
+    /// error says why it is dropped instead. None where it does not get the chosen one.
+    fn leaves_with(
+        &self,
+        topology: &Topology<'_>,
+        index: usize,
+        packet: &Packet,
+        verdict: &Verdict,
+        chosen: Option<&(&Sources, String)>,
+    ) -> Option<Result<Option<ReplacedSource>, String>> {
+        let (node, snapshot) = (&self.nodes[index], topology.snapshot());
+        let is_tracked = is_tracked(packet, verdict);
+        let leaves_by = packet.leaves_by(is_tracked).filter(|_| verdict.allowed && is_tracked);
+        let Some(leaves_by) = leaves_by.filter(|_| replaced_source::is_used(snapshot)) else { return Some(Ok(None)) };
+        let to = self.destination_behind(index);
+        if !own_nat::replaces_source(snapshot, node, packet.source, to, leaves_by) {
+            return Some(Ok(None));
+        }
+        let family = Family::of(packet.source);
+        if packet.tracking() == Conntrack::New && replaced_source::has_none(topology, node, family) {
+            return Some(Err(format!(
+                "natOutgoing of {node} replaces the source, and {node} has no {family} address to give"
+            )));
+        }
+        match chosen {
+            Some((sources, name)) => sources.chosen(name, leaves_by).map(Ok),
+            None => Some(Ok(None)),
+        }
     }
 }
 

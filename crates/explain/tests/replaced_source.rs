@@ -1,5 +1,5 @@
-//! The answer says where it judges a packet with a source that `natOutgoing` replaces before the next node, and where a packet comes back
-//! to its sender with the sender's own address as the source.
+//! The next node judges a packet with the source that `natOutgoing` gives it, and the answer says what is assumed of that source. It says
+//! too where a packet comes back to its sender with the sender's own address as the source.
 
 #![allow(clippy::unwrap_used)]
 
@@ -22,44 +22,110 @@ const WORLD: &str = r#"
  spec: {node: web2, interfaceName: eth0, expectedIPs: [192.0.2.12], profiles: [projectcalico-default-allow]}}
 "#;
 
-/// The notes on the source, with a pool of this field and more settings.
-fn notes(nat_outgoing: bool, settings: &str, asked: &Question) -> Vec<String> {
-    let more = format!(
-        "
+/// The world with a pool of this field, more settings, and more objects.
+fn world(nat_outgoing: bool, settings: &str, more: &str) -> tortie_policy::Snapshot {
+    manifests::snapshot(format!(
+        "{WORLD}
 ---
 {{apiVersion: projectcalico.org/v3, kind: IPPool, metadata: {{name: pods}}, spec: {{cidr: 10.65.0.0/16, natOutgoing: {nat_outgoing}}}}}
 ---
 {{apiVersion: projectcalico.org/v3, kind: FelixConfiguration, metadata: {{name: default}}, spec: {{{settings}}}}}
-"
-    );
-    let snapshot = manifests::snapshot(WORLD.to_owned() + &more);
-    let answer = trace(&Topology::new(&snapshot), asked).unwrap();
-    assert!(answer.allowed());
-    answer.notes.into_iter().filter(|note| note.contains("natOutgoing")).collect()
+{more}"
+    ))
+}
+
+/// The sources with which nodes get the packet of a question, what is assumed of them, and the last line.
+fn asked(snapshot: &tortie_policy::Snapshot, question: &Question) -> (Vec<String>, Vec<String>, String) {
+    let answer = trace(&Topology::new(snapshot), question).unwrap();
+    let sources = answer.all_hops().map(|hop| format!("{} {}", hop.host.node, hop.packet.source)).collect();
+    let notes = answer.notes.iter().filter(|note| note.contains("natOutgoing")).cloned().collect();
+    (sources, notes, tortie_explain::text::verdict_line(snapshot, &answer))
+}
+
+const NODE: &str = "---
+{apiVersion: projectcalico.org/v3, kind: Node, metadata: {name: web1}, spec: {addresses: [{address: 192.0.2.11}]}}
+";
+const FROM: &str = "wep/shop/web1-cni-a-eth0";
+
+#[test]
+fn the_next_node_gets_the_source_that_the_settings_or_the_interface_or_the_node_give() {
+    let to_node = question(FROM, "node/web2", "tcp/80");
+    let (sources, notes, _) = asked(&world(true, "natOutgoingAddress: 198.51.100.77", ""), &to_node);
+    assert_eq!((sources.as_slice(), notes.len()), (&["web1 10.65.0.3".into(), "web2 198.51.100.77".into()][..], 0));
+    let endpoint = "---
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: h1},
+ spec: {node: web1, interfaceName: eth0, expectedIPs: [192.0.2.21], profiles: [projectcalico-default-allow]}}
+";
+    let (sources, notes, _) = asked(&world(true, "", &format!("{NODE}{endpoint}")), &to_node);
+    assert_eq!((sources.as_slice(), notes.len()), (&["web1 10.65.0.3".into(), "web2 192.0.2.21".into()][..], 0));
+    let (sources, notes, line) = asked(&world(true, "", NODE), &to_node);
+    assert_eq!(sources, ["web1 10.65.0.3", "web2 192.0.2.11"]);
+    let note = "assumed: natOutgoing of web1 gives it the only IPv4 address of web1 that the store knows as the source, since it knows none of the interface by which it leaves";
+    assert_eq!(notes, [note]);
+    assert!(line.ends_with(&format!("({note})")), "{line}");
 }
 
 #[test]
-fn a_note_says_that_the_next_node_is_asked_about_a_source_that_nat_outgoing_replaces() {
-    let to_node = question("wep/shop/web1-cni-a-eth0", "node/web2", "tcp/80");
-    let note = |by: &str| {
-        vec![format!(
-            "assumed: web2 judges it with the source 10.65.0.3; natOutgoing replaces it by {by} where it leaves web1"
-        )]
+fn where_the_source_stays_or_no_other_node_is_asked_nothing_is_said_of_it() {
+    let none = |snapshot: &tortie_policy::Snapshot, question: &Question| {
+        let (sources, notes, _) = asked(snapshot, question);
+        assert!(sources.iter().all(|one| one.ends_with(" 10.65.0.3")), "{sources:?}");
+        assert_eq!(notes, [""; 0]);
     };
-    assert_eq!(notes(true, "", &to_node), note("an address of web1"));
-    assert_eq!(notes(true, "natOutgoingAddress: 198.51.100.77", &to_node), note("198.51.100.77"));
+    let to_node = question(FROM, "node/web2", "tcp/80");
+    none(&world(false, "", NODE), &to_node);
+    none(&world(true, "", NODE), &question(FROM, "wep/shop/web2-cni-b-eth0", "tcp/80"));
+    none(&world(true, "", NODE), &question(FROM, "203.0.113.9", "tcp/80"));
+    none(&world(true, "", NODE), &Question { state: State::Untracked, ..to_node.clone() });
+    // What comes back is not what a workload opens: its source stays.
+    let (sources, _, _) = asked(&world(true, "", NODE), &question("node/web2", FROM, "tcp/80"));
+    assert_eq!(sources, ["web2 192.0.2.12", "web1 192.0.2.12"]);
 }
 
 #[test]
-fn where_the_source_stays_or_no_other_node_is_asked_there_is_no_such_note() {
-    let none: Vec<String> = Vec::new();
-    let from = "wep/shop/web1-cni-a-eth0";
-    let to_node = question(from, "node/web2", "tcp/80");
-    assert_eq!(notes(false, "", &to_node), none, "natOutgoing is off");
-    assert_eq!(notes(true, "", &question(from, "wep/shop/web2-cni-b-eth0", "tcp/80")), none, "both are in the pool");
-    assert_eq!(notes(true, "", &question(from, "203.0.113.9", "tcp/80")), none, "no other node is known");
+fn every_source_that_the_node_may_give_is_answered() {
+    let to_node = question(FROM, "node/web2", "tcp/80");
+    let policy = |from: &str| {
+        format!(
+            "---
+{{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {{name: one}},
+ spec: {{selector: role == 'two', types: [Ingress], ingress: [{{action: Allow, source: {{nets: [{from}]}}}}]}}}}
+---
+{{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {{name: h2, labels: {{role: two}}}},
+ spec: {{node: web2, interfaceName: eth0, expectedIPs: [192.0.2.12]}}}}
+"
+        )
+    };
+    let two = NODE.replace("{address: 192.0.2.11}", "{address: 192.0.2.11}, {address: 198.51.100.11}");
+    let (_, notes, line) = asked(&world(true, "", &(two + &policy("192.0.2.11/32"))), &to_node);
+    assert!(line.starts_with("DENIED if it gets from web1 as its source 198.51.100.11 (by end of tier default, ingress of h2 on web2); let through if it gets from web1 as its source 192.0.2.11 (by gnp one rule 1, ingress of h2 on web2)"), "{line}");
+    assert_eq!(
+        notes,
+        [
+            "assumed: natOutgoing of web1 gives it one of the IPv4 addresses of web1 that the store knows as the source, since it knows none of the interface by which it leaves"
+        ]
+    );
+    // Of a node without a known address every kind of address is answered.
+    let (_, notes, line) = asked(&world(true, "", &policy("192.0.2.0/24")), &to_node);
+    assert!(line.starts_with("DENIED if it gets from web1 as its source another address (by end of tier default, ingress of h2 on web2); let through if it gets from web1 as its source an address in 192.0.2.0/24"), "{line}");
+    assert!(notes[0].starts_with("assumed: natOutgoing of web1 may give it any IPv4 address as the source, since none of web1 is known: ask on web1 itself"), "{notes:?}");
+}
+
+#[test]
+fn of_an_open_connection_both_sources_are_answered() {
+    let to_node = question(FROM, "node/web2", "tcp/80");
     let open = Question { state: State::Established, ..to_node };
-    assert_eq!(notes(true, "", &open), none, "nothing tells which way the connection was opened");
+    let policy = "---
+{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: raw},
+ spec: {selector: role == 'two', applyOnForward: true, doNotTrack: true, types: [Ingress],
+        ingress: [{action: Deny, source: {nets: [192.0.2.11/32]}}]}}
+---
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: h2, labels: {role: two}},
+ spec: {node: web2, interfaceName: eth0, expectedIPs: [192.0.2.12]}}
+";
+    let (_, _, line) = asked(&world(true, "", &format!("{NODE}{policy}")), &open);
+    assert!(line.starts_with("DENIED if it gets from web1 as its source 192.0.2.11 (by gnp raw rule 1, untracked in of h2 on web2); let through if it gets from web1 as its source 10.65.0.3 (its own) ("), "{line}");
+    assert!(asked(&world(true, "", NODE), &open).2.starts_with("ALLOWED by "));
 }
 
 #[test]

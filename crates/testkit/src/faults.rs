@@ -87,6 +87,14 @@ pub const DIFF: &[&str] = &[
 /// Faults of answers about ends with several addresses.
 pub const SEVERAL_ADDRESSES: &[&str] = &["several-addresses-as-one", "other-end-undivided", "other-end-of-first-class"];
 
+/// Faults of answers about packets whose source `natOutgoing` replaces.
+pub const REPLACED_SOURCE: &[&str] = &[
+    "source-behind-nat-outgoing-kept",
+    "replaced-sources-undivided",
+    "sources-of-no-interface",
+    "spared-nodes-undivided",
+];
+
 /// Faults of answers about services of Kubernetes.
 pub const SERVICES: &[&str] = &[
     "terminating-unused",

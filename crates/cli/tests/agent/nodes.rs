@@ -138,7 +138,12 @@ impl Drop for Node {
 
 /// Echoes what comes to a port of this thread's namespace.
 pub fn serve(port: u16) {
-    let listener = TcpListener::bind(("0.0.0.0", port)).unwrap();
+    serve_on("0.0.0.0", port);
+}
+
+/// The same at one address.
+pub fn serve_on(address: &str, port: u16) {
+    let listener = TcpListener::bind((address, port)).unwrap();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             std::thread::spawn(move || {

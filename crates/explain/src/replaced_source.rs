@@ -1,0 +1,243 @@
+//! The source that `natOutgoing` gives a packet where it leaves a node: the nodes behind it judge the packet with that one.
+//!
+//! The kernel takes an address of the outgoing interface, and where that has none, another one of the machine. Source:
+//! `nf_nat_masquerade_ipv4` and `nf_nat_masquerade_ipv6` in net/netfilter/nf_nat_masquerade.c. Where it is not known which, every
+//! candidate is answered; of a node of which no address is known, one address of each class that the nodes behind it tell apart.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use ipnet::IpNet;
+use tortie_classes::{AddressSet, Conditions, Domain, Names, enclosed};
+use tortie_eval::{Packet, Subject};
+use tortie_policy::{Family, Snapshot};
+
+use crate::interfaces::ASSUMED;
+use crate::own_nat;
+use crate::owners::tells_addresses;
+use crate::question::{AskError, EndSpec};
+use crate::relevant::ON_ANY_LINK;
+use crate::topology::{Location, Topology};
+use crate::{fault, unknown_addresses};
+
+/// Nodes behind one without a known address do not tell more sources apart than this.
+const MOST: usize = 64;
+/// More parts of a class than this are counted, not listed.
+const SHOWN: usize = 4;
+
+/// The source that a packet gets on a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplacedSource {
+    /// The address.
+    pub address: IpAddr,
+    /// What is assumed of it.
+    pub assumed: Option<String>,
+}
+
+/// The sources that a node may give the packets of one question.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Candidates {
+    /// In words, with an address that stands for them.
+    pub(crate) all: Vec<(String, IpAddr)>,
+    /// What is assumed of them.
+    pub(crate) assumed: Option<String>,
+}
+
+/// What lies behind the node that replaces a source.
+pub(crate) struct Behind<'a> {
+    /// The nodes that the packet passes next.
+    pub(crate) nodes: &'a [String],
+    /// Where it ends.
+    pub(crate) end: &'a Location,
+}
+
+/// The sources that a node may give a packet that leaves by an interface and goes to an address.
+pub(crate) fn candidates(
+    topology: &Topology<'_>,
+    node: &str,
+    interface: &str,
+    packet: &Packet,
+    behind: &Behind<'_>,
+) -> Result<Candidates, AskError> {
+    let family = Family::of(packet.source);
+    if let Some(address) = own_nat::named_source(topology.snapshot(), node, family) {
+        return Ok(known(&[address], None));
+    }
+    let of_interface = of_interface(topology, node, interface, family);
+    if !of_interface.is_empty() && !fault("sources-of-no-interface") {
+        return Ok(known(&of_interface, None));
+    }
+    let others = others(topology, node, family);
+    if topology.known_host(node).is_some_and(tells_addresses) {
+        // Without any address the node drops the packet.
+        return Ok(known(&others, None));
+    }
+    if others.is_empty() {
+        let assumed = format!(
+            "{ASSUMED}natOutgoing of {node} may give it any {family} address as the source, since none of {node} is known: ask on {node} itself, whose agent knows them, or write them in expectedIPs"
+        );
+        return Ok(Candidates { all: classes(topology, node, family, behind)?, assumed: Some(assumed) });
+    }
+    let (number, addresses) = if others.len() == 1 { ("the only", "address") } else { ("one of the", "addresses") };
+    let assumed = format!(
+        "{ASSUMED}natOutgoing of {node} gives it {number} {family} {addresses} of {node} that the store knows as the source, since it knows none of the interface by which it leaves"
+    );
+    Ok(known(&others, Some(assumed)))
+}
+
+/// Every address that a node may give as the source of packets, for the rules that may see it.
+pub(crate) fn possible(topology: &Topology<'_>, node: &str) -> AddressSet {
+    let of = |family| {
+        if let Some(address) = own_nat::named_source(topology.snapshot(), node, family) {
+            return AddressSet::of([&address]);
+        }
+        let mut all = others(topology, node, family);
+        all.extend(topology.host(node).links.iter().flat_map(|link| usable(&link.addresses, family)));
+        match all.is_empty() && !topology.known_host(node).is_some_and(tells_addresses) {
+            true => any(topology, node, family),
+            false => AddressSet::of(&all),
+        }
+    };
+    of(Family::V4).union(&of(Family::V6))
+}
+
+/// Whether a node that is known drops what its `natOutgoing` would give another source, since it has no address of that IP version.
+pub(crate) fn has_none(topology: &Topology<'_>, node: &str, family: Family) -> bool {
+    let Some(host) = topology.known_host(node).filter(|host| tells_addresses(host)) else { return false };
+    own_nat::named_source(topology.snapshot(), node, family).is_none()
+        && host.links.iter().all(|link| usable(&link.addresses, family).is_empty())
+}
+
+fn known(addresses: &[IpAddr], assumed: Option<String>) -> Candidates {
+    Candidates { all: addresses.iter().map(|address| (address.to_string(), *address)).collect(), assumed }
+}
+
+/// The addresses of an interface that the kernel may take: one that is valid on its link alone only if there is no other.
+fn usable(addresses: &[IpAddr], family: Family) -> Vec<IpAddr> {
+    let of_family = |address: &&IpAddr| Family::of(**address) == family && !address.is_loopback();
+    let (on_link, others): (Vec<IpAddr>, Vec<IpAddr>) =
+        addresses.iter().filter(of_family).copied().partition(is_on_link);
+    if others.is_empty() { on_link } else { others }
+}
+
+fn is_on_link(address: &IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
+/// The addresses of the interface itself that packets to other machines get: of IPv6 none that is valid on its link alone.
+fn of_interface(topology: &Topology<'_>, node: &str, interface: &str, family: Family) -> Vec<IpAddr> {
+    let host = topology.host(node);
+    let links = host.links.iter().filter(|link| link.name == interface);
+    let mut found: Vec<IpAddr> = links.flat_map(|link| usable(&link.addresses, family)).collect();
+    found.retain(|address| !is_on_link(address));
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// The addresses of a node that are of no interface that the store knows; of a machine that tells its addresses all.
+fn others(topology: &Topology<'_>, node: &str, family: Family) -> Vec<IpAddr> {
+    let host = topology.host(node);
+    let of_links: Vec<IpAddr> = host.links.iter().flat_map(|link| link.addresses.iter().copied()).collect();
+    let mut found = match topology.known_host(node).is_some_and(tells_addresses) {
+        true => of_links,
+        false => {
+            let process = topology.find(&EndSpec::Node(node.to_owned()), None);
+            let all = process.map(|process| process.addresses().to_vec()).unwrap_or_default();
+            all.into_iter().filter(|address| !of_links.contains(address)).collect()
+        }
+    };
+    found = usable(&found, family);
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// The addresses that a node may have of which none is known.
+fn any(topology: &Topology<'_>, node: &str, family: Family) -> AddressSet {
+    let process = topology.find(&EndSpec::Node(node.to_owned()), None);
+    let all = process.map_or_else(
+        |_| unknown_addresses::possible(topology),
+        |process| unknown_addresses::possible_at(topology, &process),
+    );
+    AddressSet::of_family(family, all.family(family).clone())
+}
+
+/// One address of each class that the nodes behind tell apart, in words.
+fn classes(
+    topology: &Topology<'_>,
+    node: &str,
+    family: Family,
+    behind: &Behind<'_>,
+) -> Result<Vec<(String, IpAddr)>, AskError> {
+    let workload = match behind.end {
+        Location::Workload(endpoint) => Some(endpoint),
+        _ => None,
+    };
+    let key = (node.to_owned(), family, behind.nodes.to_vec(), workload.map(|endpoint| endpoint.id.clone()));
+    if let Some(known) = topology.source_classes(&key) {
+        return Ok(known.as_ref().clone());
+    }
+    let snapshot = topology.snapshot();
+    let all = any(topology, node, family);
+    let mut conditions = Conditions::new(snapshot, Domain { source: all.clone(), ..Domain::default() });
+    behind.nodes.iter().for_each(|node| conditions.add_node(&topology.host(node)));
+    if let Some(endpoint) = workload {
+        let both = [tortie_policy::Direction::Ingress, tortie_policy::Direction::Egress];
+        conditions.add_endpoint(&Subject::workload(snapshot, endpoint), &both);
+    }
+    // Only the routes of machines that are known tell the interface by which a source comes in.
+    let is_told = behind.nodes.iter().any(|node| topology.machine(node).is_some());
+    let any_link = ON_ANY_LINK.iter().filter_map(|net| net.parse::<IpNet>().ok());
+    topology
+        .routed_nets()
+        .chain(any_link)
+        .filter(|_| is_told)
+        .for_each(|net| conditions.add_source(&AddressSet::of_nets([&net])));
+    let found = conditions.classes(family).sources;
+    let found: Vec<AddressSet> = found.iter().map(|class| AddressSet::of_family(family, class.clone())).collect();
+    if found.len() > MOST {
+        return Err(AskError(format!(
+            "natOutgoing of {node} replaces the source, no {family} address of {node} is known, and the rules behind it tell {} kinds of addresses apart: ask on {node} itself, whose agent knows its addresses, or write them in expectedIPs of its host endpoint",
+            found.len()
+        )));
+    }
+    let names = Names::new(snapshot);
+    let process = topology.find(&EndSpec::Node(node.to_owned()), None);
+    let size = |class: &AddressSet| class.size(family);
+    let rest = (0..found.len()).max_by(|a, b| size(&found[*a]).total_cmp(&size(&found[*b])));
+    let named = |(at, class): (usize, &AddressSet)| {
+        let text = match rest == Some(at) {
+            true if found.len() == 1 => "any address".to_owned(),
+            true => "another address".to_owned(),
+            false => in_words(&names, class, &all),
+        };
+        let address = match &process {
+            Ok(process) => unknown_addresses::representative(process, class, family),
+            Err(_) => class.first(family),
+        };
+        address.map(|address| (text, address))
+    };
+    let named: Rc<Vec<(String, IpAddr)>> = Rc::new(found.iter().enumerate().filter_map(named).collect());
+    topology.keep_source_classes(key, named.clone());
+    Ok(named.as_ref().clone())
+}
+
+/// `an address in 198.51.100.0/24 or (set office)`.
+fn in_words(names: &Names, class: &AddressSet, all: &AddressSet) -> String {
+    let mut parts = names.parts(class, all);
+    if parts.len() > 1 {
+        parts.iter_mut().for_each(|part| *part = enclosed(part));
+    }
+    if parts.len() > SHOWN {
+        let more = parts.len() - SHOWN;
+        parts.truncate(SHOWN);
+        parts.push(format!("{more} more nets"));
+    }
+    format!("an address in {}", parts.join(" or "))
+}
+
+/// Whether any pool gives packets another source.
+pub(crate) fn is_used(snapshot: &Snapshot) -> bool {
+    !fault("source-behind-nat-outgoing-kept") && snapshot.pools.values().any(|pool| pool.nat_outgoing)
+}
