@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use tortie_classes::AddressSet;
 use tortie_eval::{Conntrack, Host, Packet, PacketPath, Verdict};
 use tortie_policy::packet::OwnNat;
-use tortie_policy::{Family, Settings, Snapshot};
+use tortie_policy::{Family, Settings, Snapshot, WorkloadEndpoint};
 
 use crate::fault;
 use crate::trace::Hop;
@@ -70,6 +70,13 @@ pub(crate) fn own_source_note(hops: &[Hop]) -> Option<String> {
     Some(format!(
         "{source} gets it with its own address as the source: Linux drops that there, unless the source is replaced as well or accept_local is set"
     ))
+}
+
+/// The address to which the node of a workload translates one of its floating IPs.
+pub(crate) fn floating_leads_to(snapshot: &Snapshot, endpoint: &WorkloadEndpoint, address: IpAddr) -> Option<IpAddr> {
+    let stored = snapshot.workload_endpoints.get(&endpoint.id)?;
+    let is_own = stored.addresses.contains(&address) || !stored.nats.iter().any(|nat| nat.external == address);
+    floating_ips(snapshot, &stored.node).get(&address).copied().filter(|_| !is_own)
 }
 
 /// The floating IPs that a node translates, each with the lowest address to which it is translated.

@@ -543,6 +543,8 @@ struct Route {
     /// The node that exempts it from connection tracking.
     exempt_on: Option<String>,
     translation: Option<Translation>,
+    /// The address to which the last node translates it, where it goes to a floating IP.
+    floating: Option<IpAddr>,
     /// The sources that nodes may give it, by the place of the node.
     sources: Vec<Option<Sources>>,
 }
@@ -651,9 +653,11 @@ impl Route {
             packet,
             exempt_on: question.exempt_on.clone(),
             translation,
+            floating: None,
             sources: Vec::new(),
             nodes,
         };
+        route.floating = route.floating_leads_to(topology);
         route.passes_by = unreachable::passes_by(topology, &route.end, notes);
         route.dropped = unreachable::drops(topology, &route.end).filter(|_| !route.passes_by);
         unreachable::note_silent(topology, from, notes);
@@ -782,7 +786,20 @@ impl Route {
     fn destination_behind(&self, index: usize) -> IpAddr {
         let translation = self.translation.as_ref();
         let is_behind = self.translator.is_some_and(|translator| translator <= index);
-        translation.filter(|_| is_behind).map_or(self.packet.destination, |translation| translation.to.0)
+        let floating = self.floating.filter(|_| index + 1 == self.nodes.len());
+        let translated = translation.filter(|_| is_behind).map(|translation| translation.to.0);
+        translated.or(floating).unwrap_or(self.packet.destination)
+    }
+
+    /// The address to which the node of the workload at the end translates a floating IP. Nothing that is of no connection is translated.
+    fn floating_leads_to(&self, topology: &Topology<'_>) -> Option<IpAddr> {
+        let Location::Workload(endpoint) = &self.end else { return None };
+        let is_tracked = matches!(self.packet.tracking(), Conntrack::New | Conntrack::Established);
+        let is_exempt = self.exempt_on.as_ref() == Some(&endpoint.node);
+        if self.translation.is_some() || !is_tracked || is_exempt {
+            return None;
+        }
+        own_nat::floating_leads_to(topology.snapshot(), endpoint, self.packet.destination)
     }
 
     /// The sources that a node may give the packet before another one gets it; none where it keeps its own.

@@ -1,11 +1,13 @@
 //! Workloads whose interface carries no packets: packets to their addresses follow the other routes.
 
+use std::net::IpAddr;
+
 use tortie_policy::machine::{RouteDecision, RouteKind};
 use tortie_policy::{EndpointId, WorkloadEndpoint};
 
 use crate::interfaces::ASSUMED;
-use crate::not_in_force;
 use crate::topology::{Location, Topology};
+use crate::{not_in_force, own_nat};
 
 /// Whether packets to the workload at this end do not go to its interface, as far as its machine tells; a note then says
 /// why, and where they go.
@@ -13,9 +15,11 @@ pub(crate) fn passes_by(topology: &Topology<'_>, end: &Location, notes: &mut Vec
     let Location::Workload(endpoint) = end else { return false };
     let Some(why) = no_route(topology, endpoint) else { return false };
     let node = &endpoint.node;
-    let address = endpoint.addresses.first();
+    // A floating IP is translated before the route is chosen.
+    let floating = |address: &IpAddr| own_nat::floating_leads_to(topology.snapshot(), endpoint, *address);
+    let address = endpoint.addresses.first().map(|address| floating(address).unwrap_or(*address));
     let is_told = topology.machine(node).is_some_and(|machine| machine.partial.is_none());
-    let leads = address.and_then(|address| topology.route_to(node, *address));
+    let leads = address.and_then(|address| topology.route_to(node, address));
     let is_lost = is_told && leads.is_none_or(|leads| leads.kind == RouteKind::Blocked);
     let goes = match address {
         Some(address) if is_lost => format!("{node} has no other route to {address} and drops the packet"),

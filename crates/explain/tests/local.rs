@@ -4,7 +4,7 @@
 
 use tortie_explain::claim::{check, parse};
 use tortie_explain::reach::{Outcome, reach};
-use tortie_explain::{Question, Topology, json, text, trace};
+use tortie_explain::{Question, State, Topology, json, text, trace};
 use tortie_policy::Snapshot;
 use tortie_policy::machine::{Machine, RouteKind};
 use tortie_policy::packet::Host;
@@ -152,6 +152,27 @@ fn a_packet_to_a_workload_without_an_interface_is_dropped_where_no_route_leads()
     let said = answer(&topology, &question("node/web1", "wep/shop/web1-cni-c-eth0", "tcp/8080"));
     assert!(said.contains("; web1 has no other route to 10.65.0.4 and drops the packet\n"), "{said}");
     assert!(said.ends_with("\nDROPPED: web1 has no route to 10.65.0.4\n"), "{said}");
+}
+
+#[test]
+fn a_packet_to_a_floating_ip_of_a_workload_whose_interface_is_down_takes_the_route_to_the_workloads_address() {
+    let floating = "ipNetworks: [10.65.0.3/32], ipNATs: [{internalIP: 10.65.0.3, externalIP: 203.0.113.200}]";
+    let snapshot = manifests::snapshot(
+        WORLD.replace("ipNetworks: [10.65.0.3/32]", floating)
+            + "---\n{apiVersion: projectcalico.org/v3, kind: FelixConfiguration, metadata: {name: default}, spec: {floatingIPs: Enabled}}\n",
+    );
+    let topology = told_there(&snapshot, |machine| {
+        machine.routes.push(route("203.0.113.200/32", RouteKind::Unicast, "eth0"));
+        machine.routes.push(route("10.65.0.0/16", RouteKind::Unicast, "eth1"));
+    });
+    for from in ["node/web1", "192.0.2.9", "wep/shop/web1-cni-a-eth0"] {
+        let said = answer(&topology, &question(from, "203.0.113.200", "tcp/8080"));
+        assert!(said.contains("leaves web1 by eth1, as web1's route to 10.65.0.3 says"), "{from}: {said}");
+        // Nothing translates what is not tracked.
+        let untracked = Question { state: State::Untracked, ..question(from, "203.0.113.200", "tcp/8080") };
+        let said = answer(&topology, &untracked);
+        assert!(said.contains("leaves web1 by eth0, as web1's route to 203.0.113.200 says"), "{from}: {said}");
+    }
 }
 
 #[test]
