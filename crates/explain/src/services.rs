@@ -10,7 +10,7 @@ mod refusal;
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
-use tortie_eval::protocol_name;
+use tortie_eval::{Conntrack, protocol_name};
 use tortie_net::Protocol;
 use tortie_policy::Family;
 
@@ -22,7 +22,7 @@ use crate::services::proxy::{Choice, Refusal, Seen};
 use crate::services::refusal::refuse;
 use crate::text;
 use crate::topology::{Location, Topology};
-use crate::trace::{Answer, PossiblePath, trace_ends};
+use crate::trace::{Answer, Hop, PossiblePath, trace_ends};
 use crate::translation::{Dnat, TranslatedBy};
 
 /// So many endpoints are named one by one.
@@ -191,6 +191,20 @@ impl Found<'_> {
         format!("{ASSUMED}a service proxy decides on it, for {}; with --dnat none nothing does{proxy}", self.by())
     }
 
+    /// What becomes of a packet that is let through to a clusterIP and not translated, since it begins no connection. One of an open
+    /// connection may have a translation from before.
+    fn arrives_nowhere(&self, answer: &Answer) -> Option<String> {
+        let is_of_none = |hop: &Hop| hop.verdict.untracked || hop.packet.tracking() != Conntrack::Established;
+        let goes_on = self.is == ServiceAddress::ClusterIp && answer.allowed() && answer.all_hops().all(is_of_none);
+        goes_on.then(|| {
+            format!(
+                "{ASSUMED}nothing translates it, and nobody has the clusterIP {} itself: it goes where the routes to that address lead, to no endpoint of {}",
+                self.address,
+                self.service.text()
+            )
+        })
+    }
+
     /// What is said of a service that kube-proxy leaves alone.
     fn other_proxy(&self) -> Option<String> {
         let proxy = self.service.proxy.as_ref()?;
@@ -312,6 +326,7 @@ impl Asking<'_, '_> {
         if found.is == ServiceAddress::ClusterIp && refuse(self.topology, &mut answer, self.seen.node, &why) {
             notes.push(format!("{ASSUMED}no node has {} itself, as nodes have with IPVS", found.address));
         }
+        notes.extend(found.arrives_nowhere(&answer));
         answer.notes.splice(0..0, notes);
         Ok(answer)
     }
@@ -344,7 +359,8 @@ impl Asking<'_, '_> {
             found.text(),
             refusal.why
         );
-        answer.notes.insert(0, why);
+        let nowhere = found.arrives_nowhere(&answer);
+        answer.notes.splice(0..0, [why].into_iter().chain(nowhere));
         Ok(answer)
     }
 
@@ -380,7 +396,8 @@ impl Asking<'_, '_> {
         if !answers.is_empty() && !answers.iter().any(|(_, answer)| is_translated(answer)) {
             let mut answer = self.traced(found, what, Dnat::Never)?;
             let why = "which a service proxy does not translate: it is of no connection";
-            answer.notes.insert(0, format!("{}, {why}", found.text()));
+            let nowhere = found.arrives_nowhere(&answer);
+            answer.notes.splice(0..0, [format!("{}, {why}", found.text())].into_iter().chain(nowhere));
             return Ok(answer);
         }
         let count = answers.len();

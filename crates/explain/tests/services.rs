@@ -167,6 +167,9 @@ fn external_traffic_policy_local_holds_for_processes_of_other_nodes_and_not_for_
     assert!(line(&answer).contains("--detect-local-mode"), "{}", line(&answer));
 }
 
+/// What is said of a packet that goes on to a clusterIP.
+const NOWHERE: &str = "assumed: nothing translates it, and nobody has the clusterIP 10.96.0.10 itself: it goes where the routes to that address lead, to no endpoint of service shop/db";
+
 #[test]
 fn a_service_proxy_refuses_nothing_that_is_exempt_from_connection_tracking_on_its_node() {
     let none = service(&[("10.65.0.9", "web1", NotReady)]);
@@ -191,6 +194,7 @@ fn a_service_proxy_refuses_nothing_that_is_exempt_from_connection_tracking_on_it
         };
         let exempt = exempt_on("web1");
         assert_eq!(outcome(&exempt), "untranslated", "{from} {to} {port}");
+        assert_eq!(line(&exempt).contains(NOWHERE), to == "10.96.0.10", "{from} {to} {port}");
         assert!(!exempt.notes.iter().any(|note| note.contains("assumed: a service proxy")), "{from} {to} {port}");
         assert_eq!(outcome(&exempt_on("web2")), refused, "{from} {to} {port}: exempt where it does not pass first");
     }
@@ -206,9 +210,19 @@ fn a_service_proxy_refuses_nothing_that_an_untracked_policy_allows() {
 ";
     let snapshot = manifests::snapshot(yaml + policy);
     let topology = Topology::new(&snapshot).with_services(vec![service(&[("10.65.0.9", "web1", NotReady)])]);
-    let of = |from: &str| outcome(&trace(&topology, &question(from, "10.96.0.10", "tcp/80")).unwrap());
-    assert_eq!(of("node/web1"), "untranslated");
-    assert_eq!(of("pod/shop/a"), "refused", "an untracked policy does not judge what a workload sends");
+    let of = |from: &str, port: u16| trace(&topology, &question(from, "10.96.0.10", &format!("tcp/{port}"))).unwrap();
+    // A port of the service, and another one.
+    for port in [80, 81] {
+        let answer = of("node/web1", port);
+        assert_eq!(outcome(&answer), "untranslated");
+        assert!(answer.allowed() && line(&answer).contains(NOWHERE), "{port}: {}", line(&answer));
+        let answer = of("pod/shop/a", port);
+        assert_eq!(outcome(&answer), "refused", "an untracked policy does not judge what a workload sends");
+        assert!(!line(&answer).contains(NOWHERE), "{port}: {}", line(&answer));
+    }
+    let ready = Topology::new(&snapshot).with_services(vec![service(&[("10.65.0.9", "web1", Ready)])]);
+    let answer = trace(&ready, &question("node/web1", "10.96.0.10", "tcp/80")).unwrap();
+    assert!(line(&answer).contains(NOWHERE), "{}", line(&answer));
 }
 
 #[test]
@@ -258,6 +272,7 @@ fn a_packet_of_an_open_connection_is_not_refused_for_want_of_endpoints() {
     let open = Question { state: State::Established, ..question("node/web1", "10.96.0.10", "tcp/80") };
     let answer = ask(&[service(&[])], &open);
     assert_eq!(outcome(&answer), "untranslated");
+    assert!(!line(&answer).contains(NOWHERE), "it may have a translation from before: {}", line(&answer));
     assert!(answer.notes[0].contains("The answer is for the packet without a translation"));
 }
 
