@@ -1,13 +1,13 @@
 //! Decodes parts of iptables' own matches and targets in rules of nf_tables: names, ports and
 //! destinations.
 //!
-//! Source: `xt_tcp`, `xt_udp`, `nf_nat_range2` and `nf_nat_ipv4_multi_range_compat` of `linux/netfilter`.
+//! Source: `xt_tcp`, `xt_udp`, `nf_nat_range`, `nf_nat_range2` and `nf_nat_ipv4_multi_range_compat` of `linux/netfilter`.
 
 use std::net::{IpAddr, SocketAddr};
 
-use tortie_nft::expr::Unknown;
+use tortie_nft::expr::{Immediate, Redir, Unknown};
 use tortie_nft::wire::Attrs;
-use tortie_nft::{Expr, Rule};
+use tortie_nft::{Expr, Reg, Rule};
 use tortie_policy::packet::Transport;
 
 use crate::foreign_tables::is_named;
@@ -53,6 +53,36 @@ pub(crate) fn dnat(unknown: &Unknown) -> Option<String> {
     };
     let ports = port(ports).map(|first| (first, port(ports + 2).unwrap_or(first)));
     (!first.is_unspecified()).then(|| destinations((first, last), ports))
+}
+
+/// `NF_NAT_RANGE_PROTO_SPECIFIED`.
+const WITH_PORTS: u32 = 2;
+
+/// A REDIRECT target as expressions of nf_tables, which the kernel treats alike (source: net/netfilter/xt_REDIRECT.c). None for anything
+/// else, and where it is not understood.
+pub(crate) fn redirect(unknown: &Unknown) -> Option<Vec<Expr>> {
+    target(unknown).filter(|name| name == "REDIRECT")?;
+    if attribute(unknown, REVISION).is_some_and(|revision| revision.iter().any(|byte| *byte != 0)) {
+        return None;
+    }
+    let info = attribute(unknown, INFO)?;
+    // IPv4 has a list of one range (`nf_nat_ipv4_multi_range_compat`), IPv6 a range with room for both families (`nf_nat_range`).
+    let (flags, ports) = match info.len() {
+        20.. if info.len() < 36 => (4, 16),
+        40.. => (0, 36),
+        _ => return None,
+    };
+    let flags = u32::from_ne_bytes(info.get(flags..flags + 4)?.try_into().ok()?);
+    if flags & !WITH_PORTS != 0 {
+        return None;
+    }
+    let port = |at: usize, reg| Some(Immediate::data(reg, info.get(at..at + 2)?.to_vec()).into());
+    let mut exprs: Vec<Expr> = Vec::new();
+    if flags == WITH_PORTS {
+        exprs.extend([port(ports, Reg::R1)?, port(ports + 2, Reg::R2)?]);
+    }
+    exprs.push(Redir { port: (flags == WITH_PORTS).then_some((Reg::R1, Reg::R2)), flags: 0 }.into());
+    Some(exprs)
 }
 
 /// Whether a rule's port match lets a packet by, as far as there is one that can be read.

@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use rustix::net::{AddressFamily, SendFlags, SocketType, ipproto, sendto, socket};
+use tortie_nft::expr::{Cmp, Meta, MetaKey, Payload, Unknown};
+use tortie_nft::{BaseChain, Batch, Chain, Expr, Family, Hook, Reg, Rule, Socket, Table, TableId};
 use tortie_testkit::limit::limit;
 
 use crate::workloads::{self, POD, pod};
@@ -376,15 +378,54 @@ fn a_packet_to_a_floating_ip_that_another_table_exempts_from_tracking_does_not_a
     });
 }
 
+/// A table with the target REDIRECT of iptables, as iptables-nft makes it. `nft` cannot write one.
+fn redirect_of_iptables(from: u16, to: u16) {
+    let id = TableId { family: Family::Ipv4, name: "nat".into() };
+    // `nf_nat_ipv4_multi_range_compat`: one range, with ports.
+    let mut info = [1u32, 2, 0, 0].map(u32::to_ne_bytes).concat();
+    info.extend([to, to].map(u16::to_be_bytes).concat());
+    info.extend([0; 4]);
+    let mut data = Vec::new();
+    for (kind, payload) in [(1u16, b"REDIRECT\0".to_vec()), (2, vec![0; 4]), (3, info)] {
+        data.extend((payload.len() as u16 + 4).to_ne_bytes());
+        data.extend(kind.to_ne_bytes());
+        data.extend(&payload);
+        data.resize(data.len().next_multiple_of(4), 0);
+    }
+    let exprs: Vec<Expr> = vec![
+        Meta::get(MetaKey::L4Proto, Reg::R1).into(),
+        Cmp::eq(Reg::R1, [6]).into(),
+        Payload::destination_port(Reg::R1).into(),
+        Cmp::eq(Reg::R1, from.to_be_bytes()).into(),
+        Expr::Unknown(Unknown { name: "target".into(), data }),
+    ];
+    let mut batch = Batch::new();
+    batch.add_table(&Table::new(id.clone()));
+    batch.add_chain(&id, &Chain::base("pre", BaseChain::nat(Hook::Prerouting, -100)));
+    batch.append_rule(&id, &Rule::new("pre", exprs));
+    batch.commit(&mut Socket::open().unwrap()).unwrap();
+}
+
 #[test]
 fn a_redirect_of_what_a_workload_sends_needs_an_address_of_its_interface() {
+    redirected(|place| {
+        place.nft(
+            "table ip nat { chain pre { type nat hook prerouting priority -100; tcp dport 9000 redirect to :5000; }; }",
+        );
+    });
+}
+
+#[test]
+fn so_does_a_redirect_of_iptables() {
+    redirected(|_| redirect_of_iptables(9000, PORT));
+}
+
+fn redirected(make: fn(&Place<'_>)) {
     on_a_machine(|world| {
         let _agent = world.agent();
         let place = Place::new(world);
         world.apply("{apiVersion: projectcalico.org/v3, kind: FelixConfiguration, metadata: {name: default}, spec: {defaultEndpointToHostAction: Accept}}");
-        place.nft(
-            "table ip nat { chain pre { type nat hook prerouting priority -100; tcp dport 9000 redirect to :5000; }; }",
-        );
+        make(&place);
         let said = || world.said(&["explain", "-q", "wep/shop/web1-cni-web-eth0", "192.0.2.99", "tcp/9000"]);
         let arrives = || {
             place.pod.run(|| connect([192, 0, 2, 99], 9000));

@@ -138,6 +138,39 @@ fn expressions_that_are_not_understood_are_named_with_what_they_may_do() {
     assert_eq!(targets(81), None);
 }
 
+#[test]
+fn a_redirect_of_iptables_goes_to_the_address_of_the_interface_as_one_of_nftables() {
+    // One range of IPv4, and a range with room for both families, as the kernel pads them.
+    let four = |flags: u32, port: u16| {
+        let mut info = [1, flags, 0, 0].map(u32::to_ne_bytes).concat();
+        info.extend([port, port].map(u16::to_be_bytes).concat());
+        info.extend([0; 4]);
+        info
+    };
+    let nat = |revision, info: &[u8]| {
+        let chains = vec![Chain::base("PREROUTING", BaseChain::nat(Hook::Prerouting, -100))];
+        let rule = Rule::new("PREROUTING", [xt("target", "REDIRECT", revision, info)]);
+        table("nat", chains, vec![rule])
+    };
+    let at = |addresses: &[&str], table: &ForeignTable| {
+        let links = vec![tortie_testkit::machine::link("eth0", addresses)];
+        effect(table, &Host { node: "web1".into(), links }, None, &packet("192.0.2.11", 80, enters()))
+    };
+    let to = |found: Effect| match found {
+        Effect::Translates { to, port, .. } => Some((to.to_string(), port)),
+        _ => None,
+    };
+    assert_eq!(at(&["fe80::1"], &nat(0, &four(2, 8080))), Effect::Drops("chain PREROUTING, rule 1".into()));
+    let one = |port| Some(("192.0.2.12".to_owned(), Some(port)));
+    assert_eq!(to(at(&["192.0.2.12"], &nat(0, &four(2, 8080)))), one(8080));
+    assert_eq!(to(at(&["192.0.2.12"], &nat(0, &four(0, 0)))), one(80));
+    // Another revision, ports at random, a part that is missing: not understood.
+    for unknown in [nat(1, &four(2, 8080)), nat(0, &four(6, 8080)), nat(0, &four(2, 8080)[..12])] {
+        let found = at(&[], &unknown);
+        assert!(matches!(&found, Effect::Unclear { may_translate: Some(_), .. }), "{found:?}");
+    }
+}
+
 /// A chain at the ingress or egress of a device that drops packets to one port.
 fn device(device: &str, egress: bool) -> ForeignTable {
     let rule = vec![

@@ -10,16 +10,27 @@ use tortie_nft::{BaseChain, Chain, Expr, Reg, Rule};
 use tortie_policy::packet::{Conntrack, Packet, Transport};
 
 use super::hooks;
+use crate::xt;
 
 /// The name of the chain, which no chain of the kernel has.
 pub(super) const CHAIN: &str = "";
 
-/// The table with the translation that the packet already has: it comes before those of the table, unless it has a place there.
+/// The table with the translation that the packet already has: it comes before those of the table, unless it has a place there. Targets of
+/// iptables that are understood are expressions of nf_tables in it.
 pub(super) fn ruleset(table: &TableDump, packet: &Packet) -> Result<Ruleset, String> {
     let mut table = table.clone();
     let has_place = table.chains.iter().any(|chain| chain.name == CHAIN);
     if let Some((to, port)) = packet.translated.filter(|_| !has_place) {
         add(&mut table, packet, to, port, i32::MIN);
+    }
+    for rule in &mut table.rules {
+        let of = |expr: &Expr| match expr {
+            Expr::Unknown(unknown) => xt::redirect(unknown).unwrap_or_else(|| vec![expr.clone()]),
+            _ => vec![expr.clone()],
+        };
+        if rule.exprs.iter().any(|expr| matches!(expr, Expr::Unknown(_))) {
+            rule.exprs = rule.exprs.iter().flat_map(of).collect();
+        }
     }
     Ruleset::new([table]).map_err(|error| error.to_string())
 }
