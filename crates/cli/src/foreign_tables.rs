@@ -27,7 +27,8 @@ pub(crate) fn answer(
     let source = Source::new(local_facts, offline);
     let mut answer = trace(topology, question)?;
     let Looked { translation: found, exempt } = look(&mut answer, &source, None);
-    if let Some(Exempt { node, table, is_certain }) = exempt {
+    if let Some(Exempt { node, tables, is_certain }) = exempt {
+        let are = if tables.len() == 1 { "exempts" } else { "(each on some of its paths) exempt" };
         let exempted = Question { exempt_on: Some(node.clone()), ..question.clone() };
         if is_certain {
             let masquerades = answer.all_hops().any(|hop| hop.host.node == node && hop.own_nat.masquerades);
@@ -36,15 +37,16 @@ pub(crate) fn answer(
             let with_source = if masquerades { ", its source included" } else { "" };
             answer.others.notes.insert(
                 0,
-                format!("{table} of another program exempts it from connection tracking: it is judged as untracked on {node}, where nothing translates it{with_source}"),
+                format!("{} {are} it from connection tracking: it is judged as untracked on {node}, where nothing translates it{with_source}", tables.join(" and ")),
             );
             return Ok(answer);
         }
         if trace(topology, &exempted).map_or(true, |other| differs(&answer, &other)) {
             answer.others.notes.push(format!(
-                "{table} of another program may exempt it from connection tracking, so that nothing translates it on {node}: then ask again with --state untracked"
+                "{} may exempt it from connection tracking, so that nothing translates it on {node}: then ask again with --state untracked",
+                tables.join(" or ")
             ));
-            answer.others.may_exempt.push(format!("{table} of another program"));
+            answer.others.may_exempt.extend(tables);
         }
     }
     match question.dnat {
@@ -97,11 +99,11 @@ struct Looked {
     exempt: Option<Exempt>,
 }
 
-/// A table of another program that exempts a packet from connection tracking, or may.
+/// Tables of other programs that exempt a packet from connection tracking, or may: one on each of its paths.
 struct Exempt {
-    /// The node whose table it is.
+    /// The node whose tables they are.
     node: String,
-    table: String,
+    tables: Vec<String>,
     is_certain: bool,
 }
 
@@ -423,22 +425,32 @@ impl Tables<'_> {
         })
     }
 
-    /// The table that exempts packets on all paths over this machine from connection tracking, or may on some, by the first hop of each
+    /// The tables that exempt packets on all paths over this machine from connection tracking, or may on some, by the first hop of each
     /// that meets its tables.
     fn exempt(&self, firsts: &[Option<&Hop>]) -> Option<Exempt> {
         let exempts = |hop: &Option<&Hop>, table: &ForeignTable| {
             let tracked = hop.filter(|hop| seen(hop).conntrack != Conntrack::Untracked);
             tracked.map_or(Exempts::Never, |hop| exempts(table, &self.host, self.machine, &hop.packet))
         };
+        // Of each path the table that exempts for certain, else those that may.
         let of = |hop| {
-            let all: Vec<_> = self.tables.tables.iter().map(|table| (table, exempts(hop, table))).collect();
-            let first = |what| all.iter().find(|(_, exempts)| *exempts == what).copied();
-            first(Exempts::Always).or(first(Exempts::Maybe))
+            let all = self.tables.tables.iter().map(|table| (table, exempts(hop, table)));
+            let all: Vec<_> = all.filter(|(_, exempts)| *exempts != Exempts::Never).collect();
+            match all.iter().find(|(_, exempts)| *exempts == Exempts::Always) {
+                Some(certain) => vec![*certain],
+                None => all,
+            }
         };
-        let all: Vec<_> = firsts.iter().map(of).collect();
-        let (table, _) = all.iter().flatten().next()?;
-        let is_certain = all.iter().all(|found| found.is_some_and(|(_, exempts)| exempts == Exempts::Always));
-        Some(Exempt { node: self.host.node.clone(), table: format!("table {}", table.dump.table.id), is_certain })
+        let all: Vec<Vec<_>> = firsts.iter().map(of).collect();
+        let is_certain = all.iter().all(|found| matches!(found[..], [(_, Exempts::Always)]));
+        let mut tables: Vec<String> = Vec::new();
+        for (table, _) in all.into_iter().flatten() {
+            let name = format!("table {} of another program", table.dump.table.id);
+            if !tables.contains(&name) {
+                tables.push(name);
+            }
+        }
+        (!tables.is_empty()).then(|| Exempt { node: self.host.node.clone(), tables, is_certain })
     }
 
     fn effect_of(&self, table: &ForeignTable, packet: &Packet, own: OwnNat, at: i32) -> Effect {

@@ -442,6 +442,31 @@ fn redirected(make: fn(&Place<'_>)) {
 }
 
 #[test]
+fn every_table_that_exempts_a_packet_on_one_of_its_paths_is_named() {
+    on_a_machine(|world| {
+        let _agent = world.agent();
+        let place = Place::new(world);
+        let (_behind, _listener) = behind_eth1();
+        // Nothing tells then by which interface a packet comes in.
+        run("ip", &["rule", "add", "from", "203.0.113.1", "table", "100"]);
+        let said = || world.said(&["explain", "192.0.2.99", "node/web1", "tcp/5000"]);
+        until("the agent knows the rule", || said().contains("eth1"));
+        let raw = |name: &str, interface: &str| {
+            format!(
+                "table ip {name} {{ chain pre {{ type filter hook prerouting priority -300; iifname {interface} notrack; }}; }}\n"
+            )
+        };
+        place.nft(&raw("one", "eth0"));
+        let line = said();
+        assert!(!line.contains("judged as untracked"), "{line}");
+        place.nft(&raw("other", "eth1"));
+        let line = said();
+        let both = "table ip one of another program and table ip other of another program (each on some of its paths) exempt it from connection tracking";
+        assert!(line.contains(both), "{line}");
+    });
+}
+
+#[test]
 fn of_a_floating_ip_and_a_table_the_one_with_the_lower_priority_translates() {
     const FLOATING: [u8; 4] = [203, 0, 113, 200];
     on_a_machine(|world| {
