@@ -27,6 +27,7 @@ use tortie_nft::{BaseChain, ChainKind, Data, Element, Expr, Family, Hook, Policy
 use tortie_policy::machine::{Machine, RouteKind};
 use tortie_policy::packet::{Host, Link, Packet, PacketPath, Transport};
 
+use self::translated::Orders;
 use crate::trace::{Probe, packet_bytes};
 use crate::xt;
 
@@ -149,9 +150,20 @@ fn followed(table: &TableDump, host: &Host, machine: Option<&Machine>, packet: &
     if !table.chains.iter().any(|chain| chain.base.is_some_and(|base| hooks.contains(&base.hook))) {
         return Effect::Nothing;
     }
-    let walked = translated::ruleset(table, packet);
-    let walked = walked.and_then(|ruleset| walk(&ruleset, host, machine, packet).map_err(|error| error.to_string()));
-    walked.unwrap_or_else(|why| unclear(table, host, machine, packet, why))
+    let walked = |table: &TableDump| {
+        let walked = translated::ruleset(table, packet);
+        let walked =
+            walked.and_then(|ruleset| walk(&ruleset, host, machine, packet).map_err(|error| error.to_string()));
+        walked.unwrap_or_else(|why| unclear(table, host, machine, packet, why))
+    };
+    let Some(Orders { chain, tables: [before, behind] }) = translated::orders(table) else { return walked(table) };
+    match (walked(&before), walked(&behind)) {
+        (one, other) if one == other => one,
+        (one, other) => {
+            let why = format!("chain {chain} is at the priority at which the kernel translates, before or behind that");
+            among::either(one, other, why)
+        }
+    }
 }
 
 fn hooks(path: &PacketPath) -> &'static [Hook] {

@@ -9,7 +9,8 @@ use tortie_nft::interp::{Ruleset, Tracking};
 use tortie_policy::machine::Machine;
 use tortie_policy::packet::{Conntrack, Host, OwnNat, Packet};
 
-use super::{Effect, at_hooks, effect, hooks, is_concerned, own_nat, reached};
+use super::translated::Orders;
+use super::{Effect, at_hooks, effect, hooks, is_concerned, own_nat, reached, translated};
 use crate::xt;
 
 /// Whether a table exempts a packet from connection tracking.
@@ -92,7 +93,10 @@ pub fn exempts(table: &ForeignTable, host: &Host, machine: Option<&Machine>, pac
     if !rules.any(|rule| rule.exprs.iter().any(is_exemption)) {
         return Exempts::Never;
     }
-    let walked = Ruleset::new([table.dump.clone()]).ok().and_then(|ruleset| {
+    // Before the kernel translates nothing depends on the order of what is at that place.
+    let orders = translated::orders(&table.dump);
+    let dump = orders.map_or_else(|| table.dump.clone(), |Orders { tables: [before, _], .. }| before);
+    let walked = Ruleset::new([dump]).ok().and_then(|ruleset| {
         at_hooks(&ruleset, host, machine, packet, |_, _, _, after| Some(after.ct == Tracking::Untracked)).ok()
     });
     match walked.flatten() {

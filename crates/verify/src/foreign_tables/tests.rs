@@ -139,6 +139,34 @@ fn expressions_that_are_not_understood_are_named_with_what_they_may_do() {
 }
 
 #[test]
+fn a_filter_chain_at_the_priority_of_translations_is_uncertain_only_where_its_order_makes_a_difference() {
+    let dropping = |field: Payload, value: &[u8]| {
+        let rule = vec![field.into(), Cmp::eq(Reg::R1, value.to_vec()).into(), Verdict::Drop.into()];
+        let filter = Chain::base("filter", BaseChain::filter(Hook::Prerouting, -100));
+        let nat = Chain::base("nat", BaseChain::nat(Hook::Prerouting, -110));
+        let translate = vec![
+            Immediate::data(Reg::R1, [172, 17, 0, 2]).into(),
+            Nat { kind: NatKind::Destination, family: 2, address: Some((Reg::R1, Reg::R1)), port: None, flags: 0 }
+                .into(),
+        ];
+        table("other", vec![filter, nat], vec![Rule::new("filter", rule), Rule::new("nat", translate)])
+    };
+    let of = |table: &ForeignTable| effect(table, &host(), None, &packet("192.0.2.11", 5000, enters()));
+    let port = |port: u16| dropping(Payload::destination_port(Reg::R1), &port.to_be_bytes());
+    let address = |address: [u8; 4]| dropping(Payload::ipv4_destination(Reg::R1), &address);
+    // It passes the chain, or is dropped there, translated before or not.
+    assert!(matches!(of(&port(9)), Effect::Translates { .. }), "{:?}", of(&port(9)));
+    assert_eq!(of(&port(5000)), Effect::Drops("chain filter, rule 1".into()));
+    for one in [[192, 0, 2, 11], [172, 17, 0, 2]] {
+        let found = of(&address(one));
+        assert!(
+            matches!(&found, Effect::Unclear { may_drop: true, may_translate: Some(_), why, .. } if why.contains("chain filter is at the priority")),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
 fn a_redirect_of_iptables_goes_to_the_address_of_the_interface_as_one_of_nftables() {
     // One range of IPv4, and a range with room for both families, as the kernel pads them.
     let four = |flags: u32, port: u16| {

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use tortie_nft::dump::TableDump;
 use tortie_nft::expr::{Cmp, Ct, CtKey, Immediate, Nat, NatKind, ct_state, ct_status};
-use tortie_nft::interp::{NAT_DESTINATION, Packet as Bytes, RuleAt, Ruleset, Step, Tracking};
-use tortie_nft::{BaseChain, Chain, Expr, Reg, Rule};
+use tortie_nft::interp::{NAT_DESTINATION, NAT_SOURCE, Packet as Bytes, RuleAt, Ruleset, Step, Tracking};
+use tortie_nft::{BaseChain, Chain, ChainKind, Expr, Hook, Reg, Rule};
 use tortie_policy::packet::{Conntrack, Packet, Transport};
 
 use super::hooks;
@@ -33,6 +33,39 @@ pub(super) fn ruleset(table: &TableDump, packet: &Packet) -> Result<Ruleset, Str
         }
     }
     Ruleset::new([table]).map_err(|error| error.to_string())
+}
+
+/// A table in both orders that it may have.
+pub(super) struct Orders {
+    /// A chain whose place is not known.
+    pub(super) chain: String,
+    /// The table with such chains before the translations of the kernel, and behind them.
+    pub(super) tables: [TableDump; 2],
+}
+
+/// The orders of a table with a chain at the very priority at which the kernel translates: which comes first depends on what was made
+/// first. None where its order is known, and where another chain is next to that place.
+pub(super) fn orders(table: &TableDump) -> Option<Orders> {
+    let place = |base: &BaseChain| match base.hook {
+        Hook::Prerouting | Hook::Output => NAT_DESTINATION,
+        _ => NAT_SOURCE,
+    };
+    let bases = || table.chains.iter().filter_map(|chain| Some((chain, chain.base?)));
+    let others = || bases().filter(|(_, base)| base.kind != ChainKind::Nat);
+    let (chain, _) = others().find(|(_, base)| base.priority == place(base))?;
+    if others().any(|(_, base)| base.priority.abs_diff(place(&base)) == 1) {
+        return None;
+    }
+    let at = |beside: i32| {
+        let mut table = table.clone();
+        for base in table.chains.iter_mut().filter_map(|chain| chain.base.as_mut()) {
+            if base.kind != ChainKind::Nat && base.priority == place(base) {
+                base.priority += beside;
+            }
+        }
+        table
+    };
+    Some(Orders { chain: chain.name.clone(), tables: [at(-1), at(1)] })
 }
 
 /// Adds a translation at a place among the chains of type nat.
