@@ -280,7 +280,8 @@ fn write_text(status: &Status, out: &mut String) -> std::fmt::Result {
     })?;
     section(out, "refused by the kernel", &dataplane.refused, |(object, reason)| format!("{object}: {reason}"))?;
     section(out, "objects that cannot be read", &status.troubles, |one| {
-        format!("{}: {}; {}", one.object, one.reasons.join("; "), one.in_force)
+        let reasons: String = one.reasons.iter().map(|reason| format!("\n    {reason}")).collect();
+        format!("{}: {}{reasons}", one.object, one.in_force)
     })?;
     section(out, "settings", &status.settings, |one| format!("{} ({}): {}", one.name, one.source, one.note))?;
     section(out, "settings of this machine that were changed for workloads", &status.host_settings, Clone::clone)?;
@@ -308,4 +309,26 @@ fn endpoint(one: &EndpointStatus) -> String {
         text.push_str(&format!("\n    {name}{}: {policies}{then}{}", stage.direction, stage.then));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tortie_agent::status::TroubleStatus;
+
+    #[test]
+    fn each_reason_why_an_object_cannot_be_read_has_its_own_line() {
+        let trouble = TroubleStatus {
+            object: "networkset/lab".to_owned(),
+            reasons: vec!["spec.nets[0]: \"10.0.0.0/33\" is no net".to_owned(), "metadata.labels: a; b".to_owned()],
+            in_force: "its deny-by-default replacement is in force".to_owned(),
+        };
+        let shown = text(&Status { troubles: vec![trouble], ..Status::default() });
+        let (_, section) = shown.split_once("objects that cannot be read:\n").unwrap();
+        assert_eq!(
+            section,
+            "  networkset/lab: its deny-by-default replacement is in force\n    \
+             spec.nets[0]: \"10.0.0.0/33\" is no net\n    metadata.labels: a; b\n"
+        );
+    }
 }

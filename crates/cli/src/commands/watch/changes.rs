@@ -105,7 +105,7 @@ fn parts(status: &Status) -> Parts {
             status
                 .troubles
                 .iter()
-                .map(|one| (one.object.clone(), format!("{}; in force: {}", one.reasons.join("; "), one.in_force)))
+                .map(|one| (one.object.clone(), format!("{}: {}", one.in_force, one.reasons.join("; "))))
                 .collect(),
         ),
         ("quarantined", status.dataplane.refused.iter().cloned().collect()),
