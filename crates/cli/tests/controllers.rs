@@ -257,7 +257,7 @@ fn follows_nodes(cluster: &Cluster) {
 /// What holds with every store.
 fn one_of_two_writes(cluster: &Cluster) {
     cluster.configure(&enabled());
-    let lease = LEASE.as_secs().to_string();
+    let lease = format!("{}s", LEASE.as_secs());
     let (first, one) = cluster.controllers("one", &["--lease", &lease]);
     until("the first is the leader", || one.has("leader-gained"));
     let (second, two) = cluster.controllers("two", &["--lease", &lease]);
@@ -274,7 +274,7 @@ fn one_of_two_writes(cluster: &Cluster) {
     cluster.node("n2", "a", "192.0.2.2");
     until("the next node has its endpoint", || cluster.endpoint("n2-auto-hep").is_some());
     // A leader that is told to end gives the lease up: nobody waits for an hour.
-    let (third, three) = cluster.controllers("three", &["--lease", "3600"]);
+    let (third, three) = cluster.controllers("three", &["--lease", "1h"]);
     until("the third waits", || three.has("leader-other"));
     second.signal(Signal::TERM);
     until("the third takes over", || three.has("leader-gained"));

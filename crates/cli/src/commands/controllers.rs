@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use tortie_agent::daemon::Served;
 use tortie_agent::{FELIX_CONFIG, LogFormat};
-use tortie_api::Kind;
+use tortie_api::{Kind, duration};
 use tortie_controllers::{Enabled, Environment, Options};
 use tortie_store::{Author, Operation, Store};
 
@@ -34,15 +34,22 @@ pub(crate) struct ControllersArgs {
     /// Copy these of the cluster that this process is a pod of
     #[arg(long)]
     in_cluster: bool,
-    /// How long the lease of a leader lasts that ends without releasing it, in seconds: then another process takes over
-    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(5..=3600))]
-    lease: u64,
+    /// How long the lease of a leader lasts that ends without releasing it: then another process takes over
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = lease_time)]
+    lease: Duration,
     /// The ADDRESS:PORT that serves /liveness, /readiness and /metrics; :PORT means all addresses of this machine
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
     /// How to write the log: text, or json for one object a line
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     log_format: TextOrJson,
+}
+
+/// Reads how long a lease lasts. Stores keep whole seconds.
+fn lease_time(typed: &str) -> Result<Duration, String> {
+    let time = duration::parse(typed).map_err(|_| format!("{typed:?} is not a time such as 15s or 2m"))?;
+    let is_possible = (5..=3600).contains(&time.as_secs()) && time.subsec_nanos() == 0;
+    is_possible.then_some(time).ok_or_else(|| format!("{typed:?} must be whole seconds, from 5s to 1h"))
 }
 
 /// Runs the controllers until they are told to end.
@@ -60,7 +67,7 @@ pub(crate) fn run(args: &ControllersArgs, session: &mut Session) -> anyhow::Resu
         store,
         kubernetes,
         environment,
-        lease: Duration::from_secs(args.lease),
+        lease: args.lease,
         listen,
         log_format: match args.log_format {
             TextOrJson::Text => LogFormat::Text,
@@ -117,4 +124,20 @@ fn served(text: &str) -> Result<Served, Usage> {
         host => host,
     };
     Ok(Served { host: host.to_owned(), port, tls: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_lasts_whole_seconds_from_five_to_an_hour() {
+        for (typed, seconds) in [("5s", 5), ("1m30s", 90), ("1h", 3600)] {
+            assert_eq!(lease_time(typed), Ok(Duration::from_secs(seconds)));
+        }
+        for typed in ["15", "4s", "5500ms", "1h1s", "-15s", ""] {
+            let error = lease_time(typed).unwrap_err();
+            assert!(error.contains(&format!("{typed:?}")) && error.contains("5s"), "{error}");
+        }
+    }
 }

@@ -329,7 +329,7 @@ fn one_change_is_one_write_by_one_process_and_a_restart_is_none() {
     let cluster = Cluster::etcd();
     let source = Source::start(&cluster);
     source.create(&[namespace("shop", "a"), service_account("web"), policy("db", 80), policy("web", 80)]);
-    let lease = LEASE.as_secs().to_string();
+    let lease = format!("{}s", LEASE.as_secs());
     let arguments = ["--kubeconfig", &source.kubeconfig, "--lease", &lease];
     let (first, one) = cluster.controllers("one", &arguments);
     until("the first is the leader", || one.has("leader-gained"));
@@ -442,7 +442,7 @@ fn another_process_ends_what_a_killed_one_began() {
         let found = cluster.etcdctl(&["get", "--prefix", prefix, "--keys-only"]).unwrap();
         found.lines().filter(|line| !line.is_empty()).count()
     };
-    let lease = LEASE.as_secs().to_string();
+    let lease = format!("{}s", LEASE.as_secs());
     let arguments = ["--kubeconfig", &source.kubeconfig, "--lease", &lease];
     let (first, one) = cluster.controllers("one", &arguments);
     until("the first is the leader", || one.has("leader-gained"));
