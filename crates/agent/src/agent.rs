@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use tortie_api::error_with_causes;
 use tortie_hostnet::links::Watcher;
 use tortie_hostnet::{Config, Network};
 use tortie_nft::RequestError;
@@ -16,7 +17,7 @@ use tortie_store::Selection;
 
 use crate::cache::{CACHE_FILE, CacheWriter, CachedLastValid, CachedStore, Opener};
 use crate::config::{self, AgentSettings, Local, LocalError, Sources};
-use crate::dataplane::{self, OpenError, error_with_causes};
+use crate::dataplane::{self, OpenError};
 use crate::denials::Denials;
 use crate::enforce::{self, SharedDataplane};
 use crate::engine::{Input, NodeEngine};

@@ -8,11 +8,11 @@ mod notices;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tortie_api::error_with_causes;
 use tortie_store::{Author, History, HistoryEntry, Position, StoreError};
 
 use crate::author::this_machine;
 use crate::cache::CachedStore;
-use crate::dataplane::error_with_causes;
 use crate::log_event;
 use crate::status::StoreState;
 use crate::status_cell::StatusCell;

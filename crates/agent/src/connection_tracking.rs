@@ -8,9 +8,10 @@
 //! Where host endpoints are in force already, also by an earlier agent, nothing is entered: an administrator may have
 //! deleted connections from tracking to end them.
 
+use tortie_api::error_with_causes;
 use tortie_dataplane::{Delta, Place};
 
-use crate::dataplane::{NodeDataplane, error_with_causes};
+use crate::dataplane::NodeDataplane;
 use crate::log_event;
 
 /// Whether any of these places belongs to a host endpoint.

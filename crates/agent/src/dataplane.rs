@@ -1,8 +1,8 @@
 //! [`NodeDataplane`]: what the agent needs of a dataplane. The kernel implements it, and a fake for tests.
 
-use std::error::Error;
 use std::time::Duration;
 
+use tortie_api::error_with_causes;
 #[cfg(test)]
 use tortie_dataplane::Fake;
 use tortie_dataplane::{Dataplane, Delta, Place, State};
@@ -156,18 +156,6 @@ fn name(feature: Feature) -> &'static str {
         Feature::Nat => "dnat",
         Feature::Masquerade => "masquerade",
     }
-}
-
-/// An error with all its causes in one line.
-pub(crate) fn error_with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 impl NodeDataplane for Kernel {

@@ -12,13 +12,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketType, netdevice, socket};
+use tortie_api::error_with_causes;
 use tortie_dataplane_nft::DENIED_SEPARATOR;
 use tortie_nft::nflog::{Listener, Logged};
 use tortie_nft::{Hook, RequestError};
 
 use self::naming::DenialPoint;
 use self::packet::Packet;
-use crate::dataplane::error_with_causes;
 use crate::enforce::{SharedDataplane, lock};
 use crate::log_event;
 use crate::supervisor::{self, Lifetime};

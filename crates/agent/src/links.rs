@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use tortie_api::error_with_causes;
 use tortie_hostnet::links::{Change, Interfaces, Watcher};
 use tortie_store::Backoff;
 
-use crate::dataplane::error_with_causes;
 use crate::log_event;
 use crate::status_cell::StatusCell;
 use crate::supervisor;

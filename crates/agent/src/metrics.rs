@@ -8,10 +8,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use tortie_api::Kind;
+use tortie_api::{Kind, error_with_causes};
 use tortie_dataplane::State;
 
-use crate::dataplane::error_with_causes;
 use crate::enforce::{SharedDataplane, lock};
 use crate::health;
 use crate::http::Answer;

@@ -13,12 +13,12 @@ use std::{io, mem};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::time::Timespec;
+use tortie_api::error_with_causes;
 use tortie_dataplane::{Delta, Endpoint, Host, Place, State};
 use tortie_hostnet::status::status_file;
 use tortie_hostnet::{Config, IPV6_MTU, Network};
 
 use crate::config::NetworkSettings;
-use crate::dataplane::error_with_causes;
 use crate::log_event;
 use crate::status::Progress;
 use crate::status_cell::StatusCell;

@@ -8,6 +8,7 @@ pub mod decode;
 pub mod defaults;
 pub mod duration;
 pub mod encode;
+mod error_text;
 mod kind;
 pub mod kinds;
 pub mod names;
@@ -16,6 +17,7 @@ mod path;
 pub mod scalar;
 pub mod shape;
 
+pub use error_text::error_with_causes;
 pub use kind::{API_VERSION, Key, KeyError, Kind};
 pub use object::{Metadata, Object, OwnerReference};
 pub use path::{Path, Step};

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use tortie_api::error_with_causes;
 use tortie_dataplane::{Delta, Place};
 use tortie_netlink::RequestError;
 
@@ -31,17 +32,6 @@ pub struct Network {
     kernel: Kernel,
     began: Instant,
     read: bool,
-}
-
-/// An error with what caused it, in one line.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// What a piece of work came to.
@@ -168,7 +158,7 @@ impl Network {
                     self.model.did(&step);
                     done += 1;
                 }
-                Err(error) => self.model.failed(step, describe(&error), self.began.elapsed()),
+                Err(error) => self.model.failed(step, error_with_causes(&error), self.began.elapsed()),
             }
         }
         done

@@ -3,12 +3,9 @@
 use std::fs;
 
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+use tortie_store::system_ca;
 
 use crate::settings::{Pem, TlsFiles};
-
-/// Where systems keep the authorities that they trust.
-const SYSTEM_CA: [&str; 3] =
-    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
 /// What the connection needs, or a line that says which file is wrong.
 pub(crate) fn config(files: &TlsFiles) -> Result<ClientTlsConfig, String> {
@@ -17,12 +14,12 @@ pub(crate) fn config(files: &TlsFiles) -> Result<ClientTlsConfig, String> {
         Some(ca) => {
             config.ca_certificate(Certificate::from_pem(read(ca, "CERTIFICATE", "the CA certificate of etcd")?))
         }
-        None => match SYSTEM_CA.iter().find_map(|path| fs::read(path).ok()) {
+        None => match system_ca::FILES.iter().find_map(|path| fs::read(path).ok()) {
             Some(pem) => config.ca_certificate(Certificate::from_pem(pem)),
             None => {
                 return Err(format!(
                     "no CA certificate is given (ETCD_CA_CERT_FILE), and the system has none at {}",
-                    SYSTEM_CA[0]
+                    system_ca::FILES[0]
                 ));
             }
         },

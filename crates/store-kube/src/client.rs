@@ -22,6 +22,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Mutex, Notify};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
+use tortie_api::error_with_causes;
 use tortie_store::Backoff;
 
 use self::token::Tokens;
@@ -145,7 +146,7 @@ impl Client {
 
     async fn once(&self, call: &Call) -> Result<Bytes, CallError> {
         let answer = self.open(call).await?;
-        let body = answer.into_body().collect().await.map_err(|error| CallError::Away(describe_unreachable(&error)))?;
+        let body = answer.into_body().collect().await.map_err(|error| CallError::Away(error_with_causes(&error)))?;
         Ok(body.to_bytes())
     }
 
@@ -167,14 +168,14 @@ impl Client {
         let sending = async {
             match self.connection().await? {
                 Sender::Two(mut sender) => {
-                    sender.send_request(request).await.map_err(|error| describe_unreachable(&error))
+                    sender.send_request(request).await.map_err(|error| error_with_causes(&error))
                 }
                 Sender::One(mut sender) => {
                     // A whole URL is for proxies, and some servers take it only from them.
                     if let Some(path) = request.uri().path_and_query().cloned() {
                         *request.uri_mut() = path.into();
                     }
-                    sender.send_request(request).await.map_err(|error| describe_unreachable(&error))
+                    sender.send_request(request).await.map_err(|error| error_with_causes(&error))
                 }
             }
         };
@@ -266,7 +267,7 @@ async fn http2(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> 
         .keep_alive_timeout(PING)
         .keep_alive_while_idle(true)
         .handshake(TokioIo::new(stream));
-    let (sender, connection) = handshake.await.map_err(|error| describe_unreachable(&error))?;
+    let (sender, connection) = handshake.await.map_err(|error| error_with_causes(&error))?;
     // Its end is seen by whoever uses it.
     tokio::spawn(async { drop(connection.await) });
     Ok(Sender::Two(sender))
@@ -274,21 +275,7 @@ async fn http2(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> 
 
 async fn http1(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<Sender, String> {
     let (sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|error| describe_unreachable(&error))?;
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| error_with_causes(&error))?;
     tokio::spawn(async { drop(connection.await) });
     Ok(Sender::One(sender))
-}
-
-/// An error with what caused it.
-pub(crate) fn describe_unreachable(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }

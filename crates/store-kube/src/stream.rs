@@ -8,9 +8,10 @@ use bytes::{Buf, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
+use tortie_api::error_with_causes;
 use tortie_store::{Backoff, Event, Revision, part_of};
 
-use crate::client::{Call, CallError, Status, backoff, describe_unreachable};
+use crate::client::{Call, CallError, Status, backoff};
 use crate::item::{Decoder, Item};
 use crate::list;
 use crate::meta::version_in;
@@ -166,7 +167,7 @@ impl Stream {
             let frame = match frame {
                 None => return Ok(End::Over),
                 Some(Ok(frame)) => frame,
-                Some(Err(error)) => return Err(CallError::Away(describe_unreachable(&error))),
+                Some(Err(error)) => return Err(CallError::Away(error_with_causes(&error))),
             };
             let Ok(data) = frame.into_data() else { continue };
             buffer.extend_from_slice(&data);

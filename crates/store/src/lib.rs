@@ -35,6 +35,7 @@ mod overlay;
 mod position;
 mod revision;
 pub mod status_reports;
+pub mod system_ca;
 mod write;
 
 #[cfg(feature = "conformance")]

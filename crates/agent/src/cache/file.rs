@@ -16,11 +16,10 @@ use std::sync::Arc;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
-use tortie_api::{Key, Kind};
+use tortie_api::{Key, Kind, error_with_causes};
 use tortie_store::{Event, Position, Revision, Stored, Value};
 
 use super::identity::{self, Identity};
-use crate::dataplane::error_with_causes;
 use crate::log_event;
 use crate::utc;
 

@@ -8,12 +8,9 @@ use tokio_rustls::rustls::crypto::{verify_tls12_signature, verify_tls13_signatur
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use tortie_store::system_ca;
 
 use crate::settings::{Pem, Settings};
-
-/// Where systems keep the authorities that they trust.
-const SYSTEM_CA: [&str; 3] =
-    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
 /// What a connection needs, or a line that says which file is wrong.
 pub(super) fn config(settings: &Settings) -> Result<ClientConfig, String> {
@@ -41,8 +38,7 @@ pub(super) fn config(settings: &Settings) -> Result<ClientConfig, String> {
 }
 
 fn roots(settings: &Settings) -> Result<RootCertStore, String> {
-    let system = || SYSTEM_CA.iter().map(std::path::Path::new).find(|path| path.exists());
-    let pem = settings.ca.clone().or_else(|| system().map(|path| Pem::File(path.to_owned())));
+    let pem = settings.ca.clone().or_else(|| system_ca::file().map(|path| Pem::File(path.to_owned())));
     let Some(pem) = pem else { return Err("no CA certificate is given, and the system has none".to_owned()) };
     let mut roots = RootCertStore::empty();
     let (added, _) = roots.add_parsable_certificates(certificates(&pem, "the CA certificate")?);
