@@ -1,4 +1,6 @@
 //! Metrics for Prometheus. A metric with the same meaning as one of Calico's agent has its name. `docs/metrics.md` lists all.
+//!
+//! A state or a plain counter is a field of `status_cell::StatusRecord`; a histogram, or a metric with labels, is in [`Measures`].
 
 use std::time::Duration;
 

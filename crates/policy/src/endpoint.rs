@@ -110,6 +110,9 @@ impl HostPort {
 }
 
 /// Which interfaces a host endpoint governs.
+///
+/// For a new case the compiler names most places, but not those that compare with one case: `diff::part`, and in `explain`
+/// `relevant`, `policy_warnings` and `topology`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum GovernedInterfaces {
     /// The interface of this name.
