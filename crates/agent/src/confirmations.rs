@@ -113,7 +113,7 @@ impl Waiting {
 fn note(waiting: &[Waiting], notices: &Notices, status: &StatusCell) {
     let now = now();
     let waits = waiting.iter().map(|one| one.describe(now)).collect::<Vec<_>>().join("; ");
-    for (name, note) in [(NOTE, waits), (PUT_BACK, notices.told(now))] {
+    for (name, note) in [(NOTE, waits), (PUT_BACK, notices.recent(now))] {
         if status.read().notes.get(name).map_or("", String::as_str) != note {
             status.update(|record| match note.is_empty() {
                 true => drop(record.notes.remove(name)),

@@ -6,7 +6,7 @@ use tortie_api::error_with_causes;
 #[cfg(test)]
 use tortie_dataplane::Fake;
 use tortie_dataplane::{Dataplane, Delta, Place, State};
-use tortie_dataplane_nft::{ApplyError, Bits, Damage, Found, Kernel, Options, Refused, TooFewBits, Watch};
+use tortie_dataplane_nft::{ApplyError, Bits, Damage, Existing, Kernel, Options, Refused, TooFewBits, Watch};
 use tortie_hostnet::{EnterReport, enter_open_connections};
 use tortie_nft::RequestError;
 use tortie_nft::probe::Feature;
@@ -167,8 +167,8 @@ impl NodeDataplane for Kernel {
     fn adopt(&mut self) -> Result<String, String> {
         let found = Kernel::adopt(self).map_err(|error| error_with_causes(&error))?;
         Ok(match found {
-            Found::Nothing => "nothing is enforced yet: the kernel had no table of tortie".to_owned(),
-            Found::Table => {
+            Existing::Nothing => "nothing is enforced yet: the kernel had no table of tortie".to_owned(),
+            Existing::Table => {
                 "the table of an earlier agent stays in force until the store was read completely".to_owned()
             }
         })

@@ -14,7 +14,7 @@ use std::{io, mem};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::time::Timespec;
 use tortie_api::error_with_causes;
-use tortie_dataplane::{Delta, Endpoint, Host, Place, State};
+use tortie_dataplane::{Delta, Endpoint, HostState, Place, State};
 use tortie_hostnet::status::status_file;
 use tortie_hostnet::{Config, IPV6_MTU, Network};
 
@@ -42,7 +42,7 @@ pub(crate) struct NetworkQueue {
 #[derive(Default)]
 struct QueuedChanges {
     settings: Option<NetworkSettings>,
-    host: Option<Box<Host>>,
+    host: Option<Box<HostState>>,
     /// The new state of workloads' interfaces; none if a workload is gone.
     endpoints: BTreeMap<String, Option<Endpoint>>,
     /// Interfaces that are not in `endpoints` have no workload.

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tortie_dataplane_nft::{ApplyError, Found, Kernel, Options};
+use tortie_dataplane_nft::{ApplyError, Existing, Kernel, Options};
 
 use crate::enforce::{SharedDataplane, lock};
 use crate::lock::{Lock, LockError};
@@ -280,7 +280,7 @@ pub fn take_out_without_agent(run: &Path) -> Result<bool, OffError> {
         lock => lock.map_err(OffError::Lock)?,
     };
     let found = Kernel::take_verdicts_out(&Options::default()).map_err(OffError::Kernel)?;
-    Ok(matches!(found, Found::Table))
+    Ok(matches!(found, Existing::Table))
 }
 
 #[cfg(test)]

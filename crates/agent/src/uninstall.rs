@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use tortie_dataplane_nft::{ApplyError, Found, Kernel, Options};
+use tortie_dataplane_nft::{ApplyError, Existing, Kernel, Options};
 use tortie_hostnet::Changed;
 
 use crate::lock::{Lock, LockError};
@@ -83,7 +83,7 @@ pub fn uninstall(run: &Path, state: &Path) -> Result<Uninstalled, UninstallError
     };
     let tables = by_agent || {
         let found = Kernel::uninstall(&Options::default()).map_err(UninstallError::Kernel)?;
-        matches!(found, Found::Table)
+        matches!(found, Existing::Table)
     };
     let path = state.join(SETTINGS);
     let settings = tortie_hostnet::restore(&path).map_err(|source| UninstallError::Settings { path, source })?;

@@ -31,8 +31,11 @@ pub fn apply(object: &mut Object) {
     }
 }
 
-/// The labels that every stored workload endpoint has, whatever the user wrote.
+/// The labels that every stored workload endpoint has, whatever the user wrote. Other kinds are not changed.
 pub fn workload_labels(object: &mut Object) {
+    if object.kind != Kind::WorkloadEndpoint {
+        return;
+    }
     let orchestrator = object.body.get("spec").and_then(|spec| spec.get("orchestrator")).and_then(Value::as_str);
     let orchestrator = orchestrator.unwrap_or_default().to_owned();
     let labels = &mut object.metadata.labels;

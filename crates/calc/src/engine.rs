@@ -46,7 +46,7 @@ pub struct Engine {
     pub(crate) applies: Requirements,
     pub(crate) classes: Classes,
     pub(crate) programs: Programs,
-    pub(crate) host: Option<tortie_dataplane::Host>,
+    pub(crate) host: Option<tortie_dataplane::HostState>,
     /// The set of the addresses of objects with unreadable labels, which emitted rules refer to. None while there are none.
     pub(crate) unreadable: Option<SetKey>,
     pub(crate) pending: Pending,

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use hashbrown::{HashMap, HashSet};
-use tortie_dataplane::{Delta, Endpoint, Host, Owner, PerDirection, Place, ProgramId, Programs as ByStage, RulesId};
+use tortie_dataplane::{
+    Delta, Endpoint, HostState, Owner, PerDirection, Place, ProgramId, Programs as ByStage, RulesId,
+};
 use tortie_policy::{Direction, EndpointId, unreadable_labels};
 
 use crate::endpoint_classes::{CLOSED, ClassIndex, PolicyList};
@@ -403,7 +405,7 @@ impl Engine {
         }
         self.locals.changed_nats = false;
         let nats = if self.settings.floating_ips { self.locals.nats() } else { Default::default() };
-        let host = Host { settings: self.settings.clone(), nats };
+        let host = HostState { settings: self.settings.clone(), nats };
         if self.host.as_ref() != Some(&host) {
             delta.host = Some(Box::new(host.clone()));
             self.host = Some(host);

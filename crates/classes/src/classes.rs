@@ -7,7 +7,6 @@ use tortie_policy::packet::{Packet, Transport};
 
 use crate::addresses::{AddressSet, address as to_address, number};
 use crate::partition::Partition;
-use crate::ranges::Ranges;
 use crate::transport::{TransportClass, TransportClasses};
 
 /// Every dimension of one family, divided.
@@ -76,12 +75,6 @@ impl Classes {
     /// One destination address of a class of destinations.
     pub fn destination(&self, class: usize) -> IpAddr {
         to_address(self.family, self.destinations.representative(class))
-    }
-
-    /// One destination address of a class of destinations that is another one than this; none if there is no other.
-    pub fn destination_besides(&self, class: usize, address: IpAddr) -> Option<IpAddr> {
-        let besides = self.number(address).map_or_else(Ranges::none, Ranges::one);
-        self.destinations.class(class).minus(&besides).first().map(|number| to_address(self.family, number))
     }
 
     /// All source addresses of a class of sources.

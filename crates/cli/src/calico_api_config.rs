@@ -11,7 +11,7 @@ use tortie_manifest::Problem;
 use tortie_manifest::read::{self, Located, Node, Source, Value};
 use tortie_store_etcd::RawSettings;
 
-use crate::calico;
+use crate::calicoctl_messages;
 use crate::diagnose;
 use crate::report::reported;
 use crate::session::Session;
@@ -83,7 +83,7 @@ pub(crate) fn load(path: &FilePath, session: &mut Session) -> anyhow::Result<Opt
         {
             Some(field) => format!("error unmarshaling JSON: while decoding JSON: json: unknown field {field:?}"),
             None if first.reason.starts_with("invalid config file") => String::new(),
-            None => calico::unread(first, &located, &source),
+            None => calicoctl_messages::unread(first, &located, &source),
         };
         let said = match said.as_str() {
             "" => first.reason.clone(),

@@ -1,4 +1,4 @@
-//! calicoctl's messages about a batch: the summary on standard output, the errors on standard error.
+//! calicoctl's messages: about a batch the summary on standard output and the errors on standard error; about files that cannot be read.
 //! tortie's diagnostics follow them; the commands print those.
 
 use tortie_api::Kind;

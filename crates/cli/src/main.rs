@@ -7,8 +7,8 @@ mod args;
 mod ask;
 mod author;
 mod batch;
-mod calico;
 mod calico_api_config;
+mod calicoctl_messages;
 mod commands;
 mod confirm;
 mod diagnose;
@@ -21,7 +21,6 @@ mod in_force;
 mod input;
 mod label_filter;
 mod local_facts;
-mod names;
 mod namespace;
 mod not_in_force;
 mod only_tortie;
@@ -39,6 +38,7 @@ mod store;
 mod store_warnings;
 mod target;
 mod usage_errors;
+mod workload_endpoint_name;
 
 use std::process::ExitCode;
 

@@ -23,7 +23,7 @@ use label_selector::selector_text;
 pub(crate) use rows::Rows;
 
 /// One answer to one request.
-pub(crate) enum Found {
+pub(crate) enum GetResult {
     /// A named object.
     One(Box<Object>),
     /// All of a kind.
@@ -37,24 +37,24 @@ pub(crate) enum Found {
     },
 }
 
-impl Found {
+impl GetResult {
     fn kind(&self) -> Kind {
         match self {
-            Found::One(object) => object.kind,
-            Found::List { kind, .. } => *kind,
+            GetResult::One(object) => object.kind,
+            GetResult::List { kind, .. } => *kind,
         }
     }
 
     fn objects(&self) -> &[Object] {
         match self {
-            Found::One(object) => std::slice::from_ref(object),
-            Found::List { items, .. } => items,
+            GetResult::One(object) => std::slice::from_ref(object),
+            GetResult::List { items, .. } => items,
         }
     }
 
     /// Leaves out objects that no store has.
     pub(crate) fn leave_out_built_in(&mut self) {
-        if let Found::List { items, .. } = self {
+        if let GetResult::List { items, .. } = self {
             items.retain(|object| !is_built_in(&object.key()));
         }
     }
@@ -66,8 +66,8 @@ impl Found {
 
     fn shown(&self) -> Value {
         match self {
-            Found::One(object) => encode::shown(object),
-            Found::List { kind, revision, items } => {
+            GetResult::One(object) => encode::shown(object),
+            GetResult::List { kind, revision, items } => {
                 encode::shown_list(*kind, revision, items.iter().map(encode::shown).collect())
             }
         }
@@ -164,7 +164,7 @@ pub(crate) struct Printing {
 }
 
 /// The cluster-wide values that stand in the cells of this output.
-pub(crate) fn cluster(client: &Client, found: &[Found], format: &GetFormat) -> Cluster {
+pub(crate) fn cluster(client: &Client, found: &[GetResult], format: &GetFormat) -> Cluster {
     let asked = matches!(format, GetFormat::Table { .. } | GetFormat::Columns(_));
     let configuration = (asked && found.iter().any(|one| one.kind() == Kind::Node))
         .then(|| client.get(&Key::cluster(Kind::BGPConfiguration, "default")));
@@ -183,7 +183,7 @@ pub(crate) fn cluster(client: &Client, found: &[Found], format: &GetFormat) -> C
 
 /// Prints everything that was found.
 pub(crate) fn print(
-    found: &[Found],
+    found: &[GetResult],
     format: &GetFormat,
     printing: &Printing,
     session: &mut Session,
@@ -202,7 +202,7 @@ pub(crate) fn print(
         GetFormat::Json => session.terminal.print(&(encode::go_json(&one_list(found), true) + "\n")),
         GetFormat::JsonPath(template) => session.terminal.print(&template.render(&one_list(found))),
         GetFormat::Name => {
-            for object in found.iter().flat_map(Found::objects) {
+            for object in found.iter().flat_map(GetResult::objects) {
                 session.terminal.line(object.key().as_argument());
             }
         }
@@ -234,25 +234,25 @@ pub(crate) fn print(
 }
 
 /// One answer as it is; several as a list.
-fn all(found: &[Found]) -> Value {
+fn all(found: &[GetResult]) -> Value {
     match found {
         [one] => one.shown(),
-        several => Value::Array(several.iter().map(Found::shown).collect()),
+        several => Value::Array(several.iter().map(GetResult::shown).collect()),
     }
 }
 
 /// A named object as it is; anything else as one list, as kubectl gives it to a template.
-fn one_list(found: &[Found]) -> Value {
+fn one_list(found: &[GetResult]) -> Value {
     match found {
         [one] => one.shown(),
         several => {
-            let items = several.iter().flat_map(Found::objects).map(encode::shown).collect::<Vec<_>>();
+            let items = several.iter().flat_map(GetResult::objects).map(encode::shown).collect::<Vec<_>>();
             json!({ "apiVersion": "v1", "kind": "List", "items": items })
         }
     }
 }
 
-fn calico_table(one: &Found, headings: &[&str], printing: &Printing, session: &mut Session) {
+fn calico_table(one: &GetResult, headings: &[&str], printing: &Printing, session: &mut Session) {
     let mut rows = vec![headings.iter().map(|heading| (*heading).to_owned()).collect::<Vec<_>>()];
     for object in one.objects() {
         rows.push(headings.iter().map(|heading| calico_columns::cell(object, heading, &printing.cluster)).collect());
@@ -289,7 +289,12 @@ fn cells(object: &Object, columns: &[columns::Column], printing: &Printing) -> V
 }
 
 /// One table for each kind, with all objects of it that were asked for.
-fn our_tables(found: &[Found], format: &GetFormat, printing: &Printing, session: &mut Session) -> anyhow::Result<()> {
+fn our_tables(
+    found: &[GetResult],
+    format: &GetFormat,
+    printing: &Printing,
+    session: &mut Session,
+) -> anyhow::Result<()> {
     let mut kinds: Vec<Kind> = Vec::new();
     for one in found {
         if !kinds.contains(&one.kind()) {
@@ -298,7 +303,8 @@ fn our_tables(found: &[Found], format: &GetFormat, printing: &Printing, session:
     }
     let mut first = true;
     for kind in kinds {
-        let objects: Vec<&Object> = found.iter().filter(|one| one.kind() == kind).flat_map(Found::objects).collect();
+        let objects: Vec<&Object> =
+            found.iter().filter(|one| one.kind() == kind).flat_map(GetResult::objects).collect();
         if objects.is_empty() {
             let with = if printing.filtered { " with these labels" } else { "" };
             let within = if kind.namespaced() && !printing.all_namespaces {

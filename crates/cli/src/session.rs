@@ -1,12 +1,12 @@
 //! What every command gets: the persona (`tortie` or `calicoctl`), the flags that all commands have, and the terminal.
 
 use crate::args::{Files, Global};
-use crate::calico;
+use crate::calicoctl_messages;
 use crate::diagnose;
 use crate::input::{self, FileError, InputError, KubernetesKinds, Manifests};
-use crate::names;
 use crate::persona::Persona;
 use crate::report::Terminal;
+use crate::workload_endpoint_name;
 
 /// One call of the program.
 pub(crate) struct Session {
@@ -50,7 +50,7 @@ impl Session {
 
     fn unread_file(&mut self, verb: &str, error: &FileError) {
         if self.persona.is_calico() {
-            self.terminal.error(calico::no_file(verb, error));
+            self.terminal.error(calicoctl_messages::no_file(verb, error));
             return;
         }
         match error {
@@ -72,7 +72,7 @@ impl Session {
         if self.persona.is_calico()
             && let Some((item, first)) = all().find(|(_, problem)| problem.is_error())
         {
-            let text = calico::bad_file(first, &item.located, manifests.source(item));
+            let text = calicoctl_messages::bad_file(first, &item.located, manifests.source(item));
             self.terminal.error(text);
         }
         let mut count = 0;
@@ -81,7 +81,7 @@ impl Session {
             // What validation finds is shown as well, so that all can be mended at once.
             let partial = item.located.partial.as_ref();
             if let Some(object) = item.located.object.as_ref().or(partial.map(|partial| &partial.object)) {
-                let mut found = tortie_manifest::validate::validate(&names::filled(object.clone()));
+                let mut found = tortie_manifest::validate::validate(&workload_endpoint_name::filled(object.clone()));
                 found.retain(|problem| problem.is_error() && !partial.is_some_and(|one| one.explains(problem)));
                 problems.append(&mut found);
             }

@@ -197,11 +197,6 @@ impl ClientError {
     pub fn is_missing(&self) -> bool {
         matches!(self, ClientError::Missing { at: None, .. })
     }
-
-    /// Whether it exists already.
-    pub fn is_exists(&self) -> bool {
-        matches!(self, ClientError::Exists { .. } | ClientError::BuiltIn { .. })
-    }
 }
 
 impl From<StoreError> for ClientError {

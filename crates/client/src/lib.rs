@@ -62,7 +62,7 @@ pub struct Client {
 
 /// An object, and its warnings.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct ReadObject {
     /// The object.
     pub object: Object,
     /// Warnings.
@@ -104,11 +104,11 @@ impl Client {
     }
 
     /// One object, by the name that lists show.
-    pub fn get(&self, key: &Key) -> Result<Found, ClientError> {
+    pub fn get(&self, key: &Key) -> Result<ReadObject, ClientError> {
         rules::namespace(key)?;
         let found = plan::find(&mut View::new(&*self.store), key)?;
         let notes = if found.stored.key == *key { None } else { plan::legacy_note(&found.stored.key, key) };
-        Ok(Found { object: found.object, notes: notes.into_iter().collect() })
+        Ok(ReadObject { object: found.object, notes: notes.into_iter().collect() })
     }
 
     /// The key under which the object that users know by this name is stored, or would be made.

@@ -9,7 +9,7 @@ use tortie_manifest::Problem;
 use uuid::Uuid;
 
 use super::batch::{Job, Plan, Task};
-use super::view::{Found, View};
+use super::view::{StoredObject, View};
 use super::{Change, ClientError, Done, Mode, builtin, remove, rules, unknown, user_form};
 use tortie_store::{Op, Revision, Write};
 
@@ -141,7 +141,7 @@ fn uid_in(bytes: &[u8]) -> Option<String> {
 }
 
 /// The last part of every update: the rules, and whether it changes anything.
-fn replace(view: &mut View, found: Found, mut object: Object) -> Result<Plan, ClientError> {
+fn replace(view: &mut View, found: StoredObject, mut object: Object) -> Result<Plan, ClientError> {
     rules::update(view, &mut object, &found.object)?;
     let stored = found.stored;
     let value = user_form::write(&object);
@@ -162,10 +162,10 @@ pub(super) fn settled(change: Change, object: Object) -> Plan {
 }
 
 /// The object of this name; the built-in profile too, which every update then refuses.
-pub(super) fn find(view: &mut View, key: &Key) -> Result<Found, ClientError> {
+pub(super) fn find(view: &mut View, key: &Key) -> Result<StoredObject, ClientError> {
     if builtin::is_built_in(key) {
         let stored = tortie_store::Stored { key: key.clone(), revision: 1.into(), value: Vec::new().into() };
-        return Ok(Found { stored, object: builtin::default_allow() });
+        return Ok(StoredObject { stored, object: builtin::default_allow() });
     }
     view.find(key)?.ok_or_else(|| ClientError::missing(key))
 }

@@ -11,8 +11,6 @@ use super::{ClientError, DEFAULT_ALLOW, builtin, user_form};
 
 const KUBERNETES_PREFIX: &str = "knp.default.";
 const KUBERNETES_REASON: &str = "kubernetes network policies must be managed through the kubernetes API";
-const NAMESPACE_LABEL: &str = "projectcalico.org/namespace";
-const ORCHESTRATOR_LABEL: &str = "projectcalico.org/orchestrator";
 
 /// Makes an object ready to be created, or says why it cannot be. Whether it exists is not looked at.
 pub(super) fn create(view: &mut View, object: &mut Object) -> Result<(), ClientError> {
@@ -36,7 +34,7 @@ pub(super) fn create(view: &mut View, object: &mut Object) -> Result<(), ClientE
         overlapping(view, object, &mut problems)?;
     }
     refuse(problems)?;
-    label(object);
+    defaults::workload_labels(object);
     if object.metadata.name.is_empty() {
         return Err(meta("Name", "", "field must be set for a Create request"));
     }
@@ -53,7 +51,7 @@ pub(super) fn update(view: &mut View, object: &mut Object, old: &Object) -> Resu
     update_allowed(&object.key())?;
     prepare(view, object)?;
     refuse(validate::update(old, object))?;
-    label(object);
+    defaults::workload_labels(object);
     if object.metadata.creation_timestamp.is_none() {
         let zero = "0001-01-01 00:00:00 +0000 UTC";
         return Err(meta("CreationTimestamp", zero, "field must be set for an Update request"));
@@ -131,16 +129,6 @@ fn prepare(view: &mut View, object: &mut Object) -> Result<(), ClientError> {
 fn refuse(mut problems: Vec<Problem>) -> Result<(), ClientError> {
     problems.retain(Problem::is_error);
     if problems.is_empty() { Ok(()) } else { Err(ClientError::Invalid { problems }) }
-}
-
-/// The labels that a workload endpoint has whatever the user says.
-fn label(object: &mut Object) {
-    if object.kind == Kind::WorkloadEndpoint {
-        let orchestrator = user_form::text(object, "orchestrator").unwrap_or_default().to_owned();
-        let labels = &mut object.metadata.labels;
-        labels.insert(NAMESPACE_LABEL.to_owned(), object.metadata.namespace.clone());
-        labels.insert(ORCHESTRATOR_LABEL.to_owned(), orchestrator);
-    }
 }
 
 /// Adds the pools that a new one shares addresses with. Calico says these first, and then only what else is wrong

@@ -19,7 +19,7 @@ pub(super) struct View<'a> {
 }
 
 /// An object that was looked for and found.
-pub(super) struct Found {
+pub(super) struct StoredObject {
     /// As it is stored; its key may be a legacy one.
     pub(super) stored: Stored,
     /// As users see it.
@@ -64,16 +64,16 @@ impl<'a> View<'a> {
 
     /// The object that users know by this name: under its key, or, as older releases stored policies, under
     /// the key with `default.` before the name.
-    pub(super) fn find(&mut self, key: &Key) -> Result<Option<Found>, ClientError> {
+    pub(super) fn find(&mut self, key: &Key) -> Result<Option<StoredObject>, ClientError> {
         if let Some(stored) = self.get(key)? {
             let object = user_form::read(&stored)?;
-            return Ok(Some(Found { stored, object }));
+            return Ok(Some(StoredObject { stored, object }));
         }
         let Some(legacy) = legacy_key(key) else { return Ok(None) };
         let Some(stored) = self.get(&legacy)? else { return Ok(None) };
         // An unreadable object under the older name does not take this name.
         let Ok(object) = user_form::read(&stored) else { return Ok(None) };
-        Ok((object.metadata.name == key.name).then_some(Found { stored, object }))
+        Ok((object.metadata.name == key.name).then_some(StoredObject { stored, object }))
     }
 
     /// The object that users know by this name, readable or not.

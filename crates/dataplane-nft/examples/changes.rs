@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use tortie_dataplane::{
-    Dataplane, Delta, End, Endpoint, Host, Members, Owner, PeerSet, PerDirection, Place, Ports, Program, ProgramEnd,
-    ProgramId, Programs, Rule, RulesId, SetChange, SetId, SetState, State, Tier,
+    Dataplane, Delta, End, Endpoint, HostState, Members, Owner, PeerSet, PerDirection, Place, Ports, Program,
+    ProgramEnd, ProgramId, Programs, Rule, RulesId, SetChange, SetId, SetState, State, Tier,
 };
 use tortie_dataplane_nft::{Kernel, Options};
 use tortie_net::{PortRange, Protocol};
@@ -228,7 +228,7 @@ fn state(size: Size) -> State {
             (egress, program(Direction::Egress, vec![])),
         ]),
         endpoints: BTreeMap::from([(Place::Host("eth0".to_owned()), endpoint(ingress, egress))]),
-        host: Some(Host::default()),
+        host: Some(HostState::default()),
     }
 }
 

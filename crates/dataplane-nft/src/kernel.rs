@@ -88,7 +88,7 @@ impl std::ops::Add for TransactionSize {
 
 /// What the kernel had when the dataplane was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum Existing {
     /// No table. Connection tracking is on from now on, and nothing is denied yet.
     Nothing,
     /// A table that an earlier agent left. It stays in force until the first change.
@@ -182,13 +182,13 @@ impl Kernel {
 
     /// Takes over the table that an earlier agent left, so that nobody else changes it, or begins one, so that
     /// connections are tracked from now on.
-    pub fn adopt(&mut self) -> Result<Found, ApplyError> {
+    pub fn adopt(&mut self) -> Result<Existing, ApplyError> {
         let there = dump::tables(&mut self.socket, |name| name == self.options.table)?;
         let there = there.into_iter().find(|table| table.id == self.table.id);
         let mut script = Script::new(&self.table.id);
         match &there {
             // A table that was made without an owner cannot get one.
-            Some(table) if self.table.owner && !table.persist => return Ok(Found::Table),
+            Some(table) if self.table.owner && !table.persist => return Ok(Existing::Table),
             Some(_) => drop(script.batch.add_table(&self.table)),
             None => {
                 let mut beginning = Ruleset::new(self.table.id.clone());
@@ -198,7 +198,7 @@ impl Kernel {
         }
         self.commit(&script)?;
         self.begun = there.is_none();
-        Ok(if there.is_some() || self.there()?.second_in_force { Found::Table } else { Found::Nothing })
+        Ok(if there.is_some() || self.there()?.second_in_force { Existing::Table } else { Existing::Nothing })
     }
 
     /// Puts a whole state into the kernel, in place of whatever is there: it comes into force at once, or not at all.
@@ -274,13 +274,13 @@ impl Kernel {
     }
 
     /// Removes tortie's tables from the kernel. Fails with [`ApplyError::Held`] while an agent runs that owns them.
-    pub fn uninstall(options: &Options) -> Result<Found, ApplyError> {
+    pub fn uninstall(options: &Options) -> Result<Existing, ApplyError> {
         let mut socket = Socket::open().map_err(RequestError::Io)?;
         remove(&mut socket, &TableId::inet(&options.table))
     }
 
     /// Removes the tables through the dataplane, which owns them. If that fails everything stays unchanged.
-    pub fn remove(&mut self) -> Result<Found, ApplyError> {
+    pub fn remove(&mut self) -> Result<Existing, ApplyError> {
         self.programmed.lock().begin_all();
         let found = remove(&mut self.socket, &self.table.id).inspect_err(|_| self.programmed.lock().refused())?;
         self.programmed.lock().removed();
@@ -376,7 +376,7 @@ impl Kernel {
 }
 
 /// Removes a table, and what is left of one that was to take its place.
-fn remove(socket: &mut Socket, id: &TableId) -> Result<Found, ApplyError> {
+fn remove(socket: &mut Socket, id: &TableId) -> Result<Existing, ApplyError> {
     let ids = [id.clone(), replace::second(id)];
     let tables = dump::tables(socket, |name| ids.iter().any(|id| id.name == name))?;
     let mut batch = Batch::new();
@@ -384,8 +384,8 @@ fn remove(socket: &mut Socket, id: &TableId) -> Result<Found, ApplyError> {
         batch.delete_table(id);
     }
     if batch.is_empty() {
-        return Ok(Found::Nothing);
+        return Ok(Existing::Nothing);
     }
     batch.commit(socket)?;
-    Ok(Found::Table)
+    Ok(Existing::Table)
 }

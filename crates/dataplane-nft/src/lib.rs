@@ -66,7 +66,7 @@ pub use compare::{
 pub use damage::Damage;
 pub use denied_log::SEPARATOR as DENIED_SEPARATOR;
 pub use form::{ChainForm, Line, Ruleset, SetForm};
-pub use kernel::{ApplyError, Found, Kernel, Refused, TransactionSize};
+pub use kernel::{ApplyError, Existing, Kernel, Refused, TransactionSize};
 pub use options::{Bits, Options, TooFewBits};
 pub use readback::read_back;
 pub use render::{render, render_with_ipv6};

@@ -14,7 +14,7 @@ pub(crate) mod base;
 mod early;
 mod nat;
 
-use tortie_dataplane::{Host, Place, SetId, State};
+use tortie_dataplane::{HostState, Place, SetId, State};
 use tortie_nft::{DataType, Set};
 use tortie_policy::{Family, Settings};
 
@@ -34,7 +34,7 @@ const CONNTRACK: &str = "conntrack";
 /// What the skeleton depends on, all of it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Plan {
-    host: Host,
+    host: HostState,
     /// Some host endpoint is here.
     hosts: bool,
     /// What `*` has at each stage: nothing here, no program, or a program's chain.

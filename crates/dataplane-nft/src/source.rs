@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use tortie_dataplane::{Delta, Endpoint, Host, Place, Program, ProgramId, Rule, RulesId, SetId, State};
+use tortie_dataplane::{Delta, Endpoint, HostState, Place, Program, ProgramId, Rule, RulesId, SetId, State};
 use tortie_policy::{Family, Settings};
 
 use crate::form::ChainForm;
@@ -176,7 +176,7 @@ impl<'a> PreviousState<'a> {
         now: &'a CurrentState<'a>,
         changed_by_step: &'a StepChanges,
         undo: &'a Delta,
-        host: Option<&Host>,
+        host: Option<&HostState>,
         out: Quarantined<'a>,
     ) -> Self {
         let gone = undo.endpoints_removed.iter().map(|place| (place, None));

@@ -14,7 +14,7 @@ use common::follow::Followed;
 use common::scenario::resource;
 use serde_json::json;
 use tortie_dataplane::{Dataplane, Delta, Members, SetChange, SetState, State};
-use tortie_dataplane_nft::{ApplyError, Found, Kernel, Options, Refused, TransactionSize};
+use tortie_dataplane_nft::{ApplyError, Existing, Kernel, Options, Refused, TransactionSize};
 use tortie_nft::probe::Feature;
 use tortie_nft::{Buffers, Socket, TableId};
 use tortie_policy::LogLimit;
@@ -654,7 +654,7 @@ fn a_replacement_in_pieces_that_was_interrupted_is_taken_up_by_the_next_agent() 
         earlier = Kernel::open_unowned(Options { table: "tortie-next".to_owned(), ..Options::default() }).unwrap();
         earlier.replace(node.followed.state.clone()).unwrap();
         let mut next = Kernel::open(Options::default()).unwrap();
-        assert_eq!(next.adopt().unwrap(), Found::Table);
+        assert_eq!(next.adopt().unwrap(), Existing::Table);
         assert!(table().contains("table inet tortie-next"));
         next.replace(node.followed.state.clone()).unwrap();
         assert!(!table().contains("tortie-next"));
@@ -711,14 +711,14 @@ fn nobody_else_can_change_an_owned_table_and_the_next_agent_adopts_it() {
             assert!(Instant::now() < deadline, "the table was never let go");
             std::thread::yield_now();
         }
-        assert_eq!(second.adopt().unwrap(), Found::Table);
+        assert_eq!(second.adopt().unwrap(), Existing::Table);
         let there = tortie_dataplane_nft::read_back(&second.read().unwrap().unwrap());
         assert_eq!(tortie_dataplane_nft::differences(&wanted, &there, 3), [] as [String; 0]);
         second.replace(followed.state).unwrap();
         assert_eq!(second.ruleset(), wanted);
-        assert_eq!(second.remove().unwrap(), Found::Table);
+        assert_eq!(second.remove().unwrap(), Existing::Table);
         assert_eq!(table(), "");
-        assert_eq!(Kernel::uninstall(&Options::default()).unwrap(), Found::Nothing);
+        assert_eq!(Kernel::uninstall(&Options::default()).unwrap(), Existing::Nothing);
     });
 }
 
@@ -753,7 +753,7 @@ fn without_ownership_what_others_do_is_noticed_and_repaired() {
             assert!(node.kernel.is_intact().unwrap(), "{damage}");
             assert_eq!(node.kernel.differences(3).unwrap(), [] as [String; 0]);
         }
-        assert_eq!(Kernel::uninstall(&Options::default()).unwrap(), Found::Table);
+        assert_eq!(Kernel::uninstall(&Options::default()).unwrap(), Existing::Table);
         assert!(!table().contains("tortie"));
     });
 }
@@ -762,7 +762,7 @@ fn without_ownership_what_others_do_is_noticed_and_repaired() {
 fn connections_are_tracked_from_the_first_moment() {
     in_namespace(|| {
         let mut kernel = Kernel::open(Options::default()).unwrap();
-        assert_eq!(kernel.adopt().unwrap(), Found::Nothing);
+        assert_eq!(kernel.adopt().unwrap(), Existing::Nothing);
         let listed = table();
         assert!(listed.contains("ct state new"), "{listed}");
         assert!(!listed.contains("hook"), "nothing is denied yet:\n{listed}");
@@ -776,12 +776,12 @@ fn the_first_state_is_one_transaction_and_the_next_agent_with_the_same_needs_non
         let state = node.followed.state.clone();
         node.kernel.remove().unwrap();
         let mut first = Kernel::open_unowned(Options::default()).unwrap();
-        assert_eq!(first.adopt().unwrap(), Found::Nothing);
+        assert_eq!(first.adopt().unwrap(), Existing::Nothing);
         let before = generation();
         first.replace(state.clone()).unwrap();
         assert_eq!(generation(), before + 1);
         let mut second = Kernel::open_unowned(Options::default()).unwrap();
-        assert_eq!(second.adopt().unwrap(), Found::Table);
+        assert_eq!(second.adopt().unwrap(), Existing::Table);
         let before = generation();
         second.replace(state).unwrap();
         assert_eq!(generation(), before);

@@ -1,6 +1,6 @@
 //! A change of the desired state, and the trait of what applies it.
 
-use crate::endpoint::{Endpoint, Host, Place};
+use crate::endpoint::{Endpoint, HostState, Place};
 use crate::program::{Program, ProgramId};
 use crate::rule::{Rule, RulesId};
 use crate::set::{Members, SetId};
@@ -18,7 +18,7 @@ pub struct Delta {
     /// Programs that are new. A program never changes.
     pub programs_made: Vec<(ProgramId, Program)>,
     /// What holds for the host, if that has changed.
-    pub host: Option<Box<Host>>,
+    pub host: Option<Box<HostState>>,
     /// Endpoints that are new or have changed, whole.
     pub endpoints_put: Vec<(Place, Endpoint)>,
     /// Places that no endpoint governs any more.

@@ -82,7 +82,7 @@ pub struct Endpoint {
 /// What holds for the whole host. The peers of its tunnels and the pools are sets, see
 /// [`SetId::WELL_KNOWN`](crate::SetId::WELL_KNOWN).
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Host {
+pub struct HostState {
     /// The settings in force.
     pub settings: Settings,
     /// Floating IPs, each with the address to which it is translated. Empty if they are not translated.

@@ -20,7 +20,7 @@ mod set;
 mod state;
 
 pub use delta::{Dataplane, Delta, SetChange};
-pub use endpoint::{Endpoint, Host, PerDirection, Place, Programs};
+pub use endpoint::{Endpoint, HostState, PerDirection, Place, Programs};
 pub use fake::Fake;
 pub use program::{Profile, Program, ProgramEnd, ProgramId, Tier};
 pub use rule::{End, Owner, PeerSet, Ports, Rule, RulesId, first_catch_all};

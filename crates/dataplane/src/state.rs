@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 
 use crate::delta::{Delta, SetChange};
-use crate::endpoint::{Endpoint, Host, Place};
+use crate::endpoint::{Endpoint, HostState, Place};
 use crate::program::{Program, ProgramId};
 use crate::rule::{Rule, RulesId};
 use crate::set::{Members, PortMember, SetId};
@@ -22,7 +22,7 @@ pub struct State {
     /// Which endpoint governs which interface.
     pub endpoints: BTreeMap<Place, Endpoint>,
     /// The host; none before it was set.
-    pub host: Option<Host>,
+    pub host: Option<HostState>,
 }
 
 /// All members of a set.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tortie_classes::{Ranges, TransportClass, TransportRanges};
-use tortie_eval::{DecidedBy, Entry, EntryKind, Mismatch, Outcome, PacketPath, RuleStep, Step, Transport};
+use tortie_eval::{DecidedBy, Entry, EntryKind, Mismatch, Outcome, Packet, PacketPath, RuleStep, Step, Transport};
 use tortie_policy::{Family, PolicyId, Snapshot};
 
 use crate::reach::{Addresses, Outcome as Becomes, Part, Reach, Reason};
@@ -107,8 +107,8 @@ fn addresses(addresses: &Addresses) -> Value {
     })
 }
 
-fn hop(hop: &Hop) -> Value {
-    let packet = &hop.packet;
+/// Addresses, protocol, and ports or ICMP type and code.
+pub fn header(packet: &Packet) -> Value {
     let mut shown = json!({
         "source": packet.source,
         "destination": packet.destination,
@@ -125,6 +125,12 @@ fn hop(hop: &Hop) -> Value {
         }
         Transport::Opaque => {}
     }
+    shown
+}
+
+fn hop(hop: &Hop) -> Value {
+    let packet = &hop.packet;
+    let shown = header(packet);
     let path = match &packet.path {
         PacketPath::Input { interface } => json!({ "in": interface }),
         PacketPath::Output { interface } => json!({ "out": hop.leaves_by().unwrap_or(interface) }),

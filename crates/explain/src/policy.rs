@@ -84,13 +84,9 @@ pub(crate) fn side(snapshot: &Snapshot, direction: Direction, rules: &[Rule], st
 /// A rule that can match no packet: its direction and number (from 1), and why.
 pub type UnusedRule = (Direction, usize, String);
 
-/// The rules of a policy that can match no packet, judged by the policy itself, the endpoints and the sets.
-pub fn unused_rules(snapshot: &Snapshot, policy: &Policy) -> Vec<UnusedRule> {
-    unused_rules_of(snapshot, &[policy]).concat()
-}
-
-/// Like [`unused_rules`], for several policies: endpoints and sets are read once for all of them.
-pub fn unused_rules_of(snapshot: &Snapshot, policies: &[&Policy]) -> Vec<Vec<UnusedRule>> {
+/// The rules of each policy that can match no packet, judged by the policy itself, the endpoints and the sets. Endpoints and sets are
+/// read once for all policies.
+pub fn unused_rules(snapshot: &Snapshot, policies: &[&Policy]) -> Vec<Vec<UnusedRule>> {
     let found = Lookups::new(snapshot);
     policies.iter().map(|policy| unused(&found, policy)).collect()
 }

@@ -28,11 +28,11 @@ pub struct AboutTier<'a> {
     /// The endpoints that any of its enforced policies selects, by node.
     pub endpoints: BTreeMap<&'a str, Vec<EndpointId>>,
     /// What its end does where any of its policies is asked, staged ones too.
-    pub ends: Vec<End>,
+    pub ends: Vec<ListEnd>,
 }
 
 /// What the end of the tier does in one list and direction.
-pub struct End {
+pub struct ListEnd {
     /// Which policies are asked.
     pub list: PolicyList,
     /// For which packets.
@@ -89,7 +89,7 @@ pub fn about<'a>(snapshot: &'a Snapshot, name: &str) -> Result<AboutTier<'a>, As
             *selected.entry(id).or_default() += 1;
         }
     }
-    let end = |((position, egress, denies, note), endpoints): ((usize, bool, bool, _), usize)| End {
+    let end = |((position, egress, denies, note), endpoints): ((usize, bool, bool, _), usize)| ListEnd {
         list: LISTS[position].0,
         direction: if egress { Direction::Egress } else { Direction::Ingress },
         denies,

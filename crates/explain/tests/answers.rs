@@ -206,7 +206,7 @@ fn machine() -> (Host, Machine) {
     (Host { node: "web1".into(), links }, Machine { routes, ..Machine::default() })
 }
 
-fn told_there(snapshot: &Snapshot, question: &Question, change: impl FnOnce(&mut Machine)) -> String {
+fn answer_there(snapshot: &Snapshot, question: &Question, change: impl FnOnce(&mut Machine)) -> String {
     let (host, mut machine) = machine();
     change(&mut machine);
     let topology = Topology::new(snapshot).with_host(host).with_machine("web1", machine);
@@ -219,7 +219,7 @@ fn told_there(snapshot: &Snapshot, question: &Question, change: impl FnOnce(&mut
 #[test]
 fn the_routes_of_the_machine_tell_where_a_packet_enters_and_leaves() {
     let snapshot = world_with("bare-metal", SECOND_INTERFACE);
-    let line_of = |from: &str, to: &str| told_there(&snapshot, &question(from, to, "tcp/5432"), |_| ());
+    let line_of = |from: &str, to: &str| answer_there(&snapshot, &question(from, to, "tcp/5432"), |_| ());
     insta::assert_snapshot!(line_of("203.0.113.9", "node/web1"));
     // By the other interface to the other address; and from the address that the route is used with.
     let said = line_of("198.18.7.9", "node/web1");
@@ -228,15 +228,15 @@ fn the_routes_of_the_machine_tell_where_a_packet_enters_and_leaves() {
     assert!(said.starts_with("tcp 198.18.7.1 → 198.18.7.9:5432, new, leaves web1 by eth1;"), "{said}");
     // Through the machine.
     let asked = Question { node: Some("web1".into()), ..question("203.0.113.9", "172.17.0.2", "tcp/5432") };
-    let said = told_there(&snapshot, &asked, |_| ());
+    let said = answer_there(&snapshot, &asked, |_| ());
     assert!(said.contains("note: it leaves web1 by docker0, as web1's route to 172.17.0.2 says"), "{said}");
     // Where the routes do not tell everything, nothing is taken from them.
     let asked = question("203.0.113.9", "192.0.2.11", "tcp/5432");
-    let said = told_there(&snapshot, &asked, |machine| machine.partial = Some("it has its own rules".into()));
+    let said = answer_there(&snapshot, &asked, |machine| machine.partial = Some("it has its own rules".into()));
     assert!(said.contains("note: nothing tells by which interface it enters web1: it has its own rules"), "{said}");
     assert!(said.contains("DENIED if it enters web1 at eth0 ("), "{said}");
     // And a source without a route may come from anywhere.
-    let said = told_there(&snapshot, &question("2001:db8:f::9", "node/web1", "tcp/5432"), |_| ());
+    let said = answer_there(&snapshot, &question("2001:db8:f::9", "node/web1", "tcp/5432"), |_| ());
     assert!(said.contains("web1 has no route to 2001:db8:f::9"), "{said}");
 }
 
@@ -247,7 +247,7 @@ fn a_translation_to_a_container_is_a_step_and_does_not_change_where_the_packet_e
         dnat: Dnat::To("172.17.0.2".parse().unwrap(), Some(5000)),
         ..question("203.0.113.9", "hep/web1-eth0", "tcp/80")
     };
-    insta::assert_snapshot!(told_there(&snapshot, &asked, |_| ()));
+    insta::assert_snapshot!(answer_there(&snapshot, &asked, |_| ()));
     // And without the machine: the endpoint that is asked about is where it comes in.
     let said = answer(&snapshot, &asked);
     assert!(said.contains("new, enters web1 at eth0") || said.contains("it leaves web1 by eth0 or eth1"), "{said}");
@@ -257,30 +257,30 @@ fn a_translation_to_a_container_is_a_step_and_does_not_change_where_the_packet_e
 fn multicast_and_broadcast_are_judged_where_they_are_received() {
     let snapshot = world_with("bare-metal", SECOND_INTERFACE);
     let at = |from: &str, to: &str, what: &str| Question { node: Some("web1".into()), ..question(from, to, what) };
-    insta::assert_snapshot!(told_there(&snapshot, &at("192.0.2.9", "224.0.0.18", "proto/112"), |_| ()));
+    insta::assert_snapshot!(answer_there(&snapshot, &at("192.0.2.9", "224.0.0.18", "proto/112"), |_| ()));
     for (from, to, what) in [
         ("192.0.2.9", "224.0.0.251", "udp/5353"),
         ("192.0.2.9", "192.0.2.255", "udp/137"),
         ("192.0.2.9", "255.255.255.255", "udp/67"),
         ("2001:db8::9", "ff02::fb", "udp/5353"),
     ] {
-        let said = told_there(&snapshot, &at(from, to, what), |_| ());
+        let said = answer_there(&snapshot, &at(from, to, what), |_| ());
         assert!(
             said.ends_with("ingress of web1-eth0 on web1\n") && said.contains("\nDENIED by end of tier platform"),
             "{said}"
         );
     }
     // A client without an address may be on every link; a failsafe opens the answer to it.
-    let said = told_there(&snapshot, &at("0.0.0.0", "255.255.255.255", "udp/67"), |_| ());
+    let said = answer_there(&snapshot, &at("0.0.0.0", "255.255.255.255", "udp/67"), |_| ());
     assert!(said.contains("nothing tells by which interface it enters web1: 0.0.0.0 may be on every link"), "{said}");
-    let said = told_there(&snapshot, &at("192.0.2.1", "255.255.255.255", "udp/68"), |_| ());
+    let said = answer_there(&snapshot, &at("192.0.2.1", "255.255.255.255", "udp/68"), |_| ());
     assert!(said.contains("ALLOWED by failsafe udp/68"), "{said}");
     // Whose broadcast address it is, the machine tells; of a group somebody must say who receives it.
-    let said = told_there(&snapshot, &question("192.0.2.9", "192.0.2.255", "udp/137"), |_| ());
+    let said = answer_there(&snapshot, &question("192.0.2.9", "192.0.2.255", "udp/137"), |_| ());
     assert!(said.contains("DENIED by end of tier platform, ingress of web1-eth0 on web1"), "{said}");
-    let said = told_there(&snapshot, &question("192.0.2.9", "224.0.0.18", "proto/112"), |_| ());
+    let said = answer_there(&snapshot, &question("192.0.2.9", "224.0.0.18", "proto/112"), |_| ());
     assert!(said.contains("224.0.0.18 is a multicast address: every machine on the link receives it; name"), "{said}");
-    let said = told_there(&snapshot, &question("224.0.0.18", "node/web1", "proto/112"), |_| ());
+    let said = answer_there(&snapshot, &question("224.0.0.18", "node/web1", "proto/112"), |_| ());
     assert!(said.contains("224.0.0.18 is a multicast address: every machine drops what comes from it"), "{said}");
 }
 
@@ -288,10 +288,10 @@ fn multicast_and_broadcast_are_judged_where_they_are_received() {
 #[test]
 fn a_packet_from_the_broadcast_address_of_a_link_is_judged_and_said_to_rest_on_rp_filter() {
     let snapshot = world_with("bare-metal", SECOND_INTERFACE);
-    let said = told_there(&snapshot, &question("192.0.2.255", "node/web1", "tcp/5432"), |_| ());
+    let said = answer_there(&snapshot, &question("192.0.2.255", "node/web1", "tcp/5432"), |_| ());
     assert!(said.contains("enters web1 at eth0") && said.contains("\nDENIED by end of tier platform"), "{said}");
     assert!(said.contains("192.0.2.255 is the broadcast address of a link, and unless rp_filter is 0"), "{said}");
-    let said = told_there(&snapshot, &question("255.255.255.255", "node/web1", "tcp/5432"), |_| ());
+    let said = answer_there(&snapshot, &question("255.255.255.255", "node/web1", "tcp/5432"), |_| ());
     assert!(said.contains("every machine drops what comes from it"), "{said}");
 }
 
@@ -299,9 +299,9 @@ fn a_packet_from_the_broadcast_address_of_a_link_is_judged_and_said_to_rest_on_r
 fn the_sender_to_a_group_is_judged_at_output_and_receives_a_copy() {
     let snapshot = world_with("bare-metal", SECOND_INTERFACE);
     let asked = Question { out_interface: Some("eth0".into()), ..question("node/web1", "224.0.0.18", "proto/112") };
-    insta::assert_snapshot!(told_there(&snapshot, &asked, |_| ()));
+    insta::assert_snapshot!(answer_there(&snapshot, &asked, |_| ()));
     // By which interface a program sends to a group is its own choice.
-    let said = told_there(&snapshot, &Question { out_interface: None, ..asked }, |_| ());
+    let said = answer_there(&snapshot, &Question { out_interface: None, ..asked }, |_| ());
     assert!(
         said.contains("nothing tells by which interface it leaves web1: 224.0.0.18 may be on every link"),
         "{said}"

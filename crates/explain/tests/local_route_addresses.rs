@@ -31,7 +31,7 @@ fn world(nets: &str) -> Snapshot {
     ))
 }
 
-fn told<'a>(snapshot: &'a Snapshot, forwards: bool) -> Topology<'a> {
+fn with_machine<'a>(snapshot: &'a Snapshot, forwards: bool) -> Topology<'a> {
     let links =
         vec![link("lo", &["127.0.0.1", "::1", "10.8.0.1"]), link("eth0", &["192.0.2.1", "2001:db8::1", "fe80::1"])];
     let mut routes = vec![
@@ -61,7 +61,7 @@ fn a_claim_about_a_node_is_about_every_address_that_its_machine_takes_in() {
         ("10.8.3.0/24", "10.8.3.0", "198.51.100.7"),
     ] {
         let snapshot = world(net);
-        let topology = told(&snapshot, true);
+        let topology = with_machine(&snapshot, true);
         for to in ["hep/a", "node/gw"] {
             let found = wrong(&topology, &format!("forbids {peer} -> {to} tcp/80"));
             let shown = std::net::SocketAddr::new(address.parse().unwrap(), 80).to_string();
@@ -74,14 +74,14 @@ fn a_claim_about_a_node_is_about_every_address_that_its_machine_takes_in() {
             assert!(said.starts_with("DENIED if it goes to ") && said.contains(&through), "{said}");
             let many = question("any", to, "tcp/80");
             let found = reach(&topology, &many, Some(&many.what)).unwrap();
-            let told = |found: &Reach, address: &str| {
+            let is_judged_otherwise = |found: &Reach, address: &str| {
                 let others = found.rows.iter().flat_map(|row| &row.parts).filter_map(|part| part.other.as_ref());
                 others.clone().any(|other| other.set.contains(address.parse().unwrap()))
             };
-            assert!(told(&found, address), "{found:#?}");
+            assert!(is_judged_otherwise(&found, address), "{found:#?}");
             // Nothing of this where they are judged alike.
             let alike = reach(&topology, &many, Some(&"tcp/81".parse().unwrap())).unwrap();
-            assert!(!told(&alike, address), "{alike:#?}");
+            assert!(!is_judged_otherwise(&alike, address), "{alike:#?}");
         }
         // The address alone is asked about as it is.
         let asked = question(peer, address, "tcp/80");
@@ -91,13 +91,13 @@ fn a_claim_about_a_node_is_about_every_address_that_its_machine_takes_in() {
     }
     // Where the machine forwards nothing it has no such address.
     let snapshot = world("'2001:db8::/128'");
-    assert_eq!(wrong(&told(&snapshot, false), "forbids any -> node/gw tcp/80"), None);
+    assert_eq!(wrong(&with_machine(&snapshot, false), "forbids any -> node/gw tcp/80"), None);
 }
 
 #[test]
 fn addresses_that_a_machine_takes_in_are_no_source_of_what_it_receives() {
     let snapshot = world("'2001:db8::/128'");
-    let topology = told(&snapshot, true);
+    let topology = with_machine(&snapshot, true);
     let asked = question("any", "node/gw", "tcp/80");
     let found = reach(&topology, &asked, Some(&asked.what)).unwrap();
     let sets: Vec<_> =

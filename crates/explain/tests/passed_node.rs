@@ -51,7 +51,7 @@ fn line(topology: &Topology<'_>, question: &Question) -> String {
 }
 
 /// The machine gw, which tells its routes.
-fn told<'a>(snapshot: &'a Snapshot) -> Topology<'a> {
+fn with_machine<'a>(snapshot: &'a Snapshot) -> Topology<'a> {
     let links = vec![link("lo", &["127.0.0.1"]), link("eth0", &["10.0.1.254"]), link("eth1", &["10.0.2.254"])];
     let routes = vec![
         route("10.0.1.0/24", RouteKind::Unicast, "eth0"),
@@ -68,7 +68,7 @@ const DENIED: &str = "DENIED by gnp closed rule 1, forward in of gw0 on gw";
 #[test]
 fn the_policies_of_a_node_between_the_ends_judge_the_packet() {
     let snapshot = manifests::snapshot(WORLD);
-    let topology = told(&snapshot);
+    let topology = with_machine(&snapshot);
     for (from, to) in [
         // Both ends are of known nodes, by address and by name; one of them is; none is.
         ("10.0.1.1", "10.0.2.1"),
@@ -146,7 +146,7 @@ fn every_interface_of_a_passed_node_is_answered_where_nothing_tells_it_and_a_nam
 fn what_two_ends_of_one_node_exchange_passes_no_other_and_that_is_said() {
     let snapshot = manifests::snapshot(WORLD);
     let asked = question("node/h1", "10.0.1.1", "tcp/80");
-    let answer = trace(&told(&snapshot), &asked).unwrap();
+    let answer = trace(&with_machine(&snapshot), &asked).unwrap();
     assert!(answer.hops.iter().all(|hop| hop.host.node == "h1"));
     let said = "node gw makes no difference: both ends are on h1, and what they exchange passes no other node";
     assert!(answer.notes.contains(&said.to_owned()), "{:?}", answer.notes);
@@ -188,7 +188,7 @@ fn targets(answer: &Answer) -> Vec<(&str, String)> {
 #[test]
 fn the_target_s_node_translates_else_the_source_s_else_the_named_one() {
     let snapshot = manifests::snapshot(WORLD);
-    let topology = told(&snapshot);
+    let topology = with_machine(&snapshot);
     let translated = |from: &str, to: &str, behind: &str| Question {
         dnat: Dnat::To(behind.parse().unwrap(), None),
         ..question(from, to, "tcp/81")
@@ -218,7 +218,7 @@ fn the_target_s_node_translates_else_the_source_s_else_the_named_one() {
 #[test]
 fn the_named_interfaces_are_those_of_the_named_node_where_it_translates_too() {
     let snapshot = manifests::snapshot(WORLD);
-    for topology in [Topology::new(&snapshot), told(&snapshot)] {
+    for topology in [Topology::new(&snapshot), with_machine(&snapshot)] {
         let asked = Question {
             dnat: Dnat::To("10.0.2.1".parse().unwrap(), None),
             in_interface: Some("eth0".into()),
@@ -241,7 +241,7 @@ fn the_named_interfaces_are_those_of_the_named_node_where_it_translates_too() {
 #[test]
 fn before_the_node_that_translates_the_packet_follows_the_routes_to_its_first_target() {
     let snapshot = manifests::snapshot(WORLD);
-    let topology = told(&snapshot);
+    let topology = with_machine(&snapshot);
     // h2 translates 10.0.2.1 to 10.0.1.9, which gw has behind its other interface.
     let asked =
         Question { dnat: Dnat::To("10.0.1.9".parse().unwrap(), None), ..question("10.0.1.1", "10.0.2.1", "tcp/81") };
@@ -350,5 +350,5 @@ fn what_rests_on_the_interfaces_that_the_store_knows_is_said() {
     assert!(said.starts_with("DENIED") && !said.contains("assumed"), "{said}");
     assert!(!line(&closed, &bare("10.0.9.9", "hep/h2", "tcp/81")).contains("assumed"));
     assert!(!line(&topology, &bare("10.0.9.9", "10.0.2.1", "tcp/81")).contains("assumed"));
-    assert!(!line(&told(&snapshot), &question("10.0.1.9", "10.0.2.9", "tcp/80")).contains("assumed"));
+    assert!(!line(&with_machine(&snapshot), &question("10.0.1.9", "10.0.2.9", "tcp/80")).contains("assumed"));
 }

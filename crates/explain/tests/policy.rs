@@ -318,7 +318,7 @@ fn a_rule_about_icmp_types_that_begin_no_connection_matches_nothing_but_where_in
     for direction in [Direction::Ingress, Direction::Egress] {
         bench.put(direction, rules.clone());
         assert_eq!(matching(&bench), [1, 4, 5, 7]);
-        let unused = unused_rules(&bench.snapshot, &bench.snapshot.policies[&bench.id]);
+        let unused = unused_rules(&bench.snapshot, &[&bench.snapshot.policies[&bench.id]]).concat();
         let numbers: Vec<usize> = unused.iter().map(|(_, number, _)| *number).collect();
         assert_eq!(numbers, [1, 3, 4, 7]);
         assert!(unused.iter().all(|(.., why)| why.contains("connection tracking decides all others")), "{unused:?}");

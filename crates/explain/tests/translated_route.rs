@@ -44,7 +44,7 @@ fn untracked(role: &str, action: &str) -> String {
 }
 
 /// The machine web1: its default route leads by eth0. Nothing leads to the floating IP but that, as with `routeSyncDisabled`.
-fn told(snapshot: &Snapshot, change: impl FnOnce(&mut Machine)) -> Topology<'_> {
+fn with_machine(snapshot: &Snapshot, change: impl FnOnce(&mut Machine)) -> Topology<'_> {
     let links = vec![
         link("lo", &["127.0.0.1"]),
         link("eth0", &["192.0.2.11"]),
@@ -81,12 +81,12 @@ fn untracked_policy_judges_it_at_the_interface_before_the_translation_and_other_
         ("h1", "Allow", "ALLOWED by gnp all rule 1, egress after translation of h1 on web1"),
     ] {
         let snapshot = manifests::snapshot(WORLD.to_owned() + &untracked(role, action));
-        let topology = told(&snapshot, |_| ());
+        let topology = with_machine(&snapshot, |_| ());
         let said = line(&topology, "203.0.113.9", Some("198.51.100.9"));
         assert!(said.starts_with(expected), "{role} {action}: {said}");
     }
     let snapshot = manifests::snapshot(WORLD);
-    let topology = told(&snapshot, |_| ());
+    let topology = with_machine(&snapshot, |_| ());
     let mut asked = question("node/web1", "203.0.113.9", "tcp/5000");
     asked.dnat = Dnat::To("198.51.100.9".parse().unwrap(), Some(80));
     let said = trace(&topology, &asked).unwrap();
@@ -111,7 +111,7 @@ fn what_it_translates_to_itself_comes_in_as_translated() {
         (on_every.to_owned(), "ALLOWED"),
     ] {
         let snapshot = manifests::snapshot(WORLD.to_owned() + &more);
-        let said = line(&told(&snapshot, |_| ()), "203.0.113.9", Some("127.0.0.1"));
+        let said = line(&with_machine(&snapshot, |_| ()), "203.0.113.9", Some("127.0.0.1"));
         assert!(said.starts_with(expected), "{more}: {said}");
     }
 }
@@ -120,7 +120,7 @@ fn what_it_translates_to_itself_comes_in_as_translated() {
 fn a_floating_ip_is_judged_by_untracked_policy_where_its_own_route_leads() {
     let of = |more: &str, change: fn(&mut Machine)| {
         let snapshot = manifests::snapshot(WORLD.to_owned() + more);
-        line(&told(&snapshot, change), "203.0.113.200", None)
+        line(&with_machine(&snapshot, change), "203.0.113.200", None)
     };
     let same = |_: &mut Machine| ();
     assert!(of("", same).starts_with("ALLOWED by host to own workload"), "{}", of("", same));

@@ -43,11 +43,11 @@ const UNTRACKED: &str = r#"
 "#;
 
 fn topology(snapshot: &Snapshot) -> Topology<'_> {
-    told(snapshot, |_| ())
+    with_machine(snapshot, |_| ())
 }
 
 /// The topology as the machine web1 tells it.
-fn told(snapshot: &Snapshot, change: impl FnOnce(&mut Machine)) -> Topology<'_> {
+fn with_machine(snapshot: &Snapshot, change: impl FnOnce(&mut Machine)) -> Topology<'_> {
     let links = vec![
         link("lo", &["127.0.0.1", "::1"]),
         link("eth0", &["192.0.2.11", "2001:db8::11"]),
@@ -215,7 +215,7 @@ fn what_is_translated_to_a_destination_that_the_kernel_may_not_deliver_has_no_an
 fn what_a_machine_sends_and_translates_needs_a_route_before_that() {
     let snapshot = manifests::snapshot(WORLD);
     let without = |more: Option<(&str, RouteKind)>| {
-        told(&snapshot, |machine| {
+        with_machine(&snapshot, |machine| {
             machine.routes.retain(|route| route.to.prefix_len() > 0);
             machine.routes.extend(more.map(|(to, kind)| route(to, kind, "eth0")));
         })
@@ -229,7 +229,7 @@ fn what_a_machine_sends_and_translates_needs_a_route_before_that() {
     let leads = without(Some(("203.0.113.0/24", RouteKind::Unicast)));
     assert!(line(&leads, &asked).starts_with("ALLOWED"), "{}", line(&leads, &asked));
     // Its own addresses and loopback need none, nor does what others send.
-    let lonely = told(&snapshot, |machine| machine.routes.retain(|route| route.to.prefix_len() == 32));
+    let lonely = with_machine(&snapshot, |machine| machine.routes.retain(|route| route.to.prefix_len() == 32));
     for own in ["192.0.2.11", "127.0.0.9"] {
         let asked = to(question("node/web1", own, "tcp/80"), "10.65.0.2");
         assert!(!line(&lonely, &asked).starts_with("DROPPED"), "{own}");
@@ -238,7 +238,7 @@ fn what_a_machine_sends_and_translates_needs_a_route_before_that() {
         to(Question { node: Some("web1".into()), ..question("192.0.2.9", "203.0.113.9", "tcp/80") }, "10.65.0.2");
     assert!(!line(&without(None), &others).starts_with("DROPPED"));
     // Where nobody tells all routes, none is missed.
-    let partial = told(&snapshot, |machine| {
+    let partial = with_machine(&snapshot, |machine| {
         machine.routes.retain(|route| route.to.prefix_len() > 0);
         machine.partial = Some("it has ip rules".into());
     });

@@ -51,7 +51,7 @@ pub use connections::{EnterReport, enter_open_connections};
 pub use conntrack::{Tracked, TrackedList, tracked};
 pub use links::table::IPV6_MTU;
 pub use machine::{machine, ports};
-pub use model::{Host, Model, Plan};
+pub use model::{HostFacts, Model, Plan};
 pub use neighbour::Neighbour;
 pub use network::{Network, WorkReport};
 pub use route::Route;

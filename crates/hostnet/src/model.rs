@@ -28,7 +28,7 @@ use crate::workload::Workload;
 
 /// What the host cannot change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Host {
+pub struct HostFacts {
     /// It has IPv6.
     pub ipv6: bool,
     /// What a new interface's `rp_filter` is.
@@ -43,7 +43,7 @@ const SLOWEST: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Model {
     config: Config,
-    host: Host,
+    host: HostFacts,
     pub(crate) observed: Observed,
     workloads: BTreeMap<String, Workload>,
     /// Which interfaces' workloads have an address.
@@ -78,7 +78,7 @@ struct Written {
 
 impl Model {
     /// Nothing wanted, nothing seen.
-    pub fn new(config: Config, host: Host) -> Self {
+    pub fn new(config: Config, host: HostFacts) -> Self {
         Self {
             observed: Observed::new(config.prefixes.clone()),
             config,

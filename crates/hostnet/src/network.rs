@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::kernel::Kernel;
 use crate::links::watcher::ROOM;
 use crate::links::{Change, Interfaces};
-use crate::model::{Host, Model};
+use crate::model::{HostFacts, Model};
 use crate::saved_settings::Changed;
 use crate::step::Step;
 use crate::sysctl;
@@ -54,7 +54,7 @@ impl Network {
     /// As [`open`](Self::open), with about so many bytes of room for what the kernel has told and nobody has read.
     pub fn open_with(config: Config, room: usize) -> Result<Self, RequestError> {
         let rp_filter = sysctl::number("ipv4/conf/default/rp_filter").unwrap_or(0);
-        let host = Host { ipv6: sysctl::has_ipv6(), rp_filter };
+        let host = HostFacts { ipv6: sysctl::has_ipv6(), rp_filter };
         let (mut model, mut kernel) = (Model::new(config, host), Kernel::open(room)?);
         kernel.read(&mut model)?;
         model.look(true, Duration::ZERO);

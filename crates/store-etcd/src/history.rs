@@ -243,7 +243,7 @@ impl EtcdStore {
 
     /// The changes of these records.
     fn changes_of(&self, records: &[Found]) -> Result<Vec<LoggedChange>, StoreError> {
-        self.told(wait_for(async {
+        self.history_result(wait_for(async {
             let mut changes = Vec::new();
             for found in records {
                 let (_, images) = self.images(found).await?;
@@ -253,7 +253,8 @@ impl EtcdStore {
         }))
     }
 
-    fn told<T>(&self, result: Result<T, CallError>) -> Result<T, StoreError> {
+    /// A result of the history, with an error that says where permission lacks.
+    fn history_result<T>(&self, result: Result<T, CallError>) -> Result<T, StoreError> {
         result.map_err(|error| match error {
             CallError::Denied => StoreError::Failed(format!(
                 "etcd at {} does not let this user use the history (it takes permission to read and write {}, and to write objects)",
@@ -283,7 +284,7 @@ impl History for EtcdStore {
     }
 
     fn entries(&self) -> Result<Vec<HistoryEntry>, StoreError> {
-        self.told(wait_for(async {
+        self.history_result(wait_for(async {
             let mut found = self.found(1, u64::MAX).await?;
             // The oldest may have lost its first transactions: the rest of it is no entry.
             let begun: BTreeSet<String> =
@@ -294,20 +295,20 @@ impl History for EtcdStore {
     }
 
     fn entries_between(&self, first: u64, last: u64) -> Result<Vec<HistoryEntry>, StoreError> {
-        self.told(wait_for(async {
+        self.history_result(wait_for(async {
             let found = self.found(first, last).await?;
             Ok(grouped(&found, &self.waiting().await?))
         }))
     }
 
     fn pending(&self) -> Result<Vec<(HistoryEntry, Pending)>, StoreError> {
-        self.told(wait_for(self.pending_entries()))
+        self.history_result(wait_for(self.pending_entries()))
     }
 
     fn changes(&self, entry: &HistoryEntry) -> Result<Vec<LoggedChange>, StoreError> {
-        let records = self.told(wait_for(self.records_of(entry)))?;
+        let records = self.history_result(wait_for(self.records_of(entry)))?;
         if records.iter().enumerate().any(|(at, found)| u32::try_from(at) != Ok(found.head.part)) {
-            return self.told(Err(CallError::Fatal(format!(
+            return self.history_result(Err(CallError::Fatal(format!(
                 "a part of what was written with revision {} is no longer kept in its history",
                 entry.last
             ))));
@@ -316,15 +317,15 @@ impl History for EtcdStore {
     }
 
     fn note_enforced(&self, entry: &HistoryEntry, time: u64) -> Result<(), StoreError> {
-        self.told(wait_for(self.note(entry, time)))
+        self.history_result(wait_for(self.note(entry, time)))
     }
 
     fn confirm(&self, entry: &HistoryEntry) -> Result<bool, StoreError> {
-        self.told(wait_for(self.end_waiting(entry)))
+        self.history_result(wait_for(self.end_waiting(entry)))
     }
 
     fn put_back(&self, entry: &HistoryEntry) -> Result<Option<PutBack>, StoreError> {
-        let records = self.told(wait_for(self.records_of(entry)))?;
+        let records = self.history_result(wait_for(self.records_of(entry)))?;
         let created = by_object(self.changes_of(&records)?).into_iter().filter(|change| change.before.is_none());
         let created: Vec<Key> = created.map(|change| change.key).collect();
         let call = put_back::PutBackCall::begin();
@@ -333,7 +334,9 @@ impl History for EtcdStore {
             let part = HistoryEntry { first: found.revision, last: found.revision, ..entry.clone() };
             // Asked outside of the runtime: it lists.
             let used = put_back::used_tiers(self)?;
-            if let Some(done) = self.told(wait_for(put_back::put_back(self, &part, &used, &created, &call)))? {
+            if let Some(done) =
+                self.history_result(wait_for(put_back::put_back(self, &part, &used, &created, &call)))?
+            {
                 let all = all.get_or_insert_default();
                 all.restored.extend(done.restored);
                 all.left.extend(done.left);

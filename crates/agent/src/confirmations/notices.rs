@@ -54,8 +54,8 @@ impl Notices {
         notice
     }
 
-    /// All that are to be said now.
-    pub(super) fn told(&self, now: u64) -> String {
+    /// All that are shown still, in one line.
+    pub(super) fn recent(&self, now: u64) -> String {
         let is_recent = |(time, _): &&(u64, String)| time.saturating_add(SHOWN_FOR) > now;
         self.all.iter().filter(is_recent).map(|(_, notice)| notice.as_str()).collect::<Vec<_>>().join("; ")
     }
@@ -132,7 +132,7 @@ mod tests {
     fn it_is_told_for_a_day() {
         let mut notices = Notices::default();
         let notice = notices.add(&entry(), &PutBack::default(), 1_000);
-        assert_eq!(notices.told(1_000 + SHOWN_FOR - 1), notice);
-        assert_eq!(notices.told(1_000 + SHOWN_FOR), "");
+        assert_eq!(notices.recent(1_000 + SHOWN_FOR - 1), notice);
+        assert_eq!(notices.recent(1_000 + SHOWN_FOR), "");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::sync_channel;
 
-use tortie_dataplane::{Endpoint, Fake, Host, PerDirection, Place, Program, ProgramEnd, ProgramId, Programs};
+use tortie_dataplane::{Endpoint, Fake, HostState, PerDirection, Place, Program, ProgramEnd, ProgramId, Programs};
 use tortie_dataplane_nft::Damage;
 use tortie_hostnet::EnterReport;
 use tortie_policy::{Direction, EndpointId};
@@ -92,7 +92,7 @@ impl NodeDataplane for Refusing {
 }
 
 fn prefix(text: &str) -> Delta {
-    let mut host = Host::default();
+    let mut host = HostState::default();
     host.settings.log_prefix = text.to_owned();
     Delta { host: Some(Box::new(host)), ..Delta::default() }
 }

@@ -11,6 +11,3 @@ pub struct NetworkSetSpec {
     #[schemars(extend("x-each" = "cidr"))]
     pub nets: Vec<String>,
 }
-
-/// The same fields as [`NetworkSetSpec`].
-pub type GlobalNetworkSetSpec = NetworkSetSpec;

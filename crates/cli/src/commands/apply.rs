@@ -16,13 +16,12 @@ use tortie_manifest::{Problem, Severity};
 use crate::args::{Files, StoreArgs};
 use crate::ask::Agent;
 use crate::batch::{self, Count, KeptBack};
-use crate::calico::{self, Summary};
+use crate::calicoctl_messages::{self, Summary};
 use crate::confirm::ConfirmArgs;
 use crate::diagnose;
 use crate::enforcement_warning;
 use crate::guard::{Guard, GuardArgs};
 use crate::input::{Item, Manifests};
-use crate::names;
 use crate::namespace::{self, NamespaceFlags};
 use crate::not_in_force;
 use crate::plan::Writer;
@@ -31,6 +30,7 @@ use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::StoreAccess;
 use crate::store_warnings;
+use crate::workload_endpoint_name;
 
 /// Arguments of `create`.
 #[derive(Args, Debug)]
@@ -434,7 +434,7 @@ pub(crate) fn warnings_of(item: &Item) -> Vec<Problem> {
 /// The outcome for one manifest.
 fn validated(item: &Item, args: &ValidateArgs) -> ObjectOutcome {
     let object = match in_namespace(item, args.store.namespace.as_deref()) {
-        Ok(object) => names::filled(object),
+        Ok(object) => workload_endpoint_name::filled(object),
         Err(problem) => {
             return ObjectOutcome {
                 key: item.object().key(),
@@ -481,8 +481,8 @@ fn report(
     let kind = Summary::kind_of(outcomes.iter().map(|outcome| outcome.key.kind));
     let tally = Summary { kind, total: outcomes.len(), errors, untried };
     let exit = match words.verb {
-        "replace" => calico::replaced(&tally, &mut session.terminal),
-        _ => calico::written(words.verb, words.past, &tally, &mut session.terminal),
+        "replace" => calicoctl_messages::replaced(&tally, &mut session.terminal),
+        _ => calicoctl_messages::written(words.verb, words.past, &tally, &mut session.terminal),
     };
     for (item, outcome) in manifests.items.iter().zip(outcomes) {
         show_problems(outcome, manifests, item, session);

@@ -9,19 +9,19 @@ use tortie_store_kube::convert::manifest::reference;
 use crate::args::{Files, StoreArgs};
 use crate::ask::Agent;
 use crate::batch::{self, Count, KeptBack};
-use crate::calico::{self, Summary};
+use crate::calicoctl_messages::{self, Summary};
 use crate::confirm::ConfirmArgs;
 use crate::diagnose;
 use crate::enforcement_warning;
 use crate::guard::{Guard, GuardArgs};
 use crate::input::Manifests;
-use crate::names;
 use crate::namespace::{self, NamespaceFlags};
 use crate::plan::{Plan, Writer};
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::StoreAccess;
 use crate::target;
+use crate::workload_endpoint_name;
 
 /// Arguments of `delete`.
 #[derive(Args, Debug)]
@@ -135,7 +135,7 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
     let (total, failed) = (requests.len(), errors.len());
     if session.persona.is_calico() {
         let kind = Summary::kind_of(requests.iter().map(|request| request.key.kind));
-        calico::deleted(&Summary { kind, total, errors, untried: 0 }, &mut session.terminal);
+        calicoctl_messages::deleted(&Summary { kind, total, errors, untried: 0 }, &mut session.terminal);
     }
     for (request, problems) in &shown {
         for problem in problems {
@@ -230,7 +230,7 @@ fn described(manifests: &Manifests, store: &StoreArgs) -> Vec<DeleteRequest> {
     let items = manifests.items.iter().enumerate();
     items
         .map(|(at, item)| {
-            let object = names::filled(item.object().clone());
+            let object = workload_endpoint_name::filled(item.object().clone());
             let mut key = object.key();
             let resolved = namespace::resolve(key.kind, &key.namespace, flags);
             if let Ok(namespace) = &resolved {

@@ -176,7 +176,7 @@ impl Known<'_> {
         text += &self.machine.text(key, self.in_force);
         if let Ok(found) = &found {
             let warnings = lint::of_one(&found.object, &self.client, self.in_force, self.local_facts);
-            let told = unreadable.unwrap_or_default() + &lint::told(&warnings);
+            let told = unreadable.unwrap_or_default() + &lint::warnings_text(&warnings);
             text += "\nwarnings:";
             text += &if told.is_empty() { " none\n".to_owned() } else { format!("\n{told}") };
         }

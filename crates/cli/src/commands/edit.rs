@@ -21,13 +21,13 @@ use crate::confirm::ConfirmArgs;
 use crate::diagnose;
 use crate::guard::GuardArgs;
 use crate::input::{self, Item, Manifests};
-use crate::names;
 use crate::namespace::{self, NamespaceFlags};
 use crate::owner::owner;
 use crate::report::Exit;
 use crate::session::Session;
 use crate::store::StoreAccess;
 use crate::target;
+use crate::workload_endpoint_name;
 use file::EditedFile;
 
 /// Arguments of `edit`.
@@ -188,7 +188,7 @@ fn check(name: &str, body: &str, below: usize, key: &Key, client: &Client) -> an
         let count = manifests.items.len();
         return Ok(Checked::Wrong(format!("error: the file has {count} objects; only one can be edited at a time\n")));
     };
-    let Some(object) = item.located.object.clone().map(names::filled) else {
+    let Some(object) = item.located.object.clone().map(workload_endpoint_name::filled) else {
         return Ok(wrong(item.located.problems.clone(), item, &manifests));
     };
     let edited = object.key();

@@ -14,13 +14,13 @@ use tortie_store::Selection;
 use crate::args::{Files, StoreArgs};
 use crate::diagnose;
 use crate::label_filter::LabelFilter;
-use crate::names;
 use crate::namespace::{self, NamespaceFlags};
-use crate::output::{self, Found, GetFormat, Rows};
+use crate::output::{self, GetFormat, GetResult, Rows};
 use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::StoreAccess;
 use crate::target;
+use crate::workload_endpoint_name;
 use watch::Watched;
 
 /// Arguments of `get`.
@@ -85,7 +85,7 @@ pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit>
         (true, false) => named(args, session, &mut errors)?,
         (false, true) => {
             let Some(manifests) = session.manifests("get", &args.files)? else { return Ok(Exit::Failed) };
-            let objects = manifests.items.iter().map(|item| names::filled(item.object().clone()));
+            let objects = manifests.items.iter().map(|item| workload_endpoint_name::filled(item.object().clone()));
             requests(
                 objects.map(|object| {
                     (object.kind, object.metadata.namespace, named_in_file(object.metadata.name, calico))
@@ -114,7 +114,7 @@ pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit>
         remarks.extend(answer.unreadable.iter().map(|error| format!("warning[unreadable]: {error}")));
         match answer.found {
             Ok(mut one) => {
-                if let (Found::List { items, .. }, Some(filter)) = (&mut one, &filter) {
+                if let (GetResult::List { items, .. }, Some(filter)) = (&mut one, &filter) {
                     items.retain(|object| filter.matches(&object.metadata.labels));
                 }
                 found.push(one);
@@ -130,7 +130,7 @@ pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit>
     let mut left_out = Vec::new();
     if is_all {
         // What is built in is not stored.
-        found.iter_mut().for_each(Found::leave_out_built_in);
+        found.iter_mut().for_each(GetResult::leave_out_built_in);
         if matches!(format, GetFormat::Yaml | GetFormat::Json) {
             left_out = all::for_apply(&mut found);
         }
@@ -236,7 +236,7 @@ fn named_in_file(name: String, calico: bool) -> Option<String> {
 
 /// What a request brought.
 struct Answer {
-    found: Result<Found, ClientError>,
+    found: Result<GetResult, ClientError>,
     key: Key,
     /// What is worth knowing beside it.
     remarks: Vec<Problem>,
@@ -252,7 +252,7 @@ fn look_up(client: &Client, request: Request) -> Answer {
         let key = Key { kind, namespace, name: String::new() };
         let (found, unreadable) = match listed {
             Ok(all) => {
-                (Ok(Found::List { kind, revision: all.position.to_string(), items: all.objects }), all.unreadable)
+                (Ok(GetResult::List { kind, revision: all.position.to_string(), items: all.objects }), all.unreadable)
             }
             Err(error) => (Err(error), Vec::new()),
         };
@@ -260,16 +260,16 @@ fn look_up(client: &Client, request: Request) -> Answer {
     };
     let key = Key { kind, namespace, name };
     let (found, remarks) = match client.get(&key) {
-        Ok(got) => (Ok(Found::One(Box::new(got.object))), got.notes),
+        Ok(got) => (Ok(GetResult::One(Box::new(got.object))), got.notes),
         Err(error) => (Err(error), Vec::new()),
     };
     Answer { found, key, remarks, unreadable: Vec::new() }
 }
 
 /// Takes away what is of this store only. As with calicoctl this is for named objects, not for lists.
-fn export(found: &mut [Found]) {
+fn export(found: &mut [GetResult]) {
     for one in found {
-        if let Found::One(object) = one {
+        if let GetResult::One(object) = one {
             strip(object);
         }
     }

@@ -12,7 +12,7 @@ use tortie_agent::LocalFacts;
 use tortie_api::{Key, Kind, Object, Path};
 use tortie_client::{BatchMode, Client, Mode, is_initial_tier};
 use tortie_eval::Judge;
-use tortie_explain::policy::{UnusedRule, unused_rules_of};
+use tortie_explain::policy::{UnusedRule, unused_rules};
 use tortie_explain::{PolicyWarning, PolicyWarningKind, not_in_force, policy_warnings};
 use tortie_manifest::{Problem, Severity, validate, warnings};
 use tortie_policy::{Policy, Snapshot};
@@ -32,7 +32,7 @@ use crate::store::StoreAccess;
 use crate::store_warnings::World;
 use report::Report;
 
-pub(crate) use report::told;
+pub(crate) use report::warnings_text;
 
 /// Arguments of `lint`.
 #[derive(Args, Debug)]
@@ -211,7 +211,7 @@ fn never_matches(snapshot: &Snapshot, policies: &[&Policy]) -> Vec<Vec<Problem>>
         Problem::warning("never-matches", rule(direction.name(), number - 1), message)
     };
     let problems = |unused: Vec<UnusedRule>| unused.into_iter().map(problem).collect();
-    unused_rules_of(snapshot, policies).into_iter().map(problems).collect()
+    unused_rules(snapshot, policies).into_iter().map(problems).collect()
 }
 
 fn missing_tier(message: String) -> Problem {

@@ -7,7 +7,7 @@ use tortie_manifest::read::{self, Source};
 
 use crate::args::StoreArgs;
 use crate::ask::Agent;
-use crate::calico;
+use crate::calicoctl_messages;
 use crate::confirm::ConfirmArgs;
 use crate::diagnose;
 use crate::enforcement_warning;
@@ -86,7 +86,7 @@ pub(crate) fn run(args: &PatchArgs, session: &mut Session) -> anyhow::Result<Exi
             Ok(if args.dry_run && !guard.would_allow(session, writer.plan()) { Exit::Refused } else { Exit::Done })
         }
         Err(error) if calico => {
-            let text = calico::decoding(&error.to_string(), key.kind.name());
+            let text = calicoctl_messages::decoding(&error.to_string(), key.kind.name());
             // An unknown field has a text that stands alone.
             if text.starts_with("field in document is not recognized") {
                 anyhow::bail!("{text}")

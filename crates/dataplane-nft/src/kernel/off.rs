@@ -4,7 +4,7 @@
 use tortie_dataplane::{SetId, State};
 use tortie_nft::{Batch, ChainKind, RequestError, Socket, TableId, dump};
 
-use super::{ApplyError, Found, Kernel, replace};
+use super::{ApplyError, Existing, Kernel, replace};
 use crate::form::{Ruleset, SetForm, sort};
 use crate::index::Index;
 use crate::options::Options;
@@ -31,20 +31,20 @@ impl Kernel {
 
     /// Takes every verdict that an agent left out of the kernel. Fails with [`ApplyError::Held`] while one runs that owns
     /// the table.
-    pub fn take_verdicts_out(options: &Options) -> Result<Found, ApplyError> {
+    pub fn take_verdicts_out(options: &Options) -> Result<Existing, ApplyError> {
         let mut socket = Socket::open().map_err(RequestError::Io)?;
         take_out(&mut socket, &TableId::inet(&options.table))
     }
 }
 
 /// Deletes the base chains that can deny a packet. No packet meets the rest then.
-fn take_out(socket: &mut Socket, id: &TableId) -> Result<Found, ApplyError> {
+fn take_out(socket: &mut Socket, id: &TableId) -> Result<Existing, ApplyError> {
     let ids = [id.clone(), replace::second(id)];
     let tables = dump::tables(socket, |name| ids.iter().any(|id| id.name == name))?;
     let mut batch = Batch::new();
-    let mut found = Found::Nothing;
+    let mut found = Existing::Nothing;
     for id in ids.iter().filter(|id| tables.iter().any(|table| table.id == **id)) {
-        found = Found::Table;
+        found = Existing::Table;
         for chain in dump::chains(socket, id)? {
             if chain.base.is_some_and(|base| base.kind != ChainKind::Nat) {
                 batch.flush_chain(id, &chain.name);

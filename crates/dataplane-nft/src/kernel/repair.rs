@@ -16,7 +16,7 @@ use crate::render::{ObjectNames, part};
 
 /// What the kernel has of some objects.
 #[derive(Default)]
-struct Found {
+struct ObjectsInKernel {
     chains: BTreeMap<String, ChainForm>,
     /// The handles of their rules.
     handles: HashMap<String, Vec<u64>>,
@@ -78,8 +78,8 @@ impl Kernel {
     }
 
     /// Reads damaged chains and sets. None if one cannot be decoded, or the kernel cannot be asked.
-    fn find(&mut self, damage: &Damage) -> Option<Found> {
-        let mut found = Found::default();
+    fn find(&mut self, damage: &Damage) -> Option<ObjectsInKernel> {
+        let mut found = ObjectsInKernel::default();
         for name in &damage.chains {
             let Some(chain) = piecewise::chain_of(&mut self.socket, &self.table.id, name).ok()? else { continue };
             let chain = chain?;

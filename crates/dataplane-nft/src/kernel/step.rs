@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use tortie_dataplane::{Dataplane, Delta, Host, InvalidDelta, SetId};
+use tortie_dataplane::{Dataplane, Delta, HostState, InvalidDelta, SetId};
 use tortie_nft::{CommitError, RequestError, Rule, dump};
 
 use super::quarantine::Quarantine;
@@ -148,7 +148,7 @@ impl Kernel {
         delta: &Delta,
         undo: &Delta,
         changed_by_step: &StepChanges,
-        before_host: Option<&Host>,
+        before_host: Option<&HostState>,
         standing: &Quarantine,
     ) -> (Change, Option<Plan>) {
         let concerned = delta.host.is_some()

@@ -31,7 +31,7 @@ pub(super) struct Reader<'a> {
 }
 
 /// Damage, and what is to be looked at again.
-type Found = (Damage, Damage);
+type CompareResult = (Damage, Damage);
 
 impl<'a> Reader<'a> {
     pub(super) fn new(
@@ -45,7 +45,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Compares what is suspected.
-    pub(super) fn compare(&mut self, suspects: &Damage) -> Result<Found, RequestError> {
+    pub(super) fn compare(&mut self, suspects: &Damage) -> Result<CompareResult, RequestError> {
         let (mut damage, mut again) = (Damage::default(), Damage::default());
         let before = self.programmed.lock().at();
         // It does not exist, or cannot be decoded.

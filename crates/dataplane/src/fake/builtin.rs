@@ -7,7 +7,7 @@ use tortie_policy::{Direction, Failsafe, Settings};
 
 use super::answer::{DecidedBy, Outcome};
 use super::matching::PacketHeader;
-use crate::endpoint::{Endpoint, Host};
+use crate::endpoint::{Endpoint, HostState};
 use crate::faults;
 use crate::set::SetId;
 use crate::state::State;
@@ -125,7 +125,7 @@ impl State {
 }
 
 /// Whether a packet from a workload's interface may have the source that it has.
-pub(super) fn source(host: &Host, endpoint: Option<&Endpoint>, packet: &Packet) -> Decided {
+pub(super) fn source(host: &HostState, endpoint: Option<&Endpoint>, packet: &Packet) -> Decided {
     if packet.destination.is_loopback() {
         return (Outcome::Deny, DecidedBy::ToLoopback);
     }

@@ -8,13 +8,13 @@ use tortie_policy::{Direction, EndpointId, HostAction, Refusal, Settings};
 use super::answer::{Answer, DecidedBy, Outcome, Stage, StageResult};
 use super::builtin::{self, Decided};
 use super::matching::PacketHeader;
-use crate::endpoint::{Endpoint, Host, Place};
+use crate::endpoint::{Endpoint, HostState, Place};
 use crate::faults;
 use crate::program::ProgramId;
 use crate::state::State;
 
 pub(super) fn judge(state: &State, packet: &Packet) -> Answer {
-    let nothing = Host::default();
+    let nothing = HostState::default();
     let host = state.host.as_ref().unwrap_or(&nothing);
     let header = PacketHeader {
         source: packet.source,
@@ -40,7 +40,7 @@ pub(super) fn judge(state: &State, packet: &Packet) -> Answer {
 
 struct Walk<'a> {
     state: &'a State,
-    host: &'a Host,
+    host: &'a HostState,
     settings: &'a Settings,
     packet: &'a Packet,
     header: PacketHeader,

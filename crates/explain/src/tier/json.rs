@@ -5,7 +5,7 @@ use tortie_eval::PolicyList;
 use tortie_policy::{Direction, Policy};
 
 use super::text::action;
-use super::{AboutTier, End};
+use super::{AboutTier, ListEnd};
 use crate::json::policy_name;
 
 /// The whole value.
@@ -39,7 +39,7 @@ fn policy(policy: &Policy, selected: usize) -> Value {
     })
 }
 
-fn end(end: &End) -> Value {
+fn end(end: &ListEnd) -> Value {
     json!({
         "list": match end.list {
             PolicyList::Untracked => "untracked",

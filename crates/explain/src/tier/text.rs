@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use tortie_eval::PolicyList;
 use tortie_policy::{Direction, Order, Policy, PolicyStage, TierEnd};
 
-use super::{AboutTier, End};
+use super::{AboutTier, ListEnd};
 
 /// At most so many endpoints are listed.
 const SHOWN: usize = 20;
@@ -92,7 +92,7 @@ fn line(policy: &Policy, selected: usize) -> String {
     format!("{} ({}{stage}{staged}): {}; {selects}", policy.id, order(policy.order), directions.join(", "))
 }
 
-fn end_line(end: &End) -> String {
+fn end_line(end: &ListEnd) -> String {
     let list = match end.list {
         PolicyList::Untracked => "untracked ",
         PolicyList::PreDnat => "pre-DNAT ",

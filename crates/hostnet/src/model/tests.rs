@@ -165,7 +165,7 @@ fn what_failed_is_tried_at_once_when_its_interface_changes() {
 #[test]
 fn a_host_without_ipv6_gets_no_ipv6() {
     let mut fake = Fake::new();
-    fake.model = Model::new(Config { grace: GRACE, ..Config::default() }, Host { ipv6: false, rp_filter: 1 });
+    fake.model = Model::new(Config { grace: GRACE, ..Config::default() }, HostFacts { ipv6: false, rp_filter: 1 });
     let index = fake.link("cali1", true);
     fake.model.put("cali1", workload(&["10.65.0.2", "fd00::2"]));
     let steps = fake.settle(at(0));

@@ -3,9 +3,7 @@
 use serde_json::Value;
 use tortie_api::Kind;
 use tortie_explain::policy::{self, PolicyName};
-use tortie_explain::{
-    AskError, Counts, EndSpec, Location as End, Topology, endpoint, not_in_force, set, suggest, tier,
-};
+use tortie_explain::{AskError, Counts, EndSpec, Location, Topology, endpoint, not_in_force, set, suggest, tier};
 use tortie_policy::{HostEndpoint, WorkloadEndpoint};
 use tortie_store_kube::convert::manifest::KubernetesKind;
 
@@ -113,28 +111,28 @@ pub(super) fn refuse_policies<'a>(words: impl Iterator<Item = &'a String>) -> Re
 }
 
 /// An endpoint, or a node that has none.
-enum Found<'a> {
+enum NamedEnd<'a> {
     Host(&'a HostEndpoint),
     Workload(Box<WorkloadEndpoint>),
     Nothing(String),
 }
 
-fn find<'a>(topology: &Topology<'a>, word: &str) -> Result<Vec<Found<'a>>, AskError> {
+fn find<'a>(topology: &Topology<'a>, word: &str) -> Result<Vec<NamedEnd<'a>>, AskError> {
     let snapshot = topology.snapshot();
     let party = suggest::end(topology, word)?;
     if let EndSpec::HostEndpoint(name) = &party
         && let Some(found) = snapshot.host_endpoints.get(name)
     {
-        return Ok(vec![Found::Host(found)]);
+        return Ok(vec![NamedEnd::Host(found)]);
     }
     match topology.find(&party, None)? {
-        End::Workload(found) => Ok(vec![Found::Workload(found)]),
-        End::Process { node, .. } => {
+        Location::Workload(found) => Ok(vec![NamedEnd::Workload(found)]),
+        Location::Process { node, .. } => {
             let endpoints = snapshot.host_endpoints.values().filter(|endpoint| endpoint.node == node);
-            let found: Vec<Found<'_>> = endpoints.map(Found::Host).collect();
-            Ok(if found.is_empty() { vec![Found::Nothing(node)] } else { found })
+            let found: Vec<NamedEnd<'_>> = endpoints.map(NamedEnd::Host).collect();
+            Ok(if found.is_empty() { vec![NamedEnd::Nothing(node)] } else { found })
         }
-        End::Outside(_) => Err(AskError(format!(
+        Location::Outside(_) => Err(AskError(format!(
             "{word} is not an address of an endpoint or node; name {SUBJECTS}, or give a second end"
         ))),
     }
@@ -147,12 +145,12 @@ pub(crate) fn host(topology: &Topology<'_>, found: &HostEndpoint, counts: &Count
     note.unwrap_or_default() + &endpoint::host(topology.snapshot(), found, counts)
 }
 
-impl Found<'_> {
+impl NamedEnd<'_> {
     fn text(&self, topology: &Topology<'_>) -> String {
         match self {
-            Found::Host(found) => host(topology, found, &Counts::default()),
-            Found::Workload(found) => endpoint::workload(topology.snapshot(), found, &Counts::default()),
-            Found::Nothing(node) => {
+            NamedEnd::Host(found) => host(topology, found, &Counts::default()),
+            NamedEnd::Workload(found) => endpoint::workload(topology.snapshot(), found, &Counts::default()),
+            NamedEnd::Nothing(node) => {
                 format!("{node} has no host endpoint: no tortie policy applies to its own packets\n")
             }
         }
@@ -161,7 +159,7 @@ impl Found<'_> {
     /// None where there is no endpoint: the list is then empty.
     fn json(&self, topology: &Topology<'_>) -> Option<Value> {
         match self {
-            Found::Host(found) => {
+            NamedEnd::Host(found) => {
                 let not_in_force = not_in_force::host_endpoint(topology, found);
                 Some(endpoint::host_json(
                     topology.snapshot(),
@@ -169,8 +167,8 @@ impl Found<'_> {
                     not_in_force.map(|reason| reason.to_string()).as_deref(),
                 ))
             }
-            Found::Workload(found) => Some(endpoint::workload_json(topology.snapshot(), found)),
-            Found::Nothing(_) => None,
+            NamedEnd::Workload(found) => Some(endpoint::workload_json(topology.snapshot(), found)),
+            NamedEnd::Nothing(_) => None,
         }
     }
 }

@@ -7,7 +7,7 @@ use tortie_client::{BatchMode, Client, ClientError, Mode};
 use tortie_store::memory::MemoryStore;
 
 use super::{GetArgs, Request};
-use crate::output::Found;
+use crate::output::GetResult;
 use crate::owner::follows_kubernetes;
 
 /// What is looked up: every kind; with `-n` only the kinds that are in namespaces.
@@ -27,12 +27,12 @@ pub(super) fn requests(args: &GetArgs) -> Vec<Request> {
 
 /// Leaves out what a manifest for `apply` must not have: objects that nobody applies, and fields that belong to this store.
 /// Which objects were left out, and why.
-pub(super) fn for_apply(found: &mut [Found]) -> Vec<String> {
+pub(super) fn for_apply(found: &mut [GetResult]) -> Vec<String> {
     // What `apply` refuses is asked of `apply`.
     let client = Client::new(Arc::new(MemoryStore::new()));
     let mut left_out = Vec::new();
     for one in found {
-        let Found::List { items, .. } = one else { continue };
+        let GetResult::List { items, .. } = one else { continue };
         items.retain_mut(|object| {
             if follows_kubernetes(object) {
                 left_out.push(format!("{} follows from a Kubernetes object", object.key().as_argument()));

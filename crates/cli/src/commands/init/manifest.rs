@@ -402,7 +402,7 @@ mod tests {
             assert_eq!(read.len(), 3);
             for located in read {
                 assert_eq!(located.problems, [], "{}", source.text());
-                let object = crate::names::filled(located.object.unwrap());
+                let object = crate::workload_endpoint_name::filled(located.object.unwrap());
                 assert_eq!(tortie_manifest::validate::validate(&object), [], "{node} {interface}");
                 assert_eq!(tortie_manifest::warnings::of(&object), [], "{node} {interface}");
             }

@@ -54,7 +54,7 @@ impl Report {
         let mut text = String::new();
         for (key, warnings) in &self.found {
             let _ = writeln!(text, "{}", key.as_argument());
-            text += &told(warnings);
+            text += &warnings_text(warnings);
             text.push('\n');
         }
         let count = self.found.iter().map(|(_, warnings)| warnings.len()).sum();
@@ -94,7 +94,7 @@ impl Report {
 }
 
 /// The warnings of one object.
-pub(crate) fn told(warnings: &[Problem]) -> String {
+pub(crate) fn warnings_text(warnings: &[Problem]) -> String {
     let mut text = String::new();
     for warning in warnings {
         let _ = writeln!(text, "  warning[{}]: {}", code(warning), warning.text().trim());

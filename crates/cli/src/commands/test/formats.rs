@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use tortie_explain::claim::Counterexample;
-use tortie_policy::packet::Transport;
+use tortie_explain::json::header;
 
 use super::{Outcome, Tested};
 use crate::batch::quoted;
@@ -184,26 +184,12 @@ fn one(tested: &Tested, snapshot: &SnapshotArgs) -> Value {
 }
 
 fn counterexample(found: &Counterexample) -> Value {
-    let packet = &found.packet;
-    let mut shown = json!({
-        "text": found.text(),
-        "source": packet.source,
-        "destination": packet.destination,
-        "protocol": packet.protocol,
-        "verdict": found.verdict,
-        "when": found.when,
-        "assumed": found.assumed,
-    });
-    match packet.transport {
-        Transport::Ports { source, destination } => {
-            shown["sourcePort"] = json!(source);
-            shown["destinationPort"] = json!(destination);
-        }
-        Transport::Icmp { kind, code } => {
-            shown["icmpType"] = json!(kind);
-            shown["icmpCode"] = json!(code);
-        }
-        Transport::Opaque => {}
+    let mut shown = json!({ "text": found.text() });
+    if let (Value::Object(shown), Value::Object(header)) = (&mut shown, header(&found.packet)) {
+        shown.extend(header);
     }
+    shown["verdict"] = json!(found.verdict);
+    shown["when"] = json!(found.when);
+    shown["assumed"] = json!(found.assumed);
     shown
 }

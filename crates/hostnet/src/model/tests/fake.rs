@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::links::message::LinkMessage;
-use crate::model::{Host, Model};
+use crate::model::{HostFacts, Model};
 use crate::neighbour::Neighbour;
 use crate::observed::KernelEvent;
 use crate::route::Route;
@@ -39,7 +39,7 @@ impl Fake {
     pub(super) fn new() -> Self {
         let config = Config { grace: GRACE, ..Config::default() };
         Self {
-            model: Model::new(config, Host { ipv6: true, rp_filter: 1 }),
+            model: Model::new(config, HostFacts { ipv6: true, rp_filter: 1 }),
             links: BTreeMap::new(),
             routes: BTreeSet::new(),
             neighbours: BTreeSet::new(),
@@ -54,7 +54,7 @@ impl Fake {
 
     /// Another model, that knows nothing, for the same kernel.
     pub(super) fn restart(&mut self) {
-        let host = Host { ipv6: true, rp_filter: 1 };
+        let host = HostFacts { ipv6: true, rp_filter: 1 };
         self.model = Model::new(self.model.config().clone(), host);
         self.reread(Duration::ZERO);
     }
