@@ -49,10 +49,17 @@ pub struct Line {
     pub comment: Option<String>,
 }
 
-/// A shared set is named for its elements, so lines that name the same sets look in the same sets.
+/// A shared set is named for its elements, so lines that name the same sets look in the same sets. Of a comment counts what the kernel keeps.
 impl PartialEq for Line {
     fn eq(&self, other: &Self) -> bool {
-        self.exprs == other.exprs && self.comment == other.comment
+        self.exprs == other.exprs && self.kept_comment() == other.kept_comment()
+    }
+}
+
+impl Line {
+    /// The part of the comment that the kernel keeps.
+    pub(crate) fn kept_comment(&self) -> Option<&str> {
+        self.comment.as_deref().map(tortie_nft::kept_comment)
     }
 }
 

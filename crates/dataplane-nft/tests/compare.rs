@@ -211,3 +211,22 @@ fn names_of_chains_and_sets_are_no_difference_where_something_leads_to_them() {
     }
     assert!(reached > 100, "{reached} chains and sets are too few to mean anything");
 }
+
+/// A change of every comment of rules and elements.
+fn with_comments(table: &Ruleset, change: impl Fn(&str) -> String) -> Ruleset {
+    let mut changed = table.clone();
+    let lines = changed.chains.values_mut().flat_map(|form| &mut form.lines).map(|line| &mut line.comment);
+    let elements = changed.sets.values_mut().flat_map(|form| &mut form.elements).map(|element| &mut element.comment);
+    lines.chain(elements).flatten().for_each(|comment| *comment = change(comment));
+    changed
+}
+
+#[test]
+fn a_comment_that_the_kernel_cuts_is_no_difference() {
+    for seed in SEEDS {
+        let wanted = with_comments(&table(seed), |comment| format!("{comment}{}", "n".repeat(253)));
+        let found = with_comments(&wanted, |comment| tortie_nft::kept_comment(comment).to_owned());
+        let compared = compare(&wanted, &found, 1);
+        assert_eq!(compared.different, 0, "seed {seed}: {:#?}", compared.differences);
+    }
+}

@@ -223,6 +223,60 @@ impl Drop for Controllers {
     }
 }
 
+/// The pod's endpoint, as the CNI plugin writes it.
+fn endpoint() -> String {
+    format!(
+        "apiVersion: projectcalico.org/v3\nkind: WorkloadEndpoint\nmetadata: {{namespace: shop, labels: {{app: web}}}}\n\
+         spec: {{node: web1, orchestrator: k8s, pod: web, endpoint: eth0, interfaceName: {INTERFACE}, \
+         ipNetworks: [10.65.0.2/32], profiles: [kns.shop]}}\n"
+    )
+}
+
+#[test]
+fn packets_meet_the_stand_in_of_a_policy_too_large_for_etcd_and_a_policy_with_the_longest_name() {
+    on_a_machine(|world| {
+        world.start_etcd();
+        let server = ApiServer::start();
+        server.kubectl(&["create", "namespace", "shop"], "");
+        let _controllers = Controllers::start(world, &server);
+        let (_pod, _listeners) = pod(world);
+        let _agent = world.agent();
+        world.apply(&endpoint());
+        until("the namespace's profile allows everything", || reaches(world, 80) && reaches(world, 81));
+        let explained = || world.said(&["explain", "192.0.2.99", "pod/shop/web", "tcp/80"]);
+        // A policy that allows all that is sent here, and much else: each combination of peer and port is a part of its copy.
+        let large = |peers: usize| {
+            let mut large = policy(80);
+            let net =
+                |n: usize| serde_json::json!({ "ipBlock": { "cidr": format!("10.{}.{}.0/24", n / 256, n % 256) } });
+            let other: Vec<_> = (0..100).map(|n| serde_json::json!({ "port": 10_000 + 2 * n })).collect();
+            let from: Vec<_> = (0..peers).map(net).collect();
+            large["spec"]["ingress"] =
+                serde_json::json!([{ "ports": [{ "port": 80 }] }, { "from": from, "ports": other }]);
+            large.to_string()
+        };
+        server.kubectl(&["create", "-f", "-"], &large(2500));
+        until("the stand-in is in force", || explained().contains("np shop/knp.default.web"));
+        assert!(explained().contains("DENIED"), "{}", explained());
+        assert!(!reaches(world, 80) && !reaches(world, 81));
+        server.kubectl(&["replace", "-f", "-"], &large(2));
+        until("its copy is in force", || reaches(world, 80));
+        assert!(!reaches(world, 81));
+        server.kubectl(&["-n", "shop", "delete", "networkpolicy", "web"], "");
+        until("it is gone", || reaches(world, 81));
+        // 253 characters, and 265 in etcd.
+        let mut longest = policy(81);
+        longest["metadata"]["name"] = "n".repeat(253).into();
+        server.kubectl(&["create", "-f", "-"], &longest.to_string());
+        until("it is in force", || !reaches(world, 80));
+        assert!(reaches(world, 81));
+        assert!(explained().contains(&format!("np shop/knp.default.{}", "n".repeat(253))), "{}", explained());
+        world.call(&["verify"]);
+        server.kubectl(&["-n", "shop", "delete", "networkpolicy", &"n".repeat(253)], "");
+        until("it is gone", || reaches(world, 80) && reaches(world, 81));
+    });
+}
+
 #[test]
 fn a_network_policy_that_is_copied_into_etcd_is_enforced_and_stays_without_its_api_server() {
     on_a_machine(|world| {
@@ -232,13 +286,7 @@ fn a_network_policy_that_is_copied_into_etcd_is_enforced_and_stays_without_its_a
         let controllers = Controllers::start(world, &server);
         let (_pod, _listeners) = pod(world);
         let _agent = world.agent();
-        // As the CNI plugin writes it.
-        let endpoint = format!(
-            "apiVersion: projectcalico.org/v3\nkind: WorkloadEndpoint\nmetadata: {{namespace: shop, labels: {{app: web}}}}\n\
-             spec: {{node: web1, orchestrator: k8s, pod: web, endpoint: eth0, interfaceName: {INTERFACE}, \
-             ipNetworks: [10.65.0.2/32], profiles: [kns.shop]}}\n"
-        );
-        world.apply(&endpoint);
+        world.apply(&endpoint());
         until("the namespace's profile allows everything", || reaches(world, 80) && reaches(world, 81));
         server.kubectl(&["apply", "-f", "-"], &policy(80).to_string());
         let explained = || world.said(&["explain", "192.0.2.99", "pod/shop/web", "tcp/81"]);

@@ -35,7 +35,7 @@ pub(super) fn align(wanted: &[Line], found: &[Line]) -> Alignment {
     alignment.same.extend(same);
     let renamed = pairs(wanted, found, &mut left, |line| Some(text(&shape(line))));
     alignment.same.extend(renamed);
-    alignment.other = pairs(wanted, found, &mut left, |line| line.comment.clone());
+    alignment.other = pairs(wanted, found, &mut left, |line| line.kept_comment().map(ToOwned::to_owned));
     [alignment.missing, alignment.extra] = left;
     alignment.same.extend((0..tail).map(|at| (wanted.len() - tail + at, found.len() - tail + at)));
     alignment.same.sort_unstable();
@@ -48,7 +48,7 @@ pub(super) fn align(wanted: &[Line], found: &[Line]) -> Alignment {
 
 /// All that two equal rules have in common.
 fn text(line: &Line) -> String {
-    format!("{:?}", (&line.exprs, &line.comment))
+    format!("{:?}", (&line.exprs, line.kept_comment()))
 }
 
 /// Takes pairs of one key out of what is left of both, the first with the first.

@@ -161,7 +161,8 @@ impl<'a> Walk<'a> {
             }
             (Some(wanted), Some(found)) => {
                 let (data, there) = (wanted.data.as_ref(), found.data.as_ref());
-                if unnamed(data) != unnamed(there) || wanted.comment != found.comment {
+                let comment = |element: &'a Element| element.comment.as_deref().map(tortie_nft::kept_comment);
+                if unnamed(data) != unnamed(there) || comment(wanted) != comment(found) {
                     let what =
                         DifferenceKind::ElementOther { set: set(), wanted: wanted.clone(), found: found.clone() };
                     return self.report(what, origin);
