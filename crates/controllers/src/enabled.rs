@@ -24,8 +24,6 @@ pub struct Environment {
     pub only: Option<Enabled>,
     /// Whether every node gets its host endpoint, and no other (`AUTO_HOST_ENDPOINTS`).
     pub host_endpoints: Option<bool>,
-    /// Whether labels of Kubernetes' nodes are copied to nodes (`SYNC_NODE_LABELS`).
-    pub sync_labels: Option<bool>,
 }
 
 impl Environment {
@@ -34,15 +32,6 @@ impl Environment {
         match text.to_ascii_lowercase().as_str() {
             "enabled" => Some(true),
             "disabled" => Some(false),
-            _ => None,
-        }
-    }
-
-    /// Reads `SYNC_NODE_LABELS`; none if it is not true or false, as Go reads them.
-    pub fn sync_labels(text: &str) -> Option<bool> {
-        match text {
-            "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-            "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
             _ => None,
         }
     }
@@ -113,10 +102,8 @@ mod tests {
     }
 
     #[test]
-    fn switches_in_the_environment_are_read_as_calico_reads_them() {
+    fn the_switch_of_host_endpoints_in_the_environment_is_read_as_calico_reads_it() {
         let host_endpoints = ["enabled", "Disabled", "true", ""].map(Environment::host_endpoints);
         assert_eq!(host_endpoints, [Some(true), Some(false), None, None]);
-        let sync_labels = ["1", "True", "f", "FALSE", "tRUE", "yes"].map(Environment::sync_labels);
-        assert_eq!(sync_labels, [Some(true), Some(true), Some(false), Some(false), None, None]);
     }
 }

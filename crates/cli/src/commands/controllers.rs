@@ -20,6 +20,8 @@ use crate::store::{self, StoreAccess};
 
 /// The variable that says which controllers run, as for Calico's.
 const ENABLED: &str = "ENABLED_CONTROLLERS";
+/// The variable that says whether every node gets its host endpoint, as for Calico's.
+const HOST_ENDPOINTS: &str = "AUTO_HOST_ENDPOINTS";
 
 /// Arguments of `controllers`.
 #[derive(Args, Debug)]
@@ -85,15 +87,11 @@ fn environment() -> Result<Environment, Usage> {
             "{ENABLED}: there is no controller `{word}`; they are node, namespace, serviceaccount, policy and workloadendpoint"
         ))
     })?;
-    let read = |name: &str, read: fn(&str) -> Option<bool>, values: &str| {
-        let one = |text: String| read(&text).ok_or_else(|| Usage(format!("{name}: `{text}` is not {values}")));
-        set(name).map(one).transpose()
-    };
-    Ok(Environment {
-        only,
-        host_endpoints: read("AUTO_HOST_ENDPOINTS", Environment::host_endpoints, "enabled or disabled")?,
-        sync_labels: read("SYNC_NODE_LABELS", Environment::sync_labels, "true or false")?,
-    })
+    let host_endpoints = set(HOST_ENDPOINTS).map(|text| {
+        let not_read = || Usage(format!("{HOST_ENDPOINTS}: `{text}` is neither enabled nor disabled"));
+        Environment::host_endpoints(&text).ok_or_else(not_read)
+    });
+    Ok(Environment { only, host_endpoints: host_endpoints.transpose()? })
 }
 
 /// The Kubernetes that is copied into the store: none if the store is Kubernetes itself, or none is named.

@@ -197,7 +197,7 @@ mod tests {
             ((only("policy"), Some(true)), Some(on()), "left"),
             ((None, Some(true)), Some(json!(7)), "left"),
         ] {
-            let environment = Environment { only: environment.0, host_endpoints: environment.1, sync_labels: None };
+            let environment = Environment { only: environment.0, host_endpoints: environment.1 };
             assert_eq!(done(environment, controllers.clone()), expected, "{environment:?} {controllers:?}");
         }
     }
