@@ -34,15 +34,22 @@ pub(crate) struct Global {
     /// The file of the embedded store; $TORTIE_STORE where the flag is not given
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) store: Option<PathBuf>,
-    /// How much to log; accepted as calicoctl's, of no effect yet
+    /// Accepted as calicoctl's, without effect: tortie logs nothing that this could leave out
     #[arg(short, long, global = true, value_name = "LEVEL", default_value = "panic", hide = true)]
     pub(crate) log_level: String,
-    /// The context of the kubeconfig to use
-    #[arg(long, global = true, value_name = "CONTEXT", hide = true)]
-    pub(crate) context: Option<String>,
+    /// The context of the kubeconfig to use, if the store is Kubernetes; else that is an error
+    #[arg(long, global = true, value_name = "CONTEXT")]
+    context: Option<String>,
     /// Go on although the cluster is of another version of Calico
     #[arg(long, global = true)]
     pub(crate) allow_version_mismatch: bool,
+}
+
+impl Global {
+    /// The context that is chosen, if one is. As with kubectl an empty name chooses none.
+    pub(crate) fn context(&self) -> Option<&str> {
+        self.context.as_deref().filter(|context| !context.is_empty())
+    }
 }
 
 /// The commands.
@@ -495,6 +502,8 @@ pub(crate) fn command(persona: Persona) -> clap::Command {
     if persona == Persona::Tortie {
         // `-l` is kubectl's; under calicoctl's name it is calicoctl's.
         let command = command.mut_arg("log_level", |arg| arg.short(None));
+        // tortie never refuses a cluster because of its version, so there is nothing to allow.
+        let command = command.mut_arg("allow_version_mismatch", |arg| arg.hide(true));
         command.mut_subcommand("get", |get| {
             get.mut_arg("selector", |arg| arg.short('l')).mut_arg("watch", |arg| arg.short('w'))
         })

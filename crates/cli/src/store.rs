@@ -251,13 +251,17 @@ impl StoreAccess {
 fn choose(session: &mut Session, config: &Path, felix: &Path) -> anyhow::Result<Choice> {
     let file = calico_api_config::load(config, session)?;
     let settings = if session.persona.is_calico() { None } else { felix_settings(felix)? };
-    Ok(choice::choose(&Asked {
+    let mut choice = choice::choose(&Asked {
         persona: session.persona,
         store: session.global.store.as_deref(),
         file: file.as_ref().map(|spec| (config, spec)),
         env: &|name| std::env::var(name).ok(),
         felix: settings.as_deref().map(|settings| (felix, settings)),
-    }))
+    });
+    if let Some(context) = session.global.context() {
+        choice.use_context(context)?;
+    }
+    Ok(choice)
 }
 
 /// What stands in Felix's file. One that this user may not read is no reason to stop: it then chooses no store.
@@ -312,7 +316,11 @@ pub(crate) fn open_place(place: &str, session: &mut Session, config: &Path) -> a
         let file = calico_api_config::load(config, session)?;
         let env = choice::kubernetes_env(&|name| std::env::var(name).ok());
         let known = file.map_or(env.clone(), |spec| RawKubernetes { home: env.home, ..spec.kubernetes });
-        let context = if context.is_empty() { known.context } else { context.to_owned() };
+        let context = match (context, session.global.context()) {
+            ("", Some(context)) => context.to_owned(),
+            ("", None) => known.context,
+            (context, _) => context.to_owned(),
+        };
         StoreKind::Kubernetes(Box::new(RawKubernetes { context, ..known }))
     } else {
         StoreKind::Embedded(place.into())
@@ -324,6 +332,11 @@ pub(crate) fn open_place(place: &str, session: &mut Session, config: &Path) -> a
 fn kubernetes_context(place: &str) -> Option<&str> {
     let rest = place.strip_prefix(KUBERNETES)?;
     if rest.is_empty() { Some("") } else { rest.strip_prefix(':') }
+}
+
+/// Whether `--context` has a say in this place.
+pub(crate) fn takes_context(place: &str) -> bool {
+    kubernetes_context(place).is_some_and(str::is_empty)
 }
 
 /// The Kubernetes whose objects are copied into another store: that of this kubeconfig file, that of the cluster that this process is

@@ -160,11 +160,22 @@ impl Client {
         let code = answer.status().as_u16();
         let after = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let body = answer.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-        Err(CallError::of(code, after, &body))
+        Err(match CallError::of(code, after, &body) {
+            CallError::Refused(status) if code == 401 => CallError::Refused(Status {
+                message: format!(
+                    "the API server does not accept {}: {}",
+                    self.settings.identification(),
+                    status.message
+                ),
+                ..status
+            }),
+            call_error => call_error,
+        })
     }
 
     async fn send(&self, call: &Call) -> Result<Response<Incoming>, CallError> {
-        let mut request = self.request(call)?;
+        // A program may print the token, and takes its time.
+        let mut request = tokio::task::block_in_place(|| self.request(call))?;
         let sending = async {
             match self.connection().await? {
                 Sender::Two(mut sender) => {

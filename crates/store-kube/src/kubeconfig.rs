@@ -1,5 +1,6 @@
 //! kubeconfig files.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -147,12 +148,22 @@ fn settings(configs: &[Config], context: &str) -> Result<Settings, SettingsError
         context
     };
     let all = |pick: fn(&Config) -> usize| configs.iter().map(pick).sum::<usize>();
-    let missing = |what: &str, name: &str| SettingsError(format!("{what} {name:?} does not exist"));
+    let missing = |what: &str, name: &str| SettingsError(format!("{what} \"{name}\" does not exist"));
     if context.is_empty() && all(|it| it.contexts.len()) == 0 && all(|it| it.clusters.len()) == 0 {
         return Err(SettingsError("the kubeconfig names no cluster".to_owned()));
     }
-    let contexts = configs.iter().flat_map(|config| &config.contexts);
-    let found = contexts.into_iter().find(|it| it.name == context).ok_or_else(|| missing("context", context))?;
+    let contexts = || configs.iter().flat_map(|config| &config.contexts);
+    let found = contexts().find(|it| it.name == context).ok_or_else(|| {
+        let names: BTreeSet<String> = contexts().map(|it| format!("\"{}\"", it.name)).collect();
+        let existing = match names.len() {
+            0 => "no context".to_owned(),
+            _ => names.into_iter().collect::<Vec<_>>().join(", "),
+        };
+        match context {
+            "" => SettingsError(format!("the kubeconfig has no current context; it names {existing}: choose one")),
+            _ => SettingsError(format!("context \"{context}\" does not exist: the kubeconfig names {existing}")),
+        }
+    })?;
     let clusters = configs.iter().flat_map(|config| config.clusters.iter().map(move |it| (config, it)));
     let (config, cluster) = clusters
         .into_iter()
@@ -183,7 +194,11 @@ fn settings(configs: &[Config], context: &str) -> Result<Settings, SettingsError
         Credentials::TokenFile(config.directory.join(&user.token_file))
     } else if let Some(exec) = &user.exec {
         Credentials::Program(Program {
-            command: exec.command.clone(),
+            // As in client-go: a bare name is looked up in PATH, and a relative path begins where the kubeconfig is.
+            command: match exec.command.contains('/') {
+                true => config.directory.join(&exec.command).display().to_string(),
+                false => exec.command.clone(),
+            },
             arguments: exec.args.clone(),
             environment: exec.env.iter().map(|it| (it.name.clone(), it.value.clone())).collect(),
             api_version: exec.api_version.clone(),

@@ -75,11 +75,18 @@ pub enum Credentials {
 
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// Without the token itself.
+impl std::fmt::Display for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::None => f.write_str("none"),
             Self::Token(_) => f.write_str("a token"),
             Self::TokenFile(path) => write!(f, "the token in {}", path.display()),
-            Self::Program(program) => write!(f, "what {} prints", program.command),
+            Self::Program(program) => write!(f, "the token that {} prints", program.command),
         }
     }
 }
@@ -141,6 +148,24 @@ impl Settings {
         }
     }
 
+    /// What the server knows us by, for messages.
+    pub(crate) fn identification(&self) -> String {
+        let certificate = self.identity.as_ref().map(|(certificate, _)| match certificate {
+            Pem::File(path) => format!("the client certificate {}", path.display()),
+            Pem::Inline(_) => "the client certificate of the kubeconfig".to_owned(),
+        });
+        let token = match &self.credentials {
+            Credentials::None => None,
+            Credentials::Token(_) => Some("the token that the kubeconfig or CALICO_K8SAPITOKEN gives".to_owned()),
+            other => Some(other.to_string()),
+        };
+        match (token, certificate) {
+            (None, None) => "a request without a token and a client certificate, and none is set".to_owned(),
+            (Some(one), None) | (None, Some(one)) => one,
+            (Some(token), Some(certificate)) => format!("{token} and {certificate}"),
+        }
+    }
+
     /// What is meant by these settings; `env` is the environment, for where a pod finds its cluster.
     pub fn new(given: &RawSettings, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let mut settings = base(given, env)?;
@@ -189,7 +214,12 @@ fn base(given: &RawSettings, env: &dyn Fn(&str) -> Option<String>) -> Result<Set
         let paths: Vec<&Path> = given.kubeconfig.split(':').filter(|path| !path.is_empty()).map(Path::new).collect();
         return kubeconfig::read_files(&paths, &given.context);
     }
+    let no_context = |reason: &str| {
+        let text = format!("context \"{}\" does not exist: {reason}, so no kubeconfig is read", given.context);
+        if given.context.is_empty() { Ok(()) } else { Err(SettingsError(text)) }
+    };
     if !given.endpoint.is_empty() {
+        no_context("K8S_API_ENDPOINT names the API server")?;
         return Ok(Settings::plain(""));
     }
     if let Some(path) = given.home.as_ref().map(|home| home.join(".kube/config")).filter(|path| path.exists()) {
@@ -202,6 +232,7 @@ fn base(given: &RawSettings, env: &dyn Fn(&str) -> Option<String>) -> Result<Set
                 .to_owned(),
         ));
     };
+    no_context("the API server is that of the cluster that this is a pod of")?;
     let host = if host.contains(':') { format!("[{host}]") } else { host };
     Ok(Settings {
         ca: Some(Pem::File(Path::new(IN_CLUSTER).join("ca.crt"))),

@@ -8,9 +8,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tortie_api::{Key, Kind};
 use tortie_store::{Event, Operation, Selection, Store, StoreError, Watch, Write, WriteError};
-use tortie_store_kube::KubeStore;
 use tortie_store_kube::custom::Group;
-use tortie_testkit::kubernetes::GUEST;
+use tortie_store_kube::{Credentials, KubeStore, Settings};
+use tortie_testkit::kubernetes::{ADMIN, GUEST};
 
 use support::{Cluster, wait_until};
 
@@ -328,6 +328,43 @@ fn an_error_names_the_missing_permission() {
     let error = store.list(&Selection::kind(Kind::Tier)).expect_err("it is forbidden").to_string();
     assert!(error.contains("connection is unauthorized: "), "{error}");
     assert!(error.contains(r#"{apiGroups: ["projectcalico.org"], resources: ["tiers"], verbs: ["list"]}"#), "{error}");
+}
+
+/// A token that is valid as long as a Secret of this name exists.
+fn token(cluster: &Cluster, secret: &str) -> String {
+    cluster.kubectl(&["-n", "shop", "create", "secret", "generic", secret], "");
+    let bound = ["--bound-object-kind=Secret", "--bound-object-name", secret];
+    cluster.kubectl(&[&["-n", "shop", "create", "token", "web"][..], &bound].concat(), "").trim().to_owned()
+}
+
+#[test]
+fn a_token_file_that_is_replaced_is_used_once_the_old_token_is_revoked_and_a_refused_one_is_named() {
+    let cluster = shop(Group::Native);
+    let reads = ["create", "clusterrolebinding", "reads", "--clusterrole=cluster-admin", "--serviceaccount=shop:web"];
+    cluster.kubectl(&reads, "");
+    let place = tempfile::tempdir().expect("a directory");
+    let file = place.path().join("token");
+    std::fs::write(&file, token(&cluster, "first")).expect("the token is written");
+    let settings = Settings { credentials: Credentials::TokenFile(file.clone()), ..cluster.settings(ADMIN) };
+    let store = KubeStore::new(settings).expect("settings");
+    let selection = Selection::kind(Kind::Tier);
+    let listing = store.list(&selection).expect("the first token is accepted");
+    let mut watch = store.watch(&selection, &listing.position).expect("a watch");
+    cluster.kubectl(&["-n", "shop", "delete", "secret", "first"], "");
+    let error = wait_until("the token is refused", || store.list(&selection).err()).to_string();
+    let expected = format!("the API server does not accept the token in {}: Unauthorized", file.display());
+    assert!(error.contains(&expected), "{error}");
+    std::fs::write(&file, token(&cluster, "second")).expect("the token is written");
+    store.list(&selection).expect("the second token is accepted");
+    // The watch is opened again, too, once its connection has ended: the server answers it, if only that its history has a gap.
+    cluster.server.lock().expect("it is alive").restart();
+    let tier = Key::cluster(Kind::Tier, "late");
+    store.write(&[Write::create(tier.clone(), &br#"{"spec":{"order":1}}"#[..])]).expect("a write");
+    wait_until("the watch goes on", || match watch.next(Duration::from_secs(1)) {
+        Ok(Some(event)) if *event.key() == tier => Some(()),
+        Err(StoreError::Expired { .. }) => Some(()),
+        _ => None,
+    });
 }
 
 #[test]

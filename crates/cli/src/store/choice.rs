@@ -10,6 +10,7 @@ use tortie_store_kube::RawSettings as KubeGiven;
 
 use crate::calico_api_config::Spec;
 use crate::persona::Persona;
+use crate::report::Usage;
 
 /// Where the embedded store is unless something else is said.
 pub(crate) const DEFAULT_STORE: &str = "/var/lib/tortie/tortie.db";
@@ -21,6 +22,28 @@ pub(crate) struct Choice {
     pub(crate) kind: StoreKind,
     /// What chose it, for messages: `DATASTORE_TYPE in the environment`.
     pub(crate) by: String,
+}
+
+impl Choice {
+    /// Makes it the cluster of a context of the kubeconfig, whatever the configuration and the environment say. If the store is none of
+    /// Kubernetes, this is an error: the user meant another store.
+    pub(crate) fn use_context(&mut self, context: &str) -> Result<(), Usage> {
+        let store = match &mut self.kind {
+            StoreKind::Kubernetes(given) => {
+                context.clone_into(&mut given.context);
+                return Ok(());
+            }
+            // That error is said where it is opened.
+            StoreKind::Unknown(_) => return Ok(()),
+            StoreKind::Embedded(path) => format!("the embedded store {}", path.display()),
+            StoreKind::Etcd(_) => "etcd".to_owned(),
+        };
+        Err(Usage(format!(
+            "--context {context} names a cluster of Kubernetes, but the store is {store} (by {}): set DATASTORE_TYPE=kubernetes, or \
+             leave --context out",
+            self.by
+        )))
+    }
 }
 
 /// A kind of store, and where it is.
@@ -307,6 +330,19 @@ mod tests {
         assert_eq!(ask(Persona::Tortie, &spec), expected);
         assert_eq!(ask(Persona::Calicoctl, &Spec::default()).kind, kubernetes());
         assert_eq!(ask(Persona::Tortie, &Spec::default()).kind, embedded(DEFAULT_STORE));
+    }
+
+    #[test]
+    fn a_context_replaces_what_file_and_environment_say_and_is_refused_where_the_store_has_none() {
+        let given = KubeGiven { context: "a".into(), kubeconfig: "/k".into(), ..KubeGiven::default() };
+        let mut choice = Choice { kind: StoreKind::Kubernetes(Box::new(given.clone())), by: "c.cfg".into() };
+        choice.use_context("b").unwrap();
+        assert_eq!(choice.kind, StoreKind::Kubernetes(Box::new(KubeGiven { context: "b".into(), ..given })));
+        for (kind, store) in [(embedded("/x"), "the embedded store /x"), (etcd("http://e"), "etcd")] {
+            let Usage(said) = Choice { kind, by: "default".into() }.use_context("b").unwrap_err();
+            let expected = format!("--context b names a cluster of Kubernetes, but the store is {store} (by default)");
+            assert!(said.starts_with(&expected), "{said}");
+        }
     }
 
     #[test]

@@ -64,7 +64,8 @@ fn contexts_of_a_kubeconfig_lead_to_their_clusters() {
     };
     assert_eq!(inline("four"), Ok(Settings { credentials: Credentials::Program(program), ..base }));
     assert!(inline("five").unwrap_err().contains("auth-provider or a password"));
-    assert_eq!(inline("x").unwrap_err(), "context \"x\" does not exist");
+    let contexts = r#""five", "four", "one", "seven", "six", "three", "two""#;
+    assert_eq!(inline("x").unwrap_err(), format!("context \"x\" does not exist: the kubeconfig names {contexts}"));
     assert_eq!(inline("seven").unwrap_err(), "cluster \"x\" does not exist");
 }
 
@@ -120,4 +121,42 @@ fn without_any_setting_the_home_directory_or_the_cluster_of_this_pod_is_used() {
     std::fs::create_dir(home.path().join(".kube")).unwrap();
     std::fs::write(home.path().join(".kube/config"), CONFIG).unwrap();
     assert_eq!(settings(given, &pod).unwrap().server, "https://10.0.0.1:6443");
+}
+
+#[test]
+fn a_context_is_refused_where_no_kubeconfig_is_read() {
+    let given = RawSettings { context: "other".to_owned(), ..RawSettings::default() };
+    let pod = [("KUBERNETES_SERVICE_HOST", "10.0.0.1"), ("KUBERNETES_SERVICE_PORT", "443")];
+    assert!(settings(RawSettings::default(), &pod).is_ok());
+    let refused = settings(given.clone(), &pod).unwrap_err();
+    assert!(refused.starts_with("context \"other\" does not exist: "), "{refused}");
+    let refused = settings(RawSettings { endpoint: "https://a".to_owned(), ..given }, &[]).unwrap_err();
+    assert!(refused.starts_with("context \"other\" does not exist: K8S_API_ENDPOINT "), "{refused}");
+}
+
+#[test]
+fn a_kubeconfig_without_a_current_context_names_those_that_can_be_chosen() {
+    let text = CONFIG.replace("current-context: one", "");
+    let given = RawSettings { kubeconfig_inline: text, ..RawSettings::default() };
+    let refused = settings(given, &[]).unwrap_err();
+    assert!(refused.starts_with("the kubeconfig has no current context; it names \"five\", "), "{refused}");
+}
+
+#[test]
+fn a_relative_path_of_an_exec_program_begins_at_the_kubeconfig_and_a_bare_name_does_not() {
+    let place = tempfile::tempdir().unwrap();
+    let command = |command: &str| {
+        let path = place.path().join("config");
+        std::fs::write(&path, CONFIG.replace("command: print", &format!("command: {command}"))).unwrap();
+        let kubeconfig = path.display().to_string();
+        let given = RawSettings { kubeconfig, context: "four".to_owned(), ..RawSettings::default() };
+        match settings(given, &[]).unwrap().credentials {
+            Credentials::Program(program) => program.command,
+            other => panic!("{other}"),
+        }
+    };
+    let beside = |name: &str| place.path().join(name).display().to_string();
+    assert_eq!(command("bin/print"), beside("bin/print"));
+    assert_eq!(command("./print"), beside("./print"));
+    assert_eq!([command("print"), command("/bin/print")], ["print", "/bin/print"]);
 }

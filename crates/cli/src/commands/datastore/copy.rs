@@ -7,7 +7,7 @@ use anyhow::bail;
 use clap::Args;
 
 use crate::commands::transfer::{self, Content, Plan};
-use crate::report::{Exit, counted};
+use crate::report::{Exit, Usage, counted};
 use crate::session::Session;
 use crate::store;
 
@@ -27,6 +27,12 @@ pub(super) struct CopyArgs {
 
 /// Copies a store.
 pub(super) fn run(args: &CopyArgs, session: &mut Session) -> anyhow::Result<Exit> {
+    if let Some(context) = session.global.context()
+        && ![&args.from, &args.to].into_iter().any(|place| store::takes_context(place))
+    {
+        let text = "is for a place that is named `kubernetes`, and neither FROM nor TO is: `kubernetes:CONTEXT` names a context itself";
+        return Err(Usage(format!("--context {context} {text}")).into());
+    }
     let from = store::open_place(&args.from, session, &args.config)?;
     let to = store::open_place(&args.to, session, &args.config)?;
     if !from.exists() {
