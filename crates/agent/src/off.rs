@@ -66,7 +66,12 @@ impl Off {
         Some(Self { since: utc::of(now), by: who, until })
     }
 
-    fn is_over(&self, now: Timestamp) -> bool {
+    /// Whether its time has passed.
+    pub fn is_over(&self) -> bool {
+        self.is_over_at(Timestamp::now())
+    }
+
+    fn is_over_at(&self, now: Timestamp) -> bool {
         let until = self.until.as_ref().and_then(|until| until.parse::<Timestamp>().ok());
         until.is_some_and(|until| until <= now)
     }
@@ -103,7 +108,7 @@ impl Places {
     /// Reads whether enforcement must be off now; none if it must be on.
     pub fn read(&self) -> Option<Off> {
         let now = Timestamp::now();
-        let by_file = self.files().into_iter().filter_map(|path| read_file(&path)).find(|off| !off.is_over(now));
+        let by_file = self.files().into_iter().filter_map(|path| read_file(&path)).find(|off| !off.is_over_at(now));
         by_file.or_else(|| {
             let is_off = self.has_argument() && !self.run.join(ON).exists();
             is_off.then(|| Off {
@@ -134,7 +139,7 @@ impl Places {
 
     /// Writes that enforcement must be on. A file that cannot be removed is an error if it says that enforcement is off now.
     pub fn clear(&self) -> io::Result<()> {
-        let is_over = |path: &Path| read_file(path).is_none_or(|off| off.is_over(Timestamp::now()));
+        let is_over = |path: &Path| read_file(path).is_none_or(|off| off.is_over());
         // Each file is removed, even if removing the other fails.
         let results = self.files().map(|file| match remove(&file) {
             Err(error) if !is_over(&file) => Err(of_file(&file, &error)),

@@ -1,6 +1,9 @@
 //! The documents name what exists: files that they link to, and paths of the source that they send people to.
 #![allow(clippy::unwrap_used)]
 
+#[path = "documents/daemonset.rs"]
+mod daemonset;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

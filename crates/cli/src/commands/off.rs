@@ -1,6 +1,7 @@
 //! `off` and `on`: take the verdicts of tortie out of the kernel of this machine, and put them back. `off` needs neither a store nor
 //! an agent. Over SSH `on` asks the lock-out guard first.
 
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
@@ -46,7 +47,8 @@ pub(crate) fn off(args: &OffArgs, session: &mut Session) -> anyhow::Result<Exit>
     let author = author(session.persona, "", None);
     let off = Off::by(who(&author), args.time);
     let off = off.ok_or_else(|| Usage("--for is too long: leave it out to switch off for good".to_owned()))?;
-    let (_, why) = Places::new(run_directory()).write(&off)?;
+    let places = Places::new(run_directory());
+    let (file, why) = places.write(&off)?;
     if let Some(why) = why {
         session.terminal.note(format_args!(
             "warning: the file that keeps enforcement off cannot be written ({why}), so enforcement is on again when this machine starts anew"
@@ -54,7 +56,11 @@ pub(crate) fn off(args: &OffArgs, session: &mut Session) -> anyhow::Result<Exit>
     }
     match Agent::within(PATIENCE).ask(&Request::Switch) {
         Ok(Reply::Switched { off: Some(off), .. }) => session.terminal.line(off),
-        Ok(Reply::Switched { off: None, .. }) => session.terminal.line("enforcement is on: the time has passed"),
+        Ok(Reply::Switched { off: None, .. }) => match places.read() {
+            None if off.is_over() => session.terminal.line("enforcement is on: the time has passed"),
+            None => anyhow::bail!("enforcement is on: somebody switched it on meanwhile"),
+            Some(_) => anyhow::bail!(unseen_file(&file)),
+        },
         Ok(other) => anyhow::bail!("the verdicts are still in the kernel: {}", other.unexpected()),
         // None runs, or it hangs, which the lock tells.
         Err(_) => {
@@ -70,6 +76,17 @@ pub(crate) fn off(args: &OffArgs, session: &mut Session) -> anyhow::Result<Exit>
         }
     }
     Ok(Exit::Done)
+}
+
+/// What is said if the agent answers that enforcement is on although the file says otherwise.
+fn unseen_file(file: &Path) -> String {
+    let folder = file.parent().unwrap_or(file).display();
+    format!(
+        "the verdicts are still in the kernel: the agent answers that enforcement is on, although {} says that it is off, so it does not see \
+         this file. An agent in a container sees it if {folder} of this machine is mounted there; and TORTIE_OFF must be the same for the agent \
+         and for this command",
+        file.display()
+    )
 }
 
 /// What would be lost if what is to be in force came into force now, where nothing is.
@@ -107,7 +124,13 @@ pub(crate) fn on(args: &OnArgs, session: &mut Session) -> anyhow::Result<Exit> {
                 .line("enforcement is on, and NOTHING of the store is in the kernel yet: see `tortie status`");
             return Ok(Exit::Failed);
         }
-        Ok(Reply::Switched { off: Some(off), .. }) => anyhow::bail!("{off}: somebody switched it off again"),
+        Ok(Reply::Switched { off: Some(off), .. }) => match places.read() {
+            Some(_) => anyhow::bail!("{off}: somebody switched it off again"),
+            None => anyhow::bail!(
+                "{off}: the agent answers this, although no file that this command sees says so. If the agent runs in a container, remove the \
+                 file there; and TORTIE_OFF must be the same for the agent and for this command"
+            ),
+        },
         Ok(other) => anyhow::bail!("it is not known whether enforcement is on: {}", other.unexpected()),
         Err(AskError::Nobody(_)) => {
             session

@@ -248,6 +248,32 @@ fn an_agent_that_hangs_is_named_and_off_counts_once_it_was_killed() {
 }
 
 #[test]
+fn off_and_on_say_that_the_agent_does_not_see_their_file() {
+    on_a_machine(|world| {
+        world.listen(80);
+        world.listen(81);
+        let _agent = world.agent();
+        world.apply(&(ENDPOINT.to_owned() + &allow(80)));
+        // As with an agent in a container that does not share the folder.
+        let elsewhere = world.place.path().join("elsewhere/off");
+        let call = |word: &str| {
+            let ended = world.tortie().env("TORTIE_OFF", &elsewhere).arg(word).output().unwrap();
+            (String::from_utf8([ended.stdout, ended.stderr].concat()).unwrap(), ended.status.code())
+        };
+        let (said, code) = call("off");
+        let expected = format!("although {} says that it is off", elsewhere.display());
+        assert!(said.contains(&expected) && code == Some(1), "{code:?} {said}");
+        assert!(closed(world));
+        world.call(&["off"]);
+        let (said, code) = call("on");
+        assert!(said.contains("no file that this command sees says so") && code == Some(1), "{code:?} {said}");
+        assert!(open(world));
+        world.call(&["on"]);
+        assert!(closed(world));
+    });
+}
+
+#[test]
 fn connections_that_began_while_enforcement_was_off_stay_open() {
     on_each_machine(|world| {
         world.listen(81);
