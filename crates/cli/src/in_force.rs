@@ -72,6 +72,8 @@ pub(crate) struct Sources {
     pub(crate) basis: Basis,
     /// Why what is in force is not what the store says now, beside objects that cannot be read.
     pub(crate) deviations: Vec<String>,
+    /// Why what is in force could not be compared with what the store says now: this command cannot read the store, and the agent can.
+    pub(crate) not_compared: Option<String>,
     /// The agent of this machine follows another store, so nothing of this one is in force here.
     pub(crate) agent_follows_another: bool,
     /// Why a change of the store is not enforced on this machine.
@@ -94,7 +96,7 @@ pub(crate) fn load(
     } else if let Basis::Unknown(error) = &sources.basis {
         session.terminal.note(format_args!("{error}; this is answered from the store alone"));
     }
-    for note in sources.deviations.iter().chain(&sources.notes) {
+    for note in sources.deviations.iter().chain(&sources.not_compared).chain(&sources.notes) {
         session.terminal.note(note);
     }
     Ok(sources)
@@ -188,8 +190,10 @@ fn answered(
             sources.last_valid.clear();
         }
     }
+    let is_read_by_agent = state.store.state == StoreState::InSync && matches!(state.objects, Objects::Copy(_));
     match why {
         _ if sources.not_enforced.is_some() => {}
+        (Some(why), true) if !is_change && listing.is_err() && is_read_by_agent => sources.not_compared = Some(why),
         // It is about to receive what was read of the store.
         _ if is_change && matches!(state.objects, Objects::Copy(_)) => {}
         (Some(why), true) => sources.deviations.push(why),
@@ -248,6 +252,10 @@ fn deviation(listing: &anyhow::Result<Listing>, state: &AgentState) -> (Option<S
         (StoreState::Replaced, _) => format!(
             "the store was replaced: the agent keeps revision {revision} of the store before in force ({})",
             store.reason
+        ),
+        (StoreState::InSync, Err(error)) => format!(
+            "not compared with the store, which this command cannot read: the agent is in sync with it and has its revision {revision} \
+             in force ({error:#})"
         ),
         (_, Err(error)) => {
             format!("the store cannot be read: the agent keeps its revision {revision} in force ({error:#})")

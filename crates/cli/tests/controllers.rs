@@ -295,8 +295,23 @@ fn host_endpoints_follow_nodes_in_etcd() {
 }
 
 #[test]
-fn host_endpoints_follow_nodes_of_kubernetes_with_the_shipped_role() {
-    follows_nodes(&Cluster::kubernetes("projectcalico.org.yaml"));
+fn host_endpoints_follow_nodes_of_kubernetes_with_the_shipped_role_and_nothing_of_it_is_unused() {
+    let cluster = Cluster::kubernetes("projectcalico.org.yaml");
+    follows_nodes(&cluster);
+    let Server::Kubernetes(server) = &cluster.server else { panic!("the store is Kubernetes") };
+    assert_all_is_used(server, "tortie-controllers", "controllers-rbac.yaml");
+}
+
+/// Asserts that an account has used each permission of its shipped role, of the installed group.
+fn assert_all_is_used(server: &ApiServer, account: &str, manifest: &str) {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/kubernetes").join(manifest);
+    let mut granted = server.granted_by(&text(&manifest), account);
+    granted.retain(|permission| !permission.ends_with(".crd.projectcalico.org"));
+    assert!(granted.len() > 3, "{granted:?}");
+    // What it used is in the role, or it would have been refused.
+    let used = server.used_by(account);
+    let unused: Vec<_> = granted.difference(&used).collect();
+    assert!(unused.is_empty(), "{account} has these permissions for nothing: {unused:?}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! ports of the network namespace that the calling thread is in, with everything in a temporary directory. They end
 //! with the value; should the test itself be killed, the kernel ends them.
 
+pub mod permissions;
 mod process;
 
 use std::io::Write;
@@ -58,6 +59,7 @@ impl ApiServer {
         }
         let tokens = format!("{ADMIN},{ADMIN},1,system:masters\n{GUEST},{GUEST},2,\n");
         std::fs::write(directory.path().join("tokens.csv"), tokens).expect("the tokens");
+        std::fs::write(directory.path().join("audit.yaml"), permissions::POLICY).expect("what is logged");
         let deadline = Instant::now() + PATIENCE;
         let (etcd, server) = (programs().join("etcd"), programs().join("kube-apiserver"));
         let mut cluster =
@@ -224,6 +226,10 @@ impl ApiServer {
         format!("{}\netcd: {}", last(self.log_file()), last(self.etcd_log_file()))
     }
 
+    fn audit_log(&self) -> PathBuf {
+        self.directory.path().join("audit.log")
+    }
+
     fn etcd_log_file(&self) -> PathBuf {
         self.directory.path().join("etcd.log")
     }
@@ -304,6 +310,8 @@ fn server_arguments(directory: &Path, etcd: u16, address: &str, port: u16) -> Ve
         format!("--cert-dir={}", directory.display()),
         format!("--token-auth-file={}", file("tokens.csv")),
         "--authorization-mode=RBAC".to_owned(),
+        format!("--audit-policy-file={}", file("audit.yaml")),
+        format!("--audit-log-path={}", file("audit.log")),
         "--allow-privileged=true".to_owned(),
         format!("--service-account-key-file={}", file("accounts.pub")),
         format!("--service-account-signing-key-file={}", file("accounts.key")),

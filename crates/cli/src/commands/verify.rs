@@ -61,6 +61,8 @@ struct Found {
     by_agent: bool,
     /// Why what is in force is not what the store says.
     deviations: Vec<String>,
+    /// Why it is not known whether what is in force is what the store says.
+    not_compared: Option<String>,
     /// The tables of other programs, which are not compared with anything; or why they cannot be read.
     others: Result<ForeignTables, String>,
 }
@@ -80,7 +82,11 @@ pub(crate) fn run(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Ex
                 TextOrJson::Json => session.terminal.line(format_args!("{:#}", json::render(&found))),
                 TextOrJson::Text => text::show(&found, session),
             }
-            Ok(if found.is_as_stored() { Exit::Done } else { Exit::Failed })
+            Ok(match (found.is_as_stored(), &found.not_compared) {
+                (false, _) => Exit::Failed,
+                (true, Some(_)) => Exit::Unanswered,
+                (true, None) => Exit::Done,
+            })
         }
         Err(error) => {
             session.terminal.error(format_args!("{error:#}"));
@@ -134,7 +140,8 @@ fn find_out(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Found> {
             let by_agent = matches!(sources.basis, Basis::Agent);
             let others = LocalFacts::foreign_tables().map_err(|error| format!("{:#}", anyhow::Error::from(error)));
             let off = enforcement_warning::off().filter(|_| !args.from_store);
-            return Ok(Found { off, local_facts, report, by_agent, deviations, others });
+            let not_compared = sources.not_compared.take();
+            return Ok(Found { off, local_facts, report, by_agent, deviations, not_compared, others });
         }
     }
 }

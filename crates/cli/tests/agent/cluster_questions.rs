@@ -112,12 +112,12 @@ fn a_packet_to_an_address_of_a_service_is_answered_for_each_of_its_ready_endpoin
 }
 
 #[test]
-fn the_role_of_the_agents_is_sufficient_to_be_told_of_services() {
+fn the_role_of_readers_is_sufficient_to_be_told_of_services() {
     on_a_machine(|world| {
         let server = cluster(world);
         server.kubectl(&["create", "-f", "-"], SERVICE);
         server.kubectl(&["create", "-f", &shipped("rbac.yaml")], "");
-        let bind = ["create", "clusterrolebinding", "guest", "--clusterrole=tortie-agent", "--user", GUEST];
+        let bind = ["create", "clusterrolebinding", "guest", "--clusterrole=tortie-reader", "--user", GUEST];
         server.kubectl(&bind, "");
         world.kubeconfig = Some(server.kubeconfig(GUEST));
         until("the role is known", || world.tortie().args(["get", "gnp"]).output().unwrap().status.success());

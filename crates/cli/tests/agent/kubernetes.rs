@@ -293,14 +293,19 @@ pub fn shipped(file: &str) -> String {
     format!("{}/../../packaging/kubernetes/{file}", env!("CARGO_MANIFEST_DIR"))
 }
 
+/// The kubeconfig of an account, and of a command's user.
+fn account(world: &World, server: &ApiServer, name: &str) -> std::path::PathBuf {
+    let admin = std::fs::read_to_string(server.kubeconfig(ADMIN)).unwrap();
+    let token = server.kubectl(&["-n", "kube-system", "create", "token", name], "");
+    let mut account: Value = serde_json::from_str(&admin).unwrap();
+    account["users"][0]["user"]["token"] = json!(token.trim());
+    world.file(&format!("{name}.kubeconfig"), &account.to_string())
+}
+
 /// From now on the machine has the shipped account of the agents, with the shipped role.
 fn become_the_agent(world: &mut World, server: &ApiServer) {
     server.kubectl(&["create", "-f", &shipped("rbac.yaml")], "");
-    let admin = std::fs::read_to_string(server.kubeconfig(ADMIN)).unwrap();
-    let token = server.kubectl(&["-n", "kube-system", "create", "token", "tortie-agent"], "");
-    let mut account: Value = serde_json::from_str(&admin).unwrap();
-    account["users"][0]["user"]["token"] = json!(token.trim());
-    world.kubeconfig = Some(world.file("agent.kubeconfig", &account.to_string()));
+    world.kubeconfig = Some(account(world, server, "tortie-agent"));
 }
 
 #[test]
@@ -350,6 +355,7 @@ fn rights_that_a_running_agent_loses_are_named_and_what_was_in_force_stays_until
         may(&server, ["endpointslices", "networkpolicies"]);
         until("the new policy is in force", || !reaches(world, 80) && reaches(world, 81));
         assert_eq!(store()["state"], "in-sync");
+        world.kubeconfig = Some(server.kubeconfig(ADMIN));
         world.call(&["verify"]);
         server.kubectl(&["apply", "-f", "-"], &policy(80).to_string());
         until("it is followed", || reaches(world, 80) && !reaches(world, 81));
@@ -357,9 +363,11 @@ fn rights_that_a_running_agent_loses_are_named_and_what_was_in_force_stays_until
 }
 
 #[test]
-fn the_shipped_role_is_sufficient_for_an_agent_and_allows_no_writes() {
+fn the_shipped_role_of_the_agents_grants_what_they_use_and_nothing_else() {
     on_a_machine(|world| {
         let server = cluster(world);
+        server.kubectl(&["create", "-f", "-"], &cluster_network_policies().to_string());
+        server.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"], "");
         become_the_agent(world, &server);
         // A server without nodes runs no agent, but it knows whether it could.
         server.kubectl(&["create", "--dry-run=server", "-f", &shipped("daemonset.yaml")], "");
@@ -368,14 +376,35 @@ fn the_shipped_role_is_sufficient_for_an_agent_and_allows_no_writes() {
         until("the pod is reached", || reaches(world, 81));
         server.kubectl(&["apply", "-f", "-"], &policy(80).to_string());
         until("the policy is in force", || !reaches(world, 81));
+        let native = |granted: &String| !granted.ends_with(".crd.projectcalico.org");
+        let granted: Vec<_> =
+            server.granted_by(&shipped("rbac.yaml"), "tortie-agent").into_iter().filter(native).collect();
+        assert!(granted.len() > 30, "{granted:?}");
+        until("the agent watches everything", || server.used_by("tortie-agent").len() >= granted.len());
+        assert_eq!(server.used_by("tortie-agent").into_iter().collect::<Vec<_>>(), granted);
+        // A command with the agent's account may not read all of the store, and says that it did not.
+        let output = world.tortie().arg("verify").output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains("not compared with the store, which this command cannot read"), "{said}");
+        assert!(said.contains("the kernel enforces what the agent keeps in force, and nothing else"), "{said}");
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        // With the role of readers it may.
+        let bind = |role: &str| {
+            let role = format!("--clusterrole={role}");
+            let bind = ["create", "clusterrolebinding", &role[14..], &role, "--serviceaccount=kube-system:commands"];
+            server.kubectl(&bind, "");
+        };
+        server.kubectl(&["-n", "kube-system", "create", "serviceaccount", "commands"], "");
+        bind("tortie-reader");
+        world.kubeconfig = Some(account(world, &server, "commands"));
+        until("it may read", || world.tortie().args(["get", "gnp"]).output().unwrap().status.success());
         world.call(&["status", "--wait"]);
         world.call(&["verify"]);
         let tier = world.file("tier.yaml", "apiVersion: projectcalico.org/v3\nkind: Tier\nmetadata: {name: first}\n");
         let refused = world.fails(&["create", "-f", tier.to_str().unwrap()]);
         assert!(refused.contains("unauthorized"), "{refused}");
         // Beside it, the role of those who write policy.
-        let bind = ["create", "clusterrolebinding", "writer", "--clusterrole=tortie-policy-admin"];
-        server.kubectl(&[&bind[..], &["--serviceaccount=kube-system:tortie-agent"]].concat(), "");
+        bind("tortie-policy-admin");
         until("it may write", || {
             world.tortie().args(["apply", "-f", tier.to_str().unwrap()]).output().unwrap().status.success()
         });

@@ -165,6 +165,7 @@ fn follows_kubernetes(cluster: &Cluster) {
     source.apply(&policy(&longest, 80));
     until("the policy is copied", || cluster.port(&format!("knp.default.{longest}")) == Some(80));
     assert!(!log.has("copy-problem"), "{}", log.text());
+    assert_all_is_used(&source.server, "tortie-copies", "copies-rbac.yaml");
 }
 
 #[test]

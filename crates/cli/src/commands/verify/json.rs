@@ -11,7 +11,7 @@ use crate::foreign_summary::json_by_table;
 const NOT_LOOKED_AT: [&str; 2] = ["what tables of other programs do with each packet", "use of limits"];
 
 pub(super) fn render(found: &Found) -> Value {
-    let Found { off, local_facts, report, by_agent, deviations, others } = found;
+    let Found { off, local_facts, report, by_agent, deviations, not_compared, others } = found;
     let differences: Vec<_> = report
         .differences
         .iter()
@@ -44,6 +44,7 @@ pub(super) fn render(found: &Found) -> Value {
         "members": compared.elements,
         "inForceBy": if *by_agent { "agent" } else { "store" },
         "notFromStore": deviations,
+        "notCompared": not_compared,
         "wrong": report.wrong,
         "differences": differences,
         "notLookedAt": NOT_LOOKED_AT,

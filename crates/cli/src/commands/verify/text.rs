@@ -27,6 +27,9 @@ pub(super) fn show(found: &Found, session: &mut Session) {
         session.terminal.line("what is in force is not what the store says:");
         deviations.iter().for_each(|why| session.terminal.line(format_args!("  {why}")));
     }
+    if let Some(why) = &found.not_compared {
+        session.terminal.line(why);
+    }
     session.terminal.line(format_args!("{report}: {}", result(found)));
     if report.table {
         session.terminal.line("not looked at: how much of a rate or connection limit is used");
@@ -66,7 +69,7 @@ fn result(found: &Found) -> String {
     match (report.wrong, report.table) {
         (0, false) => "nothing is to be enforced here, and no table is in the kernel".to_owned(),
         (0, true) => {
-            let what = match (by_agent, deviations.is_empty()) {
+            let what = match (by_agent, deviations.is_empty() && found.not_compared.is_none()) {
                 (true, true) => "what the agent keeps in force, which is what the store says",
                 (true, false) => "what the agent keeps in force",
                 (false, true) => "what the store says",
