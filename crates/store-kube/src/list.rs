@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 use tortie_store::{Position, Revision, Selection, Stored};
 
 use crate::client::{Call, CallError};
+use crate::custom::Group;
 use crate::item::{Decoder, Item, Page};
 use crate::meta::version_in;
 use crate::runtime::{runtime, wait_for};
@@ -66,7 +67,9 @@ pub(crate) async fn one_source(
         if !next.is_empty() {
             call.push_str(&format!("&continue={next}"));
         }
-        let Some(body) = find(shared, source, &Call::get(call)).await? else { return Ok(Revision::default()) };
+        let Some(body) = find(shared, decoder.group, source, &Call::get(call)).await? else {
+            return Ok(Revision::default());
+        };
         let Page { items, version, next: more } = decoder.page(source, &body).map_err(CallError::Away)?;
         if version.is_empty() {
             return Err(CallError::Away(format!("{}: the answer is not a list of objects", source.name())));
@@ -86,18 +89,25 @@ pub(crate) async fn one_source(
 }
 
 /// The answer to a call about all objects of a resource; none if the server does not have the resource. What every API server has
-/// is never taken for absent: a proxy in front of it that answers 404 would remove all policies.
-async fn find(shared: &Shared, source: Source, call: &Call) -> Result<Option<Bytes>, CallError> {
-    match source.is_always_served() {
-        true => shared.client().call(call).await.map(Some),
-        false => shared.client().find(call).await,
+/// is never taken for absent, and another resource only if the server does not name it among those that it has: a proxy in front
+/// of it that answers 404 would remove all policies.
+async fn find(shared: &Shared, group: Group, source: Source, call: &Call) -> Result<Option<Bytes>, CallError> {
+    if source.is_always_served() {
+        return shared.client().call(call).await.map(Some);
     }
+    let found = shared.client().find(call).await?;
+    if found.is_none() && shared.serves(&source.path(group, None)).await? {
+        let name = source.name();
+        let text = format!("it answers 404 Not Found for {name}, and names it among the resources that it has");
+        return Err(CallError::Away(text));
+    }
+    Ok(found)
 }
 
 /// The version that a resource is at now.
 pub(crate) async fn version(shared: &Shared, decoder: &Decoder, source: Source) -> Result<Revision, CallError> {
     let call = Call::get(format!("{}?limit=1", source.path(decoder.group, None)));
-    let Some(body) = find(shared, source, &call).await? else { return Ok(Revision::default()) };
+    let Some(body) = find(shared, decoder.group, source, &call).await? else { return Ok(Revision::default()) };
     version_in(&body).map_err(|error| CallError::Away(error.to_string()))
 }
 

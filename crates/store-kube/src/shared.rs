@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use tokio::sync::OnceCell;
 use tortie_store::{Purpose, StoreError};
 
@@ -40,6 +41,37 @@ impl Shared {
             Ok(Group::discovered(names))
         });
         group.await.copied()
+    }
+
+    /// Whether the server names the resource with this path (`/apis/GROUP/VERSION/RESOURCE`) among those that it has. An answer that
+    /// is no such list is an error.
+    pub(crate) async fn serves(&self, path: &str) -> Result<bool, CallError> {
+        let (folder, resource) = path.rsplit_once('/').unwrap_or_default();
+        let version = folder.trim_start_matches("/apis/");
+        let groups = self.discovered("/apis", "groups").await?;
+        // No iterator of it is kept while the next answer is waited for.
+        let has_version = |group: &Value| {
+            let versions = group["versions"].as_array();
+            versions.is_some_and(|versions| versions.iter().any(|one| one["groupVersion"] == version))
+        };
+        if !groups.iter().any(has_version) {
+            return Ok(false);
+        }
+        let resources = self.discovered(folder, "resources").await?;
+        Ok(resources.iter().any(|one| one["name"] == resource))
+    }
+
+    /// A list of what the server has. A server has such lists, so 404 comes from something else.
+    async fn discovered(&self, path: &str, field: &str) -> Result<Vec<Value>, CallError> {
+        let body = match self.client().call(&Call::get(path)).await {
+            Err(error) if error.code() == Some(404) => Err(CallError::Away(format!("{path}: {}", error.text()))),
+            answer => answer,
+        }?;
+        let mut list: Value = serde_json::from_slice(&body).unwrap_or_default();
+        match list[field].take() {
+            Value::Array(items) => Ok(items),
+            _ => Err(CallError::Away(format!("{path}: the answer is not a list of {field}"))),
+        }
     }
 
     /// What is left out of objects.

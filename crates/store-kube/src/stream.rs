@@ -90,9 +90,13 @@ impl Stream {
                     let _ = self.report(Content::Expired).await;
                     return;
                 }
-                // Its definition is gone or not there yet: nothing to watch is no trouble.
+                // It was there before: whether it is gone, and its objects with it, is found out by whoever lists it.
+                CallError::Refused(_) if is_absent && self.position != Revision::default() => {
+                    let _ = self.report(Content::Expired).await;
+                    return;
+                }
+                // Its definition is not there yet: nothing to watch is no trouble.
                 CallError::Refused(_) if is_absent => {
-                    self.position = Revision::default();
                     self.found();
                     ABSENT.mul_f64(0.5) + failing.at_least(ABSENT.mul_f64(0.5))
                 }

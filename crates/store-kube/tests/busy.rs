@@ -214,11 +214,6 @@ fn policies_and_namespaces_are_never_taken_for_absent_while_the_server_answers_s
         let error = server.store(Duration::from_millis(100)).list(&policies).unwrap_err();
         assert!(matches!(error, StoreError::Failed(_)), "{error}");
     }
-    let server = Server::start([not_found()]);
-    assert!(
-        server.store(LONG).list(&Selection::kind(Kind::Tier)).unwrap().items.is_empty(),
-        "its definition may come later"
-    );
     // A watch goes on where it was, so a deletion that it missed is told.
     let policy =
         json!({ "metadata": { "name": "a", "namespace": "b", "resourceVersion": "7" }, "spec": { "podSelector": {} } });
@@ -235,4 +230,46 @@ fn policies_and_namespaces_are_never_taken_for_absent_while_the_server_answers_s
         tortie_store::Event::Deleted(Key::namespaced(Kind::KubernetesNetworkPolicy, "b", "a"), "10".into())
     );
     assert!(server.asked()[2].0.ends_with("&resourceVersion=9"), "{:?}", server.asked());
+}
+
+/// What a server has: these groups, each with a version and its resources.
+fn groups(names: &[&str]) -> Value {
+    let group = |name: &&str| json!({ "name": name.split('/').next(), "versions": [{ "groupVersion": name }] });
+    json!({ "kind": "APIGroupList", "groups": names.iter().map(group).collect::<Vec<_>>() })
+}
+
+#[test]
+fn a_custom_resource_is_absent_only_if_the_server_does_not_name_it_among_those_that_it_has() {
+    let not_found = || (404, None, json!({ "kind": "Status", "code": 404, "message": "page not found" }));
+    let ok = |body: Value| (200, None, body);
+    let resources = |name: &str| json!({ "kind": "APIResourceList", "resources": [{ "name": name }] });
+    let group = || groups(&["apps/v1", "projectcalico.org/v3"]);
+    for (answers, absent) in [
+        (vec![not_found(), ok(groups(&["apps/v1"]))], true),
+        (vec![not_found(), ok(groups(&["projectcalico.org/v4"]))], true),
+        (vec![not_found(), ok(group()), ok(resources("networksets"))], true),
+        (vec![not_found(), ok(group()), ok(resources("tiers"))], false),
+        (vec![not_found(), ok(group()), not_found()], false),
+        (vec![not_found(), ok(group()), ok(json!({}))], false),
+        (vec![not_found(), not_found()], false),
+        (vec![not_found(), ok(json!({}))], false),
+    ] {
+        let server = Server::start(answers.clone());
+        let listed = server.store(Duration::from_millis(100)).list(&Selection::kind(Kind::Tier));
+        match listed {
+            Ok(listing) => assert!(absent && listing.items.is_empty(), "{answers:?}"),
+            Err(error) => assert!(!absent && matches!(error, StoreError::Failed(_)), "{answers:?} {error}"),
+        }
+        assert_eq!(server.asked().len(), answers.len(), "{answers:?}");
+    }
+}
+
+#[test]
+fn a_watch_of_a_resource_that_is_gone_expires_so_that_what_was_read_of_it_is_listed_again() {
+    let not_found = (404, None, json!({ "kind": "Status", "code": 404, "message": "page not found" }));
+    let server = Server::start([(200, None, tiers()), not_found]);
+    let store = server.store(LONG);
+    let selection = Selection::kind(Kind::Tier);
+    let mut watch = store.watch(&selection, &store.list(&selection).unwrap().position).unwrap();
+    assert!(matches!(watch.next(LONG), Err(StoreError::Expired { kind: Kind::Tier })));
 }

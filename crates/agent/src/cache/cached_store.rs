@@ -179,6 +179,7 @@ impl CachedStore {
         }
         let mut suspect = self.suspect.lock().unwrap_or_else(PoisonError::into_inner);
         let now = store.position_of(&suspect.map_or_else(|| selection.clone(), |kind| selection.of_kind(kind)))?;
+        self.check_kinds(store, &seen, &now)?;
         let why = seen.ends_before(&now);
         if why.is_some() && suspect.is_none() {
             let end = |kind: Kind| store.position_of(&selection.of_kind(kind));
@@ -186,6 +187,42 @@ impl CachedStore {
             *suspect = Kind::ALL.iter().chain(Kind::KUBERNETES).copied().find(ends_before);
         }
         Ok(why)
+    }
+
+    /// Refuses a store that does not know a kind any more of which objects were read, unless it was accepted: in Kubernetes its
+    /// definition was deleted, and the objects with it.
+    fn check_kinds(&self, store: &dyn Store, seen: &Identity, now: &Position) -> Result<(), StoreError> {
+        let vanished = seen.vanished(now);
+        if vanished.is_empty() {
+            return Ok(());
+        }
+        let lost: Vec<String> = vanished.into_iter().filter(|name| self.has_read(name)).collect();
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let why = format!("{} has no definition of {} any more", store.describe(), lost.join(", "));
+        if self.accepted.load(Ordering::SeqCst) {
+            log::warn!(target: log_event::STORE_ACCEPTED, "{why}; the agent follows it without them, because --accept-store was given");
+            return Ok(());
+        }
+        Err(StoreError::Failed(format!(
+            "{why}, so their objects do not exist any more; what was in force stays in force until the definitions are installed again, \
+             or `tortie agent --accept-store` lets the store take over without them"
+        )))
+    }
+
+    /// Whether the snapshot has objects of the kind with this part of the position; true if that is not known.
+    fn has_read(&self, part: &str) -> bool {
+        let is_of = |kind: Kind| match kind {
+            Kind::KubernetesClusterNetworkPolicy => part.starts_with("clusternetworkpolicies."),
+            kind => kind.plural() == part,
+        };
+        let Some(kind) = Kind::ALL.iter().chain(Kind::KUBERNETES).copied().find(|kind| is_of(*kind)) else {
+            return true;
+        };
+        let Some(Ok(moment)) = self.disk.as_ref().map(CacheWriter::moment) else { return true };
+        let found = moment.each(|stored| if stored.key.kind == kind { Err(()) } else { Ok(()) });
+        !matches!(found, Ok(Ok(())))
     }
 
     /// Lists the store page by page. A store that says that it is not ready counts as unreachable; so does one that is not
@@ -224,6 +261,13 @@ impl CachedStore {
         })?;
         if locked {
             return Err(not_ready());
+        }
+        let vanished = lock(&self.seen).vanished(&position);
+        if let Some(name) = vanished.iter().find(|name| !self.accepted.load(Ordering::SeqCst) && self.has_read(name)) {
+            return Err(StoreError::Failed(format!(
+                "{} lost its definition of {name} while it was read",
+                store.describe()
+            )));
         }
         if position.is_behind(&now.position) {
             return Err(StoreError::Failed(format!("{} was replaced while it was read", store.describe())));

@@ -59,6 +59,13 @@ impl Identity {
         })
     }
 
+    /// The kinds that had a version when they were read, and have none at `now`: the store does not know them any more.
+    pub(crate) fn vanished(&self, now: &Position) -> Vec<String> {
+        let had = |name: &str| self.position.part(name).is_some_and(|seen| *seen != Revision::default());
+        let parts = now.parts().filter(|(name, at)| **at == Revision::default() && had(name));
+        parts.map(|(name, _)| name.to_owned()).collect()
+    }
+
     /// Why `now` is another store, or another history of the store that was read; none if no difference is known.
     pub(crate) fn differs(&self, now: &Self) -> Option<String> {
         match (&self.guid, &now.guid) {
@@ -93,6 +100,8 @@ mod tests {
         ] {
             assert_eq!(seen.ends_before(&now).is_some(), differs, "{now:?}");
         }
+        assert_eq!(seen.vanished(&parts(&[("pods", 0), ("nodes", 0), ("tiers", 1)])), ["pods"]);
+        assert!(seen.vanished(&Position::at(1)).is_empty());
     }
 
     #[test]

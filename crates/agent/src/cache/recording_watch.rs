@@ -62,6 +62,11 @@ impl RecordingWatch {
                 Ok(now) => now,
                 Err(error) => return error,
             };
+            // The whole listing says what became of it.
+            if !lock(&self.seen).vanished(&now).is_empty() {
+                self.ended = true;
+                return self.over();
+            }
             if lock(&self.seen).ends_before(&now).is_some() {
                 *self.suspect.lock().unwrap_or_else(PoisonError::into_inner) = Some(one);
                 self.ended = true;

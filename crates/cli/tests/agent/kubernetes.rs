@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tortie_testkit::kubernetes::{ADMIN, ApiServer};
 
@@ -409,6 +410,74 @@ fn the_shipped_role_of_the_agents_grants_what_they_use_and_nothing_else() {
             world.tortie().args(["apply", "-f", tier.to_str().unwrap()]).output().unwrap().status.success()
         });
         world.call(&["delete", "tier", "first"]);
+    });
+}
+
+#[test]
+fn a_definition_that_is_deleted_leaves_its_policies_in_force_until_it_is_installed_again_or_that_is_accepted() {
+    on_a_machine(|world| {
+        let mut server = cluster(world);
+        let (_pod, _listeners) = pod(world);
+        let closed = json!({ "apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkPolicy", "metadata": { "name": "closed" },
+            "spec": { "selector": "app == 'web'", "types": ["Ingress"] } })
+        .to_string();
+        let file = world.file("closed.json", &closed);
+        let agent = world.agent();
+        world.call(&["apply", "-f", file.to_str().unwrap()]);
+        until("the policy is in force", || !reaches(world, 80));
+        let remove = |server: &ApiServer| {
+            for unused in ["stagednetworkpolicies", "globalnetworkpolicies"] {
+                server.kubectl(&["delete", "crd", &format!("{unused}.projectcalico.org")], "");
+            }
+        };
+        let text = "has no definition of globalnetworkpolicies any more";
+        let is_said = || world.said(&["status"]).contains(text);
+        // The deletion of a definition deletes its objects first, which a running agent is told of each: this one is not.
+        agent.signal(Signal::STOP);
+        server.restart();
+        remove(&server);
+        agent.signal(Signal::CONT);
+        until("a running agent says it", is_said);
+        world.fails(&["status"]);
+        assert!(!reaches(world, 80), "the policy stays in force");
+        agent.kill();
+        let agent = world.started(&[]);
+        until("the next agent says it", is_said);
+        assert!(!reaches(world, 80), "the policy stays in force");
+        let verified = world.fails(&["verify"]);
+        assert!(
+            verified.contains("what is in force is not what the store says") && verified.contains(text),
+            "{verified}"
+        );
+        // Installed again, the definition has no objects.
+        let definitions = shipped("projectcalico.org.yaml");
+        let install = || server.kubectl(&["apply", "--server-side", "-f", &definitions], "");
+        install();
+        until("the deletion is enforced", || reaches(world, 80));
+        until("the agent is in sync", || world.status()["store"]["state"] == "in-sync");
+        // The same with somebody who accepts it.
+        until("it can be written", || {
+            world.tortie().args(["apply", "-f", file.to_str().unwrap()]).output().unwrap().status.success()
+        });
+        until("the policy is in force", || !reaches(world, 80));
+        agent.kill();
+        remove(&server);
+        let agent = world.started(&[]);
+        until("the agent says it", is_said);
+        assert!(!reaches(world, 80));
+        world.call(&["agent", "--accept-store"]);
+        assert!(reaches(world, 80));
+        assert!(agent.log().contains("because --accept-store was given"), "{}", agent.log());
+        world.call(&["status"]);
+        agent.kill();
+        // What was accepted is not asked about again.
+        let _agent = world.agent();
+        assert_eq!(world.status()["store"]["state"], "in-sync");
+        install();
+        until("it can be written", || {
+            world.tortie().args(["apply", "-f", file.to_str().unwrap()]).output().unwrap().status.success()
+        });
+        until("the policy is in force", || !reaches(world, 80));
     });
 }
 
