@@ -409,13 +409,24 @@ impl NodeEngine {
         }
     }
 
-    /// Records which tiers of ClusterNetworkPolicies do not exist though they have policies.
+    /// Records which tiers do not exist though they have policies, and logs those that were not known.
     fn note_missing_tiers(&self) {
-        const WHAT: &str = "tiers of ClusterNetworkPolicies";
-        let note = self.missing_tiers.note();
-        self.status.update(|record| match note {
-            None => drop(record.notes.remove(WHAT)),
-            Some(note) => drop(record.notes.insert(WHAT, note)),
+        const WHAT: &str = "tiers that do not exist";
+        let notes = self.missing_tiers.notes();
+        let known = self.status.read().missing_tiers.clone();
+        for (_, note) in notes.iter().filter(|(tier, _)| !known.contains(*tier)) {
+            log::warn!(target: log_event::TIER_MISSING, "{note}");
+        }
+        for tier in known.iter().filter(|tier| !notes.contains_key(*tier)) {
+            log::info!(target: log_event::TIER_MISSING, "no policy is in the tier `{tier}` any more, or the tier exists again");
+        }
+        self.status.update(|record| {
+            let text = notes.values().map(String::as_str).collect::<Vec<_>>().join("\n");
+            match text.is_empty() {
+                true => drop(record.notes.remove(WHAT)),
+                false => drop(record.notes.insert(WHAT, text)),
+            }
+            record.missing_tiers = notes.into_keys().collect();
         });
     }
 

@@ -62,5 +62,6 @@ events! {
     TABLE_REPAIRED = "table-repaired",
     TABLE_UNWATCHED = "table-unwatched",
     THREAD_FAILED = "thread-failed",
+    TIER_MISSING = "tier-missing",
     UNINSTALL_FAILED = "uninstall-failed",
 }

@@ -69,6 +69,8 @@ pub(crate) struct StatusRecord {
     /// The objects that cannot be read.
     pub(crate) unreadable: BTreeMap<Key, Unreadable>,
     pub(crate) settings: Vec<SettingNote>,
+    /// The tiers that enforced policies are in and that do not exist.
+    pub(crate) missing_tiers: BTreeSet<String>,
     /// The settings of FelixConfigurations, also of other nodes, that cannot be used, with the reasons.
     pub(crate) unreadable_settings: BTreeMap<Key, Vec<String>>,
     pub(crate) problems: BTreeMap<&'static str, String>,

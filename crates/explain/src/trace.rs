@@ -450,7 +450,7 @@ pub(crate) fn placement_notes(topology: &Topology<'_>, question: &Question, hops
 
 /// Tiers that policies are in and that do not exist, which leaves these policies to the end.
 pub(crate) fn missing_tier_notes(topology: &Topology<'_>) -> BTreeSet<String> {
-    topology.snapshot().in_missing_cluster_tiers().map(|(_, note)| note).collect()
+    topology.snapshot().missing_tiers()
 }
 
 /// `it enters gw at eth0 or eth1 and leaves gw by eth2`: what tells a group of choices from the others.

@@ -22,7 +22,7 @@ pub use endpoint::{
     UNREADABLE_LABELS, UnsupportedQos, WorkloadEndpoint, WorkloadId, unreadable_labels,
 };
 pub use from_api::{Invalid, Item, LONGEST_SELECTOR, Stored, enforced_kind, staged_deletion};
-pub use missing_tier::missing_cluster_tier;
+pub use missing_tier::missing_tier;
 pub use policy::{Direction, Order, Policy, PolicyId, PolicyStage, Tier, TierEnd, Types};
 pub use referenced::{EndpointSlice, NetworkSet, Node, Pool, Profile, ServiceId, SetId, SliceId};
 pub use rule::{Action, Family, Icmp, PeerMatch, Peers, PortMatch, Rule, UnknownMembers, asks_unreadable};

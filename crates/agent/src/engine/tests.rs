@@ -287,14 +287,16 @@ fn limits_of_bandwidth_and_classes_of_service_are_noted_as_long_as_an_endpoint_a
 }
 
 #[test]
-fn a_tier_of_cluster_policies_that_has_some_and_does_not_exist_is_noted_until_it_does() {
+fn a_tier_that_has_policies_and_does_not_exist_is_noted_until_it_does() {
     let mut harness = EngineHarness::with_endpoint();
-    let note = |harness: &EngineHarness| harness.status.read().notes.get("tiers of ClusterNetworkPolicies").cloned();
-    for tier in ["default", "other"] {
-        harness.put(Kind::GlobalNetworkPolicy, "p", json!({ "tier": tier, "selector": "all()" }));
-        harness.catch_up();
-        assert_eq!(note(&harness), None, "{tier}");
-    }
+    let note = |harness: &EngineHarness| harness.status.read().notes.get("tiers that do not exist").cloned();
+    harness.put(Kind::GlobalNetworkPolicy, "p", json!({ "tier": "default", "selector": "all()" }));
+    harness.catch_up();
+    assert_eq!(note(&harness), None, "without any tier all policies have one place");
+    harness.put(Kind::GlobalNetworkPolicy, "p", json!({ "tier": "typo", "selector": "all()" }));
+    harness.catch_up();
+    assert!(note(&harness).is_some_and(|note| note.starts_with("the tier `typo` does not exist")));
+    assert_eq!(harness.status.read().missing_tiers.iter().collect::<Vec<_>>(), ["typo"]);
     harness.put(Kind::GlobalNetworkPolicy, "p", json!({ "tier": "kube-admin", "selector": "all()" }));
     harness.catch_up();
     assert!(note(&harness).is_some_and(|note| note.starts_with("the tier `kube-admin` does not exist")));

@@ -147,8 +147,9 @@ pub(crate) fn of_one(
     if let Some(policy) = policy.filter(|policy| !policy.staged) {
         found.extend(never_matches(snapshot, &[policy]).into_iter().flatten());
     }
-    let missing = snapshot.in_missing_cluster_tiers().filter(|(policy, _)| self::key(policy) == key);
-    found.extend(missing.map(|(_, message)| missing_tier(message)));
+    let missing = snapshot.in_missing_tiers().filter(|(policy, _)| self::key(policy) == key);
+    let is_told = found.iter().any(is_of_missing_tier);
+    found.extend(missing.filter(|_| !is_told).map(|(_, message)| missing_tier(message)));
     if key.kind == Kind::HostEndpoint && local_facts.is_some() {
         let mut placed = Warnings::from([(key.clone(), std::mem::take(&mut found))]);
         of_places(in_force, local_facts, &mut placed);
@@ -185,8 +186,11 @@ fn of_world(in_force: &InForce, local_facts: Option<&LocalFacts>, found: &mut Wa
         let Some(policy) = snapshot.policies.get(&warning.policy) else { continue };
         found.entry(key(policy)).or_default().push(of_policy(warning));
     }
-    for (policy, message) in snapshot.in_missing_cluster_tiers() {
-        found.entry(key(policy)).or_default().push(missing_tier(message));
+    for (policy, message) in snapshot.in_missing_tiers() {
+        let warnings = found.entry(key(policy)).or_default();
+        if !warnings.iter().any(is_of_missing_tier) {
+            warnings.push(missing_tier(message));
+        }
     }
     for (key, unreadable) in &in_force.unreadable {
         found.entry(key.clone()).or_default().push(Problem::warning(
@@ -216,6 +220,10 @@ fn never_matches(snapshot: &Snapshot, policies: &[&Policy]) -> Vec<Vec<Problem>>
 
 fn missing_tier(message: String) -> Problem {
     Problem::warning("unknown-tier", Path::from("spec.tier"), message)
+}
+
+fn is_of_missing_tier(problem: &Problem) -> bool {
+    problem.severity == Severity::Warning("unknown-tier")
 }
 
 fn of_policy(warning: PolicyWarning) -> Problem {

@@ -63,6 +63,8 @@ struct Found {
     deviations: Vec<String>,
     /// Why it is not known whether what is in force is what the store says.
     not_compared: Option<String>,
+    /// What else is to be known of what is in force.
+    notes: Vec<String>,
     /// The tables of other programs, which are not compared with anything; or why they cannot be read.
     others: Result<ForeignTables, String>,
 }
@@ -123,6 +125,7 @@ fn find_out(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Found> {
         let in_force = sources.in_force(&sources.listing);
         sources.deviations.extend(behind.clone());
         let deviations = sources.all_deviations(&in_force);
+        let notes = in_force.snapshot.missing_tiers().into_iter().collect();
         let report = local_facts.verify(in_force, args.most)?;
         // What was written in between explains a difference, and so does an interface that changed: a difference beside a
         // running agent must be found twice.
@@ -141,7 +144,7 @@ fn find_out(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Found> {
             let others = LocalFacts::foreign_tables().map_err(|error| format!("{:#}", anyhow::Error::from(error)));
             let off = enforcement_warning::off().filter(|_| !args.from_store);
             let not_compared = sources.not_compared.take();
-            return Ok(Found { off, local_facts, report, by_agent, deviations, not_compared, others });
+            return Ok(Found { off, local_facts, report, by_agent, deviations, not_compared, notes, others });
         }
     }
 }

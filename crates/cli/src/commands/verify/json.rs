@@ -11,7 +11,7 @@ use crate::foreign_summary::json_by_table;
 const NOT_LOOKED_AT: [&str; 2] = ["what tables of other programs do with each packet", "use of limits"];
 
 pub(super) fn render(found: &Found) -> Value {
-    let Found { off, local_facts, report, by_agent, deviations, not_compared, others } = found;
+    let Found { off, local_facts, report, by_agent, deviations, not_compared, notes, others } = found;
     let differences: Vec<_> = report
         .differences
         .iter()
@@ -45,6 +45,7 @@ pub(super) fn render(found: &Found) -> Value {
         "inForceBy": if *by_agent { "agent" } else { "store" },
         "notFromStore": deviations,
         "notCompared": not_compared,
+        "notes": notes,
         "wrong": report.wrong,
         "differences": differences,
         "notLookedAt": NOT_LOOKED_AT,

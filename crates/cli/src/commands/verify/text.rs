@@ -30,6 +30,7 @@ pub(super) fn show(found: &Found, session: &mut Session) {
     if let Some(why) = &found.not_compared {
         session.terminal.line(why);
     }
+    found.notes.iter().for_each(|note| session.terminal.line(format_args!("note: {note}")));
     session.terminal.line(format_args!("{report}: {}", result(found)));
     if report.table {
         session.terminal.line("not looked at: how much of a rate or connection limit is used");
