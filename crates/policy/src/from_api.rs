@@ -101,9 +101,17 @@ fn read(object: &Object, early: EarlyLists, mut wrong: Invalidities) -> (Item, V
     if let Some(other) = object.body.get("kind") {
         wrong.note(FieldPath::Top("kind"), format!("it says {other}, under the name of a {}", kind.name()), "");
     }
-    if object.body.get("spec").is_some_and(|spec| !spec.is_object()) && !wrong.silent {
-        wrong.note(FieldPath::SPEC, "expected an object", stored::consequence(kind));
+    let unreadable_spec = match object.body.get("spec") {
+        None => stored::needs_spec(kind).then_some("it does not exist"),
+        Some(spec) => (!spec.is_object()).then_some("expected an object"),
+    };
+    if let Some(reason) = unreadable_spec.filter(|_| !wrong.silent) {
+        wrong.note(FieldPath::SPEC, reason, stored::consequence(kind));
         wrong.silent = true;
+        let mut object = object.clone();
+        // What does not exist is as little known as what is no object.
+        object.body.insert("spec".to_owned(), serde_json::Value::Null);
+        return read(&object, early, wrong);
     }
     if wrong.silent && !stored::counts_by_name(kind) {
         return (Item::Nothing, wrong.into_list());

@@ -25,6 +25,7 @@ const SERVICE_ACCOUNT_LABEL: &str = "projectcalico.org/serviceaccount";
 const DEFAULT_PACKET_BURST: u32 = 5;
 
 const DENIES: &str = "the endpoint denies everything, failsafes aside";
+const EVERY_INTERFACE: &str = "every interface of the node that is no workload's denies everything, failsafes aside";
 const MISSING: &str = "rules that deny by label or named port may mean it too";
 
 /// The replacement of unreadable labels.
@@ -47,13 +48,13 @@ pub(super) fn labels(object: &Object, consequence: &'static str, wrong: &mut Inv
 pub(super) fn host(object: &Object, wrong: &mut Invalidities) -> HostEndpoint {
     let spec = Fields::of(object.body.get("spec"));
     let mut labels = labels(object, DENIES, wrong);
-    let node = spec.read("node", owned);
+    let node = spec.read("node", owned).and_then(|name| match name.as_str() {
+        "" => Err("a host endpoint needs a node".into()),
+        _ => Ok(name),
+    });
     let node = wrong.take(FieldPath::SPEC.key("node"), node, "the endpoint is on no node");
-    let interface = wrong.take(
-        FieldPath::SPEC.key("interfaceName"),
-        spec.read("interfaceName", interface),
-        "every interface of the node that is no workload's denies everything, failsafes aside",
-    );
+    let interface =
+        wrong.take(FieldPath::SPEC.key("interfaceName"), spec.read("interfaceName", interface), EVERY_INTERFACE);
     let mut missing = Missing::default();
     let addresses = each(spec, "expectedIPs", address, &mut missing.addresses, MISSING, wrong);
     let mut interface = match interface {
@@ -62,7 +63,11 @@ pub(super) fn host(object: &Object, wrong: &mut Invalidities) -> HostEndpoint {
         Some("*") => GovernedInterfaces::All,
         Some(name) => GovernedInterfaces::Named(name.to_owned()),
     };
-    if interface == GovernedInterfaces::ByAddress && missing.addresses && addresses.is_empty() {
+    if interface == GovernedInterfaces::ByAddress && addresses.is_empty() {
+        if !missing.addresses {
+            let reason = "the endpoint names neither an interface nor addresses (expectedIPs)";
+            wrong.note(FieldPath::SPEC.key("interfaceName"), reason, EVERY_INTERFACE);
+        }
         interface = GovernedInterfaces::Unreadable;
     }
     let profiles = profiles(spec, &mut labels, wrong);
@@ -184,6 +189,10 @@ pub(super) fn workload(object: &Object, wrong: &mut Invalidities) -> Option<Work
         return None;
     }
     let interface = wrong.take(FieldPath::SPEC.key("interfaceName"), interface, "its interface stays closed");
+    if node.as_ref().is_some_and(String::is_empty) {
+        wrong.note(FieldPath::SPEC.key("node"), "a workload endpoint needs a node", "its interface stays closed");
+    }
+    let node = node.filter(|node| !node.is_empty());
     // Where it is must be known as a whole.
     (it.node, it.interface) = node.zip(interface).unwrap_or_default();
     it.addresses = each(spec, "ipNetworks", own_address, &mut it.missing.addresses, MISSING, wrong);

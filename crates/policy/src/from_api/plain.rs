@@ -29,11 +29,11 @@ impl Item {
             return None;
         }
         let id = WorkloadId { namespace: key.namespace.clone(), name: key.name.clone() };
-        let spec = whole.spec.0;
+        let spec = whole.spec?.0;
         if spec.ip_networks.is_empty() {
             return Some(Item::Nothing);
         }
-        if spec.interface_name.is_empty() || !is_interface(spec.interface_name) {
+        if spec.node.is_empty() || spec.interface_name.is_empty() || !is_interface(spec.interface_name) {
             return None;
         }
         if !spec.profiles.iter().all(|name| is_profile_name(name)) {
@@ -52,7 +52,7 @@ struct Whole<'a> {
     _api_version: &'a str,
     #[serde(borrow)]
     metadata: Map<Meta<'a>>,
-    spec: Map<Spec<'a>>,
+    spec: Option<Map<Spec<'a>>>,
 }
 
 #[derive(Default, Deserialize)]

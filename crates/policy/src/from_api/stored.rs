@@ -132,6 +132,21 @@ pub(super) fn consequence(kind: Kind) -> &'static str {
     }
 }
 
+/// Whether an object of a kind always has a spec: without one it would mean every endpoint or no place.
+pub(super) fn needs_spec(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::NetworkPolicy
+            | Kind::GlobalNetworkPolicy
+            | Kind::StagedNetworkPolicy
+            | Kind::StagedGlobalNetworkPolicy
+            | Kind::KubernetesNetworkPolicy
+            | Kind::KubernetesClusterNetworkPolicy
+            | Kind::HostEndpoint
+            | Kind::WorkloadEndpoint
+    )
+}
+
 /// Whether an object of which only the name is known still counts. One that could be about everything does not: it
 /// would have to deny every packet of every node.
 pub(super) fn counts_by_name(kind: Kind) -> bool {

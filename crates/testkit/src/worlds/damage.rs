@@ -57,6 +57,11 @@ impl Damage {
             return Some(Damage { key, path: Vec::new(), bytes });
         }
         let mut tree: Value = serde_json::from_slice(&bytes).ok()?;
+        if random.once_in(20)
+            && let Some(path) = remove_required(&mut tree, key.kind, random)
+        {
+            return Some(Damage { key, path, bytes: serde_json::to_vec(&tree).ok()? });
+        }
         let mut path = Vec::new();
         damage_value(&mut tree, random, &mut path);
         let text = serde_json::to_string(&tree).ok()?.replace(&format!("{HUGE:?}"), "1e999");
@@ -81,6 +86,28 @@ impl Damage {
             _ => whole,
         }
     }
+}
+
+/// Removes a field without which an object has no place; where it was.
+fn remove_required(tree: &mut Value, kind: Kind, random: &mut Random) -> Option<Vec<String>> {
+    let fields: &[&str] = match kind {
+        Kind::NetworkPolicy | Kind::GlobalNetworkPolicy => &["spec"],
+        Kind::HostEndpoint => &["spec", "node", "interfaceName"],
+        Kind::WorkloadEndpoint => &["spec", "node", "interfaceName"],
+        _ => return None,
+    };
+    let name = *random.pick(fields);
+    if name == "spec" {
+        tree.as_object_mut()?.remove(name)?;
+        return Some(vec![name.to_owned()]);
+    }
+    let spec = tree.get_mut("spec")?.as_object_mut()?;
+    // With addresses it is another endpoint, that of the interface with these.
+    if kind == Kind::HostEndpoint && name == "interfaceName" && spec.contains_key("expectedIPs") {
+        return None;
+    }
+    spec.remove(name)?;
+    Some(vec!["spec".to_owned(), name.to_owned()])
 }
 
 /// Walks down and damages something there.

@@ -102,3 +102,43 @@ fn a_text_that_is_not_among_the_values_of_a_field_is_unreadable() {
     let (tier, reasons) = read(Kind::Tier, r#"{"defaultAction":"","order":1}"#);
     assert!(matches!(tier, Item::Tier(tier) if tier.end == crate::TierEnd::Deny) && reasons.is_empty(), "{reasons:?}");
 }
+
+#[test]
+fn an_object_without_what_it_must_have_is_told_and_opens_nothing() {
+    use crate::GovernedInterfaces;
+    let read = |kind: Kind, text: &str| {
+        let namespace = if kind.namespaced() { "ns" } else { "" };
+        let key = Key { kind, namespace: namespace.to_owned(), name: "x".to_owned() };
+        let (item, invalid) = Item::read_stored(&key, text.as_bytes());
+        (item, invalid.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    };
+    for kind in Kind::ALL.iter().copied().filter(|kind| super::needs_spec(*kind)) {
+        for text in ["{}", r#"{"metadata":{"name":"x"}}"#] {
+            let (item, told) = read(kind, text);
+            assert!(told.starts_with("spec: it does not exist ("), "{kind}: {told}");
+            assert_eq!((item, told.replace("it does not exist", "expected an object")), read(kind, r#"{"spec":null}"#));
+        }
+    }
+    let (item, told) = read(Kind::HostEndpoint, r#"{"spec":{"interfaceName":"eth0"}}"#);
+    assert!(told.contains("spec.node: a host endpoint needs a node"), "{told}");
+    assert!(matches!(item, Item::HostEndpoint(endpoint) if endpoint.node.is_empty()));
+    for text in [r#"{"spec":{"node":"n"}}"#, r#"{"spec":{"node":"n","interfaceName":"","expectedIPs":[]}}"#] {
+        let (item, told) = read(Kind::HostEndpoint, text);
+        assert!(told.contains("neither an interface nor addresses"), "{told}");
+        assert!(matches!(item, Item::HostEndpoint(endpoint) if endpoint.interface == GovernedInterfaces::Unreadable));
+    }
+    for text in [
+        r#"{"spec":{"interfaceName":"cali1","ipNetworks":["10.0.0.1/32"]}}"#,
+        r#"{"spec":{"node":"n","ipNetworks":["10.0.0.1/32"]}}"#,
+    ] {
+        let (item, told) = read(Kind::WorkloadEndpoint, text);
+        assert!(told.contains("a workload endpoint needs"), "{told}");
+        assert!(matches!(item, Item::WorkloadEndpoint(endpoint) if endpoint.interface.is_empty()));
+    }
+    assert_eq!(
+        read(Kind::WorkloadEndpoint, r#"{"spec":{"node":"n"}}"#),
+        (Item::Nothing, String::new()),
+        "no address yet"
+    );
+    assert_eq!(read(Kind::Profile, "{}").1, "");
+}
