@@ -5,13 +5,14 @@
 pub(crate) mod nodes;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tortie_api::{Key, Kind, Object, Path};
 use tortie_client::{BatchMode, Client, Mode};
 use tortie_eval::{Subject, selects};
 use tortie_manifest::Problem;
-use tortie_policy::{GovernedInterfaces, HostEndpoint, Policy, PolicyId, Snapshot};
+use tortie_policy::{GovernedInterfaces, HostEndpoint, Policy, PolicyId, Snapshot, WorkloadEndpoint, WorkloadId};
 use tortie_store::memory::MemoryStore;
 use tortie_store::{Listing, Selection, Store};
 use tortie_sync::InForce;
@@ -72,6 +73,8 @@ fn needed(objects: &[Object]) -> BTreeSet<Kind> {
         Kind::GlobalNetworkPolicy => &[Kind::HostEndpoint, Kind::WorkloadEndpoint, Kind::Profile, Kind::Tier][..],
         Kind::NetworkPolicy => &[Kind::WorkloadEndpoint, Kind::Profile, Kind::Tier],
         Kind::HostEndpoint => &[Kind::HostEndpoint, Kind::GlobalNetworkPolicy, Kind::Profile, Kind::Tier],
+        // Whether one that asks for foreign source addresses counts depends on the settings of its node.
+        Kind::WorkloadEndpoint => &[Kind::WorkloadEndpoint, Kind::FelixConfiguration, Kind::Node],
         Kind::FelixConfiguration if object.metadata.name.starts_with("node.") => {
             &[Kind::Node, Kind::HostEndpoint, Kind::WorkloadEndpoint]
         }
@@ -88,6 +91,10 @@ pub(crate) struct World<'a> {
     nodes: BTreeSet<String>,
     /// The host endpoints of each named interface, and of all interfaces, of each node, in order.
     places: BTreeMap<(&'a str, &'a str), Vec<&'a HostEndpoint>>,
+    /// The host endpoints that are on the interface with an address, of each address of each node, in order.
+    addresses: BTreeMap<(&'a str, IpAddr), Vec<&'a HostEndpoint>>,
+    /// The workload endpoints of each interface of each node.
+    interfaces: BTreeMap<(&'a str, &'a str), Vec<&'a WorkloadEndpoint>>,
 }
 
 impl<'a> World<'a> {
@@ -96,12 +103,23 @@ impl<'a> World<'a> {
         let hosts = snapshot.host_endpoints.values().map(|one| Subject::host(snapshot, one));
         let workloads = snapshot.workload_endpoints.values().map(|one| Subject::workload(snapshot, one));
         let mut places: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let mut addresses: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for endpoint in snapshot.host_endpoints.values() {
             if let Some(place) = place(endpoint) {
                 places.entry((&*endpoint.node, place)).or_default().push(endpoint);
+            } else if endpoint.interface == GovernedInterfaces::ByAddress {
+                for address in BTreeSet::from_iter(&endpoint.addresses) {
+                    addresses.entry((&*endpoint.node, *address)).or_default().push(endpoint);
+                }
             }
         }
-        Self { snapshot, subjects: hosts.chain(workloads).collect(), nodes, places }
+        let mut interfaces: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        // One that asks for foreign source addresses while that is not allowed counts as absent.
+        let counts = |one: &&WorkloadEndpoint| one.spoofing.is_empty() || snapshot.settings(&one.node).spoofing_allowed;
+        for endpoint in snapshot.workload_endpoints.values().filter(counts).filter(|one| !one.interface.is_empty()) {
+            interfaces.entry((&*endpoint.node, &*endpoint.interface)).or_default().push(endpoint);
+        }
+        Self { snapshot, subjects: hosts.chain(workloads).collect(), nodes, places, addresses, interfaces }
     }
 
     /// The warnings of one object.
@@ -121,6 +139,11 @@ impl<'a> World<'a> {
                 }
                 None => Vec::new(),
             },
+            Kind::WorkloadEndpoint => {
+                let id = WorkloadId { namespace: key.namespace.clone(), name: key.name.clone() };
+                let endpoint = self.snapshot.workload_endpoints.get(&id);
+                endpoint.and_then(|endpoint| self.same_workload_interface(endpoint)).into_iter().collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -135,7 +158,7 @@ impl<'a> World<'a> {
     }
 
     fn same_interface(&self, endpoint: &HostEndpoint) -> Option<Problem> {
-        let place = place(endpoint)?;
+        let Some(place) = place(endpoint) else { return self.same_address(endpoint) };
         let others = self.places.get(&(&*endpoint.node, place))?;
         let other = others.iter().find(|one| one.name != endpoint.name)?;
         let first = other.name.as_str().min(&endpoint.name);
@@ -145,6 +168,33 @@ impl<'a> World<'a> {
         );
         let problem = Problem::warning("same-interface", Path::from("spec.interfaceName"), message);
         Some(problem.help("delete one of the two"))
+    }
+
+    fn same_address(&self, endpoint: &HostEndpoint) -> Option<Problem> {
+        let (index, address, other) = endpoint.addresses.iter().enumerate().find_map(|(index, address)| {
+            let others = self.addresses.get(&(&*endpoint.node, *address))?;
+            Some((index, address, others.iter().find(|one| one.name != endpoint.name)?))
+        })?;
+        let first = other.name.as_str().min(&endpoint.name);
+        let message = format!(
+            "`{}` is on the interface of {} with {address} too: only `{first}` counts there, because its name sorts first",
+            other.name, endpoint.node
+        );
+        let problem = Problem::warning("same-interface", Path::from("spec.expectedIPs").index(index), message);
+        Some(problem.help("delete one of the two"))
+    }
+
+    fn same_workload_interface(&self, endpoint: &WorkloadEndpoint) -> Option<Problem> {
+        let all = self.interfaces.get(&(&*endpoint.node, &*endpoint.interface))?;
+        let other = all.iter().find(|one| one.id != endpoint.id)?;
+        let first = all.iter().min_by(|a, b| a.precedence.cmp(&b.precedence))?;
+        let WorkloadEndpoint { node, interface, .. } = endpoint;
+        let message = format!(
+            "`{}/{}` is on {interface} of {node} too: only `{}/{}` governs it, the first by orchestrator, workload and endpoint",
+            other.id.namespace, other.id.name, first.id.namespace, first.id.name
+        );
+        let problem = Problem::warning("same-interface", Path::from("spec.interfaceName"), message);
+        Some(problem.help("delete the one whose workload is gone"))
     }
 
     fn no_policy(&self, endpoint: &HostEndpoint) -> Option<Problem> {

@@ -24,7 +24,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("legacy-name", "a policy is stored under the name that Calico gave it before v3.32"),
     ("never-matches", "a rule matches no packet, or rules before it in its policy match all of its packets"),
     ("never-reached", "no packet comes to a rule: a rule of another policy or the end of a tier decides all before it"),
-    ("no-effect", "a setting is kept and has no effect here"),
+    ("no-effect", "a setting is kept and has no effect here, or the settings of an object apply to no node"),
     ("no-expected-ips", "a host endpoint without addresses: label rules elsewhere do not match it"),
     ("no-failsafes", "a list of failsafe ports is empty: no port stays open whatever the policy says"),
     ("no-history", "what was written is not in the history of the store, so `undo` cannot take it back"),
@@ -40,7 +40,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("rules-not-asked", "a direction has rules but `types` leaves it out, so they are never asked"),
     (
         "same-interface",
-        "two host endpoints are on one interface of one node: only the one whose name sorts first counts",
+        "two endpoints are on one interface of one node, or two host endpoints have one address: only one of them counts",
     ),
     ("selects-nothing", "a policy selects no endpoint yet"),
     ("service-without-namespace", "a rule names a service without its namespace, and so no service"),
@@ -68,7 +68,7 @@ pub fn of(object: &Object) -> Vec<Problem> {
         | Kind::GlobalNetworkPolicy
         | Kind::StagedNetworkPolicy
         | Kind::StagedGlobalNetworkPolicy => policy::check(object, spec, &mut out),
-        Kind::FelixConfiguration => felix_configuration::check(spec, &mut out),
+        Kind::FelixConfiguration => felix_configuration::check(object, spec, &mut out),
         _ => {}
     }
     out

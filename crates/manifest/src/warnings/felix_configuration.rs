@@ -1,12 +1,14 @@
 //! FelixConfiguration: settings that have no effect, or that leave no failsafe port.
 
 use serde_json::{Map, Value};
-use tortie_api::Path;
+use tortie_api::{Object, Path};
+use tortie_selector::Selector;
 
 use crate::problem::Problem;
 
-/// Settings without effect here, and empty lists of failsafe ports.
-pub(super) fn check(spec: &Map<String, Value>, out: &mut Vec<Problem>) {
+/// An object that is for no node, settings without effect here, and empty lists of failsafe ports.
+pub(super) fn check(object: &Object, spec: &Map<String, Value>, out: &mut Vec<Problem>) {
+    nodes(&object.metadata.name, spec, out);
     const ALLOW_ACTIONS: [&str; 4] = [
         "iptablesFilterAllowAction",
         "iptablesMangleAllowAction",
@@ -26,5 +28,23 @@ pub(super) fn check(spec: &Map<String, Value>, out: &mut Vec<Problem>) {
             let problem = Problem::warning("no-failsafes", Path::from("spec").key(field), message);
             out.push(problem.help("leave it out for the default ports, or list those that you depend on"));
         }
+    }
+}
+
+/// Which nodes the settings are for: `default` for all, `node.NAME` for one, any other name for those that `nodeSelector` selects.
+fn nodes(name: &str, spec: &Map<String, Value>, out: &mut Vec<Problem>) {
+    let selector = spec.get("nodeSelector").and_then(Value::as_str).unwrap_or_default();
+    if let Err(error) = Selector::parse(selector) {
+        let message = format!("`nodeSelector` is no selector ({error}): the settings apply to no node");
+        let problem = Problem::warning("no-effect", Path::from("spec.nodeSelector"), message);
+        out.push(problem.help("for example `role == 'web'`, or `all()` for every node"));
+    } else if selector.is_empty() && name != "default" && !name.starts_with("node.") {
+        let message = format!(
+            "the settings apply to no node: `{name}` is neither `default` nor `node.` and a name, and there is no `nodeSelector`"
+        );
+        let problem = Problem::warning("no-effect", Path::from("metadata.name"), message);
+        out.push(problem.help(format!(
+            "name it `node.{name}` for the node {name}, `default` for all nodes, or add a `nodeSelector`"
+        )));
     }
 }

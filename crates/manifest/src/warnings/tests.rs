@@ -125,17 +125,23 @@ fn a_service_without_its_namespace_gets_a_warning() {
 fn empty_addresses_and_settings_without_effect_get_warnings() {
     let nets = object(Kind::NetworkSet, json!({"nets": ["10.0.0.0/8", ""]}));
     assert_eq!(found(&of(&nets)), [("empty-address", "spec.nets[1]".to_owned())]);
-    let settings = object(Kind::FelixConfiguration, json!({"iptablesFilterAllowAction": "Return"}));
+    let mut settings = object(Kind::FelixConfiguration, json!({"iptablesFilterAllowAction": "Return"}));
+    settings.metadata.name = "default".to_owned();
     assert_eq!(found(&of(&settings)), [("no-effect", "spec.iptablesFilterAllowAction".to_owned())]);
 }
 
 #[test]
 fn an_empty_list_of_failsafes_gets_a_warning() {
-    let settings = |ports| object(Kind::FelixConfiguration, json!({"failsafeInboundHostPorts": ports}));
+    let with = |spec| {
+        let mut settings = object(Kind::FelixConfiguration, spec);
+        settings.metadata.name = "default".to_owned();
+        settings
+    };
+    let settings = |ports| with(json!({"failsafeInboundHostPorts": ports}));
     let warned = [("no-failsafes", "spec.failsafeInboundHostPorts".to_owned())];
     assert_eq!(found(&of(&settings(json!([])))), warned);
     assert!(of(&settings(json!([{"protocol": "tcp", "port": 2222}]))).is_empty());
-    assert!(of(&object(Kind::FelixConfiguration, json!({}))).is_empty(), "then there are the default ones");
+    assert!(of(&with(json!({}))).is_empty(), "then there are the default ones");
 }
 
 #[test]
@@ -149,4 +155,21 @@ fn an_untracked_policy_on_a_wildcard_endpoint_gets_a_warning() {
     assert_eq!(warned, [("untracked-on-any", "spec.doNotTrack".to_owned())]);
     assert!(untracked_on_any(&policy("role == 'db'"), [&named]).is_empty());
     assert!(untracked_on_any(&policy("role == 'web'"), [&any]).is_empty());
+}
+
+#[test]
+fn settings_that_apply_to_no_node_get_a_warning() {
+    let warned = |name: &str, spec: Value| {
+        let mut object = object(Kind::FelixConfiguration, spec);
+        object.metadata.name = name.to_owned();
+        found(&of(&object))
+    };
+    let by_name = [("no-effect", "metadata.name".to_owned())];
+    assert_eq!(warned("h7", json!({"vxlanPort": 1})), by_name);
+    assert_eq!(warned("h7", json!({"nodeSelector": ""})), by_name);
+    for invalid in ["all", "role=web", "((("] {
+        assert_eq!(warned("h7", json!({ "nodeSelector": invalid })), [("no-effect", "spec.nodeSelector".to_owned())]);
+    }
+    assert!(warned("h7", json!({"nodeSelector": "role == 'web'"})).is_empty());
+    assert!(warned("default", json!({})).is_empty() && warned("node.h7", json!({})).is_empty());
 }

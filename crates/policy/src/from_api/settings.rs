@@ -63,7 +63,15 @@ pub fn configurations_of<'a>(node: &str, labels: Option<&Labels>, all: &[&'a Obj
 /// The settings of a FelixConfiguration that cannot be used, whether another one is stronger or not.
 pub fn unreadable_settings(object: &Object) -> Vec<Invalid> {
     let (_, wrong) = Settings::default().settle(&[spec_of(object)]);
-    wrong.into_iter().map(|(_, why)| why).collect()
+    unreadable_selector(object).into_iter().chain(wrong.into_iter().map(|(_, why)| why)).collect()
+}
+
+/// The selector of nodes, which selects none if it cannot be read.
+fn unreadable_selector(object: &Object) -> Option<Invalid> {
+    let text = spec_of(object).get("nodeSelector")?.as_str()?;
+    let reason = tortie_selector::Selector::parse(text).err()?.to_string();
+    let path = Path::from("spec").key("nodeSelector");
+    Some(Invalid { path, reason, consequence: consequence("nodeSelector") })
 }
 
 fn spec_of(object: &Object) -> &Value {
@@ -281,6 +289,7 @@ fn consequence(field: &str) -> &'static str {
         | "allowVXLANPacketsFromWorkloads"
         | "allowIPIPPacketsFromWorkloads"
         | "workloadSourceSpoofing" => "it counts as off",
+        "nodeSelector" => "it selects no node",
         _ => "the next weaker value is in force",
     }
 }

@@ -84,3 +84,19 @@ fn a_filter_of_outgoing_interfaces_that_every_name_passes_is_no_filter() {
     assert_eq!(settings("eth+").nat_outgoing.interface.as_deref(), Some("eth+"));
     assert_eq!(settings("+").nat_outgoing.interface, None);
 }
+
+#[test]
+fn a_selector_of_nodes_that_cannot_be_read_is_told() {
+    let told = |selector: serde_json::Value| {
+        let mut object =
+            tortie_api::Object::new(tortie_api::Key::cluster(tortie_api::Kind::FelixConfiguration, "racks"));
+        object.body.insert("spec".to_owned(), json!({ "nodeSelector": selector }));
+        crate::from_api::unreadable_settings(&object).iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    for selector in [json!("all"), json!("role=web"), json!("((("), json!(7), json!([])] {
+        let told = told(selector);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].starts_with("spec.nodeSelector: ") && told[0].ends_with("(it selects no node)"), "{told:?}");
+    }
+    assert!(told(json!("role == 'web'")).is_empty() && told(json!("")).is_empty());
+}
