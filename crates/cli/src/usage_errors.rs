@@ -90,7 +90,7 @@ fn file_without_flag(error: &Error) -> Option<&str> {
 }
 
 /// Words of other programs, and what does the same here.
-const ELSEWHERE: [(&str, &str); 24] = [
+const ELSEWHERE: [(&str, &str); 20] = [
     ("list", "get"),
     ("ls", "get"),
     ("show", "get"),
@@ -101,9 +101,6 @@ const ELSEWHERE: [(&str, &str); 24] = [
     ("update", "apply"),
     ("set", "apply"),
     ("edit", "patch"),
-    ("rm", "delete"),
-    ("del", "delete"),
-    ("remove", "delete"),
     ("check", "validate"),
     ("lint", "validate"),
     ("why", "explain"),
@@ -114,11 +111,11 @@ const ELSEWHERE: [(&str, &str); 24] = [
     ("daemon", "agent"),
     ("export", "backup"),
     ("dump", "backup"),
-    ("import", "restore"),
 ];
 
 /// The message for a command that does not exist. It suggests one if that is certain enough: the same verb in the words of other
-/// programs, a slip of one or two letters, or the beginning of just one. What deletes or overwrites is never guessed.
+/// programs, a slip of one or two letters, or the beginning of just one. What deletes, overwrites or puts back, or switches
+/// enforcement, is never guessed.
 fn unknown_command(error: &Error, persona: Persona) -> String {
     let typed = match error.get(ContextKind::InvalidSubcommand) {
         Some(ContextValue::String(text)) => text.as_str(),
@@ -136,7 +133,12 @@ fn unknown_command(error: &Error, persona: Persona) -> String {
 }
 
 fn meant(typed: &str, persona: Persona) -> Option<String> {
-    const NEVER: [&str; 2] = ["delete", "restore"];
+    const NEVER: [&str; 5] = ["delete", "restore", "undo", "off", "on"];
+    // A letter away from a command that has nothing to do with it.
+    const ELSE: [&str; 1] = ["stop"];
+    if ELSE.contains(&typed) {
+        return None;
+    }
     let command = args::command(persona);
     let all = command.get_subcommands().filter(|sub| !sub.is_hide_set()).map(clap::Command::get_name);
     let names: Vec<&str> = all.filter(|name| !NEVER.contains(name)).collect();
@@ -200,4 +202,34 @@ fn near(typed: &str, persona: Persona) -> String {
     let is_near = |name: &str| strsim::levenshtein(typed, name) <= 2.min(name.len() - 1);
     let near = near.filter(|name| is_near(name) || name.starts_with(typed));
     near.map(|name| format!("\t{name}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_suggestion_deletes_overwrites_puts_back_or_switches_enforcement() {
+        let persona = Persona::Tortie;
+        let never = ["delete", "restore", "undo", "off", "on"];
+        let letters = "abcdefghijklmnopqrstuvwxyz";
+        for name in never {
+            // Every word that is one letter away, and every beginning.
+            let mut words: Vec<String> = (0..=name.len()).map(|end| name[..end].to_owned()).collect();
+            for at in 0..=name.len() {
+                words.extend(letters.chars().map(|letter| format!("{}{letter}{}", &name[..at], &name[at..])));
+                if at < name.len() {
+                    words.push(format!("{}{}", &name[..at], &name[at + 1..]));
+                    words.extend(letters.chars().map(|letter| format!("{}{letter}{}", &name[..at], &name[at + 1..])));
+                }
+            }
+            for word in words {
+                let meant = meant(&word, persona).unwrap_or_default();
+                assert!(!never.contains(&meant.as_str()), "{word}: {meant}");
+            }
+        }
+        assert!(ELSEWHERE.iter().all(|(_, command)| !never.contains(command)));
+        assert_eq!(meant("stop", persona), None);
+        assert_eq!(meant("statsu", persona).as_deref(), Some("status"));
+    }
 }
