@@ -33,6 +33,31 @@ struct Running {
 struct Slot {
     place: Option<Served>,
     server: Option<Server>,
+    reports: Reports,
+}
+
+/// What a server reports to the status. It may still report when another one, or none, has taken its place: that is ignored.
+#[derive(Clone, Default)]
+struct Reports(Arc<Mutex<bool>>);
+
+impl Reports {
+    /// Reports of a server that starts.
+    fn open() -> Self {
+        Self(Arc::new(Mutex::new(true)))
+    }
+
+    /// From now on nothing is reported.
+    fn close(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = false;
+    }
+
+    /// Reports, unless another server took the place. No other one does so meanwhile.
+    fn send(&self, report: impl FnOnce()) {
+        let is_open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if *is_open {
+            report();
+        }
+    }
 }
 
 impl LiveSettings {
@@ -82,19 +107,24 @@ impl LiveSettings {
         let is_as_open = slot.place.as_ref().map(|one| &one.tls) == place.as_ref().map(|one| &one.tls);
         let before = slot.server.take().filter(|_| is_as_open);
         slot.place.clone_from(place);
+        slot.reports.close();
         let Some(place) = place.clone() else {
             return report(&self.status, name, Ok(()));
         };
-        let (status, at) = (self.status.clone(), format!("{}:{}", place.host, place.port));
+        slot.reports = Reports::open();
+        let (status, reports, at) =
+            (self.status.clone(), slot.reports.clone(), format!("{}:{}", place.host, place.port));
         let on_result = move |result: io::Result<()>| {
-            if result.is_ok() {
-                log::info!(target: log_event::SERVICE_LISTENING, "{name} on {at}");
-            }
-            report(
-                &status,
-                name,
-                result.map_err(|error| format!("cannot serve on {at} as it is set, trying again: {error}")),
-            );
+            reports.send(|| {
+                if result.is_ok() {
+                    log::info!(target: log_event::SERVICE_LISTENING, "{name} on {at}");
+                }
+                report(
+                    &status,
+                    name,
+                    result.map_err(|error| format!("cannot serve on {at} as it is set, trying again: {error}")),
+                );
+            });
         };
         match Server::start(place, before, answer, on_result, name) {
             Ok(server) => slot.server = Some(server),
@@ -107,5 +137,24 @@ impl LiveSettings {
 fn report(status: &StatusCell, what: &'static str, result: Result<(), String>) {
     if let Some(reason) = status.set_problem(what, result.err().as_deref()) {
         log::error!(target: log_event::SERVICE_FAILED, "{what}: {reason}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_was_replaced_reports_nothing_more() {
+        let status = StatusCell::default();
+        let problem = || status.read().problems.get("metrics").cloned();
+        let first = Reports::open();
+        let late = first.clone();
+        late.send(|| report(&status, "metrics", Err("cannot serve".to_owned())));
+        assert_eq!(problem().as_deref(), Some("cannot serve"));
+        first.close();
+        report(&status, "metrics", Ok(()));
+        late.send(|| report(&status, "metrics", Err("cannot serve".to_owned())));
+        assert_eq!(problem(), None);
     }
 }
