@@ -87,7 +87,7 @@ impl SnapshotArgs {
         &self,
         verb: &'static str,
         session: &mut Session,
-        answer: impl FnOnce(&Topology<'_>, Option<&LocalFacts>, &mut Session) -> anyhow::Result<T>,
+        answer: impl FnOnce(&Topology<'_>, &Beside<'_>, &mut Session) -> anyhow::Result<T>,
     ) -> anyhow::Result<Option<T>> {
         let Some(found) = self.found(verb, session)? else { return Ok(None) };
         let Found { sources, in_force, services, pods } = found;
@@ -95,12 +95,18 @@ impl SnapshotArgs {
         let sources = ManuallyDrop::new(sources);
         let mut in_force = ManuallyDrop::new(in_force);
         in_force::warn(&in_force, session);
+        let not_from_store = sources.all_deviations(&in_force);
         if self.staged {
             enforce_staged(&mut in_force.snapshot);
         }
         let topology = topology(&in_force.snapshot, sources.local_facts.as_ref());
         let topology = topology.with_services(services).with_absent_pods(pods);
-        answer(&topology, sources.local_facts.as_ref(), session).map(Some)
+        let beside = Beside {
+            local_facts: sources.local_facts.as_ref(),
+            not_from_store: &not_from_store,
+            not_compared: sources.not_compared.as_deref(),
+        };
+        answer(&topology, &beside, session).map(Some)
     }
 
     /// What is in force, or what will be when the manifests are applied; and what that follows from.
@@ -136,6 +142,16 @@ impl SnapshotArgs {
         let pods = pods_of(cluster, Some(plan.kubernetes));
         Ok(Some(Found { sources: plan.sources, in_force, services, pods }))
     }
+}
+
+/// What else an answer depends on.
+pub(crate) struct Beside<'a> {
+    /// What the agent of this machine knows beside the store.
+    pub(crate) local_facts: Option<&'a LocalFacts>,
+    /// Why what is in force is not what the store says.
+    pub(crate) not_from_store: &'a [String],
+    /// Why it is not known whether what is in force is what the store says.
+    pub(crate) not_compared: Option<&'a str>,
 }
 
 /// What questions are answered from.

@@ -11,14 +11,14 @@ mod reach;
 use std::net::SocketAddr;
 
 use clap::{Args, ValueEnum};
-use tortie_agent::LocalFacts;
+use serde_json::Value;
 use tortie_explain::{AskError, Dnat, Question, State, Topology, TrafficSpec, json, suggest, text};
 
 use crate::args::TextOrJson;
 use crate::foreign_tables;
 use crate::report::{Exit, Usage};
 use crate::session::Session;
-use crate::snapshot::SnapshotArgs;
+use crate::snapshot::{Beside, SnapshotArgs};
 use crate::target;
 
 /// Arguments of `explain`.
@@ -95,9 +95,9 @@ fn explain(args: &ExplainArgs, session: &mut Session) -> anyhow::Result<Exit> {
     {
         return Err(Usage(format!("FROM and TO are needed before {what}: `tortie explain FROM TO {what}`")).into());
     }
-    let answered = args.snapshot.topology("explain", session, |topology, local_facts, session| {
-        Ok(answer(args, topology, local_facts, session)?)
-    })?;
+    let answered = args
+        .snapshot
+        .topology("explain", session, |topology, beside, session| Ok(answer(args, topology, beside, session)?))?;
     Ok(answered.unwrap_or(Exit::Unanswered))
 }
 
@@ -116,26 +116,30 @@ fn ends(args: &ExplainArgs) -> impl Iterator<Item = &String> {
 fn answer(
     args: &ExplainArgs,
     topology: &Topology<'_>,
-    local_facts: Option<&LocalFacts>,
+    beside: &Beside<'_>,
     session: &mut Session,
 ) -> Result<Exit, AskError> {
     let snapshot = topology.snapshot();
+    let local_facts = beside.local_facts;
     if let (Some(one), None) = (&args.from, &args.to) {
-        return about::answer(args, topology, one, session);
+        return about::answer(args, topology, one, beside, session);
     }
     if let (Some(kind), Some(name), None) = (&args.from, &args.to, &args.what)
         && let Some(one) = about::joined(kind, name)
     {
-        return about::answer(args, topology, &one, session);
+        return about::answer(args, topology, &one, beside, session);
     }
     about::refuse_policies(ends(args))?;
     let question = question(args, topology)?;
     if args.log.is_none() && (args.what.is_none() || question.from.is_many() || question.to.is_many()) {
-        return reach::answer(args, topology, &question, local_facts, session);
+        return reach::answer(args, topology, &question, beside, session);
     }
     let answer = foreign_tables::answer(topology, &question, local_facts, args.snapshot.offline)?;
     match args.output {
-        TextOrJson::Json => session.terminal.line(format_args!("{:#}", json::render(snapshot, &answer))),
+        TextOrJson::Json => {
+            let shown = with_basis(json::render(snapshot, &answer), beside);
+            session.terminal.line(format_args!("{shown:#}"));
+        }
         TextOrJson::Text if args.quiet => session.terminal.line(text::verdict_line(snapshot, &answer)),
         TextOrJson::Text => session.terminal.print(&text::render(snapshot, &answer)),
     }
@@ -144,6 +148,21 @@ fn answer(
         (None, true) => Exit::Done,
         (None, false) => Exit::Failed,
     })
+}
+
+/// The answer with why what it is judged by is not what the store says, in each object of it. Empty where it is.
+fn with_basis(mut answer: Value, beside: &Beside<'_>) -> Value {
+    let objects = match &mut answer {
+        Value::Array(rows) => rows.iter_mut().collect(),
+        one => vec![one],
+    };
+    for object in objects.into_iter().filter_map(Value::as_object_mut) {
+        object.insert("notFromStore".to_owned(), beside.not_from_store.into());
+        if let Some(why) = beside.not_compared {
+            object.insert("notCompared".to_owned(), why.into());
+        }
+    }
+    answer
 }
 
 fn question(args: &ExplainArgs, topology: &Topology<'_>) -> Result<Question, AskError> {

@@ -7,23 +7,25 @@ use tortie_explain::{AskError, Counts, EndSpec, Location, Topology, endpoint, no
 use tortie_policy::{HostEndpoint, WorkloadEndpoint};
 use tortie_store_kube::convert::manifest::KubernetesKind;
 
-use super::ExplainArgs;
+use super::{ExplainArgs, with_basis};
 use crate::args::TextOrJson;
 use crate::report::Exit;
 use crate::session::Session;
+use crate::snapshot::Beside;
 
 /// Tells about an endpoint, a policy or a tier.
 pub(super) fn answer(
     args: &ExplainArgs,
     topology: &Topology<'_>,
     word: &str,
+    beside: &Beside<'_>,
     session: &mut Session,
 ) -> Result<Exit, AskError> {
     let json = matches!(args.output, TextOrJson::Json);
     if let Some(name) = policy_name(word)? {
         let about = policy::about(topology.snapshot(), name.find(topology.snapshot())?);
         match json {
-            true => session.terminal.line(format_args!("{:#}", policy::json(&about))),
+            true => session.terminal.line(format_args!("{:#}", with_basis(policy::json(&about), beside))),
             false => session.terminal.print(&policy::text(topology, &about, &Counts::default())),
         }
         return Ok(Exit::Done);
@@ -31,7 +33,7 @@ pub(super) fn answer(
     if let Some(name) = tier_name(word) {
         let about = tier::about(topology.snapshot(), name)?;
         match json {
-            true => session.terminal.line(format_args!("{:#}", tier::json(&about))),
+            true => session.terminal.line(format_args!("{:#}", with_basis(tier::json(&about), beside))),
             false => session.terminal.print(&tier::text(&about)),
         }
         return Ok(Exit::Done);
@@ -39,7 +41,7 @@ pub(super) fn answer(
     if let Ok(EndSpec::Set(namespace, name)) = word.parse() {
         let about = set::about(topology, &namespace, &name)?;
         match json {
-            true => session.terminal.line(format_args!("{:#}", set::json(&about))),
+            true => session.terminal.line(format_args!("{:#}", with_basis(set::json(&about), beside))),
             false => session.terminal.print(&set::text(&about)),
         }
         return Ok(Exit::Done);
@@ -49,7 +51,7 @@ pub(super) fn answer(
     match json {
         true => {
             let shown: Value = found.iter().filter_map(|one| one.json(topology)).collect();
-            session.terminal.line(format_args!("{shown:#}"));
+            session.terminal.line(format_args!("{:#}", with_basis(shown, beside)));
         }
         false => {
             let texts: Vec<String> = found.iter().map(|one| one.text(topology)).collect();

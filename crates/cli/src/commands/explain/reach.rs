@@ -1,14 +1,14 @@
 //! `explain` without a protocol, or with an end that is many addresses: what is answered alike is told together.
 
-use tortie_agent::LocalFacts;
 use tortie_explain::reach::{self, Row};
 use tortie_explain::{AskError, Question, Topology, json};
 
-use super::ExplainArgs;
+use super::{ExplainArgs, with_basis};
 use crate::args::TextOrJson;
 use crate::foreign_tables;
 use crate::report::Exit;
 use crate::session::Session;
+use crate::snapshot::Beside;
 
 /// Prints the rows. A table of all protocols is an answer whatever it says, exit status 0; with a protocol it is 0 if
 /// all of it is allowed, and 1 if any of it is denied. It is 2 if there is no answer to some of it.
@@ -16,15 +16,15 @@ pub(super) fn answer(
     args: &ExplainArgs,
     topology: &Topology<'_>,
     question: &Question,
-    local_facts: Option<&LocalFacts>,
+    beside: &Beside<'_>,
     session: &mut Session,
 ) -> Result<Exit, AskError> {
     let what = args.what.is_some().then(|| reach::named(topology, question, &question.what)).transpose()?;
     let question = Question { what: what.clone().unwrap_or_else(|| question.what.clone()), ..question.clone() };
     let mut found = reach::reach(topology, &question, what.as_ref())?;
-    foreign_tables::left_out(&mut found, local_facts, args.snapshot.offline);
+    foreign_tables::left_out(&mut found, beside.local_facts, args.snapshot.offline);
     match args.output {
-        TextOrJson::Json => session.terminal.line(json::reach(&found)),
+        TextOrJson::Json => session.terminal.line(with_basis(json::reach(&found), beside)),
         TextOrJson::Text => {
             for note in found.notes.iter().filter(|_| !args.quiet) {
                 session.terminal.line(format_args!("note: {note}"));
