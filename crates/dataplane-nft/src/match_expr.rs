@@ -243,9 +243,9 @@ impl Line {
             .expr(Lookup { inverted: negated, ..Lookup::set(set, Reg::R1) })
     }
 
-    /// A packet behind routing that came in by an interface: not the host's own.
-    pub(crate) fn forwarded(self) -> Self {
-        self.expr(Meta::get(MetaKey::Iif, Reg::R1)).expr(Cmp::ne(Reg::R1, 0u32.to_ne_bytes()))
+    /// A packet behind routing that came in by no interface: the host's own.
+    pub(crate) fn own(self) -> Self {
+        self.expr(Meta::get(MetaKey::Iif, Reg::R1)).expr(Cmp::eq(Reg::R1, 0u32.to_ne_bytes()))
     }
 
     /// An interface whose name begins so.

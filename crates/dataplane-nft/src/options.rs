@@ -1,7 +1,7 @@
 //! The operator's settings of the table itself, and the mark bits that follow from them.
 
 /// The least bits that a mark mask must have.
-const BITS: u32 = 3;
+const BITS: u32 = 2;
 
 /// How our tables stand among others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,13 +37,11 @@ pub struct Bits {
     pub accept: u32,
     /// A rule passed, so the rest of its tier is not asked.
     pub pass: u32,
-    /// The host's own packet goes elsewhere than it was sent to, so it is asked about after routing.
-    pub translated: u32,
 }
 
 /// A mark mask has too few bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the mark mask {mask:#010x} has {} bits; {BITS} are needed", .mask.count_ones())]
+#[error("the mark mask {mask:#010x} has {} bit{}; {BITS} are needed", .mask.count_ones(), if .mask.count_ones() == 1 { "" } else { "s" })]
 pub struct TooFewBits {
     /// The mask.
     pub mask: u32,
@@ -58,18 +56,18 @@ impl Bits {
             left ^= bit;
             if bit == 0 { Err(TooFewBits { mask }) } else { Ok(bit) }
         };
-        Ok(Self { accept: lowest()?, pass: lowest()?, translated: lowest()? })
+        Ok(Self { accept: lowest()?, pass: lowest()? })
     }
 
     /// All of them.
     pub fn all(self) -> u32 {
-        self.accept | self.pass | self.translated
+        self.accept | self.pass
     }
 }
 
 impl Default for Bits {
     fn default() -> Self {
-        Self { accept: 0x1_0000, pass: 0x2_0000, translated: 0x4_0000 }
+        Self { accept: 0x1_0000, pass: 0x2_0000 }
     }
 }
 
@@ -81,12 +79,12 @@ mod tests {
     fn bits_come_from_the_mask_lowest_first() {
         assert_eq!(Bits::from_mask(0xffff_0000).unwrap(), Bits::default());
         let odd = Bits::from_mask(0x8000_0011).unwrap();
-        assert_eq!((odd.accept, odd.pass, odd.translated), (1, 0x10, 0x8000_0000));
+        assert_eq!((odd.accept, odd.pass), (1, 0x10));
     }
 
     #[test]
     fn a_mask_with_too_few_bits_is_refused_by_name() {
-        let error = Bits::from_mask(0x3000).unwrap_err();
-        assert_eq!(error.to_string(), "the mark mask 0x00003000 has 2 bits; 3 are needed");
+        let error = Bits::from_mask(0x1000).unwrap_err();
+        assert_eq!(error.to_string(), "the mark mask 0x00001000 has 1 bit; 2 are needed");
     }
 }

@@ -336,7 +336,9 @@ fn when_notifications_were_lost_everything_is_compared_once() {
 fn other_mark_bits_replace_everything_over_the_same_socket_while_a_second_table_is_in_force() {
     in_namespace(|| {
         for kernel in [Kernel::open, Kernel::open_unowned] {
-            let mut node = Node::new(kernel(Options::default()).unwrap(), &[HOST, POLICY, &members(10)]);
+            // What it allows is marked, so that a rule clears the bit.
+            let marks = "GlobalNetworkPolicy m {selector: role == 'web', preDNAT: true, applyOnForward: true, types: [Ingress], ingress: [{action: Allow, protocol: UDP}]}";
+            let mut node = Node::new(kernel(Options::default()).unwrap(), &[HOST, POLICY, marks, &members(10)]);
             let generation = || -> u32 {
                 let mut socket = tortie_nft::Socket::open().unwrap();
                 socket.generation().unwrap()
@@ -348,7 +350,7 @@ fn other_mark_bits_replace_everything_over_the_same_socket_while_a_second_table_
             assert_eq!(generation(), before + 5);
             assert_eq!(node.settle(), 0);
             assert!(node.is_right());
-            assert!(run("nft", &["list", "ruleset"]).contains("0xfffffffb"));
+            assert!(run("nft", &["list", "ruleset"]).contains("0xfffffffe"));
             node.kernel.remove().unwrap();
         }
     });

@@ -35,7 +35,7 @@ fn compare(kernel: &mut Kernel, followed: &Followed, case: &Case) -> Vec<String>
         let agrees = traced.allowed == verdict.allowed && traced.rejected == verdict.rejected;
         let (start, lost) = (start_mark(index), start_mark(index) & !traced.mark);
         // Of our bits some may be gone; those of others are as they came, and none is gained.
-        let hygienic = !traced.allowed || (traced.mark & !start == 0 && lost & 0xffff == 0);
+        let hygienic = !traced.allowed || (traced.mark & !start == 0 && lost & 0xfffc_ffff == 0);
         if !agrees || !hygienic {
             let way = traced.rules.join("\n  ");
             let steps: Vec<String> = verdict

@@ -84,7 +84,7 @@ fn felix(world: &World) {
 fn beside(world: &World) -> Agent {
     let mut command = world.tortie();
     command
-        .env("FELIX_NFTABLESMARKMASK", "0x700")
+        .env("FELIX_NFTABLESMARKMASK", "0x300")
         .env("FELIX_HEALTHPORT", "9199")
         .env("FELIX_PROMETHEUSMETRICSPORT", "9191");
     command.args(["agent", "--beside", "--felix-config"]).arg(world.place.path().join("felix.cfg"));

@@ -107,13 +107,18 @@ fn mark_bits_change_while_policy_stays_in_force() {
         world.listen(80);
         world.listen(81);
         let _agent = world.agent();
-        world.apply(&(ENDPOINT.to_owned() + &allow(80)));
-        assert!(run("nft", &["list", "table", "inet", "tortie"]).contains("0xfffbffff"));
+        // What it allows is marked, so that a rule clears the bit.
+        let marks = "
+---
+{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: marks},
+ spec: {selector: role == 'web', preDNAT: true, applyOnForward: true, types: [Ingress], ingress: [{action: Allow, protocol: UDP}]}}";
+        world.apply(&(ENDPOINT.to_owned() + &allow(80) + marks));
+        assert!(run("nft", &["list", "table", "inet", "tortie"]).contains("0xfffeffff"));
         world.apply(
             "{apiVersion: projectcalico.org/v3, kind: FelixConfiguration, metadata: {name: default},
               spec: {nftablesMarkMask: 0x00000ff0}}",
         );
-        until("the other bits are used", || run("nft", &["list", "table", "inet", "tortie"]).contains("0xffffffbf"));
+        until("the other bits are used", || run("nft", &["list", "table", "inet", "tortie"]).contains("0xffffffef"));
         assert!(!world.reaches(81) && world.reaches(80));
         world.apply(&allow(81));
         assert!(!world.reaches(80) && world.reaches(81));

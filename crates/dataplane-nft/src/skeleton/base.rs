@@ -23,6 +23,8 @@ const FROM_WORKLOAD: &str = "from-workload";
 /// Packets from workloads to the host itself.
 const INPUT_FROM_WORKLOAD: &str = "from-workload-in";
 const TO_WORKLOAD: &str = "to-workload";
+/// The host's own packets that were translated, after routing.
+const OUTPUT_TRANSLATED: &str = "output-translated";
 
 /// The base chain that exists with the first host endpoint, whatever its policy.
 pub(crate) const WITH_HOST_ENDPOINTS: &str = "forward-in-host";
@@ -89,11 +91,6 @@ impl Bases<'_> {
         (bits != 0).then(|| Line::new().marked(bits, true).mark(bits, false).note("our mark bits are only ours"))
     }
 
-    /// The bit of the host's own packets that are translated.
-    fn translated(&self) -> u32 {
-        if self.plan.has(Stage::HostOut) { self.options.bits.translated } else { 0 }
-    }
-
     /// The bits that any packet may get.
     fn verdicts(&self) -> u32 {
         let bits = self.options.bits;
@@ -121,7 +118,7 @@ impl Bases<'_> {
             lines.extend(self.dispatch(Stage::UntrackedIn));
         }
         self.base("start-in", Hook::Prerouting, RAW, lines);
-        let mut lines: Vec<Line> = self.clear(self.verdicts() | self.translated()).into_iter().collect();
+        let mut lines: Vec<Line> = self.clear(self.verdicts()).into_iter().collect();
         if plan.has(Stage::UntrackedOut) {
             lines.extend(self.dispatch(Stage::UntrackedOut));
         }
@@ -209,14 +206,15 @@ impl Bases<'_> {
         prefixes.iter().map(line).collect()
     }
 
+    /// That a packet is translated is read from its connection in both chains, and no mark says it: what others do with the mark
+    /// in between changes nothing. A packet that is translated behind the first chain is asked in both.
     fn output(&mut self) {
         let plan = self.plan;
         if !plan.has(Stage::HostOut) {
             return;
         }
-        let bit = self.options.bits.translated;
         let mut lines: Vec<Line> = self.accepted().into_iter().collect();
-        lines.push(Line::new().translated().mark(bit, true).accept().note("translated: asked after routing"));
+        lines.push(Line::new().translated().accept().note("translated: asked after routing"));
         lines.extend(self.to_workload_passes());
         if self.into.chains.contains_key(TUNNELS_OUT) {
             lines.push(Line::new().jump(TUNNELS_OUT));
@@ -224,25 +222,17 @@ impl Bases<'_> {
         lines.push(established_or_related());
         lines.extend(self.dispatch(Stage::HostOut));
         self.base("output", Hook::Output, FILTER, lines);
-        let mut lines = vec![
-            Line::new().marked(bit, false).accept(),
-            Line::new().forwarded().accept().note("the mark is another's"),
-        ];
-        lines.extend(self.to_workload_passes());
+        let mut lines = self.to_workload_passes();
         lines.push(established_or_related());
         lines.extend(self.dispatch(Stage::HostOutLate));
-        self.base("output-late", Hook::Postrouting, MANGLE, lines);
+        self.chain(OUTPUT_TRANSLATED, lines);
+        let translated = Line::new().own().translated().goto(OUTPUT_TRANSLATED);
+        self.base("output-late", Hook::Postrouting, MANGLE, vec![translated]);
     }
 
-    /// On forwarded packets the bit of translated ones is another's: Tailscale, for one, uses it there.
     fn end(&mut self) {
-        let verdicts: Vec<Line> = self.clear(self.verdicts()).into_iter().collect();
-        let mut out = verdicts.clone();
-        if let Some(clear) = self.clear(self.translated()) {
-            out.push(Line::new().forwarded().accept());
-            out.push(clear);
-        }
-        self.base("end-in", Hook::Input, FILTER + 2, verdicts);
-        self.base("end-out", Hook::Postrouting, MANGLE + 1, out);
+        let lines: Vec<Line> = self.clear(self.verdicts()).into_iter().collect();
+        self.base("end-in", Hook::Input, FILTER + 2, lines.clone());
+        self.base("end-out", Hook::Postrouting, MANGLE + 1, lines);
     }
 }
