@@ -7,11 +7,12 @@
 mod parse;
 mod traffic;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use tortie_classes::{AddressSet, TransportClass, TransportClasses};
-use tortie_eval::{Packet, Transport, needs_hop_limit_255, protocol_name};
+use tortie_eval::{Packet, PacketPath, Transport, needs_hop_limit_255, protocol_name};
 use tortie_policy::Family;
 
 use crate::interfaces::ASSUMED;
@@ -19,7 +20,7 @@ use crate::question::{AskError, EndSpec, Question};
 use crate::reach::{self, Asked, ends, no_family, of_family, remote, senders};
 use crate::relevant::{End, Relevance};
 use crate::text::hops_decided_by;
-use crate::topology::{Location, Topology};
+use crate::topology::{ANOTHER, Location, Topology};
 use crate::trace::{Hop, Judging, PossiblePath, Traced, allowed, paths, with_judging};
 use crate::{services, several_addresses, unknown_addresses};
 
@@ -147,8 +148,12 @@ fn contradiction(
             if let Some(PossiblePath { when, hops }) = wrong
                 && let Some(Hop { packet, .. }) = hops.first()
             {
+                let question = match found.len() {
+                    1 => Cow::Borrowed(asked.question),
+                    _ => on_path(asked, (source, destination), transport, judging, hops),
+                };
                 return Ok(Some(Counterexample {
-                    ask: ask(asked.question, packet),
+                    ask: ask(&question, packet),
                     packet: packet.clone(),
                     verdict: hops_decided_by(snapshot, hops),
                     when: (found.len() > 1).then(|| when.clone()),
@@ -162,6 +167,36 @@ fn contradiction(
         }
     }
     Ok(None)
+}
+
+/// The question with the interfaces of a path, where with them every path that is left has its verdict; else as it is.
+fn on_path<'q>(
+    asked: &Asked<'q, '_>,
+    (source, destination): (IpAddr, IpAddr),
+    transport: &TransportClass,
+    judging: Judging<'_, '_>,
+    hops: &[Hop],
+) -> Cow<'q, Question> {
+    let is_said = |name: &String| !name.is_empty() && name != ANOTHER;
+    let entering = hops.iter().find_map(|hop| match &hop.packet.path {
+        PacketPath::Input { interface } | PacketPath::Forward { from: interface, .. } => Some(interface.clone()),
+        PacketPath::Output { .. } => None,
+    });
+    let leaving = hops.iter().find_map(|hop| hop.leaves_by().map(str::to_owned));
+    let (entering, leaving) = (entering.filter(is_said), leaving.filter(is_said));
+    let question = asked.question;
+    for (with_in, with_out) in [(true, false), (false, true), (true, true)] {
+        let in_interface = question.in_interface.clone().or_else(|| entering.clone().filter(|_| with_in));
+        let out_interface = question.out_interface.clone().or_else(|| leaving.clone().filter(|_| with_out));
+        let named = Question { in_interface, out_interface, ..question.clone() };
+        let asked = Asked { question: &named, ..asked.clone() };
+        let traced = asked.trace(source, destination, Some(transport), judging);
+        let is_same = |(_, of): &(Vec<String>, Vec<Hop>)| allowed(of) == allowed(hops);
+        if traced.is_ok_and(|traced| traced.answers.iter().all(is_same)) {
+            return Cow::Owned(named);
+        }
+    }
+    Cow::Borrowed(question)
 }
 
 /// How `tortie explain` is asked about a packet of a claim.

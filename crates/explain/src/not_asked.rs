@@ -61,8 +61,9 @@ fn why(snapshot: &Snapshot, hop: &Hop) -> Option<String> {
         PacketPath::Forward { from, to } if is_workload(from) && is_workload(to) => Some(format!(
             "packets between workloads of {node} cross no other interface of it; only a host endpoint for every interface (*) with applyOnForward policy is asked for them"
         )),
-        PacketPath::Input { interface } | PacketPath::Output { interface }
-            if interface == "lo" || hop.leaves_by() == Some("lo") =>
+        // What a machine sends to itself comes in by this interface, also as translated.
+        path if hop.leaves_by() == Some("lo")
+            || matches!(path, PacketPath::Input { interface } if interface == "lo") =>
         {
             Some(format!("packets of {node} to itself cross the interface lo, which no host endpoint is for"))
         }

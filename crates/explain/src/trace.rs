@@ -921,24 +921,48 @@ impl Route {
         if answers.iter().any(|(_, hops)| allowed(hops) != through) {
             return Vec::new();
         }
-        let note = |(at, uplink): (usize, &Uplink)| {
+        let differs = |others: &[usize]| {
             let mut choices = self.choices();
-            choices.iter_mut().for_each(|choice| choice[at] = ANOTHER.to_owned());
+            for choice in &mut choices {
+                others.iter().for_each(|at| choice[*at] = ANOTHER.to_owned());
+            }
             choices.dedup();
-            let differs = |choice: &Vec<String>| {
+            let is_other = |choice: &Vec<String>| {
                 self.hops(topology, choice, judging).is_some_and(|hops| allowed(&hops) != through)
             };
-            let word = if uplink.crossing == Crossing::Enters { "at" } else { "by" };
-            let becomes = if through { "denied" } else { "let through" };
-            choices.iter().any(differs).then(|| {
-                format!(
-                    "{ASSUMED}it {} {}, which the store knows; {word} another interface it would be {becomes}",
-                    uplink.crossing.text(&uplink.node),
-                    listed(&uplink.names, SHOWN_INTERFACES).replace(", ", " or ")
-                )
-            })
+            choices.iter().any(is_other)
         };
-        self.uplinks.iter().enumerate().filter(|(_, uplink)| uplink.only_stored).filter_map(note).collect()
+        let stored: Vec<usize> = (0..self.uplinks.len()).filter(|at| self.uplinks[*at].only_stored).collect();
+        let mut found: Vec<Vec<usize>> = stored.iter().map(|at| vec![*at]).filter(|one| differs(one)).collect();
+        // What is denied at several interfaces is let through only where none of them is the one that the store knows.
+        if found.is_empty() && stored.len() > 1 && differs(&stored) {
+            let without =
+                |all: &[usize], left: usize| -> Vec<usize> { all.iter().copied().filter(|at| *at != left).collect() };
+            let mut least = stored.clone();
+            for at in stored {
+                let fewer = without(&least, at);
+                if differs(&fewer) {
+                    least = fewer;
+                }
+            }
+            found.push(least);
+        }
+        let note = |positions: Vec<usize>| {
+            let crossing = |at: &usize| {
+                let Uplink { node, crossing, names, .. } = &self.uplinks[*at];
+                format!("{} {}", crossing.text(node), listed(names, SHOWN_INTERFACES).replace(", ", " or "))
+            };
+            let known: Vec<String> = positions.iter().map(crossing).collect();
+            let elsewhere = match positions.as_slice() {
+                [at] if self.uplinks[*at].crossing == Crossing::Enters => "at another interface",
+                [_] => "by another interface",
+                _ => "with other interfaces",
+            };
+            let becomes = if through { "denied" } else { "let through" };
+            let known = known.join(" and ");
+            format!("{ASSUMED}it {known}, which the store knows; {elsewhere} it would be {becomes}")
+        };
+        found.into_iter().map(note).collect()
     }
 
     /// The interfaces by which the packet may enter or leave a node: the one that the node's routes lead by, else all that

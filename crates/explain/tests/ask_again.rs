@@ -5,7 +5,9 @@
 use tortie_explain::claim::{Counterexample, check, parse};
 use tortie_explain::{AskError, EndSpec, Question, Topology, text, trace};
 use tortie_policy::Snapshot;
+use tortie_policy::packet::Host;
 use tortie_random::Random;
+use tortie_testkit::machine::link;
 use tortie_testkit::manifests;
 use tortie_testkit::worlds::World;
 
@@ -47,6 +49,11 @@ fn assert_same(topology: &Topology<'_>, found: &Counterexample, context: &str) {
         }
         // With all reasons more paths are told apart than with the one that decides.
         None => assert!(shown.contains(reason), "{context}: {shown}"),
+        // The command names the interfaces of the path.
+        Some(_) if answer.paths.is_empty() => {
+            let decided = text::decided_by(topology.snapshot(), &answer);
+            assert_eq!(decided, found.verdict, "{context}: {:?}", found.ask);
+        }
         Some(when) => {
             assert!(shown.contains(when) && shown.contains(reason), "{context}: {when}: {shown}");
             let allowed = word == "ALLOWED";
@@ -108,6 +115,30 @@ fn world() -> Snapshot {
  spec: {selector: role == 'db', types: [Ingress],
         ingress: [{action: Allow, protocol: TCP, destination: {nets: [192.0.2.12/32, '2001:db8::5/128'], ports: [5432]}}]}}",
     )
+}
+
+/// A claim was seen to fail at one interface, with a command whose answer began with DENIED for the sake of another one.
+#[test]
+fn the_interface_at_which_a_claim_fails_is_asked_about() {
+    let snapshot = manifests::snapshot(
+        "{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: closed0}, spec: {node: web1, interfaceName: docker0}}
+---
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: closed1}, spec: {node: web1, interfaceName: eth1}}",
+    );
+    let links = [("eth0", "2001:db8:2::11"), ("docker0", "fd00:17::1"), ("eth1", "2001:db8:5::11")];
+    let links = links.iter().map(|(name, address)| link(name, &[address])).collect();
+    let topology = Topology::new(&snapshot).with_host(Host { node: "web1".into(), links });
+    let lines = [
+        ("forbids any -> 2001:db8:2::11 udp/81 --node web1", ["--in-interface", "eth0"]),
+        ("forbids 2001:db8:2::11 -> 2001:db8::9 udp/81 --node web1", ["--out-interface", "eth0"]),
+        ("permits 2001:db8:2::11 -> 2001:db8::9 udp/81 --node web1", ["--out-interface", "docker0"]),
+    ];
+    for (line, named) in lines {
+        let found = counterexample(&topology, line).unwrap().unwrap();
+        assert!(found.when.is_some(), "{line}");
+        assert!(found.ask.windows(2).any(|words| words == named), "{line}: {:?}", found.ask);
+        assert_same(&topology, &found, line);
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ mod common;
 use common::question;
 use tortie_explain::claim::{check, parse};
 use tortie_explain::reach::{Outcome, reach};
-use tortie_explain::{Question, Topology, text, trace};
+use tortie_explain::{Dnat, Question, State, Topology, text, trace};
 use tortie_policy::Snapshot;
 use tortie_policy::machine::{Machine, Port, RouteKind};
 use tortie_policy::packet::Host;
@@ -474,4 +474,63 @@ fn packets_from_hosts_without_an_address_are_among_those_from_any() {
     let claim = parse(&topology, "forbids any -> hep/h0 tcp/9").remove(0).claim.unwrap();
     let found = check(&topology, &claim).unwrap().counterexample.unwrap();
     assert!(found.text().starts_with("tcp [::]:49152"), "{}", found.text());
+}
+
+/// A forwarded packet was seen to cross two interfaces that the store does not know, while each that it knows denied it.
+#[test]
+fn interfaces_that_only_together_lead_to_another_answer_are_said_together() {
+    const ROUTER: &str = "
+{apiVersion: projectcalico.org/v3, kind: Node, metadata: {name: web1}, spec: {bgp: {ipv4Address: 192.0.2.11/24}}}
+---
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: web1-docker0}, spec: {node: web1, interfaceName: docker0}}
+";
+    const POLICY: &str = "---
+{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: deny},
+ spec: {selector: all(), applyOnForward: true, types: [Ingress, Egress]}}
+";
+    let assumed = "assumed: it enters web1 at docker0 and leaves web1 by docker0, which the store knows; with other interfaces it would be let through";
+    let with = format!("{ROUTER}{POLICY}");
+    for (world, what, state) in
+        [(&*with, "tcp/80", State::New), (ROUTER, "icmp/3/0", State::New), (ROUTER, "tcp/80", State::Invalid)]
+    {
+        let snapshot = world_of(world);
+        let topology = Topology::new(&snapshot);
+        let asked = question("198.51.100.99", "203.0.113.5", what);
+        let asked = Question { node: Some("web1".into()), state, ..asked };
+        let said = answer(&topology, &asked);
+        assert!(said.contains("DENIED") && said.contains(assumed), "{what} {state:?}: {said}");
+        // With the one interface said, the other is told by itself.
+        let asked = Question { out_interface: Some("eth9".into()), ..asked };
+        let said = answer(&topology, &asked);
+        let alone =
+            "assumed: it enters web1 at docker0, which the store knows; at another interface it would be let through";
+        assert!(said.contains("DENIED") && said.contains(alone), "{what} {state:?}: {said}");
+    }
+    let snapshot = world_of(&with);
+    let topology = Topology::new(&snapshot);
+    for text in [
+        "forbids 198.51.100.99 -> 203.0.113.5 tcp/80 --node web1",
+        "forbids 198.51.100.99 -> 203.0.113.5 icmp/3 --node web1",
+    ] {
+        let claim = parse(&topology, text).remove(0).claim.unwrap();
+        let checked = check(&topology, &claim).unwrap();
+        assert!(checked.counterexample.is_none(), "{text}");
+        assert_eq!(checked.assumed.iter().collect::<Vec<_>>(), [assumed], "{text}");
+    }
+    let asked = Question { node: Some("web1".into()), ..question("198.51.100.99", "203.0.113.5", "tcp/80") };
+    let found = reach(&topology, &asked, None).unwrap();
+    assert!(found.notes.iter().any(|note| note == assumed), "{:?}", found.notes);
+}
+
+/// A packet to an own address was seen to leave by eth0, translated, while a note said that it crosses lo, and that no endpoint is for lo.
+#[test]
+fn what_is_translated_away_does_not_cross_the_loopback_interface() {
+    let lo = "{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: web1-lo}, spec: {node: web1, interfaceName: lo}}";
+    let snapshot = world_of(lo);
+    let asked = Question {
+        dnat: Dnat::To("203.0.113.77".parse().unwrap(), None),
+        ..question("192.0.2.11", "172.17.0.1", "tcp/80")
+    };
+    let said = answer(&there(&snapshot), &asked);
+    assert!(said.contains("it leaves web1 by eth0") && !said.contains("not asked"), "{said}");
 }
