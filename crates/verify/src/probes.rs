@@ -18,13 +18,16 @@ const ENOUGH: usize = 4_000_000;
 /// and so many more for each rule, times the logarithm of their number.
 const MORE: usize = 64;
 
+/// How many packets a rule may have beside the boundaries of its ports, however many rules there are.
+const FEWEST: usize = 16;
+
 /// The probe packets of one interface.
 pub(crate) struct Probes {
     /// Every packet once.
     pub(crate) packets: Vec<Packet>,
     /// How many rules can concern the endpoint.
     pub(crate) rules: usize,
-    /// How many of them have packets of their own.
+    /// How many of them have packets at every boundary.
     pub(crate) probed: usize,
     /// How often a packet is compared with a rule or with what selects a policy, at most.
     pub(crate) comparisons: usize,
@@ -38,7 +41,9 @@ pub(crate) fn probes(snapshot: &Snapshot, host: &Host, governed: &GovernedInterf
     let directions =
         [Direction::Ingress, Direction::Egress].map(|direction| (direction, rules(snapshot, governed, direction)));
     let total: usize = directions.iter().map(|(_, rules)| rules.len()).sum();
-    let compared = total + snapshot.policies.len();
+    // A rule with many ports or nets is compared as often as it has these.
+    let sizes = directions.iter().flat_map(|(_, rules)| rules).map(|rule| size(rule));
+    let compared = sizes.sum::<usize>() + snapshot.policies.len();
     let families = families(governed);
     let room = packet_budget(compared) / (directions.len() * 2 * families.len());
     let mut probed = 0;
@@ -49,24 +54,32 @@ pub(crate) fn probes(snapshot: &Snapshot, host: &Host, governed: &GovernedInterf
                 let near = own_address(governed, family);
                 asked.standard_probes(settings, &path, direction, family, near);
                 let end = asked.packets.len() + room;
+                let each = (room / rules.len().max(1)).max(FEWEST);
                 let spread = evenly_spread(rules.len()).map(|at| rules[at]);
+                let mut whole = 0;
                 let done: Vec<&Rule> = spread
                     .take_while(|rule| {
                         let is_room = asked.packets.len() < end;
                         if is_room {
-                            asked.around(rule, &path, direction, family, near);
+                            whole += usize::from(asked.around(rule, &path, direction, family, near, each));
                         }
                         is_room
                     })
                     .collect();
                 asked.cross_rule_probes(&done, &path, direction, family, near, ACROSS.min(room));
-                most = most.max(done.len());
+                most = most.max(whole);
             }
         }
         probed += most;
     }
     let comparisons = asked.packets.len() * compared;
     Probes { packets: asked.packets, rules: total, probed, comparisons }
+}
+
+/// What comparing a packet with a rule costs at most: 1 for a rule of few conditions, and one port or net an eighth of that.
+fn size(rule: &Rule) -> usize {
+    let of = |side: &PeerMatch| side.ports.len() + side.not_ports.len() + side.nets.len() + side.not_nets.len();
+    1 + (of(&rule.source) + of(&rule.destination)) / 8
 }
 
 /// How many packets there may be where each is compared so often.
@@ -225,8 +238,17 @@ impl Asked<'_> {
         }
     }
 
-    /// One packet that a rule matches, and one beside each boundary.
-    fn around(&mut self, rule: &Rule, path: &PacketPath, direction: Direction, family: Family, near: IpAddr) {
+    /// One packet that a rule matches, and one beside each boundary: at most so many beside those of its
+    /// ports, evenly chosen. Whether that was every boundary.
+    fn around(
+        &mut self,
+        rule: &Rule,
+        path: &PacketPath,
+        direction: Direction,
+        family: Family,
+        near: IpAddr,
+        most: usize,
+    ) -> bool {
         let near_side = match direction {
             Direction::Ingress => &rule.destination,
             Direction::Egress => &rule.source,
@@ -248,7 +270,8 @@ impl Asked<'_> {
         for &far in &fars {
             self.add(Packet { protocol, transport, ..between(path, direction, near, far) });
         }
-        for &(protocol, transport) in &headers {
+        for at in evenly_spread(headers.len()).take(most) {
+            let (protocol, transport) = headers[at];
             self.add(Packet { protocol, transport, ..between(path, direction, near, fars[0]) });
         }
         // The near end is the endpoint itself, unless the rule speaks of others that are forwarded by it.
@@ -257,6 +280,7 @@ impl Asked<'_> {
                 self.add(Packet { protocol, transport, ..between(path, direction, near, fars[0]) });
             }
         }
+        headers.len() <= most
     }
 }
 

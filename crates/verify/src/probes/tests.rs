@@ -12,17 +12,21 @@ use crate::governed::governed;
 
 /// One endpoint with a policy of so many rules, each of a port and a net of its own.
 fn probed(count: usize) -> Probes {
+    let rule = |at: usize| {
+        let net = format!("10.{}.{}.0/24", at / 200, at % 200);
+        json!({"action": "Allow", "protocol": "TCP", "source": {"nets": [net]}, "destination": {"ports": [at + 1]}})
+    };
+    with_rules((0..count).map(rule).collect())
+}
+
+/// One endpoint with a policy of these rules.
+fn with_rules(rules: Vec<Value>) -> Probes {
     let mut snapshot = Snapshot::default();
     let mut put = |kind, name: &str, object: Value| {
         let (item, invalid) = Item::read_stored(&Key::cluster(kind, name), object.to_string().as_bytes());
         assert_eq!(invalid, []);
         snapshot.insert(item);
     };
-    let rule = |at: usize| {
-        let net = format!("10.{}.{}.0/24", at / 200, at % 200);
-        json!({"action": "Allow", "protocol": "TCP", "source": {"nets": [net]}, "destination": {"ports": [at + 1]}})
-    };
-    let rules: Vec<Value> = (0..count).map(rule).collect();
     let head = |kind: &str, name: &str| json!({"apiVersion": "projectcalico.org/v3", "kind": kind, "metadata": {"name": name, "labels": {"role": "web"}}});
     let mut endpoint = head("HostEndpoint", "web1");
     endpoint["spec"] = json!({"node": "web1", "interfaceName": "eth0", "expectedIPs": ["192.0.2.11"]});
@@ -73,4 +77,20 @@ fn the_rules_that_have_packets_are_spread_evenly() {
     }
     let first: BTreeSet<usize> = evenly_spread(1024).take(8).collect();
     assert_eq!(first, BTreeSet::from([0, 128, 256, 384, 512, 640, 768, 896]));
+}
+
+#[test]
+fn comparisons_are_bounded_however_many_ports_or_nets_a_rule_has() {
+    let ports: Vec<usize> = (0..30_000).map(|at| 1 + at * 2).collect();
+    let nets: Vec<String> = (0..30_000).map(|at| format!("10.{}.{}.0/24", at / 200, at % 200)).collect();
+    for condition in [json!({ "ports": ports }), json!({ "nets": nets })] {
+        let rule = json!({"action": "Deny", "protocol": "TCP", "destination": condition});
+        let Probes { packets, rules, probed, comparisons } = with_rules(vec![rule; 8]);
+        let is_whole = condition.get("nets").is_some();
+        assert_eq!((rules, probed > 0), (8, is_whole), "a rule whose ports are not all probed does not count");
+        assert!(comparisons >= packets.len() * 30_000, "each packet meets each port");
+        // Beside the limit: what every endpoint is asked, and the packets that each rule has on each of the ways.
+        let limit = ENOUGH + 8 * 3_751 * (MORE * 15 + 4 * 8 * 80);
+        assert!(comparisons < limit, "{comparisons} comparisons, {limit} at most");
+    }
 }

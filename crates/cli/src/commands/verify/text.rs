@@ -39,7 +39,7 @@ pub(super) fn show(found: &Found, session: &mut Session) {
     let Coverage { rules, probed, .. } = report.coverage;
     if probed < rules {
         session.terminal.line(format_args!(
-            "probe packets are about {probed} of {rules} rules, evenly chosen; every rule was compared in the table"
+            "probe packets are at every boundary of {probed} of {rules} rules, evenly chosen; every rule was compared in the table"
         ));
     }
 }
