@@ -1,21 +1,23 @@
 //! A preview is the write: for random stores and random manifests, what is said before is what is true after.
 //!
-//! Every case is written into a store in memory, every fortieth into a file too. `PREVIEW_CASES` says how many there are.
+//! Every case is written into a store in memory, every fortieth into a file too. In every third case objects of the store cannot be
+//! read. `PREVIEW_CASES` says how many there are; `make soak` plays 10,000.
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tortie_api::{Kind, Object};
 use tortie_client::{Batch, BatchMode, Client, Extent, Mode, Outcome};
 use tortie_eval::judge;
-use tortie_policy::Snapshot;
 use tortie_policy::packet::Host;
 use tortie_store::memory::MemoryStore;
 use tortie_store::{Selection, Store, Write};
 use tortie_store_sqlite::SqliteStore;
-use tortie_testkit::worlds::{Case, Random, Step, World};
+use tortie_sync::InForce;
+use tortie_testkit::worlds::{Case, Damage, Random, Step, World};
 
 fn cases() -> u64 {
     std::env::var("PREVIEW_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(400)
@@ -97,29 +99,41 @@ fn said(outcomes: &[Outcome]) -> Vec<String> {
 fn content(store: &dyn Store) -> Vec<(tortie_api::Key, Value)> {
     let items = store.list(&Selection::default()).unwrap().items;
     let masked = |stored: tortie_store::Stored| {
-        let mut tree: Value = serde_json::from_slice(&stored.value).unwrap();
+        let Ok(mut tree) = serde_json::from_slice::<Value>(&stored.value) else {
+            return (stored.key, json!(stored.value.to_vec()));
+        };
+        if !tree["metadata"].is_object() {
+            return (stored.key, tree);
+        }
         for field in ["uid", "creationTimestamp"] {
             tree["metadata"][field] = json!("masked");
         }
         if stored.key.kind == Kind::ClusterInformation {
-            tree["spec"]["clusterGUID"] = json!("masked");
+            tree.as_object_mut().unwrap().insert("spec".to_owned(), json!("masked"));
         }
         (stored.key, tree)
     };
     items.into_iter().map(masked).collect()
 }
 
-/// What becomes of every packet of the case, and why.
+/// What becomes of every packet of the case, and why; and what cannot be read.
 fn answers(store: &dyn Store, host: &Host, case: &Case) -> Vec<String> {
-    let read = |stored: &tortie_store::Stored| {
-        let mut object = tortie_api::decode::stored(&stored.key, &stored.value).unwrap();
-        object.metadata.name.clone_from(&stored.key.name);
-        object.metadata.namespace.clone_from(&stored.key.namespace);
-        object
-    };
-    let objects: Vec<Object> = store.list(&Selection::default()).unwrap().items.iter().map(read).collect();
-    let (snapshot, _) = Snapshot::from_objects(&objects);
-    case.probes.iter().map(|probe| format!("{:?}", judge(&snapshot, host, &probe.packet()))).collect()
+    let listing = store.list(&Selection::default()).unwrap();
+    let in_force = InForce::from_stored(&listing.items, listing.position, &BTreeMap::new());
+    let packets = case.probes.iter().map(|probe| format!("{:?}", judge(&in_force.snapshot, host, &probe.packet())));
+    let unreadable = in_force.unreadable.iter().map(|(key, why)| format!("{key}: {why}"));
+    packets.chain(unreadable).collect()
+}
+
+/// Damages some of the stored objects.
+fn damage(random: &mut Random, store: &dyn Store) {
+    for _ in 0..1 + random.below(3) {
+        let items = store.list(&Selection::default()).unwrap().items;
+        let objects: Vec<_> = items.iter().map(|stored| (stored.key.clone(), stored.value.to_vec())).collect();
+        let Some(damage) = objects.first().and_then(|_| Damage::random(random, &objects)) else { continue };
+        let stored = items.into_iter().find(|stored| stored.key == damage.key).unwrap();
+        store.write(&[Write::update(damage.key, damage.bytes, stored.revision)]).unwrap().remove(0).unwrap();
+    }
 }
 
 fn whole(client: &Client, objects: &[Object]) -> Batch {
@@ -135,6 +149,9 @@ fn play(seed: u64, real: Arc<dyn Store>) -> (bool, bool) {
     let mut world = World::new();
     before.iter().for_each(|step| drop(world.apply(step).unwrap()));
     fill(&*real, &puts(before));
+    if seed % 3 == 0 {
+        damage(&mut random, &*real);
+    }
     let client = Client::new(real.clone());
     let alone = |object: &Object| {
         let outcomes = Client::new(real.clone()).dry_run().apply(vec![object.clone()], Mode::Apply);
