@@ -11,6 +11,7 @@ pub mod encode;
 mod error_text;
 mod kind;
 pub mod kinds;
+pub mod kube_labels;
 pub mod names;
 mod object;
 mod path;

@@ -298,7 +298,7 @@ Examples:
   # With probes and metrics, as in a pod.
   tortie controllers --listen :9094
 
-  # Namespaces, service accounts, NetworkPolicies and labels of pods of a cluster are copied into etcd or the embedded store.
+  # Namespaces, service accounts, NetworkPolicies and labels of pods and nodes of a cluster are copied into etcd or the embedded store.
   tortie controllers --kubeconfig /etc/tortie/kubeconfig
 
 Every node gets a host endpoint where KubeControllersConfiguration default has \

@@ -110,7 +110,14 @@ impl Cluster {
 
     fn command(&self, store: &[(&'static str, String)]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tortie"));
-        for name in ["TORTIE_STORE", "DATASTORE_TYPE", "ETCD_ENDPOINTS", "KUBECONFIG", "ENABLED_CONTROLLERS"] {
+        for name in [
+            "TORTIE_STORE",
+            "DATASTORE_TYPE",
+            "ETCD_ENDPOINTS",
+            "KUBECONFIG",
+            "ENABLED_CONTROLLERS",
+            "SYNC_NODE_LABELS",
+        ] {
             command.env_remove(name);
         }
         command.env("TORTIE_RUN", self.directory.path()).env("TORTIE_STATE", self.directory.path());

@@ -24,6 +24,8 @@ pub struct Environment {
     pub only: Option<Enabled>,
     /// Whether every node gets its host endpoint, and no other (`AUTO_HOST_ENDPOINTS`).
     pub host_endpoints: Option<bool>,
+    /// Whether labels of Kubernetes' nodes are copied to nodes (`SYNC_NODE_LABELS`).
+    pub sync_labels: Option<bool>,
 }
 
 impl Environment {
@@ -32,6 +34,15 @@ impl Environment {
         match text.to_ascii_lowercase().as_str() {
             "enabled" => Some(true),
             "disabled" => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Reads `SYNC_NODE_LABELS`; none if it is not true or false, as Go reads them.
+    pub fn sync_labels(text: &str) -> Option<bool> {
+        match text {
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+            "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
             _ => None,
         }
     }
@@ -77,12 +88,13 @@ impl Enabled {
     }
 
     /// What of Kubernetes is copied, for people; empty if nothing is.
-    pub(crate) fn copied(self) -> String {
+    pub(crate) fn copied(self, node_labels: bool) -> String {
         let all = [
             (self.namespaces, "namespaces"),
             (self.service_accounts, "service accounts"),
             (self.policies, "NetworkPolicies"),
             (self.pod_labels, "labels of pods"),
+            (node_labels, "labels of nodes"),
         ];
         all.iter().filter(|(is_enabled, _)| *is_enabled).map(|(_, what)| *what).collect::<Vec<_>>().join(", ")
     }
@@ -96,14 +108,17 @@ mod tests {
     fn the_environment_names_controllers_as_for_calico() {
         let named = Enabled::named("policy, Namespace,loadbalancer").unwrap();
         assert_eq!(named, Enabled { policies: true, namespaces: true, ..Enabled::NONE });
-        assert_eq!(named.copied(), "namespaces, NetworkPolicies");
+        assert_eq!(named.copied(false), "namespaces, NetworkPolicies");
+        assert_eq!(Enabled::NONE.copied(true), "labels of nodes");
         assert_eq!(Enabled::named("node,profile,serviceaccount,policy,workloadendpoint"), Ok(Enabled::ALL));
         assert_eq!(Enabled::named("policy,polices"), Err("polices".to_owned()));
     }
 
     #[test]
-    fn the_switch_of_host_endpoints_in_the_environment_is_read_as_calico_reads_it() {
+    fn switches_in_the_environment_are_read_as_calico_reads_them() {
         let host_endpoints = ["enabled", "Disabled", "true", ""].map(Environment::host_endpoints);
         assert_eq!(host_endpoints, [Some(true), Some(false), None, None]);
+        let sync_labels = ["1", "True", "f", "FALSE", "tRUE", "yes"].map(Environment::sync_labels);
+        assert_eq!(sync_labels, [Some(true), Some(true), Some(false), Some(false), None, None]);
     }
 }

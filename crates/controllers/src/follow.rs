@@ -24,6 +24,8 @@ pub(crate) enum Origin {
     Kubernetes,
     /// The pods of Kubernetes.
     Pods,
+    /// The nodes of Kubernetes.
+    Nodes,
 }
 
 /// What the threads tell the controllers.

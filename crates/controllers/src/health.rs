@@ -26,6 +26,8 @@ pub(crate) struct Record {
     pub(crate) copies: Counts,
     /// Labels of pods in workload endpoints.
     pub(crate) pod_labels: Counts,
+    /// Labels of Kubernetes' nodes in nodes.
+    pub(crate) node_labels: Counts,
 }
 
 /// What a task counts.
@@ -94,7 +96,7 @@ impl Record {
 
     /// Why a write failed that is to be tried again.
     fn failing(&self) -> Option<String> {
-        let tasks = [&self.host_endpoints, &self.copies, &self.pod_labels];
+        let tasks = [&self.host_endpoints, &self.copies, &self.pod_labels, &self.node_labels];
         let failing = tasks.into_iter().find(|counts| !counts.failing.is_empty())?;
         Some(format!("a write failed and is tried again: {}", failing.failing))
     }
@@ -123,7 +125,7 @@ fn metrics(record: &Record, leadership: &Leadership) -> String {
         "Automatic host endpoints that nodes are to have.",
         host_endpoints.wanted,
     );
-    let problems = host_endpoints.problems + copies.problems + record.pod_labels.problems;
+    let problems = [host_endpoints, copies, &record.pod_labels, &record.node_labels].iter().map(|it| it.problems).sum();
     gauge("tortie_controllers_problems", "What people have to mend; the log names each.", problems);
     if let Some((in_sync, _)) = record.kubernetes {
         gauge(
@@ -135,6 +137,8 @@ fn metrics(record: &Record, leadership: &Leadership) -> String {
         writes(&mut text, "tortie_controllers_copy_writes_total", "Writes of copies.", copies);
         let help = "Writes of labels of pods into workload endpoints.";
         writes(&mut text, "tortie_controllers_pod_label_writes_total", help, &record.pod_labels);
+        let help = "Writes of labels of Kubernetes' nodes into nodes.";
+        writes(&mut text, "tortie_controllers_node_label_writes_total", help, &record.node_labels);
     }
     writes(&mut text, "tortie_controllers_writes_total", "Writes of host endpoints.", host_endpoints);
     text

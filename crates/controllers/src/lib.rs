@@ -1,7 +1,7 @@
 //! The controllers of a cluster: what one process does for all nodes, as Calico's kube-controllers do.
 //!
 //! ```text
-//!   store ──follow──> State: Cluster, Copies, PodLabels ──plan──> Plan ──writer──> store
+//!   store ──follow──> State: Cluster, Copies, PodLabels, NodeLabels ──plan──> Plan ──writer──> store
 //!   Kubernetes ──follow──┘
 //!   lease ──leader──> may this process write?
 //! ```
@@ -11,6 +11,7 @@
 //!   between two writes is continued by the next one.
 //! - [`copies`]: a store that is not Kubernetes gets copies of Kubernetes' namespaces, service accounts and NetworkPolicies.
 //! - [`pod_labels`]: workload endpoints in such a store follow the labels of their pods.
+//! - [`node_labels`]: nodes in such a store follow the labels that they have in Kubernetes.
 //! - One of several processes writes: the one that holds a lease of the store (`leader`). What it writes names the version that it
 //!   replaces, so even two that write at a time do each other no harm.
 
@@ -23,6 +24,7 @@ mod health;
 pub mod host_endpoints;
 mod leader;
 mod log_event;
+pub mod node_labels;
 mod plan;
 pub mod pod_labels;
 mod read;

@@ -12,12 +12,14 @@ pub enum Action {
     Create(Box<Object>),
     /// Replace the object that is still at the `resourceVersion` of this one.
     Update(Box<Object>),
-    /// Give the object of this key these labels if it is still at this `resourceVersion`.
+    /// Give the object of this key these labels, and an annotation, if it is still at this `resourceVersion`.
     Label {
         /// What names it.
         key: Key,
         /// All its labels.
         labels: BTreeMap<String, String>,
+        /// The name and the value of an annotation; its other annotations stay.
+        annotation: Option<(&'static str, String)>,
         /// Its version.
         resource_version: String,
     },

@@ -129,6 +129,7 @@ pub fn plan(known: &PodLabels) -> Plan {
                     plan.actions.push(Action::Label {
                         key: key.clone(),
                         labels: labels.clone(),
+                        annotation: None,
                         resource_version: endpoint.revision.clone(),
                     });
                 }

@@ -19,9 +19,10 @@ use crate::enabled::Environment;
 use crate::follow::{self, News, Origin};
 use crate::health::Health;
 use crate::leader::{self, Leadership};
+use crate::plan::Plan;
 use crate::state::{self, State};
 use crate::task::{self, Task};
-use crate::{host_endpoints, log_event, pod_labels};
+use crate::{host_endpoints, log_event, node_labels, pod_labels};
 
 /// How much news waits for the controllers.
 const WAITING: usize = 256;
@@ -54,12 +55,12 @@ pub fn run(options: Options) -> io::Result<()> {
     log::info!(target: log_event::CONTROLLERS_STARTED, "the controllers follow the {}", options.store.describe());
     let health = Arc::new(Health::default());
     let is_copied = options.kubernetes.is_some();
-    let kinds = |from| state::kinds(is_copied, options.environment.only, from).into_iter();
+    let kinds = |from| state::kinds(is_copied, options.environment, from).into_iter();
     let mut followed: Vec<_> = kinds(Origin::Store).map(|kind| (options.store.clone(), Origin::Store, kind)).collect();
     if let Some(kubernetes) = &options.kubernetes {
         let text = "what is copied into the store is that of the";
         log::info!(target: log_event::CONTROLLERS_STARTED, "{text} {}", kubernetes.describe());
-        for from in [Origin::Kubernetes, Origin::Pods] {
+        for from in [Origin::Kubernetes, Origin::Pods, Origin::Nodes] {
             followed.extend(kinds(from).map(|kind| (kubernetes.clone(), from, kind)));
         }
     }
@@ -90,6 +91,7 @@ pub fn run(options: Options) -> io::Result<()> {
         host_endpoints: Task::new(task::HOST_ENDPOINTS),
         copies: Task::new(task::COPIES),
         pod_labels: Task::new(task::POD_LABELS),
+        node_labels: Task::new(task::NODE_LABELS),
         copied: None,
         ending,
     }
@@ -147,6 +149,7 @@ struct Controllers {
     host_endpoints: Task,
     copies: Task,
     pod_labels: Task,
+    node_labels: Task,
     /// What is copied, as it was logged.
     copied: Option<String>,
     /// Set when the process is to end.
@@ -191,7 +194,13 @@ impl Controllers {
 
     /// Compares, and writes what is missing. How long to wait before that is done again although nothing happened.
     fn pass(&mut self) -> Duration {
-        let waits = [self.pass_of_host_endpoints(), self.pass_of_copies(), self.pass_of_pod_labels()];
+        // Labels of nodes come first: host endpoints get them too.
+        let waits = [
+            self.pass_of_node_labels(),
+            self.pass_of_host_endpoints(),
+            self.pass_of_copies(),
+            self.pass_of_pod_labels(),
+        ];
         waits.into_iter().flatten().min().unwrap_or(RECONCILE)
     }
 
@@ -220,7 +229,7 @@ impl Controllers {
     fn pass_of_copies(&mut self) -> Option<Duration> {
         let Some(copies) = &mut self.state.copies else { return None };
         if let Ok(enabled) = &copies.enabled {
-            let copied = enabled.copied();
+            let copied = enabled.copied(self.state.cluster.labels);
             if self.copied.as_ref() != Some(&copied) {
                 let what = if copied.is_empty() { "nothing" } else { &copied };
                 log::info!(target: log_event::COPYING_CHANGED, "copied of Kubernetes: {what}");
@@ -242,15 +251,34 @@ impl Controllers {
     }
 
     fn pass_of_pod_labels(&mut self) -> Option<Duration> {
-        let enabled = self.state.copies.as_ref()?.enabled.as_ref().ok()?;
-        if !enabled.pod_labels || self.state.cluster.locked {
+        let runs = self.state.copies.as_ref()?.enabled.as_ref().is_ok_and(|enabled| enabled.pod_labels);
+        if self.state.cluster.locked {
             return None;
         }
-        let plan = pod_labels::plan(&self.state.pod_labels);
+        // Where it does not run, what failed before is not tried again, and does not keep the process from being ready.
+        let plan = match runs {
+            true => pod_labels::plan(&self.state.pod_labels),
+            false => Plan::default(),
+        };
         let may_write = || self.leadership.may_write() && !self.ending.is_set();
         let (summary, wait) = self.pod_labels.carry_out(&self.client, &plan, &may_write);
         self.health.update(|record| record.pod_labels = self.pod_labels.counts());
         summary.objects.iter().for_each(|object| self.state.pod_labels.written(object));
+        wait
+    }
+
+    fn pass_of_node_labels(&mut self) -> Option<Duration> {
+        if self.state.copies.is_none() || self.state.cluster.locked {
+            return None;
+        }
+        let plan = match self.state.cluster.labels {
+            true => node_labels::plan(&self.state.node_labels),
+            false => Plan::default(),
+        };
+        let may_write = || self.leadership.may_write() && !self.ending.is_set();
+        let (summary, wait) = self.node_labels.carry_out(&self.client, &plan, &may_write);
+        self.health.update(|record| record.node_labels = self.node_labels.counts());
+        summary.objects.iter().for_each(|object| self.state.node_labels.written(object));
         wait
     }
 }

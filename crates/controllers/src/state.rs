@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use tortie_api::Kind;
 
 use crate::copies::{self, Copies};
-use crate::enabled::{Enabled, Environment};
+use crate::enabled::Environment;
 use crate::follow::{News, Origin};
 use crate::host_endpoints::{self, Cluster};
 use crate::log_event;
+use crate::node_labels::NodeLabels;
 use crate::pod_labels::PodLabels;
 
 /// What is known of the store and of Kubernetes.
@@ -20,26 +21,31 @@ pub(crate) struct State {
     pub(crate) copies: Option<Copies>,
     /// What labels of workload endpoints follow from.
     pub(crate) pod_labels: PodLabels,
+    /// What labels of nodes follow from.
+    pub(crate) node_labels: NodeLabels,
     /// How the store is followed.
     pub(crate) store: Followed,
     /// How what is copied of Kubernetes is followed, if it is.
     pub(crate) kubernetes: Followed,
     /// How pods are followed, if their labels are copied.
     pub(crate) pods: Followed,
+    /// How nodes of Kubernetes are followed, if their labels are copied.
+    pub(crate) nodes: Followed,
 }
 
 impl State {
     /// Nothing is known yet.
     pub(crate) fn new(is_copied: bool, environment: Environment) -> Self {
-        let only = environment.only;
-        let followed = |from| Followed::new(kinds(is_copied, only, from));
+        let followed = |from| Followed::new(kinds(is_copied, environment, from));
         Self {
             cluster: Cluster::new(environment),
-            copies: is_copied.then(|| Copies::new(only)),
+            copies: is_copied.then(|| Copies::new(environment.only)),
             pod_labels: PodLabels::default(),
+            node_labels: NodeLabels::default(),
             store: followed(Origin::Store),
             kubernetes: followed(Origin::Kubernetes),
             pods: followed(Origin::Pods),
+            nodes: followed(Origin::Nodes),
         }
     }
 
@@ -51,9 +57,13 @@ impl State {
                     (Origin::Store, _) if kind == Kind::WorkloadEndpoint => self.pod_labels.list(&all),
                     (Origin::Store, copies) => {
                         self.cluster.list(kind, &all);
+                        if kind == Kind::Node {
+                            self.node_labels.list(&all);
+                        }
                         copies.iter_mut().for_each(|copies| copies.list(kind, &all));
                     }
                     (Origin::Pods, _) => self.pod_labels.list_source(&all),
+                    (Origin::Nodes, _) => self.node_labels.list_source(&all),
                     (Origin::Kubernetes, Some(copies)) => copies.list_source(kind, &all),
                     (Origin::Kubernetes, None) => {}
                 }
@@ -65,9 +75,11 @@ impl State {
             }
             News::Changed(Origin::Store, event) => {
                 let copies = self.copies.as_mut().is_some_and(|copies| copies.take(&event));
-                self.cluster.take(&event) || copies
+                let labels = event.key().kind == Kind::Node && self.node_labels.take(&event);
+                self.cluster.take(&event) || copies || labels
             }
             News::Changed(Origin::Pods, event) => self.pod_labels.take_source(&event),
+            News::Changed(Origin::Nodes, event) => self.node_labels.take_source(&event),
             News::Changed(Origin::Kubernetes, event) => {
                 self.copies.as_mut().is_some_and(|copies| copies.take_source(&event))
             }
@@ -88,10 +100,9 @@ impl State {
     pub(crate) fn kubernetes_health(&self) -> (bool, String) {
         let needs_pods =
             self.copies.as_ref().and_then(|copies| copies.enabled.as_ref().ok()).is_none_or(|it| it.pod_labels);
-        match needs_pods && self.kubernetes.is_in_sync() {
-            true => (self.pods.is_in_sync(), self.pods.lost()),
-            false => (self.kubernetes.is_in_sync(), self.kubernetes.lost()),
-        }
+        let needed = [(true, &self.kubernetes), (needs_pods, &self.pods), (self.cluster.labels, &self.nodes)];
+        let missing = needed.into_iter().find(|(is_needed, followed)| *is_needed && !followed.is_in_sync());
+        missing.map_or_else(|| (true, String::new()), |(_, followed)| (false, followed.lost()))
     }
 
     fn followed(&mut self, from: Origin) -> &mut Followed {
@@ -99,6 +110,7 @@ impl State {
             Origin::Store => &mut self.store,
             Origin::Kubernetes => &mut self.kubernetes,
             Origin::Pods => &mut self.pods,
+            Origin::Nodes => &mut self.nodes,
         }
     }
 
@@ -110,6 +122,9 @@ impl State {
             Origin::Store => log::info!(target: log_event::STORE_REACHED, "the store is followed again"),
             Origin::Kubernetes => log::info!(target: log_event::KUBERNETES_REACHED, "Kubernetes is followed again"),
             Origin::Pods => log::info!(target: log_event::KUBERNETES_REACHED, "pods are followed again"),
+            Origin::Nodes => {
+                log::info!(target: log_event::KUBERNETES_REACHED, "nodes of Kubernetes are followed again")
+            }
         }
     }
 
@@ -130,6 +145,13 @@ impl State {
                     let effect = "so the labels of workload endpoints stay as they are until they can";
                     log::error!(target: log_event::KUBERNETES_LOST, "pods cannot be followed, {effect}: {reason}");
                 }
+                Origin::Nodes => {
+                    let effect = match self.nodes.was_listed() {
+                        true => "so the labels that nodes have from it stay as they were last until they can",
+                        false => "so the labels of nodes stay as they are until they can",
+                    };
+                    log::error!(target: log_event::KUBERNETES_LOST, "nodes of Kubernetes cannot be followed, {effect}: {reason}");
+                }
             }
         }
         self.followed(from).losing(kind, reason);
@@ -137,13 +159,16 @@ impl State {
 }
 
 /// The kinds that are followed at a place.
-pub(crate) fn kinds(is_copied: bool, only: Option<Enabled>, from: Origin) -> Vec<Kind> {
-    let pods = if is_copied && only.is_none_or(|only| only.pod_labels) { &[Kind::WorkloadEndpoint][..] } else { &[] };
+pub(crate) fn kinds(is_copied: bool, environment: Environment, from: Origin) -> Vec<Kind> {
     let of = |kinds: &'static [Kind]| if is_copied { kinds } else { &[] };
+    let pods = if environment.only.is_none_or(|only| only.pod_labels) { of(&[Kind::WorkloadEndpoint]) } else { &[] };
+    let may_have_labels = environment.only.is_none_or(|only| only.nodes) && environment.sync_labels != Some(false);
     match from {
         Origin::Store => [&host_endpoints::KINDS[..], of(&copies::KINDS), pods].concat(),
         Origin::Kubernetes => of(&copies::SOURCES).to_vec(),
         Origin::Pods => pods.to_vec(),
+        Origin::Nodes if may_have_labels => of(&[Kind::Node]).to_vec(),
+        Origin::Nodes => Vec::new(),
     }
 }
 

@@ -69,6 +69,17 @@ pub(crate) const POD_LABELS: Words = Words {
     solved: log_event::POD_LABEL_SOLVED,
 };
 
+/// Labels of Kubernetes' nodes in nodes.
+pub(crate) const NODE_LABELS: Words = Words {
+    one: "node",
+    many: "nodes",
+    name: |key| key.name.clone(),
+    written: log_event::NODE_LABELS_WRITTEN,
+    failed: log_event::NODE_LABELS_FAILED,
+    problem: log_event::NODE_LABEL_PROBLEM,
+    solved: log_event::NODE_LABEL_SOLVED,
+};
+
 /// A task, and what was logged of it.
 #[derive(Debug)]
 pub(crate) struct Task {

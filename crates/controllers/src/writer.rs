@@ -42,10 +42,10 @@ pub(crate) fn act(client: &Client, plan: &Plan, may_write: &dyn Fn() -> bool) ->
             break;
         }
         let before = (summary.count(), summary.too_large.len(), summary.failed.len());
-        match (kind(&some[0]), some[0].key().kind) {
-            (0, Kind::HostEndpoint) => put(client, some, Mode::Create, &mut summary),
-            (1, Kind::HostEndpoint) => put(client, some, Mode::Replace, &mut summary),
-            (1, Kind::WorkloadEndpoint) => label(client, some, &mut summary),
+        match (&some[0], some[0].key().kind) {
+            (Action::Label { .. }, _) => label(client, some, &mut summary),
+            (Action::Create(_), Kind::HostEndpoint) => put(client, some, Mode::Create, &mut summary),
+            (Action::Update(_), Kind::HostEndpoint) => put(client, some, Mode::Replace, &mut summary),
             _ => write(client, some, &mut summary),
         }
         let has_failed = summary.failed.len() > before.2;
@@ -105,9 +105,12 @@ fn label(client: &Client, actions: &[Action], summary: &mut Summary) {
         Err(error) => return summary.failed.push((keys[0].clone(), error.to_string())),
     };
     let update = |(action, found): (&Action, Option<Stored>)| {
-        let Action::Label { labels, resource_version, .. } = action else { return None };
+        let Action::Label { labels, annotation, resource_version, .. } = action else { return None };
         let mut object = read(&found?).ok().filter(|object| object.metadata.resource_version == *resource_version)?;
         object.metadata.labels.clone_from(labels);
+        if let Some((name, value)) = annotation {
+            object.metadata.annotations.insert((*name).to_owned(), value.clone());
+        }
         Some(Action::Update(Box::new(object)))
     };
     let updates: Vec<Action> = actions.iter().zip(found).filter_map(update).collect();

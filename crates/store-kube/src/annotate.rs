@@ -10,10 +10,10 @@ use bytes::Bytes;
 use serde_json::{Map, Value as Json, json};
 use tortie_api::kinds::node::{NodeSpec, NodeStatus};
 use tortie_api::kinds::workload_endpoint::WorkloadEndpointSpec;
-use tortie_api::{Key, Object, decode};
+use tortie_api::{Key, Object, decode, kube_labels};
 use tortie_store::{Operation, Stored, Unsupported, WriteError};
 
-use crate::convert::node::{self, ANNOTATIONS, KUBE_LABELS, LABELS, PREFIX};
+use crate::convert::node::{self, ANNOTATIONS, LABELS, PREFIX};
 use crate::convert::pod::{CONTAINER_ID, POD_IP, POD_IPS};
 use crate::item::{Decoder, Item};
 use crate::source::Source;
@@ -118,7 +118,7 @@ fn of_node(raw: &Json, wanted: &Object) -> Annotations {
     let kubernetes = raw["metadata"]["labels"].as_object();
     let is_kubernetes = |name: &str| kubernetes.is_some_and(|labels| labels.contains_key(name));
     let labels = wanted.metadata.labels.iter().filter(|(name, _)| !is_kubernetes(name));
-    let noted = wanted.metadata.annotations.iter().filter(|(name, _)| *name != KUBE_LABELS);
+    let noted = wanted.metadata.annotations.iter().filter(|(name, _)| *name != kube_labels::ANNOTATION);
     annotations.insert(LABELS.to_owned(), map_text(labels));
     annotations.insert(ANNOTATIONS.to_owned(), map_text(noted));
     // What has no such annotation needs none removed.
@@ -158,14 +158,14 @@ const NODE_FIELDS_LEFT_OUT: [&str; 3] = ["spec.addresses", "spec.orchRefs", "sta
 fn fields_that_differ(made: &Object, wanted: &Object, may_be_left_out: &[&str]) -> Vec<String> {
     let mut differing = Vec::new();
     // Who read the labels before has the note of them; who has not says only which labels there are beside Kubernetes' own.
-    let kubernetes = wanted.metadata.annotations.contains_key(KUBE_LABELS) || may_be_left_out.is_empty();
+    let kubernetes = wanted.metadata.annotations.contains_key(kube_labels::ANNOTATION) || may_be_left_out.is_empty();
     let of = |object: &Object, name: &str| object.metadata.labels.get(name).cloned();
     let names = made.metadata.labels.keys().filter(|_| kubernetes).chain(wanted.metadata.labels.keys());
     differing.extend(
         names.filter(|name| of(made, name) != of(wanted, name)).take(1).map(|name| format!("metadata.labels.{name}")),
     );
     let noted = |object: &Object| {
-        let all = object.metadata.annotations.iter().filter(|(name, _)| *name != KUBE_LABELS);
+        let all = object.metadata.annotations.iter().filter(|(name, _)| *name != kube_labels::ANNOTATION);
         all.map(|(name, value)| (name.clone(), value.clone())).collect::<BTreeMap<_, _>>()
     };
     if noted(made) != noted(wanted) {

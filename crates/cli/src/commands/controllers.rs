@@ -22,6 +22,8 @@ use crate::store::{self, StoreAccess};
 const ENABLED: &str = "ENABLED_CONTROLLERS";
 /// The variable that says whether every node gets its host endpoint, as for Calico's.
 const HOST_ENDPOINTS: &str = "AUTO_HOST_ENDPOINTS";
+/// The variable that says whether nodes get the labels that they have in Kubernetes, as for Calico's.
+const NODE_LABELS: &str = "SYNC_NODE_LABELS";
 
 /// Arguments of `controllers`.
 #[derive(Args, Debug)]
@@ -29,7 +31,7 @@ pub(crate) struct ControllersArgs {
     /// The file that says how to reach the store
     #[arg(short, long, value_name = "FILE", default_value = crate::calico_api_config::DEFAULT_PATH)]
     config: PathBuf,
-    /// Copy namespaces, service accounts, NetworkPolicies and labels of pods of the cluster that this kubeconfig file names into the store, which is
+    /// Copy namespaces, service accounts, NetworkPolicies and labels of pods and nodes of the cluster that this kubeconfig file names into the store, which is
     /// not Kubernetes itself; default: KUBECONFIG in the environment
     #[arg(long, value_name = "FILE", conflicts_with = "in_cluster")]
     kubeconfig: Option<PathBuf>,
@@ -87,11 +89,15 @@ fn environment() -> Result<Environment, Usage> {
             "{ENABLED}: there is no controller `{word}`; they are node, namespace, serviceaccount, policy and workloadendpoint"
         ))
     })?;
-    let host_endpoints = set(HOST_ENDPOINTS).map(|text| {
-        let not_read = || Usage(format!("{HOST_ENDPOINTS}: `{text}` is neither enabled nor disabled"));
-        Environment::host_endpoints(&text).ok_or_else(not_read)
-    });
-    Ok(Environment { only, host_endpoints: host_endpoints.transpose()? })
+    let switch = |name: &str, read: fn(&str) -> Option<bool>, values: &str| {
+        let one = |text: String| read(&text).ok_or_else(|| Usage(format!("{name}: `{text}` is neither {values}")));
+        set(name).map(one).transpose()
+    };
+    Ok(Environment {
+        only,
+        host_endpoints: switch(HOST_ENDPOINTS, Environment::host_endpoints, "enabled nor disabled")?,
+        sync_labels: switch(NODE_LABELS, Environment::sync_labels, "true nor false")?,
+    })
 }
 
 /// The Kubernetes that is copied into the store: none if the store is Kubernetes itself, or none is named.

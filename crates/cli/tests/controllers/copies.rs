@@ -1,5 +1,5 @@
-//! Copies of a real cluster's namespaces, service accounts, NetworkPolicies and labels of pods in etcd and in the embedded store. The account in the
-//! cluster has only what is shipped.
+//! Copies of a real cluster's namespaces, service accounts, NetworkPolicies and labels of pods and nodes in etcd and in the embedded store. The account
+//! in the cluster has only what is shipped.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -32,6 +32,18 @@ impl Source {
 
     fn delete(&self, kind: &str, name: &str) {
         self.server.kubectl(&["-n", "shop", "delete", kind, name], "");
+    }
+
+    /// From now on the account that copies may list and watch these resources, and NetworkPolicies.
+    fn may_read(&self, resources: &[&str]) {
+        let patch = json!([{ "op": "replace", "path": "/rules/0/resources", "value": resources }]);
+        self.server.kubectl(&["patch", "clusterrole", "tortie-copies", "--type=json", "-p", &patch.to_string()], "");
+    }
+
+    /// From now on the account may do what is shipped.
+    fn may_read_what_is_shipped(&self) {
+        let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/kubernetes");
+        self.server.kubectl(&["replace", "-f", &text(&packaging.join("copies-rbac.yaml"))], "");
     }
 
     /// Deletes a namespace, which without controllers nobody else ends.
@@ -144,7 +156,7 @@ fn follows_kubernetes(cluster: &Cluster) {
     }
     // The configuration names what is copied; what it does not name stays as it is.
     cluster.configure(&enabled());
-    until("it is said", || log.text().contains("copied of Kubernetes: nothing"));
+    until("it is said", || log.text().contains("copied of Kubernetes: labels of nodes\""));
     source.delete("serviceaccount", "web.a");
     source.delete("networkpolicy", "db");
     cluster.apply(&json!({ "apiVersion": "projectcalico.org/v3", "kind": "KubeControllersConfiguration",
@@ -229,18 +241,14 @@ fn workload_endpoints_follow_the_labels_of_their_pods() {
     };
     let before = endpoint();
     // An account that may not list pods copies the rest.
-    let resources = |resources: Value| {
-        let patch = json!([{ "op": "replace", "path": "/rules/0/resources", "value": resources }]);
-        source.server.kubectl(&["patch", "clusterrole", "tortie-copies", "--type=json", "-p", &patch.to_string()], "");
-    };
-    resources(json!(["namespaces", "serviceaccounts"]));
+    source.may_read(&["namespaces", "nodes", "serviceaccounts"]);
     let (_running, log) = cluster.controllers("one", &["--kubeconfig", &source.kubeconfig]);
     until("the policy is copied", || cluster.port("knp.default.db") == Some(80));
     until("pods cannot be listed", || {
         log.text().contains("pods cannot be followed, so the labels of workload endpoints")
     });
     source.apply(&pod("new"));
-    resources(json!(["namespaces", "pods", "serviceaccounts"]));
+    source.may_read(&["namespaces", "nodes", "pods", "serviceaccounts"]);
     until("the label follows", || endpoint()["metadata"]["labels"]["app"] == "new");
     let mut expected = before;
     expected["metadata"]["labels"]["app"] = json!("new");
@@ -254,6 +262,72 @@ fn workload_endpoints_follow_the_labels_of_their_pods() {
     source.apply(&policy("db", 81));
     until("the policy follows", || cluster.port("knp.default.db") == Some(81));
     assert_eq!(endpoint()["metadata"]["labels"]["app"], "newer");
+}
+
+#[test]
+fn nodes_and_their_host_endpoints_follow_the_labels_that_the_nodes_have_in_kubernetes() {
+    let cluster = Cluster::etcd();
+    let source = Source::start(&cluster);
+    let label = |label: &str| drop(source.server.kubectl(&["label", "node", "n1", label, "--overwrite"], ""));
+    source.create(&[
+        json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "n1", "labels": { "zone": "a" } } }),
+        namespace("shop", "a"),
+        policy("db", 80),
+    ]);
+    let node = |name: &str, refs: Value| {
+        json!({ "apiVersion": "projectcalico.org/v3", "kind": "Node", "metadata": { "name": name, "labels": { "mine": "yes" } },
+            "spec": { "orchRefs": refs, "addresses": [{ "address": "192.0.2.1", "type": "InternalIP" }] } })
+    };
+    cluster.apply(&node("one", json!([{ "orchestrator": "k8s", "nodeName": "n1" }])));
+    // It has the name of a node in Kubernetes, and is another.
+    cluster.apply(&node("n1", json!([])));
+    let shown = |kind: &str, name: &str| -> Value {
+        let text = cluster.tortie(&["get", kind, name, "-o", "json"]).unwrap_or_else(|_| "{}".to_owned());
+        serde_json::from_str(&text).unwrap()
+    };
+    let zone = |kind: &str, name: &str| shown(kind, name)["metadata"]["labels"]["zone"].clone();
+    let other = shown("node", "n1");
+    let configure = |sync: &str| {
+        cluster.apply(&json!({ "apiVersion": "projectcalico.org/v3", "kind": "KubeControllersConfiguration",
+            "metadata": { "name": "default" },
+            "spec": { "controllers": { "policy": {}, "node": { "syncLabels": sync, "hostEndpoint": enabled() } } } }));
+    };
+    configure("Enabled");
+    // An account that may not list nodes copies the rest.
+    source.may_read(&["namespaces", "pods", "serviceaccounts"]);
+    let (_running, log) = cluster.controllers("one", &["--kubeconfig", &source.kubeconfig]);
+    until("the policy is copied", || cluster.port("knp.default.db") == Some(80));
+    until("nodes cannot be listed", || {
+        log.text().contains("nodes of Kubernetes cannot be followed, so the labels of nodes")
+    });
+    source.may_read_what_is_shipped();
+    until("the host endpoint has the label", || zone("hostendpoint", "one-auto-hep") == "a");
+    assert_eq!(shown("hostendpoint", "one-auto-hep")["metadata"]["labels"]["mine"], "yes");
+    label("zone=b");
+    until("the host endpoint follows", || zone("hostendpoint", "one-auto-hep") == "b");
+    let noted = || shown("node", "one")["metadata"]["annotations"]["projectcalico.org/kube-labels"].clone();
+    assert_eq!(noted(), r#"{"zone":"b"}"#);
+    cluster.tortie(&["label", "node", "one", "zone=edited", "--overwrite"]).unwrap();
+    until("the edit is reverted", || zone("node", "one") == "b");
+    label("zone-");
+    until("the label is removed", || zone("hostendpoint", "one-auto-hep") == Value::Null);
+    assert_eq!((&shown("node", "one")["metadata"]["labels"], noted()), (&json!({ "mine": "yes" }), json!("null")));
+    // The configuration says whether they follow.
+    configure("Disabled");
+    until("it is said", || log.text().contains("copied of Kubernetes: NetworkPolicies\""));
+    label("zone=c");
+    source.apply(&policy("db", 81));
+    until("the policy follows", || cluster.port("knp.default.db") == Some(81));
+    assert_eq!(zone("node", "one"), Value::Null);
+    configure("Enabled");
+    until("the label follows again", || zone("hostendpoint", "one-auto-hep") == "c");
+    // A node that is gone in Kubernetes stays, with its labels and its host endpoint.
+    source.server.kubectl(&["delete", "node", "n1"], "");
+    source.apply(&policy("db", 82));
+    until("the policy follows", || cluster.port("knp.default.db") == Some(82));
+    assert_eq!((zone("node", "one"), zone("hostendpoint", "one-auto-hep")), (json!("c"), json!("c")));
+    assert_eq!(shown("node", "n1"), other);
+    assert!(log.has("node-labels-written") && !log.has("node-labels-failed"), "{}", log.text());
 }
 
 /// What `/readiness` answers.
@@ -482,4 +556,7 @@ fn what_cannot_be_copied_is_refused_at_the_start() {
     let store = [&cluster.user[..], &[("ENABLED_CONTROLLERS", "node,polices".to_owned())]].concat();
     let text = refused(&store, &[]);
     assert!(text.contains("ENABLED_CONTROLLERS: there is no controller `polices`"), "{text}");
+    let store = [&cluster.user[..], &[("SYNC_NODE_LABELS", "yes".to_owned())]].concat();
+    let text = refused(&store, &[]);
+    assert!(text.contains("SYNC_NODE_LABELS: `yes` is neither true nor false"), "{text}");
 }

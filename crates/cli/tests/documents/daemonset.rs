@@ -35,7 +35,7 @@ fn named_paths() -> BTreeMap<String, PathBuf> {
     for part in ["agent/src", "hostnet/src", "netlink/src", "nft/src", "dataplane-nft/src", "store-kube/src"] {
         sources(&root().join("crates").join(part), &mut files);
     }
-    for file in ["cli/src/commands/agent.rs", "cli/src/calico_api_config.rs"] {
+    for file in ["cli/src/commands/agent.rs", "cli/src/calico_api_config.rs", "store/src/system_ca.rs"] {
         files.push(root().join("crates").join(file));
     }
     let mut named = BTreeMap::new();

@@ -37,6 +37,8 @@ pub struct Cluster {
     pub settings: Result<Option<Settings>, String>,
     /// Whether the controller of nodes does not run, so that all host endpoints stay as they are.
     pub left: bool,
+    /// Whether labels of Kubernetes' nodes are copied to nodes, where Kubernetes is copied.
+    pub labels: bool,
     /// Whether the store is locked, so that nothing may be written.
     pub locked: bool,
     /// What the environment says.
@@ -53,7 +55,8 @@ impl Cluster {
     /// Nothing is known yet.
     pub(crate) fn new(environment: Environment) -> Self {
         let (nodes, endpoints) = (BTreeMap::new(), BTreeMap::new());
-        let mut cluster = Self { nodes, endpoints, settings: Ok(None), left: false, locked: false, environment };
+        let mut cluster =
+            Self { nodes, endpoints, settings: Ok(None), left: false, labels: false, locked: false, environment };
         cluster.configure(None);
         cluster
     }
@@ -110,12 +113,14 @@ impl Cluster {
         let runs = self.environment.only.map(|only| only.nodes);
         let spec = |object: Object| object.spec().map_err(|error| error.to_string());
         let named = stored.map(|stored| read(stored).and_then(spec)).transpose();
-        let (left, settings) = match named.map(|spec: Option<KubeControllersConfigurationSpec>| {
+        let (left, labels, settings) = match named.map(|spec: Option<KubeControllersConfigurationSpec>| {
             spec.map_or_else(|| Some(NodeControllerConfig::default()), |spec| spec.controllers.node)
         }) {
-            Err(reason) => (runs == Some(false), Err(reason)),
+            Err(reason) => (runs == Some(false), false, Err(reason)),
             Ok(node) => {
                 let runs = runs.unwrap_or(node.is_some());
+                let labels = || node.as_ref().is_none_or(|node| node.sync_labels != "Disabled");
+                let labels = runs && self.environment.sync_labels.unwrap_or_else(labels);
                 let host_endpoint = match self.environment.host_endpoints {
                     None => node.and_then(|node| node.host_endpoint),
                     Some(false) => None,
@@ -124,11 +129,12 @@ impl Cluster {
                         ..AutoHostEndpointConfig::default()
                     }),
                 };
-                (!runs, host_endpoint.map_or(Ok(None), Settings::read))
+                (!runs, labels, host_endpoint.map_or(Ok(None), Settings::read))
             }
         };
-        let before = (std::mem::replace(&mut self.left, left), std::mem::replace(&mut self.settings, settings));
-        before.0 != self.left || before.1 != self.settings
+        let before = (self.left, self.labels, std::mem::replace(&mut self.settings, settings));
+        (self.left, self.labels) = (left, labels);
+        before.0 != left || before.1 != labels || before.2 != self.settings
     }
 
     fn remove(&mut self, key: &Key) -> bool {
@@ -155,8 +161,7 @@ mod tests {
     use super::*;
     use crate::enabled::Enabled;
 
-    /// What is done where the environment and the configuration say this: host endpoints are left as they are, are made, or are deleted.
-    fn done(environment: Environment, controllers: Option<Value>) -> &'static str {
+    fn cluster(environment: Environment, controllers: Option<Value>) -> Cluster {
         let mut cluster = Cluster::new(environment);
         let stored = controllers.map(|controllers| Stored {
             key: Key::cluster(Kind::KubeControllersConfiguration, DEFAULT),
@@ -164,6 +169,12 @@ mod tests {
             value: json!({ "spec": { "controllers": controllers } }).to_string().into_bytes().into(),
         });
         cluster.list(Kind::KubeControllersConfiguration, stored.as_slice());
+        cluster
+    }
+
+    /// What is done where the environment and the configuration say this: host endpoints are left as they are, are made, or are deleted.
+    fn done(environment: Environment, controllers: Option<Value>) -> &'static str {
+        let cluster = cluster(environment, controllers);
         match (cluster.left, &cluster.settings) {
             (true, _) | (_, Err(_)) => "left",
             (false, Ok(Some(settings))) if settings.templates.is_empty() => "made",
@@ -197,8 +208,42 @@ mod tests {
             ((only("policy"), Some(true)), Some(on()), "left"),
             ((None, Some(true)), Some(json!(7)), "left"),
         ] {
-            let environment = Environment { only: environment.0, host_endpoints: environment.1 };
+            let environment = Environment { only: environment.0, host_endpoints: environment.1, sync_labels: None };
             assert_eq!(done(environment, controllers.clone()), expected, "{environment:?} {controllers:?}");
+        }
+    }
+
+    /// The cases are those of the function `mergeSyncNodeLabels` of Calico's kube-controllers.
+    #[test]
+    fn labels_of_nodes_are_copied_where_the_controller_of_nodes_runs_and_nobody_disables_it() {
+        let says = |value: &str| Some(json!({ "node": { "syncLabels": value } }));
+        let only = |text: &str| Some(Enabled::named(text).unwrap());
+        for (environment, controllers, expected) in [
+            ((None, None), None, true),
+            ((None, None), Some(json!({})), false),
+            ((None, None), Some(json!({ "node": {} })), true),
+            ((None, None), says("Enabled"), true),
+            ((None, None), says("Disabled"), false),
+            ((None, Some(true)), says("Disabled"), true),
+            ((None, Some(false)), says("Enabled"), false),
+            ((None, Some(false)), None, false),
+            ((None, Some(true)), Some(json!({})), false),
+            ((only("node"), None), Some(json!({})), true),
+            ((only("node"), None), says("Disabled"), false),
+            ((only("policy"), None), says("Enabled"), false),
+            ((only("policy"), Some(true)), says("Enabled"), false),
+            ((None, Some(true)), Some(json!(7)), false),
+            // A template that cannot be read is no reason.
+            (
+                (None, None),
+                Some(
+                    json!({ "node": { "hostEndpoint": { "autoCreate": "Enabled", "templates": [{ "nodeSelector": "(" }] } } }),
+                ),
+                true,
+            ),
+        ] {
+            let environment = Environment { only: environment.0, host_endpoints: None, sync_labels: environment.1 };
+            assert_eq!(cluster(environment, controllers.clone()).labels, expected, "{environment:?} {controllers:?}");
         }
     }
 }

@@ -1,14 +1,12 @@
 //! A Kubernetes node as Calico's, which keeps what it adds in annotations.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tortie_api::Kind;
 use tortie_api::kinds::node::{
     NodeAddress, NodeBgpSpec, NodeInterface, NodeSpec, NodeStatus, NodeWireguardSpec, OrchRef,
 };
 use tortie_api::scalar::AsNumber;
+use tortie_api::{Kind, kube_labels};
 use tortie_net::{Mac, parse_address, parse_cidr};
 
 use super::{ConversionError, Converted, object};
@@ -20,8 +18,6 @@ pub const PREFIX: &str = "projectcalico.org/";
 pub const LABELS: &str = "projectcalico.org/labels";
 /// The annotation that holds annotations which only Calico's node has.
 pub const ANNOTATIONS: &str = "projectcalico.org/annotations";
-/// The annotation of Calico's node that says which of its labels are Kubernetes'.
-pub const KUBE_LABELS: &str = "projectcalico.org/kube-labels";
 
 /// A Kubernetes node, as far as it is used.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -103,7 +99,7 @@ pub fn node(source: &Node, use_pod_cidr: bool) -> Result<Converted, ConversionEr
     metadata.labels = reader.json(LABELS);
     metadata.labels.extend(source.metadata.labels.clone());
     metadata.annotations = reader.json(ANNOTATIONS);
-    metadata.annotations.insert(KUBE_LABELS.to_owned(), kube_labels(&source.metadata.labels));
+    metadata.annotations.insert(kube_labels::ANNOTATION.to_owned(), kube_labels::write(&source.metadata.labels));
     let warnings = reader.warnings;
     let mut object = object(Kind::Node, metadata, spec);
     object.body.insert("status".to_owned(), json!(status));
@@ -131,14 +127,6 @@ fn addresses(bgp: &NodeBgpSpec, own: &[NodeAddress]) -> Vec<NodeAddress> {
     let calico = calico.map(|text| NodeAddress { address: text.clone(), r#type: "CalicoNodeIP".to_owned() });
     let kubernetes = own.iter().filter(|it| matches!(it.r#type.as_str(), "InternalIP" | "ExternalIP"));
     calico.chain(kubernetes.cloned()).collect()
-}
-
-/// Go's JSON of a map: `null` for one that was never made.
-fn kube_labels(labels: &BTreeMap<String, String>) -> String {
-    if labels.is_empty() {
-        return "null".to_owned();
-    }
-    tortie_api::encode::go_json(&json!(labels), false)
 }
 
 /// Reads annotations and notes those that are invalid.
