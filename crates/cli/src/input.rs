@@ -8,7 +8,7 @@ mod files;
 use std::collections::BTreeMap;
 
 use tortie_api::{API_VERSION, Kind, Object, Path};
-use tortie_manifest::read::{Located, Source, read_part};
+use tortie_manifest::read::{Located, Source, is_of_another_kind_of_kubernetes, read_part};
 use tortie_manifest::{Problem, diagnostic};
 use tortie_store_kube::convert::manifest::{reference, strictly};
 
@@ -137,6 +137,8 @@ pub(crate) fn load(
         return Err(Usage("standard input (-f -) can be read only once".to_owned()).into());
     }
     let mut manifests = Manifests::default();
+    // What policies do not look at.
+    let mut left_out = Vec::new();
     for name in &files.filename {
         let found = match files::find(name, files.recursive) {
             Ok(found) => found,
@@ -167,12 +169,25 @@ pub(crate) fn load(
                     manifests.take_kubernetes(manifest, Item { source: source_at, located });
                     continue;
                 }
+                if kubernetes == KubernetesKinds::Taken && is_of_another_kind_of_kubernetes(&located) {
+                    left_out.push(Item { source: source_at, located });
+                    continue;
+                }
                 if session.persona.is_calico() {
                     known_to_calicoctl(&mut located);
                 }
                 manifests.items.push(Item { source: source_at, located });
             }
         }
+    }
+    if manifests.items.is_empty() && manifests.kubernetes.is_empty() {
+        // Nothing is left to preview, so these are mistakes.
+        manifests.items.append(&mut left_out);
+    }
+    for item in &left_out {
+        session
+            .terminal
+            .note(format_args!("left out of the preview: {}: no policy looks at this kind", item.located.about));
     }
     if manifests.items.iter().any(|item| item.located.problems.iter().any(Problem::is_error)) {
         return Ok(Err(InputError::Mistakes(manifests)));

@@ -45,7 +45,9 @@ pub(crate) fn kind(word: &str, persona: Persona) -> anyhow::Result<Kind> {
         let group = group.to_ascii_lowercase();
         let group = group.strip_prefix("v3.").unwrap_or(&group);
         let ours = "projectcalico.org".starts_with(group) || group == "crd.projectcalico.org";
-        Kind::from_alias(name).filter(|_| ours)
+        // kubectl's short name, which calicoctl does not have.
+        let short = name.eq_ignore_ascii_case("gns").then_some(Kind::GlobalNetworkSet);
+        Kind::from_alias(name).or(short).filter(|_| ours)
     };
     found.ok_or_else(|| unknown(word, persona))
 }

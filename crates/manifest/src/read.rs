@@ -129,6 +129,11 @@ pub fn of_kubernetes(
     resource::of_kubernetes(located, source.text(), shape)
 }
 
+/// Whether this is an object of Kubernetes of a kind that previews do not take, in any version.
+pub fn is_of_another_kind_of_kubernetes(located: &Located) -> bool {
+    resource::is_of_another_kind_of_kubernetes(located)
+}
+
 /// The documents of a text without regard to what they mean, and what is no document.
 pub fn trees(source: &Source) -> Vec<Result<Node, Located>> {
     parts(source).iter().flat_map(|part| trees_of(source, part)).collect()

@@ -16,6 +16,7 @@ use tortie_manifest::write;
 use tortie_policy::{EndpointId, PolicyId, WorkloadId};
 use tortie_store::memory::MemoryStore;
 use tortie_store::{Selection, Store};
+use tortie_store_kube::convert::manifest::{KubernetesKind, Reference};
 use tortie_sync::InForce;
 
 use crate::args::StoreArgs;
@@ -65,7 +66,9 @@ pub(crate) fn run(args: &DescribeArgs, session: &mut Session) -> anyhow::Result<
     if args.targets.is_empty() {
         return Err(Usage(format!("describe needs KIND NAME, or KIND/NAME\n\n{}", target::kinds())).into());
     }
-    let targets = target::parse(&args.targets, session.persona)?;
+    let own_namespace = args.store.namespace.as_deref().unwrap_or_default();
+    let (of_kubernetes, others) = target::split_kubernetes(&args.targets, own_namespace)?;
+    let targets = target::parse(&others, session.persona)?;
     let access = StoreAccess::find(session, &args.store)?;
     let agent = Agent::soon();
     let request = InForceRequest { from_store: args.from_store, purpose: Purpose::Answer };
@@ -81,6 +84,26 @@ pub(crate) fn run(args: &DescribeArgs, session: &mut Session) -> anyhow::Result<
     };
     let mut failed = false;
     let mut first = true;
+    let mut show = |key: &Key, session: &mut Session| match known.describe(key) {
+        Ok(text) => {
+            let gap = if std::mem::take(&mut first) { "" } else { "\n" };
+            session.terminal.print(&format!("{gap}{text}"));
+        }
+        Err(error) => {
+            failed = true;
+            session.terminal.error(error);
+        }
+    };
+    let mut unknown = false;
+    for reference in of_kubernetes {
+        match known.keys_of(&reference) {
+            Ok(keys) => keys.iter().for_each(|key| show(key, session)),
+            Err(error) => {
+                unknown = true;
+                session.terminal.error(error);
+            }
+        }
+    }
     for target in targets {
         let given = args.store.namespace.as_deref();
         let flags = namespace::NamespaceFlags { namespace: given, all: args.all_namespaces };
@@ -98,23 +121,35 @@ pub(crate) fn run(args: &DescribeArgs, session: &mut Session) -> anyhow::Result<
             let place = within.map(|within| format!(" in namespace {within}; -A for all")).unwrap_or_default();
             session.terminal.note(format_args!("no {}{place}", target.kind.plural()));
         }
-        for key in keys {
-            match known.describe(&key) {
-                Ok(text) => {
-                    let gap = if std::mem::take(&mut first) { "" } else { "\n" };
-                    session.terminal.print(&format!("{gap}{text}"));
-                }
-                Err(error) => {
-                    failed = true;
-                    session.terminal.error(error);
-                }
-            }
-        }
+        keys.iter().for_each(|key| show(key, session));
     }
-    Ok(if failed { Exit::Failed } else { Exit::Done })
+    Ok(if failed || unknown { Exit::Failed } else { Exit::Done })
 }
 
 impl Known<'_> {
+    /// What an object of Kubernetes is in the store: of a pod its endpoints.
+    fn keys_of(&self, reference: &Reference) -> Result<Vec<Key>, String> {
+        let Reference { kind, namespace, name } = reference;
+        match (kind, reference.key()) {
+            (KubernetesKind::Pod, _) => {
+                let is_of_pod = |id: &WorkloadId| id.namespace == *namespace && pod_of(id).as_ref() == Some(name);
+                let ids = self.in_force.snapshot.workload_endpoints.keys().filter(|id| is_of_pod(id));
+                let keys: Vec<Key> =
+                    ids.map(|id| Key::namespaced(Kind::WorkloadEndpoint, &id.namespace, &id.name)).collect();
+                if !keys.is_empty() {
+                    return Ok(keys);
+                }
+                // The reason why it has none is that of a question about it.
+                let word = format!("pod/{namespace}/{name}");
+                Err(about::refusal(&self.topology, &word).unwrap_or_else(|| format!("{word} has no endpoint")))
+            }
+            (KubernetesKind::EndpointSlice | KubernetesKind::Service, _) | (_, None) => {
+                Err(format!("describe tells nothing about {reference}: `kubectl describe` does"))
+            }
+            (_, Some(key)) => Ok(vec![key]),
+        }
+    }
+
     /// All objects of a kind.
     fn all(&self, kind: Kind, namespace: String) -> anyhow::Result<Vec<Key>> {
         let namespace = Some(namespace).filter(|namespace| !namespace.is_empty());
@@ -149,7 +184,10 @@ impl Known<'_> {
     fn describe(&self, key: &Key) -> Result<String, String> {
         let found = self.client.get(key);
         let does = self.does(key);
-        let mut text = format!("{} {}\n", key.kind, head::name(key));
+        let mut text = match Reference::of_key(key) {
+            Some(reference) => format!("{reference}\n"),
+            None => format!("{} {}\n", key.kind, head::name(key)),
+        };
         let unreadable = self.in_force.unreadable.get(key).map(|why| format!("warning[unreadable]: {why}\n"));
         match (&found, &does) {
             (Ok(found), _) => text += &head::text(&found.object, self.store.as_deref()),
@@ -198,6 +236,8 @@ impl Known<'_> {
                 Ok(tortie_explain::endpoint::workload(snapshot, found, self.machine.counts_on(&found.node)))
             }
             Kind::NetworkPolicy
+            | Kind::KubernetesNetworkPolicy
+            | Kind::KubernetesClusterNetworkPolicy
             | Kind::GlobalNetworkPolicy
             | Kind::StagedNetworkPolicy
             | Kind::StagedGlobalNetworkPolicy
@@ -214,6 +254,11 @@ impl Known<'_> {
             _ => return None,
         })
     }
+}
+
+/// The pod that a workload endpoint is of.
+fn pod_of(id: &WorkloadId) -> Option<String> {
+    tortie_api::names::workload::parse(&id.name).ok().map(|parts| parts.pod)
 }
 
 /// The name of a workload endpoint on its node.

@@ -71,6 +71,18 @@ fn objects_that_kubectl_writes_are_enforced_and_stay_during_an_outage_of_the_ser
         until("the policy is in force", || !reaches(world, 81));
         assert!(reaches(world, 80));
         assert!(world.said(&["explain", "192.0.2.99", "pod/shop/web", "tcp/81"]).contains("knp shop/web"));
+        // Objects of Kubernetes are described by kubectl's names.
+        for words in [&["describe", "knp/shop/web"][..], &["describe", "networkpolicy.networking.k8s.io", "shop/web"]] {
+            let text = world.call(words);
+            assert!(text.starts_with("networkpolicy.networking.k8s.io/shop/web\n") && text.contains("tcp"), "{text}");
+        }
+        let text = world.call(&["describe", "pod/shop/web"]);
+        assert!(
+            text.starts_with("WorkloadEndpoint shop/web1-k8s-web-eth0\n") && text.contains("knp shop/web"),
+            "{text}"
+        );
+        assert!(world.call(&["describe", "namespace/shop"]).starts_with("Profile kns.shop\n"));
+        assert!(world.fails(&["describe", "pod/shop/absent"]).contains("there is no pod shop/absent"));
         // A policy of Calico's, in a tier before it, by the one and changed by the other.
         let file = world.file(
             "gnp.yaml",

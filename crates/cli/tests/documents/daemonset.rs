@@ -32,7 +32,9 @@ fn sources(path: &Path, found: &mut Vec<PathBuf>) {
 /// The paths outside of /proc, /sys and /dev that the agent's sources name, each with the file that names it.
 fn named_paths() -> BTreeMap<String, PathBuf> {
     let mut files = Vec::new();
-    for part in ["agent/src", "hostnet/src", "netlink/src", "nft/src", "dataplane-nft/src", "store-kube/src"] {
+    for part in
+        ["agent/src", "hostnet/src", "netlink/src", "nft/src", "dataplane-nft/src", "store/src", "store-kube/src"]
+    {
         sources(&root().join("crates").join(part), &mut files);
     }
     for file in ["cli/src/commands/agent.rs", "cli/src/calico_api_config.rs", "store/src/system_ca.rs"] {

@@ -44,6 +44,10 @@ fn one(node: Node, text: &str, go: &str, out: &mut Vec<Located>) {
     {
         return list(node, text, kind, out);
     }
+    // As `kubectl get -o yaml` prints several objects.
+    if name == "List" && version == "v1" {
+        return list_of_any(node, text, out);
+    }
     let problem = stranger(&node, &name, &version);
     let about = about(&node, &name);
     out.push(Located::failed(node, about, problem));
@@ -79,6 +83,23 @@ pub(crate) fn of_kubernetes(located: &mut Located, text: &str, shape: &'static S
     let Decoded { value, problems, .. } = decode::decode_exactly(&mut located.tree, shape, text);
     located.problems = problems;
     value
+}
+
+/// A list of objects of any kinds, each of which says what it is.
+fn list_of_any(mut node: Node, text: &str, out: &mut Vec<Located>) {
+    let items = match &mut node.value {
+        Value::Map(entries) => entries.iter_mut().find(|entry| entry.key == "items"),
+        _ => None,
+    };
+    match items.map(|entry| std::mem::replace(&mut entry.value.value, Value::Null)) {
+        None | Some(Value::Null) => {}
+        Some(Value::List(items)) => items.into_iter().for_each(|item| one(item, text, LIST, out)),
+        Some(_) => {
+            let reason = "cannot unmarshal into Go struct field .items of type []";
+            let problem = Problem::read(Path::from("items"), reason).message("`items` takes a list of resources");
+            out.push(Located::failed(node, "List".to_owned(), problem));
+        }
+    }
 }
 
 fn list(mut node: Node, text: &str, kind: Kind, out: &mut Vec<Located>) {
@@ -130,6 +151,14 @@ fn item(node: Node, text: &str, kind: Kind, at: usize) -> Located {
 }
 
 /// A document whose kind or version we do not know, and what to do about it.
+pub(crate) fn is_of_another_kind_of_kubernetes(located: &Located) -> bool {
+    let kind = scalar(&located.tree, "kind");
+    let is_foreign = |problem: &Problem| problem.message.as_deref() == Some(OF_KUBERNETES);
+    located.object.is_none()
+        && located.problems.iter().any(is_foreign)
+        && !PREVIEWED.iter().any(|(_, previewed)| *previewed == kind)
+}
+
 fn stranger(node: &Node, kind: &str, version: &str) -> Problem {
     let reason = unknown(kind, version);
     for field in ["kind", "apiVersion"] {
@@ -198,10 +227,6 @@ fn foreign(kind: &str, version: &str) -> Option<(String, String)> {
     let group = version.split('/').next().unwrap_or_default();
     let say = |message: &str, help: &str| Some((message.to_owned(), help.to_owned()));
     match (group, kind) {
-        ("v1", "List") => say(
-            "a Kubernetes List is not read",
-            "give its items as documents of their own, separated by `---`, or as a `<Kind>List`",
-        ),
         ("crd.projectcalico.org", _) => say(
             "this is how Calico keeps the resource inside Kubernetes, not how it is written",
             "write `apiVersion: projectcalico.org/v3`; the spec is the same",

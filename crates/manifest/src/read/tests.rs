@@ -127,6 +127,16 @@ fn an_item_of_another_kind_is_an_error() {
 }
 
 #[test]
+fn a_list_of_kubernetes_is_read_as_its_items() {
+    let text = "kind: List\napiVersion: v1\nitems:\n- {apiVersion: projectcalico.org/v3, kind: Tier, metadata: {name: a}}\n- {apiVersion: v1, kind: Pod}\n";
+    let found = super::read(&Source::new("list.yaml", text));
+    let kinds: Vec<_> = found.iter().map(|located| located.object.as_ref().map(|object| object.kind)).collect();
+    assert_eq!(kinds, [Some(Kind::Tier), None]);
+    let found = super::read(&Source::new("list.yaml", "kind: List\napiVersion: v1\nitems: none\n"));
+    assert_eq!(found[0].problems[0].message.as_deref(), Some("`items` takes a list of resources"));
+}
+
+#[test]
 fn unknown_kinds_and_versions_are_refused_with_what_to_write() {
     for (kind, version, text, help) in [
         ("Tier", "v3", "", "write `apiVersion: projectcalico.org/v3`"),
@@ -149,12 +159,6 @@ fn unknown_kinds_and_versions_are_refused_with_what_to_write() {
             "`diff -f`, `explain -f` and `test -f` take it as a preview; apply it with kubectl",
         ),
         ("Widget", "example.com/v1", "", ""),
-        (
-            "List",
-            "v1",
-            "a Kubernetes List is not read",
-            "give its items as documents of their own, separated by `---`, or as a `<Kind>List`",
-        ),
         (
             "Tier",
             "crd.projectcalico.org/v1",

@@ -140,6 +140,11 @@ fn find<'a>(topology: &Topology<'a>, word: &str) -> Result<Vec<NamedEnd<'a>>, As
     }
 }
 
+/// Why nothing is told about an end; none if something is.
+pub(crate) fn refusal(topology: &Topology<'_>, word: &str) -> Option<String> {
+    find(topology, word).err().map(|AskError(why)| why)
+}
+
 /// What applies to a host endpoint, and first why it governs no interface where that is so.
 pub(crate) fn host(topology: &Topology<'_>, found: &HostEndpoint, counts: &Counts) -> String {
     let not_in_force = not_in_force::host_endpoint(topology, found);
