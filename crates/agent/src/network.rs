@@ -15,7 +15,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::time::Timespec;
 use tortie_api::error_with_causes;
 use tortie_dataplane::{Delta, Endpoint, HostState, Place, State};
-use tortie_hostnet::status::status_file;
+use tortie_hostnet::endpoint_status::status_file;
 use tortie_hostnet::{Config, IPV6_MTU, Network};
 
 use crate::config::NetworkSettings;

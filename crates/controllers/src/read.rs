@@ -1,4 +1,4 @@
-//! Reads what a store hands over.
+//! Decodes what a store hands over, and replaces it in the maps in which the controllers keep it.
 
 use std::collections::BTreeMap;
 

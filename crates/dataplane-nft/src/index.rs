@@ -1,4 +1,5 @@
-//! What follows from the desired state and is asked often: who asks a list, who looks in a set, what is in use where.
+//! What follows from the desired state and is asked often: who asks a list, who looks in a set, how a
+//! set is kept ([`Shape`]), what is in use where.
 //!
 //! It follows the state step by step. Each step returns what it changed and the values before, so that what the kernel has can
 //! be rendered again and compared.

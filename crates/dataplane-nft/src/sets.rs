@@ -27,7 +27,7 @@ pub(crate) enum Shape {
 }
 
 impl Shape {
-    /// How a set with these members is kept.
+    /// How a set with these members is kept. [`Index`](crate::index::Index) decides the same step by step, from a count of nets.
     pub(crate) fn of(set: &SetState) -> Self {
         match set {
             SetState::Ports(_) => Self::Ports,

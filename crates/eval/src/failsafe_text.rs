@@ -1,4 +1,4 @@
-//! Short texts for users about conditions and decisions.
+//! Which failsafe ports there are, as a text for users: why a packet is not let through by one.
 
 use tortie_policy::{Direction, Failsafe, Settings};
 

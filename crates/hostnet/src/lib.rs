@@ -31,6 +31,7 @@
 mod config;
 mod connections;
 mod conntrack;
+pub mod endpoint_status;
 mod kernel;
 pub mod links;
 mod machine;
@@ -41,7 +42,6 @@ mod observed;
 mod route;
 mod saved_settings;
 mod sockets;
-pub mod status;
 mod step;
 mod sysctl;
 mod workload;

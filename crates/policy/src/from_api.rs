@@ -1,15 +1,15 @@
 //! From what users wrote to what it means, one file a kind. What cannot be read says which field; nothing is dropped.
 
 mod endpoint;
+mod endpoint_slice;
 mod kubernetes;
-mod plain;
+mod plain_workload_endpoint;
 mod policy;
 mod read;
 mod referenced;
 mod rule;
 mod selector;
 mod settings;
-mod slice;
 mod stored;
 
 pub use selector::LONGEST_SELECTOR;
@@ -141,7 +141,7 @@ fn read(object: &Object, early: EarlyLists, mut wrong: Invalidities) -> (Item, V
         Kind::Node => Item::Node(referenced::node(object, &mut wrong)),
         Kind::IPPool => referenced::pool(object, &mut wrong).map_or(Item::Nothing, Item::Pool),
         Kind::KubernetesEndpointSlice => {
-            slice::endpoint_slice(object, &mut wrong).map_or(Item::Nothing, Item::EndpointSlice)
+            endpoint_slice::endpoint_slice(object, &mut wrong).map_or(Item::Nothing, Item::EndpointSlice)
         }
         _ => Item::Nothing,
     };

@@ -26,7 +26,7 @@ mod diagnose;
 mod error;
 mod labels;
 mod lexer;
-mod link;
+mod matching;
 mod node;
 mod parse;
 mod restrict;

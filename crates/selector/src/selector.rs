@@ -15,7 +15,7 @@ use crate::error::ParseError;
 use crate::labels::Labels;
 use crate::node::{Kind, Node, Span, index};
 use crate::restrict::{Restriction, restrictions};
-use crate::{link, parse};
+use crate::{matching, parse};
 
 /// A label selector. Cloning shares it; equality, order and hash are those of the canonical text.
 #[derive(Clone)]
@@ -115,7 +115,7 @@ impl Selector {
 
     /// Whether it selects what has these labels.
     pub fn matches(&self, labels: &(impl Labels + ?Sized)) -> bool {
-        link::holds(&self.0.text, &self.0.nodes, &self.0.members, labels)
+        matching::holds(&self.0.text, &self.0.nodes, &self.0.members, labels)
     }
 
     /// The same selector with `prefix` before each label name: how selectors of namespaces (`pcns.`) and service
@@ -166,7 +166,7 @@ fn can_be_quoted(value: &str) -> Option<&str> {
 
 impl From<Builder<'_>> for Selector {
     fn from(mut builder: Builder<'_>) -> Self {
-        link::link(&mut builder.nodes);
+        matching::link(&mut builder.nodes);
         Selector(Arc::new(Inner {
             text: builder.text.into(),
             nodes: builder.nodes.into(),

@@ -254,7 +254,7 @@ enum Failure {
     Other(CallError),
 }
 
-/// Pauses between attempts.
+/// Pauses between attempts to connect, to call and to watch.
 pub(crate) const fn backoff() -> Backoff {
     Backoff::new(Duration::from_millis(100), Duration::from_secs(5))
 }

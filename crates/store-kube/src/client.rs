@@ -41,7 +41,7 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 1 << 25;
 const AGENT: &str = concat!("tortie/", env!("CARGO_PKG_VERSION"));
 
-/// Pauses between attempts.
+/// Pauses between attempts to connect, to call and to watch.
 pub(crate) const fn backoff() -> Backoff {
     Backoff::new(Duration::from_millis(100), Duration::from_secs(10))
 }

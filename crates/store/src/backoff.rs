@@ -1,4 +1,5 @@
 //! Pauses between attempts: ever longer, and of random length, so that many who lost the same server do not come back at once.
+//! Each store sets its own first and longest pause, in a function `backoff`.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;

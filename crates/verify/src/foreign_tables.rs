@@ -209,7 +209,7 @@ fn at_hooks<T>(
     let interface = |name: &str| Interface::new(index(name).unwrap_or(0), name);
     let mut probe = Probe::new(packet, packet_bytes(packet)?, 0, interface);
     if matches!(&packet.path, PacketPath::Input { interface } if interface == "lo") {
-        translated::settled(&mut probe.packet);
+        translated::mark_translated(&mut probe.packet);
     }
     let enters = probe.packet.iif.clone();
     let is_open = |interface: &Option<Interface>| interface.as_ref().is_some_and(|one| index(&one.name).is_none());

@@ -5,7 +5,7 @@ use std::mem;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use tortie_hostnet::status::StatusFiles;
+use tortie_hostnet::endpoint_status::StatusFiles;
 
 /// The pause after a file could not be written.
 const PAUSE: Duration = Duration::from_secs(10);

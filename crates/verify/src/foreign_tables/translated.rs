@@ -97,8 +97,9 @@ pub(super) fn is_known(step: &Step<'_>) -> bool {
     matches!(step, Step::Rule(RuleAt { chain: CHAIN, .. }))
 }
 
-/// A packet that comes in by the loopback interface: its sender has tracked it, and translated it or not, where it was sent.
-pub(super) fn settled(packet: &mut Bytes) {
+/// Marks the connection of a packet that comes in by the loopback interface as past destination translation: that was decided where
+/// the packet was sent.
+pub(super) fn mark_translated(packet: &mut Bytes) {
     packet.ct = packet.conntrack;
     if let Tracking::Tracked(connection) = &mut packet.ct {
         connection.status |= ct_status::DST_NAT_DONE;

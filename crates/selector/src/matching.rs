@@ -1,4 +1,6 @@
-//! Matching without a stack: each node knows where to go on when it holds and when it does not.
+//! Matches labels against a parsed selector; what each operator means is in `test`.
+//!
+//! No stack is needed: each node knows where to go on when it holds and when it does not.
 //!
 //! In `(a && !(b || c))` the walk starts at `a`. If `a` fails, so does all; if it holds, go on at `b`. If `b`
 //! holds, the negation fails, and so does all; if not, go on at `c`, and so forth.
