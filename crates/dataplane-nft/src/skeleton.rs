@@ -26,7 +26,7 @@ use crate::place::{WORKLOADS, exceptions};
 use crate::sets::{FAMILIES, Shape};
 use crate::stage::Stage;
 
-pub use nat::DESTINATION as FLOATING_IPS;
+pub use nat::{DESTINATION as FLOATING_IPS, SOURCE as GIVES_SOURCE};
 
 /// The chain that keeps connection tracking on.
 const CONNTRACK: &str = "conntrack";

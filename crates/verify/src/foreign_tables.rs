@@ -10,6 +10,7 @@ mod own_nat;
 mod possible;
 mod redirect;
 mod reroute;
+mod source;
 mod translated;
 mod writes;
 
@@ -319,17 +320,20 @@ fn translates(step: &Step<'_>) -> bool {
 /// The rule that translated a packet, and the priority of its base chain.
 fn translation(ruleset: &Ruleset, outcome: &Outcome<'_>) -> (String, i32) {
     let at = outcome.steps.iter().position(translates).unwrap_or(outcome.steps.len().saturating_sub(1));
-    let before = outcome.steps.get(..=at).unwrap_or_default();
-    // Behind a rule of the base chain, which led to where it is.
-    let base = before.iter().rev().find_map(|step| match step {
-        Step::Rule(at) => ruleset.tables().flat_map(|table| &table.chains).find(|chain| chain.name == at.chain)?.base,
-        _ => None,
-    });
-    let by = match before.last() {
+    let by = match outcome.steps.get(at) {
         Some(Step::Rule(at)) => rule_text(at),
         _ => last(outcome),
     };
-    (by, base.map_or(0, |base| base.priority))
+    (by, base_of(ruleset, outcome, at).map_or(0, |base| base.priority))
+}
+
+/// The base chain that led to a step: of it was the last rule before.
+fn base_of(ruleset: &Ruleset, outcome: &Outcome<'_>, step: usize) -> Option<BaseChain> {
+    let before = outcome.steps.get(..=step).unwrap_or_default();
+    before.iter().rev().find_map(|step| match step {
+        Step::Rule(at) => ruleset.tables().flat_map(|table| &table.chains).find(|chain| chain.name == at.chain)?.base,
+        _ => None,
+    })
 }
 
 /// `chain DOCKER, rule 1`.

@@ -474,15 +474,137 @@ fn chains_before_a_floating_ip_is_translated_see_it_and_those_behind_see_the_wor
             assert_eq!(to, &["192.0.2.12:80"], "{hook}: nothing tells which is first");
         }
         let masquerades = OwnNat { masquerades: true, ..OwnNat::default() };
-        for (priority, rule, expected) in [
+        for (priority, rule, drops) in [
             (150, "ip saddr 192.0.2.11 drop", true),
-            (150, "ip saddr 203.0.113.9 drop", true),
+            (150, "ip saddr 203.0.113.9 drop", false),
             (50, "ip saddr 192.0.2.11 drop", false),
+            (50, "ip saddr 203.0.113.9 drop", true),
         ] {
             let post = format!("chain post {{ type filter hook postrouting priority {priority};\n{rule}\n}}");
             let found = one(&post, masquerades);
+            assert_eq!(matches!(found, Effect::Drops(_)), drops, "{priority} {rule}: {found:?}");
+            assert_eq!(found == Effect::Nothing, !drops, "{priority} {rule}: {found:?}");
+            let established = Packet { conntrack: Conntrack::Established, ..asked.clone() };
+            let found = effects_with(&[("other", &post)], &established, masquerades).remove(0);
             let may = matches!(found, Effect::Unclear { may_drop: true, .. });
-            assert_eq!(may, expected, "{priority} {rule}: {found:?}");
+            assert_eq!(may, priority == 150, "nothing tells who opened it: {priority} {rule}: {found:?}");
+        }
+    });
+}
+
+/// Chains of type filter and nat of a table `other`, behind what a table `nat` and tortie do.
+const BEHIND_A_SOURCE: &[(&str, &str, bool, &str, Expected)] = &[
+    // What gives a source, whether tortie masquerades, the chain of the other table, and what it does.
+    ("", "nat hook postrouting priority 50", false, "drop", Drops),
+    ("priority 0; snat ip to 192.0.2.77", "nat hook postrouting priority 50", false, "drop", Nothing),
+    ("priority 0; masquerade", "nat hook postrouting priority 50", false, "drop", Nothing),
+    ("priority 60; masquerade", "nat hook postrouting priority 50", false, "drop", Drops),
+    ("priority 50; masquerade", "nat hook postrouting priority 50", false, "drop", May),
+    ("priority 0; meta mark 7 masquerade", "nat hook postrouting priority 50", false, "drop", May),
+    ("priority 0; tcp dport 81 meta mark 7 masquerade", "nat hook postrouting priority 50", false, "drop", Drops),
+    ("priority 0; accept", "nat hook postrouting priority 50", false, "drop", Drops),
+    ("", "nat hook postrouting priority 150", true, "drop", Nothing),
+    ("", "nat hook postrouting priority 50", true, "drop", Drops),
+    ("", "nat hook postrouting priority 100", true, "drop", May),
+    (
+        "priority 0; snat ip to 192.0.2.77",
+        "filter hook postrouting priority 150",
+        false,
+        "ip saddr 203.0.113.9 drop",
+        Nothing,
+    ),
+    (
+        "priority 0; snat ip to 192.0.2.77",
+        "filter hook postrouting priority 150",
+        false,
+        "ip saddr 192.0.2.77 drop",
+        Drops,
+    ),
+    (
+        "priority 0; snat ip to 192.0.2.77",
+        "filter hook postrouting priority 50",
+        false,
+        "ip saddr 203.0.113.9 drop",
+        Drops,
+    ),
+    (
+        "priority 0; tcp dport 80 snat ip to 192.0.2.77:99",
+        "filter hook postrouting priority 150",
+        false,
+        "tcp sport 99 drop",
+        Drops,
+    ),
+    (
+        "priority 0; snat ip to 192.0.2.77",
+        "filter hook postrouting priority 150",
+        true,
+        "ip saddr 192.0.2.77 drop",
+        Drops,
+    ),
+    (
+        "priority 150; snat ip to 192.0.2.77",
+        "filter hook postrouting priority 150",
+        true,
+        "ip saddr 192.0.2.77 drop",
+        Nothing,
+    ),
+    (
+        "priority 150; snat ip to 192.0.2.77",
+        "filter hook postrouting priority 150",
+        true,
+        "ip saddr 192.0.2.11 drop",
+        Drops,
+    ),
+    ("priority 0; masquerade", "filter hook postrouting priority 150", false, "ip saddr 192.0.2.11 drop", Drops),
+    (
+        "priority 0; meta mark 7 masquerade",
+        "filter hook postrouting priority 150",
+        false,
+        "ip saddr 203.0.113.9 drop",
+        May,
+    ),
+    (
+        "priority 0; snat ip to 192.0.2.70-192.0.2.77",
+        "filter hook postrouting priority 150",
+        false,
+        "ip saddr 203.0.113.9 drop",
+        May,
+    ),
+];
+
+#[test]
+fn chains_behind_the_one_that_gives_a_source_see_it_and_those_of_type_nat_are_not_asked() {
+    in_namespace(|| {
+        let through = PacketPath::Forward { from: "cali1".into(), to: "eth0".into() };
+        let asked = Packet { path: through, ..four(6, PORTS) };
+        let outcome = |effect: &Effect| match effect {
+            Effect::Drops(_) => Drops,
+            Effect::Unclear { may_drop: true, .. } => May,
+            _ => Nothing,
+        };
+        for (gives, chain, masquerades, rule, expected) in BEHIND_A_SOURCE {
+            let other = format!("chain c {{ type {chain};\n{rule}\n}}");
+            let nat = format!("chain s {{ type nat hook postrouting {gives}\n}}");
+            let mut tables = vec![("other", other.as_str())];
+            tables.extend((!gives.is_empty()).then_some(("nat", nat.as_str())));
+            let own = OwnNat { masquerades: *masquerades, ..OwnNat::default() };
+            let found = effects_with(&tables, &asked, own).remove(0);
+            assert_eq!(outcome(&found), *expected, "{gives} | {chain} {rule}: {found:?}");
+        }
+        let comes_in = Packet { path: PacketPath::Input { interface: "eth0".into() }, ..asked.clone() };
+        let by_itself = Packet { path: PacketPath::Input { interface: "lo".into() }, ..asked };
+        let snat = "chain s { type nat hook input priority 0; snat ip to 192.0.2.77\n}";
+        for (chain, first, second) in [
+            ("filter hook input priority 150; ip saddr 203.0.113.9 drop", Nothing, Drops),
+            ("filter hook input priority 150; ip saddr 192.0.2.77 drop", Drops, Nothing),
+            ("nat hook input priority 50; drop", Nothing, Nothing),
+            ("nat hook input priority -50; drop", Drops, Nothing),
+        ] {
+            let other = format!("chain c {{ type {chain}\n}}");
+            for (asked, expected) in [(&comes_in, first), (&by_itself, second)] {
+                let found = effects(&[("other", &other), ("nat", snat)], asked).remove(0);
+                assert_eq!(outcome(&found), expected, "{chain}: {found:?}");
+            }
         }
     });
 }

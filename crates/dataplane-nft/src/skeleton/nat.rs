@@ -14,9 +14,10 @@ use crate::match_expr::{HookInterface, Side, TCP, UDP, address_type, fields, oct
 use crate::options::Options;
 use crate::sets::FAMILIES;
 
-/// Where destinations and sources are rewritten.
+/// Where destinations are rewritten.
 pub const DESTINATION: i32 = -100;
-const SOURCE: i32 = 100;
+/// Where sources are rewritten.
+pub const SOURCE: i32 = 100;
 
 pub(super) fn render(plan: &Plan, _options: &Options, into: &mut Ruleset) {
     let mut destination = Vec::new();

@@ -60,7 +60,7 @@ fn effect_now(
     own: OwnNat,
     translated_at: i32,
 ) -> Effect {
-    let as_asked = own_nat::effect(table, host, machine, packet, own, translated_at);
+    let as_asked = own_nat::effect(table, all, host, machine, packet, own, translated_at);
     if packet.conntrack == Conntrack::Untracked {
         return as_asked;
     }

@@ -7,7 +7,7 @@ use tortie_nft::{BaseChain, Chain, Hook, TableId};
 use tortie_policy::machine::Machine;
 use tortie_policy::packet::{Conntrack, Host, Packet, PacketPath};
 
-use super::{Effect, HookPlace, base_chains, followed, translated};
+use super::{Effect, HookPlace, base_chains, followed, source, translated};
 
 /// More than any priority at a device.
 const DEVICES: i32 = 1 << 24;
@@ -107,15 +107,19 @@ pub(super) fn bridge_effect(table: &ForeignTable, machine: Option<&Machine>, pac
 /// The table with these chains where a packet meets them first and last, and no others at hooks.
 fn as_hooks(table: &TableDump, chains: &[&DeviceChain]) -> TableDump {
     let base = |chain: &&DeviceChain| {
-        // What enters by a device is not yet tracked or translated.
+        // What enters by a device is not yet tracked or translated, and what leaves by one is.
         let priority = chain.priority.clamp(-DEVICES, DEVICES);
-        let (hook, priority) =
-            if chain.egress { (Hook::Postrouting, priority) } else { (Hook::Prerouting, priority - 2 * DEVICES) };
+        let (hook, priority) = if chain.egress {
+            (Hook::Postrouting, priority + 2 * DEVICES)
+        } else {
+            (Hook::Prerouting, priority - 2 * DEVICES)
+        };
         Chain::base(&chain.name, BaseChain { policy: chain.policy, ..BaseChain::filter(hook, priority) })
     };
     let mut dump = table.clone();
     dump.table.id = TableId::inet(&table.table.id.name);
-    dump.chains.iter_mut().filter(|chain| chain.name != translated::CHAIN).for_each(|chain| chain.base = None);
+    let is_added = |chain: &Chain| [translated::CHAIN, source::CHAIN].contains(&chain.name.as_str());
+    dump.chains.iter_mut().filter(|chain| !is_added(chain)).for_each(|chain| chain.base = None);
     dump.chains.extend(chains.iter().map(base));
     dump
 }

@@ -1,22 +1,19 @@
-//! What tortie itself translates: chains before its own see one address, chains behind them the other. For the source it is not followed
-//! which of them a chain of another program is: where it makes a difference, the effect is uncertain.
-
-use std::net::IpAddr;
+//! What tortie itself and the other tables translate of a packet: chains before see one address, chains behind the other.
 
 use tortie_dataplane_nft::FLOATING_IPS;
+use tortie_nft::dump::TableDump;
 use tortie_nft::foreign::ForeignTable;
-use tortie_nft::interp::NAT_SOURCE;
-use tortie_nft::{ChainKind, Hook};
 use tortie_policy::machine::Machine;
 use tortie_policy::packet::{Host, OwnNat, Packet};
 
 use super::among::either;
-use super::{Effect, effect as of_others, translated};
+use super::{Effect, effect as of_others, source, translated};
 
 /// What a table does with a packet that tortie translates so. A translation that the packet has besides is at this place among the
 /// chains of type nat.
 pub(super) fn effect(
     table: &ForeignTable,
+    all: &[ForeignTable],
     host: &Host,
     machine: Option<&Machine>,
     packet: &Packet,
@@ -28,52 +25,59 @@ pub(super) fn effect(
         (None, Some(to)) => Some((to, None, FLOATING_IPS)),
         (None, None) => None,
     };
-    let mut found = match translation {
-        None => of_others(table, host, machine, packet),
-        Some((to, port, at)) => {
-            let with = |priority| {
-                let mut table = table.clone();
-                translated::add(&mut table.dump, packet, to, port, priority);
-                of_others(&table, host, machine, packet)
-            };
-            let (first, last) = (with(at.saturating_sub(1)), with(at.saturating_add(1)));
-            if first == last {
-                first
-            } else {
-                let why = format!("it is translated to {to} at the same priority, before or behind these rules");
-                either(first, last, why)
-            }
+    let with = |table: &mut TableDump, packet: &Packet, is_before: bool| {
+        if let Some((to, port, at)) = translation {
+            translated::add(table, packet, to, port, at, is_before);
         }
     };
-    if own.masquerades
-        && let Some(source) = own.source.or_else(|| leaves_from(host, packet))
-    {
-        let behind = behind_masquerade(table);
-        let packet = &Packet { destination: own.destination.unwrap_or(packet.destination), ..packet.clone() };
-        let as_sent = of_others(&behind, host, machine, packet);
-        let masqueraded = of_others(&behind, host, machine, &Packet { source, ..packet.clone() });
-        if as_sent != masqueraded {
-            let why = format!("tortie may give it the source {source} before these rules");
-            found = either(found, masqueraded, why);
+    let sources = source::possible(table, all, host, machine, packet, own, &|table, packet| with(table, packet, true));
+    let of_destination = |source: &dyn Fn(&mut TableDump)| {
+        let of = |is_before| {
+            let mut table = table.clone();
+            with(&mut table.dump, packet, is_before);
+            source(&mut table.dump);
+            of_others(&table, host, machine, packet)
+        };
+        let first = of(true);
+        match translation {
+            None => first,
+            Some((to, ..)) => merged(first, of(false), || {
+                format!("it is translated to {to} at the same priority, before or behind these rules")
+            }),
         }
-    }
-    found
+    };
+    let of_source = |given: &Option<source::GivenSource>| match given {
+        None => of_destination(&|_| {}),
+        Some(given) => {
+            let of = |is_before| of_destination(&|table| source::add(table, host, packet, given, is_before));
+            merged(of(true), of(false), || {
+                format!("{} gives it a source at the same priority, before or behind these rules", given.by)
+            })
+        }
+    };
+    let mut effects = sources.iter().map(of_source);
+    let first = effects.next().unwrap_or(Effect::Nothing);
+    effects.zip(&sources[1..]).fold(first, |found, (other, given)| {
+        merged(found, other, || {
+            let by = given.as_ref().map_or("another program", |given| given.by.as_str());
+            format!("{by} may give it another source before these rules")
+        })
+    })
 }
 
-/// An address of the interface that a packet leaves by.
-fn leaves_from(host: &Host, packet: &Packet) -> Option<IpAddr> {
-    let name = packet.leaves_by(true)?;
-    let link = host.links.iter().find(|link| link.name == name)?;
-    link.addresses.iter().copied().find(|address| address.is_ipv4() == packet.source.is_ipv4())
-}
-
-/// The table with those chains alone that see what was masqueraded.
-fn behind_masquerade(table: &ForeignTable) -> ForeignTable {
-    let mut table = table.clone();
-    for chain in &mut table.dump.chains {
-        chain.base = chain.base.filter(|base| {
-            base.hook == Hook::Postrouting && base.priority >= NAT_SOURCE && base.kind != ChainKind::Nat
-        });
+/// One of two effects, nobody knows which, where they differ.
+fn merged(one: Effect, other: Effect, why: impl Fn() -> String) -> Effect {
+    if one == other {
+        return one;
     }
-    table
+    let both = either(one.clone(), other, why());
+    match (one, both) {
+        (
+            Effect::Unclear { why, may_drop, may_translate, may_change },
+            Effect::Unclear { may_drop: drops, may_translate: targets, may_change: changes, .. },
+        ) if (may_drop, may_translate.is_some(), may_change) == (drops, targets.is_some(), changes) => {
+            Effect::Unclear { why, may_drop, may_translate: targets, may_change }
+        }
+        (_, both) => both,
+    }
 }

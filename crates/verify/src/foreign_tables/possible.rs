@@ -37,7 +37,7 @@ pub(super) fn translations(
         }
         for rule in table.rules_of(chain) {
             let (to, chains) = (super::translations(rule), leads_to(table, rule));
-            if to.is_empty() && chains.is_empty() || !may_match(table, rule, host, machine, &packet) {
+            if to.is_empty() && chains.is_empty() || !may_match(table, rule, host, machine, &packet, hook) {
                 continue;
             }
             for to in to {
@@ -50,12 +50,19 @@ pub(super) fn translations(
     translates.then_some(targets)
 }
 
-/// Whether the packet may match the rule: what is not understood holds.
-fn may_match(table: &TableDump, rule: &Rule, host: &Host, machine: Option<&Machine>, packet: &Packet) -> bool {
+/// Whether the packet may match the rule at a hook: what is not understood holds.
+pub(super) fn may_match(
+    table: &TableDump,
+    rule: &Rule,
+    host: &Host,
+    machine: Option<&Machine>,
+    packet: &Packet,
+    hook: Hook,
+) -> bool {
     if !xt::may_be_for(rule, packet.protocol, packet.transport) {
         return false;
     }
-    let Ok(ruleset) = Ruleset::new([conditions(table, rule, hooks(&packet.path)[0])]) else { return true };
+    let Ok(ruleset) = Ruleset::new([conditions(table, rule, hook)]) else { return true };
     let matched =
         |_, outcome: &tortie_nft::interp::Outcome<'_>, _: &_, _: &_| (outcome.ending != Ending::Accept).then_some(());
     at_hooks(&ruleset, host, machine, packet, matched).map_or(true, |matched| matched.is_some())

@@ -6,12 +6,12 @@ use tortie_policy::packet::{Conntrack, Link};
 use super::*;
 use tortie_policy::machine::Port;
 
-fn host() -> Host {
+pub(super) fn host() -> Host {
     let link = |name: &str, address: &str| Link { name: name.into(), addresses: vec![address.parse().unwrap()] };
     Host { node: "h1".into(), links: vec![link("docker0", "172.17.0.1"), link("eth0", "192.0.2.11")] }
 }
 
-fn packet(destination: &str, port: u16, path: PacketPath) -> Packet {
+pub(super) fn packet(destination: &str, port: u16, path: PacketPath) -> Packet {
     Packet {
         source: "203.0.113.9".parse().unwrap(),
         destination: destination.parse().unwrap(),

@@ -21,7 +21,7 @@ pub(super) fn ruleset(table: &TableDump, packet: &Packet) -> Result<Ruleset, Str
     let mut table = table.clone();
     let has_place = table.chains.iter().any(|chain| chain.name == CHAIN);
     if let Some((to, port)) = packet.translated.filter(|_| !has_place) {
-        add(&mut table, packet, to, port, i32::MIN);
+        add(&mut table, packet, to, port, i32::MIN, true);
     }
     for rule in &mut table.rules {
         let of = |expr: &Expr| match expr {
@@ -68,8 +68,8 @@ pub(super) fn orders(table: &TableDump) -> Option<Orders> {
     Some(Orders { chain: chain.name.clone(), tables: [at(-1), at(1)] })
 }
 
-/// Adds a translation at a place among the chains of type nat.
-pub(super) fn add(table: &mut TableDump, packet: &Packet, to: IpAddr, port: Option<u16>, priority: i32) {
+/// Adds a translation at a place among the chains of type nat, before the chains of the table at the same priority, or behind them.
+pub(super) fn add(table: &mut TableDump, packet: &Packet, to: IpAddr, port: Option<u16>, priority: i32, before: bool) {
     let hook = hooks(&packet.path)[0];
     // Of later packets of a connection no chain of type nat is asked.
     let is_first = packet.conntrack != Conntrack::Established;
@@ -88,7 +88,13 @@ pub(super) fn add(table: &mut TableDump, packet: &Packet, to: IpAddr, port: Opti
     exprs.extend(port.map(|port| Immediate::data(Reg::R2, port.to_be_bytes()).into()));
     let (address, port) = (Some((Reg::R1, Reg::R1)), port.map(|_| (Reg::R2, Reg::R2)));
     exprs.push(Nat { kind: NatKind::Destination, family, address, port, flags: 0 }.into());
-    table.chains.push(Chain::base(CHAIN, base));
+    let chain = Chain::base(CHAIN, base);
+    // Of two chains with the same priority the later one comes first.
+    if before {
+        table.chains.push(chain)
+    } else {
+        table.chains.insert(0, chain)
+    }
     table.rules.push(Rule::new(CHAIN, exprs));
 }
 
@@ -97,11 +103,11 @@ pub(super) fn is_known(step: &Step<'_>) -> bool {
     matches!(step, Step::Rule(RuleAt { chain: CHAIN, .. }))
 }
 
-/// Marks the connection of a packet that comes in by the loopback interface as past destination translation: that was decided where
-/// the packet was sent.
+/// Marks the connection of a packet that comes in by the loopback interface as past the translation of both its addresses: that was
+/// decided where the packet was sent.
 pub(super) fn mark_translated(packet: &mut Bytes) {
     packet.ct = packet.conntrack;
     if let Tracking::Tracked(connection) = &mut packet.ct {
-        connection.status |= ct_status::DST_NAT_DONE;
+        connection.status |= ct_status::DST_NAT_DONE | ct_status::SRC_NAT_DONE;
     }
 }

@@ -1,0 +1,286 @@
+//! Which source a packet gets on its way: the chains of type nat of all programs are asked by priority until one of them gives it one.
+//! The others are not asked, so that nothing in them counts, and what comes behind sees that source. Source: `nf_nat_inet_fn`.
+
+use std::net::IpAddr;
+
+use tortie_dataplane_nft::GIVES_SOURCE;
+use tortie_nft::dump::TableDump;
+use tortie_nft::expr::{Cmp, Ct, CtKey, Immediate, Masq, Nat, NatKind, ct_state};
+use tortie_nft::foreign::ForeignTable;
+use tortie_nft::interp::{Ending, Outcome, Packet as Bytes, Step};
+use tortie_nft::{BaseChain, Chain, ChainKind, Expr, Hook, Reg, Rule};
+use tortie_policy::machine::Machine;
+use tortie_policy::packet::{Conntrack, Host, OwnNat, Packet, PacketPath, Transport};
+
+use super::{at_hooks, base_of, ends, is_concerned, leads_to, possible, reached, translated};
+use crate::xt;
+
+/// The name of the chain that gives a source, which no chain of the kernel has.
+pub(super) const CHAIN: &str = "\0";
+/// Just before the kernel gives sources.
+const BEFORE: i32 = tortie_nft::interp::NAT_SOURCE - 1;
+
+/// What gives a packet its source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct GivenSource {
+    /// `tortie`, or a table.
+    pub(super) by: String,
+    /// The priority of its chain.
+    place: i32,
+    /// The address and port, where they are known; a port only where it is another one.
+    source: Option<(IpAddr, Option<u16>)>,
+}
+
+/// The hook at which a packet gets its source.
+fn hook(path: &PacketPath) -> Hook {
+    match path {
+        PacketPath::Input { .. } => Hook::Input,
+        _ => Hook::Postrouting,
+    }
+}
+
+/// What may give a packet its source before a table does, tortie and the other tables: one of these, or nothing. `with` adds the
+/// translation of its destination to a table.
+pub(super) fn possible(
+    table: &ForeignTable,
+    all: &[ForeignTable],
+    host: &Host,
+    machine: Option<&Machine>,
+    packet: &Packet,
+    own: OwnNat,
+    with: &dyn Fn(&mut TableDump, &Packet),
+) -> Vec<Option<GivenSource>> {
+    let is_at_loopback = matches!(&packet.path, PacketPath::Input { interface } if interface == "lo");
+    // What comes in by the loopback interface got it where it was sent.
+    if matches!(packet.conntrack, Conntrack::Untracked | Conntrack::Invalid) || is_at_loopback {
+        return vec![None];
+    }
+    let mut certain: Vec<GivenSource> = Vec::new();
+    let mut uncertain: Vec<GivenSource> = Vec::new();
+    if own.masquerades {
+        let source = own.source.or_else(|| leaves_from(host, packet)).map(|source| (source, None));
+        certain.push(GivenSource { by: "tortie".to_owned(), place: GIVES_SOURCE, source });
+    }
+    // The chains that translate see only the first packet of a connection.
+    let first = Packet { conntrack: Conntrack::New, ..packet.clone() };
+    let others = all.iter().filter(|other| other.dump.table.id != table.dump.table.id);
+    for other in others {
+        match gives(other, host, machine, &first, with) {
+            Gives::Nothing => {}
+            Gives::Certainly(source) => certain.push(source),
+            Gives::Maybe(source) => uncertain.push(source),
+        }
+    }
+    let Some(place) = certain.iter().map(|one| one.place).min() else {
+        return [None].into_iter().chain(uncertain.into_iter().map(Some)).collect();
+    };
+    uncertain.retain(|one| one.place <= place);
+    certain.retain(|one| one.place == place);
+    let mut sources: Vec<_> = certain.into_iter().chain(uncertain).map(Some).collect();
+    if packet.conntrack == Conntrack::Established {
+        // Nothing tells who opened it.
+        sources.insert(0, None);
+    }
+    sources
+}
+
+/// Whether a table gives a packet a source, if no other one does before.
+enum Gives {
+    Nothing,
+    Certainly(GivenSource),
+    Maybe(GivenSource),
+}
+
+fn gives(
+    table: &ForeignTable,
+    host: &Host,
+    machine: Option<&Machine>,
+    packet: &Packet,
+    with: &dyn Fn(&mut TableDump, &Packet),
+) -> Gives {
+    if !is_concerned(table, packet) {
+        return Gives::Nothing;
+    }
+    let by = format!("table {}", table.dump.table.id);
+    if table.undecoded.iter().any(|one| one.kind == "chain") {
+        return Gives::Maybe(GivenSource { by, place: i32::MIN, source: None });
+    }
+    let hook = hook(&packet.path);
+    let is_asked = |base: &BaseChain| base.kind == ChainKind::Nat && base.hook == hook;
+    let mut alone = table.dump.clone();
+    alone.chains.iter_mut().for_each(|chain| chain.base = chain.base.filter(&is_asked));
+    let bases: Vec<&Chain> = alone.chains.iter().filter(|chain| chain.base.is_some()).collect();
+    let Some(place) = bases.iter().filter_map(|chain| chain.base).map(|base| base.priority).min() else {
+        return Gives::Nothing;
+    };
+    let names: Vec<&str> = bases.iter().map(|chain| chain.name.as_str()).collect();
+    let reached = reached(&alone, names.clone());
+    let is_lost =
+        |one: &tortie_nft::inventory::ForeignObject| one.kind == "rule of chain" && reached.contains(one.name.as_str());
+    if table.undecoded.iter().any(is_lost) {
+        return Gives::Maybe(GivenSource { by, place, source: None });
+    }
+    let walked = match table.undecoded.is_empty() {
+        true => walked(&alone, host, machine, packet, hook, with),
+        false => None,
+    };
+    match walked {
+        Some(None) => Gives::Nothing,
+        Some(Some((place, source))) => Gives::Certainly(GivenSource { by, place, source }),
+        None if may_give(&alone, names, host, machine, packet, hook) => {
+            Gives::Maybe(GivenSource { by, place, source: None })
+        }
+        None => Gives::Nothing,
+    }
+}
+
+/// A source that is given, by a chain at this place.
+type Given = (i32, Option<(IpAddr, Option<u16>)>);
+
+/// The source that the chains of type nat of a table give a packet; none if they cannot be followed.
+fn walked(
+    table: &TableDump,
+    host: &Host,
+    machine: Option<&Machine>,
+    packet: &Packet,
+    hook: Hook,
+    with: &dyn Fn(&mut TableDump, &Packet),
+) -> Option<Option<Given>> {
+    let mut table = table.clone();
+    with(&mut table, packet);
+    let ruleset = translated::ruleset(&table, packet).ok()?;
+    let given = |at: Hook, outcome: &Outcome<'_>, before: &Bytes, after: &Bytes| {
+        if outcome.ending != Ending::Accept {
+            return Some(None);
+        }
+        let step = outcome.steps.iter().rposition(gives_source).filter(|_| at == hook)?;
+        let place = base_of(&ruleset, outcome, step).map_or(0, |base| base.priority);
+        Some(Some((place, source(host, packet, &outcome.steps[step], before, after))))
+    };
+    at_hooks(&ruleset, host, machine, packet, given).ok().map(Option::flatten)
+}
+
+fn source(
+    host: &Host,
+    packet: &Packet,
+    step: &Step<'_>,
+    before: &Bytes,
+    after: &Bytes,
+) -> Option<(IpAddr, Option<u16>)> {
+    let is_masquerade =
+        matches!(step, Step::Rule(at) if at.rule.exprs.iter().any(|expr| matches!(expr, Expr::Masq(_))));
+    if is_masquerade {
+        let keeps_port = matches!(step, Step::Rule(at) if at.rule.exprs.iter().any(|expr| matches!(expr, Expr::Masq(Masq { port: None, .. }))));
+        return leaves_from(host, packet).filter(|_| keeps_port).map(|source| (source, None));
+    }
+    let port = |packet: &Bytes| {
+        let at = if packet.bytes.first()? >> 4 == 4 { usize::from(packet.bytes[0] & 0xf) * 4 } else { 40 };
+        let is_open =
+            packet.open.as_ref().is_some_and(|open| open.bytes.iter().skip(at).take(2).any(|bits| *bits != 0));
+        (!is_open).then(|| Some(u16::from_be_bytes([*packet.bytes.get(at)?, *packet.bytes.get(at + 1)?])))?
+    };
+    let (source, ..) = ends(after)?;
+    if !matches!(packet.transport, Transport::Ports { .. }) {
+        return Some((source, None));
+    }
+    let (old, new) = (port(before)?, port(after)?);
+    Some((source, (old != new).then_some(new)))
+}
+
+/// Whether a step is a rule that gives packets their source.
+fn gives_source(step: &Step<'_>) -> bool {
+    matches!(step, Step::Rule(at) if at.chain != CHAIN && at.rule.exprs.iter().any(is_source))
+}
+
+fn is_source(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nat(nat) => nat.kind == NatKind::Source,
+        Expr::Masq(_) => true,
+        Expr::Unknown(unknown) => {
+            xt::target(unknown).is_some_and(|target| matches!(&*target, "SNAT" | "MASQUERADE" | "NETMAP"))
+        }
+        _ => false,
+    }
+}
+
+/// Whether a packet may get to a rule that gives a source: what is not understood holds.
+fn may_give(
+    table: &TableDump,
+    from: Vec<&str>,
+    host: &Host,
+    machine: Option<&Machine>,
+    packet: &Packet,
+    hook: Hook,
+) -> bool {
+    let (destination, port) = packet.translated.unwrap_or((packet.destination, None));
+    let transport = match (packet.transport, port) {
+        (Transport::Ports { source, .. }, Some(destination)) => Transport::Ports { source, destination },
+        (transport, _) => transport,
+    };
+    let packet = Packet { destination, transport, translated: None, ..packet.clone() };
+    let mut seen: Vec<&str> = Vec::new();
+    let mut open = from;
+    while let Some(chain) = open.pop() {
+        if seen.contains(&chain) {
+            continue;
+        }
+        seen.push(chain);
+        for rule in table.rules_of(chain) {
+            let (is_given, chains) = (rule.exprs.iter().any(is_source), leads_to(table, rule));
+            if (is_given || !chains.is_empty()) && possible::may_match(table, rule, host, machine, &packet, hook) {
+                if is_given {
+                    return true;
+                }
+                open.extend(chains);
+            }
+        }
+    }
+    false
+}
+
+/// The address of the interface that a packet leaves by, if it is one alone.
+fn leaves_from(host: &Host, packet: &Packet) -> Option<IpAddr> {
+    let name = packet.leaves_by(packet.conntrack != Conntrack::Untracked)?;
+    let link = host.links.iter().find(|link| link.name == name)?;
+    let is_local = |address: &IpAddr| matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+    let mut all = link.addresses.iter().filter(|one| one.is_ipv4() == packet.source.is_ipv4() && !is_local(one));
+    let first = all.next()?;
+    all.next().is_none().then_some(*first)
+}
+
+/// Adds to a table what gives the packet its source, before the chains of the table at the same priority, or behind them.
+pub(super) fn add(table: &mut TableDump, host: &Host, packet: &Packet, given: &GivenSource, before: bool) {
+    let own = || host.links.iter().flat_map(|link| &link.addresses).any(|one| one.is_ipv4() == packet.source.is_ipv4());
+    let hook = hook(&packet.path);
+    // Of later packets of a connection no chain of type nat is asked.
+    let is_first = packet.conntrack != Conntrack::Established;
+    let base = if is_first { BaseChain::nat(hook, given.place) } else { BaseChain::filter(hook, BEFORE) };
+    let mut exprs: Vec<Expr> = Vec::new();
+    if !is_first {
+        let state = Ct::Get { key: CtKey::State, direction: None, dreg: Reg::R1 };
+        exprs.extend([state.into(), Cmp::eq(Reg::R1, ct_state::ESTABLISHED.to_ne_bytes()).into()]);
+    }
+    match given.source {
+        Some((source, port)) => {
+            let (family, octets) = match source {
+                IpAddr::V4(source) => (2, source.octets().to_vec()),
+                IpAddr::V6(source) => (10, source.octets().to_vec()),
+            };
+            exprs.push(Immediate::data(Reg::R1, octets).into());
+            exprs.extend(port.map(|port| Immediate::data(Reg::R2, port.to_be_bytes()).into()));
+            let port = port.map(|_| (Reg::R2, Reg::R2));
+            exprs.push(Nat { kind: NatKind::Source, family, address: Some((Reg::R1, Reg::R1)), port, flags: 0 }.into());
+        }
+        None if own() => exprs.push(Masq::default().into()),
+        // The kernel drops what it cannot give an address to.
+        None => return,
+    }
+    table.rules.push(Rule::new(CHAIN, exprs));
+    let chain = Chain::base(CHAIN, base);
+    // Of two chains with the same priority the later one comes first.
+    if before { table.chains.push(chain) } else { table.chains.insert(0, chain) }
+}
+
+#[cfg(test)]
+#[path = "source_tests.rs"]
+mod tests;

@@ -1,0 +1,91 @@
+//! Random tables, each judged among the others, against all of them walked together in the order of the kernel.
+
+use tortie_nft::expr::Payload;
+use tortie_nft::foreign::ForeignTable;
+use tortie_nft::interp::{Ending, Ruleset};
+use tortie_nft::{Table, TableId, Verdict};
+use tortie_policy::machine::Machine;
+use tortie_random::Random;
+
+use super::*;
+use crate::foreign_tables::{Effect, effect_among, tests};
+
+const PLACES: [i32; 4] = [-50, 50, 110, 150];
+const SOURCES: [&str; 3] = ["203.0.113.9", "192.0.2.77", "192.0.2.78"];
+
+fn snat(source: &str) -> Vec<Expr> {
+    let IpAddr::V4(source) = source.parse().unwrap() else { panic!("{source}") };
+    let address = Some((Reg::R1, Reg::R1));
+    let nat = Nat { kind: NatKind::Source, family: 2, address, port: None, flags: 0 };
+    vec![Immediate::data(Reg::R1, source.octets()).into(), nat.into()]
+}
+
+fn dump(name: &str, chain: BaseChain, rules: Vec<Vec<Expr>>) -> TableDump {
+    let rules = rules.into_iter().map(|exprs| Rule::new("c", exprs)).collect();
+    let table = Table::new(TableId { family: tortie_nft::Family::Inet, name: name.to_owned() });
+    TableDump { table, chains: vec![Chain::base("c", chain)], rules, sets: Vec::new() }
+}
+
+/// A table of one chain, with a place of its own.
+fn table(random: &mut Random, at: usize, hook: Hook) -> ForeignTable {
+    let place = *random.pick(&PLACES) + at as i32;
+    let mut rules = Vec::new();
+    for _ in 0..1 + random.below(2) {
+        let mut rule: Vec<Expr> = Vec::new();
+        if random.once_in(2) {
+            let IpAddr::V4(source) = random.pick(&SOURCES).parse().unwrap() else { unreachable!() };
+            rule.extend([Payload::ipv4_source(Reg::R1).into(), Cmp::eq(Reg::R1, source.octets()).into()]);
+        }
+        rules.push(rule);
+    }
+    let is_nat = random.once_in(2);
+    for rule in &mut rules {
+        match random.below(4) {
+            0 => rule.push(Verdict::Accept.into()),
+            1 if is_nat => rule.push(Verdict::Drop.into()),
+            _ if is_nat => rule.extend(snat(*random.pick(&SOURCES))),
+            _ => rule.push(Verdict::Drop.into()),
+        }
+    }
+    let base = if is_nat { BaseChain::nat(hook, place) } else { BaseChain::filter(hook, place) };
+    dump(&format!("t{at}"), base, rules).into()
+}
+
+#[test]
+fn tables_among_the_others_do_what_all_of_them_do_together() {
+    let host = tests::host();
+    let (mut dropped, mut passed, mut own_first) = (0, 0, 0);
+    for seed in 0..4000 {
+        let random = &mut Random::new(seed);
+        let path = match random.below(3) {
+            0 => PacketPath::Input { interface: "eth0".into() },
+            1 => PacketPath::Output { interface: "eth0".into() },
+            _ => PacketPath::Forward { from: "eth0".into(), to: "eth1".into() },
+        };
+        let at = hook(&path);
+        let packet = Packet { source: SOURCES[0].parse().unwrap(), ..tests::packet("192.0.2.11", 5000, path) };
+        let tables: Vec<ForeignTable> = (0..2 + random.below(3)).map(|number| table(random, number, at)).collect();
+        let masquerades = at == Hook::Postrouting && random.once_in(3);
+        let source = masquerades.then(|| "192.0.2.78".parse().unwrap());
+        let own = OwnNat { masquerades, source, ..OwnNat::default() };
+        let mut dumps: Vec<TableDump> = tables.iter().map(|table| table.dump.clone()).collect();
+        if masquerades {
+            dumps.push(dump("tortie", BaseChain::nat(at, GIVES_SOURCE), vec![snat("192.0.2.78")]));
+        }
+        let all = Ruleset::new(dumps).unwrap();
+        let drops = at_hooks(&all, &host, None::<&Machine>, &packet, |_, outcome, _, _| {
+            (outcome.ending != Ending::Accept).then_some(())
+        });
+        let expected = drops.unwrap().is_some();
+        let effects: Vec<Effect> =
+            tables.iter().map(|table| effect_among(table, &tables, &host, None, &packet, own, i32::MIN)).collect();
+        let about = || format!("seed {seed}: {effects:?}, {own:?}\n{tables:#?}");
+        assert!(effects.iter().all(|one| matches!(one, Effect::Drops(_) | Effect::Nothing)), "{}", about());
+        let found = effects.iter().any(|one| matches!(one, Effect::Drops(_)));
+        // What a table drops before may keep another one from its part, so that only whether it arrives is compared.
+        assert_eq!(found, expected, "{}", about());
+        *if expected { &mut dropped } else { &mut passed } += 1;
+        own_first += usize::from(masquerades);
+    }
+    assert!([dropped, passed, own_first].iter().all(|count| *count > 400), "{dropped} {passed} {own_first}");
+}
