@@ -56,19 +56,15 @@ pub(crate) fn answer(
         Dnat::Known => {}
     }
     let Some(translation) = found.filter(|_| question.dnat == Dnat::Known) else { return Ok(answer) };
-    let followed = translation.and_then(|Translation { node, to: (address, port), by, priority }| {
-        let named = Question { dnat: Dnat::To(address, port), ..question.clone() };
-        let translates = answer.others.translates.clone().unwrap_or_default();
+    let followed = translation.and_then(|Translation { node, to: (address, port), by, translates, priority }| {
+        let named = Question { dnat: Dnat::To(address, port), translated_on: Some(node.clone()), ..question.clone() };
         let mut followed =
             trace(topology, &named).map_err(|why| format!("{translates}, of which there is no answer: {why}"))?;
-        // A question about a translation is answered for one node.
-        let is_elsewhere = |hop: &&Hop| hop.translated_by.is_some() && hop.host.node != node;
-        if let Some(hop) = followed.all_hops().find(is_elsewhere) {
-            return Err(format!("{translates}, on {node}, and --dnat is for {}", hop.host.node));
-        }
         followed.translated_by_table(&by);
         look(&mut followed, &source, Some(priority));
-        followed.others.notes.insert(0, translates.clone());
+        if !followed.others.notes.contains(&translates) {
+            followed.others.notes.insert(0, translates.clone());
+        }
         followed.others.translates = Some(translates);
         Ok(followed)
     });
@@ -113,6 +109,8 @@ struct Translation {
     node: String,
     to: (IpAddr, Option<u16>),
     by: String,
+    /// What it does: `table ip nat of another program translates it to 172.17.0.2:5001 (chain DOCKER, rule 1)`.
+    translates: String,
     /// The place of its chain among those that translate.
     priority: i32,
 }
@@ -296,22 +294,21 @@ impl Tables<'_> {
                         said.insert(format!("{id} of another program drops it: {by}"));
                         found.drops.get_or_insert_with(|| by_table(table, &by));
                     }
-                    Effect::Translates { to, port, by, priority } => match first
-                        .filter(|first| first.priority < priority)
-                    {
-                        Some(first) => {
-                            said.insert(format!(
+                    Effect::Translates { to, port, by, priority } => {
+                        match first.filter(|first| first.priority < priority) {
+                            Some(first) => {
+                                said.insert(format!(
                                 "{id} of another program would translate it to {} ({by}, priority {priority}), but {} does so first, at priority {}",
                                 destination(to, port), first.by, first.priority
                             ));
+                            }
+                            None => {
+                                let translates = translates_it(table, to, port, &by);
+                                said.insert(translates.clone());
+                                found.translates.get_or_insert(translates);
+                            }
                         }
-                        None => {
-                            let translates =
-                                format!("{id} of another program translates it to {} ({by})", destination(to, port));
-                            said.insert(translates.clone());
-                            found.translates.get_or_insert(translates);
-                        }
-                    },
+                    }
                     Effect::Unclear { why, may_drop, may_translate, may_change } => {
                         if may_drop {
                             found.may_drop.insert(format!("{id} of another program"));
@@ -346,6 +343,7 @@ impl Tables<'_> {
                     }
                 }
                 said.extend(self.rerouted(table, &id, packet));
+                said.extend(self.as_assumed(table, hop));
             }
             found.notes.extend(said);
         }
@@ -403,8 +401,8 @@ impl Tables<'_> {
         let node = &self.host.node;
         let all = self.tables.tables.iter().zip(effects).filter_map(|(table, effect)| match effect {
             Effect::Translates { to, port, by, priority } => {
-                let by = by_table(table, by);
-                Some(Translation { node: node.clone(), to: (*to, *port), by, priority: *priority })
+                let (by, translates) = (by_table(table, by), translates_it(table, *to, *port, by));
+                Some(Translation { node: node.clone(), to: (*to, *port), by, translates, priority: *priority })
             }
             _ => None,
         });
@@ -457,7 +455,8 @@ impl Tables<'_> {
         effect_among(table, &self.tables.tables, &self.host, self.machine, packet, own, at)
     }
 
-    /// What a table does with the packet. Of a translation that is only assumed it says what it translates to instead.
+    /// What a table does with the packet. Of a translation that is only assumed it says what it translates to, for a service only
+    /// where that is something else.
     fn effect_on(&self, table: &ForeignTable, hop: &Hop) -> Effect {
         let at = match &hop.translated_by {
             Some(TranslatedBy::Table(_)) => self.translated_at.unwrap_or(i32::MIN),
@@ -466,14 +465,26 @@ impl Tables<'_> {
             Some(TranslatedBy::Question) | None => i32::MIN,
         };
         let of = |packet: &Packet| self.effect_of(table, packet, hop.own_nat, at);
-        if let (Some(TranslatedBy::HostPort(_) | TranslatedBy::Service(_)), Some(assumed)) =
-            (&hop.translated_by, hop.packet.translated)
-            && let instead @ Effect::Translates { to, port, .. } = &of(&untranslated(hop))
-            && (*to, *port) != assumed
-        {
-            return instead.clone();
+        let instead = match hop.translated_by {
+            Some(TranslatedBy::HostPort(_) | TranslatedBy::Service(_)) => of(&untranslated(hop)),
+            _ => Effect::Nothing,
+        };
+        match (&instead, &hop.translated_by) {
+            (Effect::Translates { .. }, Some(TranslatedBy::HostPort(_))) => instead,
+            (Effect::Translates { to, port, .. }, _) if Some((*to, *port)) != hop.packet.translated => instead,
+            _ => of(&seen(hop)),
         }
-        of(&seen(hop))
+    }
+
+    /// What to say of a table that translates the packet as a service proxy is assumed to.
+    fn as_assumed(&self, table: &ForeignTable, hop: &Hop) -> Option<String> {
+        let Some(TranslatedBy::Service(_)) = hop.translated_by else { return None };
+        match self.effect_of(table, &untranslated(hop), hop.own_nat, i32::MIN) {
+            Effect::Translates { to, port, by, .. } if Some((to, port)) == hop.packet.translated => {
+                Some(format!("{}, as is assumed", translates_it(table, to, port, &by)))
+            }
+            _ => None,
+        }
     }
 
     /// What to say of a packet that a portmap plugin or a service proxy is assumed to translate, where no table of this machine does. None
@@ -520,6 +531,11 @@ fn untranslated(hop: &Hop) -> Packet {
 /// `table inet filter of another program (chain input, rule 1)`.
 fn by_table(table: &ForeignTable, by: &str) -> String {
     format!("table {} of another program ({by})", table.dump.table.id)
+}
+
+/// `table ip nat of another program translates it to 172.17.0.2:5001 (chain DOCKER, rule 1)`.
+fn translates_it(table: &ForeignTable, to: IpAddr, port: Option<u16>, by: &str) -> String {
+    format!("table {} of another program translates it to {} ({by})", table.dump.table.id, destination(to, port))
 }
 
 /// The destinations that a table may translate a packet to otherwise than is known; none where it is not asked, or there are none.

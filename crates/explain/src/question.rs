@@ -349,6 +349,8 @@ pub struct Question {
     pub state: State,
     /// The node on which another program exempts it from connection tracking, whatever the state is elsewhere.
     pub exempt_on: Option<String>,
+    /// The node whose table makes the translation that `dnat` names, where that is known.
+    pub translated_on: Option<String>,
 }
 
 impl Question {
@@ -365,6 +367,7 @@ impl Question {
             dnat: Dnat::default(),
             state: State::New,
             exempt_on: None,
+            translated_on: None,
         }
     }
 }

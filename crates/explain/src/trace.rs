@@ -1226,7 +1226,8 @@ impl Nodes {
         let named = question.node.as_deref();
         // The target's node is passed where it translates the packet to another's.
         let is_of_end = |node: &&str| [from.node(), end.node()].contains(&Some(node));
-        let translator = to.node().or(from.node()).or(named).or(end.node()).filter(|_| is_translated);
+        let known = question.translated_on.as_deref();
+        let translator = known.or(to.node()).or(from.node()).or(named).or(end.node()).filter(|_| is_translated);
         let others = translator.filter(|node| Some(*node) != from.node());
         // Packets between two ends on one node do not leave it.
         let stays = from.node().is_some() && from.node() == end.node() && others.is_none();

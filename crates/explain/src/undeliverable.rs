@@ -1,5 +1,6 @@
 //! Packets that nobody takes in though policies let them through. Translated ones that the kernel may not deliver: to a loopback address of
-//! what came in, to a group, to everybody on a link, to no address (source: `ip_route_input_slow`). And those for a floating IP that are
+//! what came in, to a group, to everybody on a link, to no address (source: `ip_route_input_slow`), and to other machines from a loopback
+//! address. And those for a floating IP that are
 //! of no connection, so that nothing translates them: the route leads to the workload, which does not have the address.
 
 use tortie_eval::{Conntrack, Packet, PacketPath, Verdict};
@@ -12,6 +13,19 @@ use crate::trace::{Hop, is_tracked};
 /// Why there is no answer for a packet that is translated so.
 pub(crate) fn why(topology: &Topology<'_>, hop: &Hop) -> Option<String> {
     let (to, _) = hop.packet.translated.filter(|_| hop.verdict.allowed)?;
+    // Source: `__mkroute_output` in net/ipv4/route.c, `ip6_rcv_core` in net/ipv6/ip6_input.c.
+    let source = hop.packet.source;
+    if let Some(name) = hop.leaves_by().filter(|name| source.is_loopback() && *name != "lo") {
+        let leaves = if source.is_ipv4() {
+            format!("leaves only if route_localnet of {name} is 1, and ")
+        } else {
+            String::new()
+        };
+        return Some(format!(
+            "{} translates what {source} sends to {to}, by {name}: it {leaves}arrives only if its source is replaced, and whether that is so is not known",
+            hop.host.node
+        ));
+    }
     // What a machine sends to itself comes in by the loopback interface.
     let enters = match &hop.packet.path {
         PacketPath::Input { interface } | PacketPath::Forward { from: interface, .. } => interface != "lo",

@@ -26,6 +26,7 @@ fn question(from: EndSpec, to: EndSpec) -> Question {
         dnat: Dnat::default(),
         state: State::New,
         exempt_on: None,
+        translated_on: None,
     }
 }
 

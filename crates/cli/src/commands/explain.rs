@@ -187,6 +187,7 @@ fn question(args: &ExplainArgs, topology: &Topology<'_>) -> Result<Question, Ask
         dnat: args.dnat.as_deref().map_or(Ok(Dnat::default()), translation)?,
         state,
         exempt_on: None,
+        translated_on: None,
     })
 }
 
@@ -229,5 +230,6 @@ fn logged(line: &str, args: &ExplainArgs, state: State) -> Result<Question, AskE
         dnat: args.dnat.as_deref().map_or(Ok(Dnat::default()), translation)?,
         state,
         exempt_on: None,
+        translated_on: None,
     })
 }

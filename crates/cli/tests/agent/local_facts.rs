@@ -276,6 +276,21 @@ fn a_host_port_is_followed_and_explain_says_where_no_table_translates_it() {
         );
         let said = world.call(&asked);
         assert!(said.contains("\nALLOWED by profile open") && !said.contains(missing), "{said}");
+        // It is known then, and no longer assumed; a later chain translates nothing.
+        let portmap = "table ip nat of another program translates it to 10.65.0.2:80 (chain HOSTPORTS, rule 1)";
+        let later = "table ip later { chain pre { type nat hook prerouting priority -90; tcp dport 8080 dnat to 172.17.0.2; }; }";
+        for table in ["", later] {
+            nft(world, table);
+            let said = world.call(&asked);
+            assert!(said.contains(&format!("note: {portmap}\n")), "{said}");
+            assert!(said.ends_with(&format!("It is judged as translated: {portmap}\n")), "{said}");
+            assert!(
+                said.contains("to 10.65.0.2:80, as table ip nat of another program (chain HOSTPORTS, rule 1) says"),
+                "{said}"
+            );
+            assert!(!said.contains("assumed") && !said.contains("no table") && !said.contains("ip later"), "{said}");
+        }
+        nft(world, "delete table ip later;");
         let said = world.fails(&[&asked[..], &["--dnat", "none"]].concat());
         assert!(said.contains("table ip nat of another program translates it to 10.65.0.2:80"), "{said}");
         // What is assumed counts less than what a table does for certain.

@@ -136,37 +136,159 @@ fn a_packet_that_is_exempt_from_tracking_is_not_translated() {
     });
 }
 
+/// Whether the pod gets a connection to a port of the neighbour.
+fn pod_reaches(place: &Place<'_>, port: u16) -> bool {
+    place.pod.run(move || {
+        let to = SocketAddr::from(([192, 0, 2, 99], port));
+        TcpStream::connect_timeout(&to, limit(Duration::from_millis(300))).is_ok()
+    })
+}
+
+const POOL: &str = "{apiVersion: projectcalico.org/v3, kind: IPPool, metadata: {name: pods}, spec: {cidr: 10.65.0.0/24, natOutgoing: true}}\n";
+
 #[test]
-fn what_a_table_does_behind_outgoing_nat_is_certain_only_where_tortie_does_not_translate_the_source() {
+fn what_a_table_does_behind_outgoing_nat_it_does_to_a_packet_with_the_new_source() {
     on_a_machine(|world| {
         let _agent = world.agent();
         let place = Place::new(world);
-        place.nft("table ip other { chain post { type filter hook postrouting priority 150; ip saddr 10.65.0.2 tcp dport 7000 drop; }; }");
-        let server = world.outside(|| TcpListener::bind(("0.0.0.0", 7000)).unwrap());
-        let arrives = || {
-            place.pod.run(|| {
-                let to = SocketAddr::from(([192, 0, 2, 99], 7000));
-                TcpStream::connect_timeout(&to, limit(Duration::from_millis(300))).is_ok()
-            })
+        let drops = |source: &str| {
+            place.nft(&format!("table ip other {{ chain post {{ type filter hook postrouting priority 150; }}; }}; flush chain ip other post; add rule ip other post ip saddr {source} tcp dport 7000 drop;"));
         };
+        drops("10.65.0.2");
+        let server = world.outside(|| TcpListener::bind(("0.0.0.0", 7000)).unwrap());
         let said = || world.said(&["explain", "-q", "wep/shop/web1-cni-web-eth0", "192.0.2.99", "tcp/7000"]);
         let dropped = "DROPPED by table ip other of another program (chain post, rule 1); tortie alone: ALLOWED";
-        assert!(said().starts_with(dropped), "{}", said());
-        assert!(!arrives());
-        let pool = "{apiVersion: projectcalico.org/v3, kind: IPPool, metadata: {name: pods}, spec: {cidr: 10.65.0.0/24, natOutgoing: true}}\n";
-        world.apply(pool);
-        assert!(
-            said().starts_with("ALLOWED")
-                && said().ends_with(", unless table ip other of another program drops the packet\n"),
-            "{}",
-            said()
-        );
-        assert!(arrives());
+        let is_dropped = |expected: bool| {
+            assert_eq!(said().starts_with(dropped), expected, "{}", said());
+            assert!(expected || said().starts_with("ALLOWED") && !said().contains("unless"), "{}", said());
+            assert_eq!(pod_reaches(&place, 7000), !expected, "{}", said());
+        };
+        is_dropped(true);
+        world.apply(POOL);
+        is_dropped(false);
+        drops("192.0.2.11");
+        is_dropped(true);
         // What leaves by this interface keeps its source.
         world.apply("{apiVersion: projectcalico.org/v3, kind: FelixConfiguration, metadata: {name: default}, spec: {iptablesNATOutgoingInterfaceFilter: eth9}}");
-        assert!(said().starts_with(dropped), "{}", said());
-        assert!(!arrives());
+        is_dropped(false);
+        drops("10.65.0.2");
+        is_dropped(true);
         drop(server);
+    });
+}
+
+#[test]
+fn what_one_table_gives_another_source_the_others_see_with_it() {
+    on_a_machine(|world| {
+        let _agent = world.agent();
+        let place = Place::new(world);
+        let server = world.outside(|| TcpListener::bind(("0.0.0.0", 7000)).unwrap());
+        let said = || world.said(&["explain", "-q", "wep/shop/web1-cni-web-eth0", "192.0.2.99", "tcp/7000"]);
+        let nat = |priority: i32, rule: &str| {
+            format!(
+                "table ip r {{ chain r {{ type nat hook postrouting priority {priority}; oifname eth0 {rule}; }}; }};\n"
+            )
+        };
+        let post = |kind: &str, priority: i32, rule: &str| {
+            format!(
+                "table ip q {{ chain q {{ type {kind} hook postrouting priority {priority}; tcp dport 7000 {rule} drop; }}; }}"
+            )
+        };
+        let egress = |rule: &str| {
+            format!("table netdev q {{ chain q {{ type filter hook egress device eth0 priority 0; {rule} drop; }}; }}")
+        };
+        let [old, new] = ["ip saddr 10.65.0.2", "ip saddr 192.0.2.11"];
+        for pool in [false, true] {
+            if pool {
+                world.apply(POOL);
+            }
+            for (gives, drops, expected) in [
+                (nat(50, "masquerade"), post("filter", 150, old), false),
+                (nat(50, "masquerade"), post("filter", 150, new), true),
+                (nat(50, "snat to 192.0.2.11"), post("filter", 150, old), false),
+                (nat(50, "snat to 192.0.2.11"), post("filter", 150, new), true),
+                (nat(50, "masquerade"), post("filter", 40, old), true),
+                (nat(50, "masquerade"), egress(old), false),
+                (nat(50, "masquerade"), egress(new), true),
+                (nat(50, "masquerade"), post("nat", 60, ""), false),
+                (nat(50, "masquerade"), post("nat", 40, ""), true),
+                (nat(150, "masquerade"), post("nat", 160, ""), false),
+                (nat(150, "masquerade"), post("nat", 140, ""), !pool),
+                (nat(50, "accept"), post("nat", 60, ""), true),
+            ] {
+                place.nft(&(gives.clone() + &drops));
+                let word = if expected { "DROPPED" } else { "ALLOWED" };
+                let line = said();
+                assert!(first_word(&line) == word && !line.contains("unless"), "{pool} {gives} {drops}: {line}");
+                assert_eq!(pod_reaches(&place, 7000), !expected, "{pool} {gives} {drops}");
+                let family = if drops.contains("netdev") { "netdev" } else { "ip" };
+                place.nft(&format!("delete table ip r; delete table {family} q;"));
+            }
+        }
+        // What comes in gets its source at the hook of the input.
+        let snat = "table ip r { chain r { type nat hook input priority 100; tcp dport 5000 snat to 192.0.2.98; }; };";
+        for (drops, expected) in [
+            ("filter hook input priority 150; ip saddr 192.0.2.99 drop", false),
+            ("filter hook input priority 150; ip saddr 192.0.2.98 drop", true),
+            ("nat hook input priority 110; drop", false),
+        ] {
+            place.nft(&format!("{snat} table ip q {{ chain q {{ type {drops}; }}; }}"));
+            let (line, _) = place.said();
+            assert_eq!(first_word(&line), if expected { "DROPPED" } else { "ALLOWED" }, "{drops}: {line}");
+            assert_eq!(place.arrives().is_some(), !expected, "{drops}");
+            place.nft("delete table ip r; delete table ip q;");
+        }
+        // What the machine sends to itself got its source where it left.
+        place.nft("table ip q { chain q { type nat hook input priority 110; tcp dport 5000 drop; }; }");
+        let line = world.said(&["explain", "-q", "node/web1", "192.0.2.11", "tcp/5000"]);
+        assert_eq!(first_word(&line), "ALLOWED", "{line}");
+        connect([192, 0, 2, 11], PORT);
+        assert!(arrived(&place.host));
+        drop(server);
+    });
+}
+
+#[test]
+fn what_a_table_of_the_sender_translates_is_judged_so_though_its_target_is_on_another_machine() {
+    on_a_machine(|world| {
+        let _agent = world.agent();
+        let place = Place::new(world);
+        let server = world.outside(|| TcpListener::bind(("0.0.0.0", 80)).unwrap());
+        server.set_nonblocking(true).unwrap();
+        let other = "{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: web2-eth0}, spec: {node: web2, interfaceName: eth0, expectedIPs: [192.0.2.88]}}\n---\n";
+        let host = allow(PORT).replace("[Ingress]", "[Ingress, Egress]")
+            + "  egress: [{action: Allow, destination: {nets: [192.0.2.99/32]}}]\n---\n";
+        let pod_policy = workloads::allow(80)
+            .replace("egress: [{action: Allow}]", "egress: [{action: Allow, destination: {nets: [192.0.2.99/32]}}]");
+        world.apply(&[ENDPOINT, other, &host, workloads::ENDPOINT, &pod_policy].concat());
+        let ask = |from: &str| world.said(&["explain", from, "192.0.2.88", "tcp/5000"]);
+        let sends = |from: &str| match from {
+            "node/web1" => connect([192, 0, 2, 88], PORT),
+            _ => place.pod.run(|| connect([192, 0, 2, 88], PORT)),
+        };
+        let [node, pod] = ["node/web1", "wep/shop/web1-cni-web-eth0"];
+        let nat = |to: &str| {
+            place.nft(&format!("table ip x {{ chain o {{ type nat hook output priority -100; ip daddr 192.0.2.88 tcp dport 5000 {to}; }}; chain p {{ type nat hook prerouting priority -100; ip daddr 192.0.2.88 tcp dport 5000 {to}; }}; }}"));
+        };
+        for from in [node, pod] {
+            assert!(ask(from).contains("\nDENIED by"), "{}", ask(from));
+        }
+        nat("dnat to 192.0.2.99:80");
+        let note = "table ip x of another program translates it to 192.0.2.99:80";
+        for (from, chain) in [(node, 'o'), (pod, 'p')] {
+            let said = ask(from);
+            let end = format!("It is judged as translated: {note} (chain {chain}, rule 1)\n");
+            assert!(said.contains("\nALLOWED by") && said.ends_with(&end), "{said}");
+            assert_eq!(said.matches(&format!("note: {note}")).count(), 1, "{said}");
+            sends(from);
+            assert!(arrived(&server), "{from}");
+        }
+        place.nft("delete table ip x;");
+        nat("redirect");
+        let said = ask(node);
+        assert!(said.contains("translates it to 127.0.0.1") && said.contains("\nALLOWED"), "{said}");
+        sends(node);
+        assert!(arrived(&place.host), "{said}");
     });
 }
 
@@ -532,5 +654,42 @@ fn what_the_machine_sends_to_itself_is_not_translated_where_it_comes_in() {
         connect([192, 0, 2, 11], PORT);
         assert!(arrived(&place.host) && !arrived(&place.pods[0]));
         assert!(said().starts_with("ALLOWED") && !said().contains("table"), "{}", said());
+    });
+}
+
+#[test]
+fn of_what_a_machine_sends_from_a_loopback_address_and_translates_to_others_there_is_no_answer() {
+    on_a_machine(|world| {
+        let _agent = world.agent();
+        let place = Place::new(world);
+        let server = world.outside(|| TcpListener::bind(("0.0.0.0", 80)).unwrap());
+        server.set_nonblocking(true).unwrap();
+        let nat =
+            "chain o { type nat hook output priority -100; ip daddr 127.0.0.1 tcp dport 5000 dnat to 192.0.2.99:80; };";
+        place.nft(&format!("table ip x {{ {nat} }}"));
+        let arrives = || {
+            connect([127, 0, 0, 1], PORT);
+            arrived(&server)
+        };
+        let asked = ["explain", "-q", "127.0.0.1", "127.0.0.1", "tcp/5000"];
+        let is_unanswered = || {
+            let said = world.said(&asked);
+            assert!(
+                said.starts_with("UNANSWERED: table ip x of another program translates it to 192.0.2.99:80"),
+                "{said}"
+            );
+            assert!(
+                said.contains(
+                    "it leaves only if route_localnet of eth0 is 1, and arrives only if its source is replaced"
+                ),
+                "{said}"
+            );
+        };
+        is_unanswered();
+        assert!(!arrives());
+        place.nft("table ip y { chain p { type nat hook postrouting priority 100; oifname eth0 masquerade; }; }");
+        std::fs::write("/proc/sys/net/ipv4/conf/eth0/route_localnet", "1").unwrap();
+        is_unanswered();
+        assert!(arrives());
     });
 }

@@ -107,6 +107,9 @@ fn gives(
     }
     let hook = hook(&packet.path);
     let is_asked = |base: &BaseChain| base.kind == ChainKind::Nat && base.hook == hook;
+    if !table.dump.chains.iter().filter_map(|chain| chain.base).any(|base| is_asked(&base)) {
+        return Gives::Nothing;
+    }
     let mut alone = table.dump.clone();
     alone.chains.iter_mut().for_each(|chain| chain.base = chain.base.filter(&is_asked));
     let bases: Vec<&Chain> = alone.chains.iter().filter(|chain| chain.base.is_some()).collect();

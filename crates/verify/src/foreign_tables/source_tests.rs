@@ -43,7 +43,7 @@ fn table(random: &mut Random, at: usize, hook: Hook) -> ForeignTable {
         match random.below(4) {
             0 => rule.push(Verdict::Accept.into()),
             1 if is_nat => rule.push(Verdict::Drop.into()),
-            _ if is_nat => rule.extend(snat(*random.pick(&SOURCES))),
+            _ if is_nat => rule.extend(snat(random.pick::<&str>(&SOURCES))),
             _ => rule.push(Verdict::Drop.into()),
         }
     }
