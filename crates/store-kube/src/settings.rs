@@ -190,10 +190,10 @@ impl Settings {
         settings.insecure |= given.insecure;
         settings.use_pod_cidr = given.use_pod_cidr;
         settings.group = (!given.api_group.is_empty()).then(|| Group::named(&given.api_group));
-        if let Some(prefixes) = env("FELIX_INTERFACEPREFIX").filter(|text| !text.is_empty()) {
-            if let Some(first) = tortie_net::interface_prefixes(&prefixes).0.first() {
-                settings.interface_prefix = (*first).to_owned();
-            }
+        if let Some(prefixes) = env("FELIX_INTERFACEPREFIX").filter(|text| !text.is_empty())
+            && let Some(first) = tortie_net::interface_prefixes(&prefixes).0.first()
+        {
+            settings.interface_prefix = (*first).to_owned();
         }
         if settings.server.is_empty() {
             return Err(SettingsError("no API server is named: set KUBECONFIG or K8S_API_ENDPOINT".to_owned()));

@@ -149,7 +149,7 @@ fn play(seed: u64, real: Arc<dyn Store>) -> (bool, bool) {
     let mut world = World::new();
     before.iter().for_each(|step| drop(world.apply(step).unwrap()));
     fill(&*real, &puts(before));
-    if seed % 3 == 0 {
+    if seed.is_multiple_of(3) {
         damage(&mut random, &*real);
     }
     let client = Client::new(real.clone());

@@ -164,7 +164,7 @@ impl ApiServer {
     ///
     /// If the data cannot be copied, or the server does not become ready.
     pub fn back_up(&mut self) {
-        self.while_stopped(|data, backup| copy_folder(data, backup));
+        self.while_stopped(copy_folder);
     }
 
     /// Puts the data of etcd back as [`ApiServer::back_up`] copied it, as administrators restore a cluster: the server counts on from
