@@ -17,7 +17,7 @@ use crate::own_nat;
 use crate::owners::tells_addresses;
 use crate::question::{AskError, EndSpec};
 use crate::relevant::ON_ANY_LINK;
-use crate::topology::{Location, Topology};
+use crate::topology::{ANOTHER, Location, Topology};
 use crate::{fault, unknown_addresses};
 
 /// Nodes behind one without a known address do not tell more sources apart than this.
@@ -51,11 +51,12 @@ pub(crate) struct Behind<'a> {
     pub(crate) end: &'a Location,
 }
 
-/// The sources that a node may give a packet that leaves by an interface and goes to an address.
+/// The sources that a node may give a packet that leaves by an interface; where that is one of those that only the store tells, also by
+/// one that it does not know.
 pub(crate) fn candidates(
     topology: &Topology<'_>,
     node: &str,
-    interface: &str,
+    (interface, only_stored): (&str, bool),
     packet: &Packet,
     behind: &Behind<'_>,
 ) -> Result<Candidates, AskError> {
@@ -63,26 +64,47 @@ pub(crate) fn candidates(
     if let Some(address) = own_nat::named_source(topology.snapshot(), node, family) {
         return Ok(known(&[address], None));
     }
-    let of_interface = of_interface(topology, node, interface, family);
-    if !of_interface.is_empty() && !fault("sources-of-no-interface") {
-        return Ok(known(&of_interface, None));
-    }
+    let mut of_interface = of_interface(topology, node, interface, family);
     let others = others(topology, node, family);
+    if !of_interface.is_empty() && !fault("sources-of-no-interface") {
+        if !only_stored {
+            return Ok(known(&of_interface, None));
+        }
+        of_interface.extend(others.iter().filter(|_| !fault("sources-of-known-interfaces-alone")));
+        let all = of_every_interface(topology, node, family);
+        let why = "since the store does not tell by which interface it leaves";
+        return Ok(known(&of_interface, Some(one_of(node, family, all.len(), why))));
+    }
     if topology.known_host(node).is_some_and(tells_addresses) {
         // Without any address the node drops the packet.
         return Ok(known(&others, None));
     }
+    let why = "since it knows none of the interface by which it leaves";
+    if others.is_empty() && interface == ANOTHER {
+        let all = of_every_interface(topology, node, family);
+        if !all.is_empty() {
+            return Ok(known(&all, Some(one_of(node, family, all.len(), why))));
+        }
+    }
     if others.is_empty() {
+        let none = match of_every_interface(topology, node, family).is_empty() {
+            true => format!("none of {node}"),
+            false => format!("none of the interface by which it leaves {node}"),
+        };
         let assumed = format!(
-            "{ASSUMED}natOutgoing of {node} may give it any {family} address as the source, since none of {node} is known: ask on {node} itself, whose agent knows them, or write them in expectedIPs"
+            "{ASSUMED}natOutgoing of {node} may give it any {family} address as the source, since {none} is known: ask on {node} itself, whose agent knows them, or write them in expectedIPs"
         );
         return Ok(Candidates { all: classes(topology, node, family, behind)?, assumed: Some(assumed) });
     }
-    let (number, addresses) = if others.len() == 1 { ("the only", "address") } else { ("one of the", "addresses") };
-    let assumed = format!(
-        "{ASSUMED}natOutgoing of {node} gives it {number} {family} {addresses} of {node} that the store knows as the source, since it knows none of the interface by which it leaves"
-    );
-    Ok(known(&others, Some(assumed)))
+    Ok(known(&others, Some(one_of(node, family, others.len(), why))))
+}
+
+/// What is assumed where the source is one of so many addresses of a node.
+fn one_of(node: &str, family: Family, number: usize, why: &str) -> String {
+    let (number, addresses) = if number == 1 { ("the only", "address") } else { ("one of the", "addresses") };
+    format!(
+        "{ASSUMED}natOutgoing of {node} gives it {number} {family} {addresses} of {node} that the store knows as the source, {why}"
+    )
 }
 
 /// Every address that a node may give as the source of packets, for the rules that may see it.
@@ -92,11 +114,12 @@ pub(crate) fn possible(topology: &Topology<'_>, node: &str) -> AddressSet {
             return AddressSet::of([&address]);
         }
         let mut all = others(topology, node, family);
+        let without = |name: &String| of_interface(topology, node, name, family).is_empty();
+        let is_told = topology.known_host(node).is_some_and(tells_addresses);
+        let is_any = !is_told && all.is_empty() && topology.uplinks(node).iter().any(without);
         all.extend(topology.host(node).links.iter().flat_map(|link| usable(&link.addresses, family)));
-        match all.is_empty() && !topology.known_host(node).is_some_and(tells_addresses) {
-            true => any(topology, node, family),
-            false => AddressSet::of(&all),
-        }
+        let all = AddressSet::of(&all);
+        if is_any { all.union(&any(topology, node, family)) } else { all }
     };
     of(Family::V4).union(&of(Family::V6))
 }
@@ -133,6 +156,16 @@ fn of_interface(topology: &Topology<'_>, node: &str, interface: &str, family: Fa
     found.sort_unstable();
     found.dedup();
     found
+}
+
+/// The addresses of a node that the store knows, of whichever interface.
+fn of_every_interface(topology: &Topology<'_>, node: &str, family: Family) -> Vec<IpAddr> {
+    let mut all = others(topology, node, family);
+    all.extend(topology.host(node).links.iter().flat_map(|link| usable(&link.addresses, family)));
+    all.retain(|address| !is_on_link(address));
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// The addresses of a node that are of no interface that the store knows; of a machine that tells its addresses all.

@@ -767,7 +767,7 @@ impl Route {
             }
             let leaves_by = uplinks.last().filter(|last| last.crossing == Crossing::Leaves && last.node == *node);
             let given = match leaves_by {
-                Some(last) => self.find_sources(topology, index, &last.names, &peers)?,
+                Some(last) => self.find_sources(topology, index, (&last.names, last.only_stored), &peers)?,
                 None => None,
             };
             if let Some(given) = &given {
@@ -807,7 +807,7 @@ impl Route {
         &self,
         topology: &Topology<'_>,
         index: usize,
-        leaves_by: &[String],
+        (leaves_by, only_stored): (&[String], bool),
         peers: &[IpAddr],
     ) -> Result<Option<Sources>, AskError> {
         let (node, snapshot) = (&self.nodes[index], topology.snapshot());
@@ -818,11 +818,14 @@ impl Route {
         }
         let (to, behind) = (self.destination_behind(index), Behind { nodes: behind, end: &self.end });
         let mut sources = Sources::default();
-        for name in leaves_by {
+        let another = ANOTHER.to_owned();
+        // It may leave by an interface that the store does not know.
+        for name in leaves_by.iter().chain(only_stored.then_some(&another)) {
             let is_replaced =
                 |source: &&IpAddr| own_nat::replaces_source(snapshot, node, **source, to, name) && !name.is_empty();
             if peers.iter().any(|source| is_replaced(&source)) {
-                let candidates = replaced_source::candidates(topology, node, name, &self.packet, &behind)?;
+                let candidates =
+                    replaced_source::candidates(topology, node, (name, only_stored), &self.packet, &behind)?;
                 sources.by_interface.insert(name.clone(), candidates);
             }
         }

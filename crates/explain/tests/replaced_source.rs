@@ -56,7 +56,8 @@ fn the_next_node_gets_the_source_that_the_settings_or_the_interface_or_the_node_
 {apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: h1},
  spec: {node: web1, interfaceName: eth0, expectedIPs: [192.0.2.21], profiles: [projectcalico-default-allow]}}
 ";
-    let (sources, notes, _) = asked(&world(true, "", &format!("{NODE}{endpoint}")), &to_node);
+    let by_eth0 = Question { out_interface: Some("eth0".into()), ..to_node.clone() };
+    let (sources, notes, _) = asked(&world(true, "", &format!("{NODE}{endpoint}")), &by_eth0);
     assert_eq!((sources.as_slice(), notes.len()), (&["web1 10.65.0.3".into(), "web2 192.0.2.21".into()][..], 0));
     let (sources, notes, line) = asked(&world(true, "", NODE), &to_node);
     assert_eq!(sources, ["web1 10.65.0.3", "web2 192.0.2.11"]);
@@ -109,6 +110,61 @@ fn every_source_that_the_node_may_give_is_answered() {
     let (_, notes, line) = asked(&world(true, "", &policy("192.0.2.0/24")), &to_node);
     assert!(line.starts_with("DENIED if it gets from web1 as its source another address (by end of tier default, ingress of h2 on web2); let through if it gets from web1 as its source an address in 192.0.2.0/24"), "{line}");
     assert!(notes[0].starts_with("assumed: natOutgoing of web1 may give it any IPv4 address as the source, since none of web1 is known: ask on web1 itself"), "{notes:?}");
+    // So of an interface of which none is known, where those of the node that are known are of other interfaces.
+    let endpoints = "---
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: h1}, spec: {node: web1, interfaceName: eth0}}
+---
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: h3}, spec: {node: web1, interfaceName: eth1, expectedIPs: [192.0.2.11]}}
+";
+    let by_eth0 = Question { out_interface: Some("eth0".into()), ..to_node };
+    let (_, notes, _) = asked(&world(true, "", &(endpoints.to_owned() + &policy("192.0.2.0/24"))), &by_eth0);
+    assert!(notes[0].contains("since none of the interface by which it leaves web1 is known: ask"), "{notes:?}");
+}
+
+#[test]
+fn where_the_store_alone_tells_of_interfaces_the_source_may_be_that_of_another_one() {
+    let to_node = question(FROM, "node/web2", "tcp/80");
+    let policy = |net: &str| {
+        format!(
+            "---
+{{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {{name: one}},
+ spec: {{selector: role == 'two', types: [Ingress], ingress: [{{action: Allow, source: {{nets: [{net}]}}}}]}}}}
+---
+{{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {{name: h2, labels: {{role: two}}}},
+ spec: {{node: web2, interfaceName: eth0, expectedIPs: [192.0.2.12]}}}}
+"
+        )
+    };
+    // The Node's address is that of an interface without an endpoint.
+    for place in ["interfaceName: eth1, expectedIPs: [198.51.100.11]", "expectedIPs: [198.51.100.11]"] {
+        let endpoint = format!(
+            "---
+{{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {{name: h1}},
+ spec: {{node: web1, {place}, profiles: [projectcalico-default-allow]}}}}
+"
+        );
+        for (allowed, other) in [("192.0.2.11", "198.51.100.11"), ("198.51.100.11", "192.0.2.11")] {
+            let snapshot = world(true, "", &format!("{NODE}{endpoint}{}", policy(&format!("{allowed}/32"))));
+            let (_, notes, line) = asked(&snapshot, &to_node);
+            assert!(line.starts_with(&format!("DENIED if it gets from web1 as its source {other} (by end of tier default, ingress of h2 on web2); let through if it gets from web1 as its source {allowed} (by gnp one rule 1")), "{line}");
+            assert_eq!(
+                notes,
+                [
+                    "assumed: natOutgoing of web1 gives it one of the IPv4 addresses of web1 that the store knows as the source, since the store does not tell by which interface it leaves"
+                ]
+            );
+            for claim in ["permits", "forbids"] {
+                let topology = Topology::new(&snapshot);
+                let text = format!("{claim} {FROM} -> node/web2 tcp/80");
+                let claim = tortie_explain::claim::parse(&topology, &text).remove(0).claim.unwrap();
+                assert!(tortie_explain::claim::check(&topology, &claim).unwrap().counterexample.is_some(), "{text}");
+            }
+        }
+        // With the same verdict for both there is one answer.
+        let snapshot = world(true, "", &format!("{NODE}{endpoint}"));
+        let (_, notes, line) = asked(&snapshot, &to_node);
+        assert!(line.starts_with("ALLOWED by ") && notes.len() == 1, "{line} {notes:?}");
+    }
 }
 
 #[test]

@@ -287,14 +287,13 @@ impl Made {
         let endpoints = if self.told.is_some() { &[][..] } else { &self.endpoints[..] };
         let of_endpoint = endpoints.iter().filter(|(name, _)| name == leaves_by).flat_map(|(_, of)| of.clone());
         let of_endpoint: Vec<IpAddr> = of_endpoint.filter(same).collect();
-        if !of_endpoint.is_empty() {
-            return of_endpoint;
-        }
         let others: Vec<IpAddr> = endpoints.iter().flat_map(|(_, of)| of.clone()).collect();
         let all = self.node.iter().chain(self.endpoints.iter().flat_map(|(_, of)| of));
         let left: BTreeSet<IpAddr> = all.copied().filter(|one| same(one) && !others.contains(one)).collect();
-        if !left.is_empty() {
-            return left.into_iter().collect();
+        // The store does not know every interface of web1.
+        let known: Vec<IpAddr> = left.into_iter().chain(of_endpoint).collect();
+        if !known.is_empty() {
+            return known;
         }
         // Any address that nobody else has.
         let taken = [

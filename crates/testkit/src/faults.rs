@@ -92,6 +92,7 @@ pub const REPLACED_SOURCE: &[&str] = &[
     "source-behind-nat-outgoing-kept",
     "replaced-sources-undivided",
     "sources-of-no-interface",
+    "sources-of-known-interfaces-alone",
     "spared-nodes-undivided",
 ];
 
