@@ -8,9 +8,10 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use ipnet::IpNet;
-use tortie_classes::{AddressSet, Conditions, Domain, Names, enclosed};
-use tortie_eval::{Packet, Subject};
-use tortie_policy::{Family, Snapshot};
+use tortie_classes::{AddressSet, Conditions, Domain, Names, Ranges, TransportClass, TransportRanges, enclosed};
+use tortie_eval::{Packet, Subject, Transport};
+use tortie_net::Protocol;
+use tortie_policy::{Direction, Family, Snapshot, WorkloadId};
 
 use crate::interfaces::ASSUMED;
 use crate::own_nat;
@@ -30,6 +31,8 @@ const SHOWN: usize = 4;
 pub struct ReplacedSource {
     /// The address.
     pub address: IpAddr,
+    /// Where the settings name its ports: those that the nodes behind do not tell apart, and the one of them that is judged.
+    pub ports: Option<(String, u16)>,
     /// What is assumed of it.
     pub assumed: Option<String>,
 }
@@ -49,6 +52,25 @@ pub(crate) struct Behind<'a> {
     pub(crate) nodes: &'a [String],
     /// Where it ends.
     pub(crate) end: &'a Location,
+}
+
+impl Behind<'_> {
+    /// The workload at the end.
+    fn workload(&self) -> Option<WorkloadId> {
+        match self.end {
+            Location::Workload(endpoint) => Some(endpoint.id.clone()),
+            _ => None,
+        }
+    }
+
+    /// Collects what is asked of packets there.
+    fn add_to(&self, topology: &Topology<'_>, conditions: &mut Conditions<'_>) {
+        self.nodes.iter().for_each(|node| conditions.add_node(&topology.host(node)));
+        if let Location::Workload(endpoint) = self.end {
+            let both = [Direction::Ingress, Direction::Egress];
+            conditions.add_endpoint(&Subject::workload(topology.snapshot(), endpoint), &both);
+        }
+    }
 }
 
 /// The sources that a node may give a packet that leaves by an interface; where that is one of those that only the store tells, also by
@@ -203,22 +225,14 @@ fn classes(
     family: Family,
     behind: &Behind<'_>,
 ) -> Result<Vec<(String, IpAddr)>, AskError> {
-    let workload = match behind.end {
-        Location::Workload(endpoint) => Some(endpoint),
-        _ => None,
-    };
-    let key = (node.to_owned(), family, behind.nodes.to_vec(), workload.map(|endpoint| endpoint.id.clone()));
+    let key = (node.to_owned(), family, behind.nodes.to_vec(), behind.workload());
     if let Some(known) = topology.source_classes(&key) {
         return Ok(known.as_ref().clone());
     }
     let snapshot = topology.snapshot();
     let all = any(topology, node, family);
     let mut conditions = Conditions::new(snapshot, Domain { source: all.clone(), ..Domain::default() });
-    behind.nodes.iter().for_each(|node| conditions.add_node(&topology.host(node)));
-    if let Some(endpoint) = workload {
-        let both = [tortie_policy::Direction::Ingress, tortie_policy::Direction::Egress];
-        conditions.add_endpoint(&Subject::workload(snapshot, endpoint), &both);
-    }
+    behind.add_to(topology, &mut conditions);
     // Only the routes of machines that are known tell the interface by which a source comes in.
     let is_told = behind.nodes.iter().any(|node| topology.machine(node).is_some());
     let any_link = ON_ANY_LINK.iter().filter_map(|net| net.parse::<IpNet>().ok());
@@ -254,6 +268,55 @@ fn classes(
     let named: Rc<Vec<(String, IpAddr)>> = Rc::new(found.iter().enumerate().filter_map(named).collect());
     topology.keep_source_classes(key, named.clone());
     Ok(named.as_ref().clone())
+}
+
+/// The source ports that the settings of a node name for a packet, by what the nodes behind tell apart, each with one of them. None
+/// where they name none.
+pub(crate) fn ports(
+    topology: &Topology<'_>,
+    node: &str,
+    packet: &Packet,
+    behind: &Behind<'_>,
+) -> Result<Vec<(String, u16)>, AskError> {
+    let range = topology.snapshot().settings(node).nat_outgoing.ports;
+    let is_of = |protocol: &Protocol| protocol.number() == packet.protocol;
+    let (Some((first, last)), Transport::Ports { .. }) = (range, packet.transport) else {
+        return Ok(Vec::new());
+    };
+    // Source: `translate` in the crate dataplane-nft names ports for these two.
+    if ![Protocol::TCP, Protocol::UDP].iter().any(is_of) || fault("source-port-behind-nat-outgoing-kept") {
+        return Ok(Vec::new());
+    }
+    let key = (node.to_owned(), Family::of(packet.source), behind.nodes.to_vec(), behind.workload());
+    let classes = topology.port_classes(key, || {
+        let source_ports = Ranges::span(first, last);
+        let domain = Domain { source_ports, ..Domain::default() };
+        let mut conditions = Conditions::new(topology.snapshot(), domain);
+        behind.add_to(topology, &mut conditions);
+        conditions.transports(Family::of(packet.source))
+    });
+    let mut found: Vec<Ranges> = Vec::new();
+    for TransportClass { protocols, transport } in classes.iter() {
+        if let TransportRanges::Ports { source, .. } = transport
+            && protocols.contains(packet.protocol.into())
+            && !found.contains(&source)
+        {
+            found.push(source);
+        }
+    }
+    if found.len() > MOST {
+        return Err(AskError(format!(
+            "natOutgoing of {node} gives it a source port of natPortRange, and the rules behind it tell {} kinds of these ports apart: set a smaller range",
+            found.len()
+        )));
+    }
+    let in_words = |ports: Ranges| {
+        let one =
+            |(first, last): (u128, u128)| if first == last { first.to_string() } else { format!("{first}-{last}") };
+        let first = ports.first().and_then(|first| u16::try_from(first).ok())?;
+        Some((ports.iter().map(one).collect::<Vec<_>>().join(","), first))
+    };
+    Ok(found.into_iter().filter_map(in_words).collect())
 }
 
 /// `an address in 198.51.100.0/24 or (set office)`.

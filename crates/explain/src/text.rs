@@ -50,10 +50,11 @@ fn steps_text(text: &mut String, snapshot: &Snapshot, hops: &[Hop]) {
         }
         if let Some(source) = &hop.replaced_source {
             number += 1;
+            let ports = source.ports.as_ref().map(|(ports, _)| format!(" with port {ports}")).unwrap_or_default();
             let _ = writeln!(text, "{} · natOutgoing", hop.host.node);
             let _ = writeln!(
                 text,
-                "{number:>2} {:<LABEL$} from {}, instead of {}; from here only that source can match",
+                "{number:>2} {:<LABEL$} from {}{ports}, instead of {}; from here only that source can match",
                 "tortie", source.address, hop.packet.source
             );
         }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use ipnet::IpNet;
-use tortie_classes::{AddressSet, address};
+use tortie_classes::{AddressSet, TransportClasses, address};
 use tortie_eval::{Host, Judge, Link};
 use tortie_policy::machine::{Machine, RouteDecision, RouteKind};
 use tortie_policy::{
@@ -130,7 +130,12 @@ pub struct Topology<'a> {
     alike: RefCell<HashMap<(String, Vec<String>), Distinct>>,
     /// The kinds of sources that nodes behind one without a known address tell apart.
     source_classes: RefCell<HashMap<SourceClassesKey, SourceClasses>>,
+    /// What such nodes tell apart of the source ports that the settings name.
+    port_classes: RefCell<HashMap<SourceClassesKey, PortClasses>>,
 }
+
+/// The transports that nodes behind one tell apart, for the source ports that it may give.
+type PortClasses = Rc<TransportClasses>;
 
 /// A node that replaces the source, the IP version, the nodes behind it, and the workload at the end.
 type SourceClassesKey = (String, Family, Vec<String>, Option<WorkloadId>);
@@ -158,6 +163,7 @@ impl<'a> Topology<'a> {
             absent_pods: None,
             alike: RefCell::default(),
             source_classes: RefCell::default(),
+            port_classes: RefCell::default(),
         }
     }
 
@@ -169,6 +175,7 @@ impl<'a> Topology<'a> {
         self.links = RefCell::default();
         self.alike = RefCell::default();
         self.source_classes = RefCell::default();
+        self.port_classes = RefCell::default();
         self
     }
 
@@ -292,6 +299,11 @@ impl<'a> Topology<'a> {
     /// Keeps the kinds of sources that were found.
     pub(crate) fn keep_source_classes(&self, key: SourceClassesKey, classes: SourceClasses) {
         self.source_classes.borrow_mut().insert(key, classes);
+    }
+
+    /// The transports that were found before, or those that are found now.
+    pub(crate) fn port_classes(&self, key: SourceClassesKey, find: impl FnOnce() -> TransportClasses) -> PortClasses {
+        self.port_classes.borrow_mut().entry(key).or_insert_with(|| Rc::new(find())).clone()
     }
 
     /// The nets that routes of machines tell apart.

@@ -554,6 +554,8 @@ struct Route {
 struct Sources {
     /// By the interface by which it leaves.
     by_interface: HashMap<String, Candidates>,
+    /// The ports that it gets with any of them, each in words and as the one that is judged; none where it keeps its own.
+    ports: Vec<(String, u16)>,
     /// In words, if it may keep its source: nothing tells which way an open connection was opened, and replies keep theirs.
     kept: Option<String>,
 }
@@ -565,11 +567,28 @@ impl Sources {
         let mut interfaces: Vec<&String> = self.by_interface.keys().collect();
         interfaces.sort_unstable();
         for (name, _) in interfaces.into_iter().flat_map(|interface| &self.by_interface[interface].all) {
-            if !names.contains(name) {
-                names.push(name.clone());
+            for (name, _) in self.with_ports(name) {
+                if !names.contains(&name) {
+                    names.push(name);
+                }
             }
         }
         names
+    }
+
+    /// A source with each kind of ports that it may have.
+    fn with_ports(&self, name: &str) -> Vec<(String, Option<&(String, u16)>)> {
+        match self.ports.as_slice() {
+            [] => vec![(name.to_owned(), None)],
+            [one] => vec![(name.to_owned(), Some(one))],
+            ports => {
+                let with = |one| {
+                    let (text, _): &(String, u16) = one;
+                    (format!("{name} with port {text}"), Some(one))
+                };
+                ports.iter().map(with).collect()
+            }
+        }
     }
 
     fn addresses(&self) -> impl Iterator<Item = IpAddr> {
@@ -583,8 +602,11 @@ impl Sources {
             return Some(None);
         }
         let of = |candidates: &Candidates| {
-            let (_, address) = candidates.all.iter().find(|(one, _)| one == name)?;
-            Some(Some(ReplacedSource { address: *address, assumed: candidates.assumed.clone() }))
+            candidates.all.iter().find_map(|(one, address)| {
+                let (_, ports) = self.with_ports(one).into_iter().find(|(one, _)| one == name)?;
+                let assumed = candidates.assumed.clone();
+                Some(Some(ReplacedSource { address: *address, ports: ports.cloned(), assumed }))
+            })
         };
         match self.by_interface.get(leaves_by) {
             Some(candidates) => of(candidates),
@@ -829,6 +851,7 @@ impl Route {
                 sources.by_interface.insert(name.clone(), candidates);
             }
         }
+        sources.ports = replaced_source::ports(topology, node, &self.packet, &behind)?;
         if self.packet.tracking() == Conntrack::Established {
             sources.kept = Some(format!("{} (its own)", self.packet.source));
         }
@@ -1153,8 +1176,11 @@ impl Route {
                     replaced_source,
                 };
                 let is_tracked = hop.is_tracked();
-                if let Some(ReplacedSource { address, .. }) = &hop.replaced_source {
+                if let Some(ReplacedSource { address, ports, .. }) = &hop.replaced_source {
                     packet.source = *address;
+                    if let (Some((_, source)), Transport::Ports { destination, .. }) = (ports, packet.transport) {
+                        packet.transport = Transport::Ports { source: *source, destination };
+                    }
                 }
                 // What the sender exempts from tracking comes in by the loopback interface as such.
                 if is_sent && hop.verdict.untracked {

@@ -168,6 +168,33 @@ fn where_the_store_alone_tells_of_interfaces_the_source_may_be_that_of_another_o
 }
 
 #[test]
+fn every_source_port_that_the_settings_name_is_answered() {
+    let policy = |ports: &str| {
+        format!(
+            "{NODE}---
+{{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {{name: one}},
+ spec: {{selector: role == 'two', types: [Ingress],
+        ingress: [{{action: Allow, protocol: TCP, source: {{nets: [192.0.2.11/32], ports: ['{ports}']}}}}]}}}}
+---
+{{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {{name: h2, labels: {{role: two}}}},
+ spec: {{node: web2, interfaceName: eth0, expectedIPs: [192.0.2.12]}}}}
+"
+        )
+    };
+    let settings = "natPortRange: '30000:30100', failsafeInboundHostPorts: []";
+    let to_node = Question { source_port: Some(40_000), ..question(FROM, "node/web2", "tcp/80") };
+    let line = |ports: &str| asked(&world(true, settings, &policy(ports)), &to_node).2;
+    assert!(line("30000:30100").starts_with("ALLOWED by gnp one rule 1"), "{}", line("30000:30100"));
+    assert!(line("40000:50000").starts_with("DENIED by end of tier default"), "{}", line("40000:50000"));
+    let part = line("30050:40000");
+    assert!(part.starts_with("DENIED if it gets from web1 as its source 192.0.2.11 with port 30000-30049 (by end of tier default, ingress of h2 on web2); let through if it gets from web1 as its source 192.0.2.11 with port 30050-30100 ("), "{part}");
+    // Tortie names ports for TCP and UDP only.
+    let sctp = Question { what: question(FROM, "node/web2", "sctp/80").what, ..to_node.clone() };
+    let snapshot = world(true, settings, &policy("40000:50000").replace("protocol: TCP", "protocol: SCTP"));
+    assert!(asked(&snapshot, &sctp).2.starts_with("ALLOWED by gnp one rule 1"));
+}
+
+#[test]
 fn of_an_open_connection_both_sources_are_answered() {
     let to_node = question(FROM, "node/web2", "tcp/80");
     let open = Question { state: State::Established, ..to_node };

@@ -43,6 +43,8 @@ struct Made {
     spares_nodes: bool,
     only_by: Option<String>,
     named: Option<IpAddr>,
+    /// The source ports that the settings name.
+    ports: Option<(u16, u16)>,
     /// The host endpoints of web1, with what they say of their addresses.
     endpoints: Vec<(String, Vec<IpAddr>)>,
     /// The addresses in the Node web1.
@@ -85,6 +87,15 @@ fn rules(random: &mut Random, nets: &mut Vec<IpNet>) -> String {
             let port = *random.pick(&[80, 81]);
             write!(rule, ", protocol: TCP, destination: {{ports: [{port}]}}").unwrap();
         }
+        let mut ports = String::new();
+        if random.once_in(4) {
+            if !rule.contains("protocol") {
+                rule += ", protocol: TCP";
+            }
+            let kind = *random.pick(&["ports", "notPorts"]);
+            let range = *random.pick(&["40000", "'40001:50000'", "'30000:30100'", "'30050:40000'"]);
+            ports = format!("{kind}: [{range}]");
+        }
         if !random.once_in(6) {
             let own = OWN.concat().concat();
             let net = if random.once_in(2) {
@@ -94,7 +105,11 @@ fn rules(random: &mut Random, nets: &mut Vec<IpNet>) -> String {
             };
             nets.push(net.parse().unwrap_or_else(|_| IpNet::from(net.parse::<IpAddr>().unwrap())));
             let kind = *random.pick(&["nets", "nets", "notNets"]);
-            write!(rule, ", source: {{{kind}: [\"{net}\"]}}").unwrap();
+            let and = if ports.is_empty() { "" } else { ", " };
+            ports = format!("{kind}: [\"{net}\"]{and}{ports}");
+        }
+        if !ports.is_empty() {
+            write!(rule, ", source: {{{ports}}}").unwrap();
         }
         write!(text, "{}{{{rule}}}", if text.is_empty() { "" } else { ", " }).unwrap();
     }
@@ -150,6 +165,11 @@ fn made(random: &mut Random) -> Made {
     if random.once_in(5) {
         made.named = Some(NAMED.parse().unwrap());
         settings.push(format!("natOutgoingAddress: {NAMED}"));
+    }
+    if random.once_in(4) {
+        let range = *random.pick(&[(39_998, 40_003), (30_000, 30_100), (40_000, 40_000)]);
+        made.ports = Some(range);
+        settings.push(format!("natPortRange: '{}:{}'", range.0, range.1));
     }
     text = put(
         text,
@@ -312,13 +332,20 @@ impl Made {
     }
 
     /// What becomes of a packet, over all interfaces and sources: whether it may be let through, and whether it may be lost.
-    fn expected(&self, snapshot: &Snapshot, source: IpAddr, to: IpAddr, port: u16, state: Conntrack) -> (bool, bool) {
-        let transport = Transport::Ports { source: 40_000, destination: port };
-        let packet = |source, path| Packet {
+    fn expected(
+        &self,
+        snapshot: &Snapshot,
+        source: IpAddr,
+        to: IpAddr,
+        [from_port, port]: [u16; 2],
+        state: Conntrack,
+    ) -> (bool, bool) {
+        let transport = Transport::Ports { source: from_port, destination: port };
+        let of_port = |source, path, from| Packet {
             source,
             destination: to,
             protocol: 6,
-            transport,
+            transport: Transport::Ports { source: from, destination: port },
             path,
             translated: None,
             translated_interface: None,
@@ -326,6 +353,7 @@ impl Made {
             source_route_ok: None,
             hop_limit: usual_hop_limit(6, transport),
         };
+        let packet = |source, path| of_port(source, path, from_port);
         let from = if source == PODS[0].1.parse::<IpAddr>().unwrap() || source == PODS[0].2.parse::<IpAddr>().unwrap() {
             "calia"
         } else {
@@ -334,6 +362,7 @@ impl Made {
         let topology = self.topology(snapshot);
         let [here, there] = ["web1", "web2"].map(|node| topology.host(node));
         let (mut through, mut lost) = (false, false);
+        let its_own = source;
         for leaves_by in self.leaves_by(to) {
             let path = PacketPath::Forward { from: from.to_owned(), to: leaves_by.clone() };
             if !judge(snapshot, &here, &packet(source, path)).allowed {
@@ -351,9 +380,12 @@ impl Made {
                     true => PacketPath::Forward { from: enters, to: "calic".into() },
                     false => PacketPath::Input { interface: enters },
                 };
-                let allowed = judge(snapshot, &there, &packet(source, path)).allowed;
-                through |= allowed;
-                lost |= !allowed;
+                let ports = self.ports.filter(|_| source != its_own).unwrap_or((from_port, from_port));
+                for port in ports.0..=ports.1 {
+                    let allowed = judge(snapshot, &there, &of_port(source, path.clone(), port)).allowed;
+                    through |= allowed;
+                    lost |= !allowed;
+                }
             }
         }
         (through, lost)
@@ -389,7 +421,7 @@ fn compare(seeds: std::ops::Range<u64>) -> Result<[usize; 4], String> {
                 let to: IpAddr = if to_workload { THERE[at] } else { random.pick(&TARGETS[at]) }.parse().unwrap();
                 let port = *random.pick(&[80, 81, 82]);
                 let about = format!("seed {seed}: {source} -> {to} tcp/{port} {}\n{made:#?}", made.text);
-                let (through, lost) = made.expected(&snapshot, source, to, port, Conntrack::New);
+                let (through, lost) = made.expected(&snapshot, source, to, [40_000, port], Conntrack::New);
                 let others = made.leaves_by(to).iter().any(|by| made.sources(source, to, by) != [source]);
                 replaced += usize::from(others);
                 depends += usize::from(through && lost);
@@ -402,7 +434,7 @@ fn compare(seeds: std::ops::Range<u64>) -> Result<[usize; 4], String> {
                     asked
                 };
                 for state in [Conntrack::New, Conntrack::Established] {
-                    let expected = made.expected(&snapshot, source, to, port, state);
+                    let expected = made.expected(&snapshot, source, to, [40_000, port], state);
                     let state = if state == Conntrack::New {
                         tortie_explain::State::New
                     } else {
@@ -465,6 +497,12 @@ fn compare(seeds: std::ops::Range<u64>) -> Result<[usize; 4], String> {
                 let text = format!("{} {from} -> {target} tcp/{port}", if permits { "permits" } else { "forbids" });
                 let claim = parse(&topology, &text).remove(0).claim.unwrap();
                 let checked = check(&topology, &claim).map_err(|error| format!("{about}: {error}"))?;
+                // It is about every source port.
+                let (mut through, mut lost) = (false, false);
+                for from in [1, 30_000, 30_049, 30_050, 30_101, 40_000, 40_001, 50_001] {
+                    let of = made.expected(&snapshot, source, to, [from, port], Conntrack::New);
+                    (through, lost) = (through || of.0, lost || of.1);
+                }
                 let holds = if permits { !lost } else { !through };
                 if checked.counterexample.is_none() != holds {
                     return Err(format!("{about}: {text}: {checked:#?}, by eval {through} {lost}"));

@@ -93,6 +93,7 @@ pub const REPLACED_SOURCE: &[&str] = &[
     "replaced-sources-undivided",
     "sources-of-no-interface",
     "sources-of-known-interfaces-alone",
+    "source-port-behind-nat-outgoing-kept",
     "spared-nodes-undivided",
 ];
 
