@@ -352,6 +352,7 @@ pub(crate) fn trace_between(
     }
     let replaced = answers.iter().flat_map(|(_, hops)| hops).filter_map(|hop| hop.replaced_source.as_ref());
     assumed.extend(replaced.filter_map(|source| source.assumed.clone()).collect::<BTreeSet<_>>());
+    notes.extend(route.notes_of_sources(&answers));
     notes.extend(answers.iter().filter_map(|(_, hops)| own_nat::own_source_note(hops)).collect::<BTreeSet<_>>());
     notes.extend(multicast::copies(topology, judging.judge, &answers));
     let mut left_out = route.unused(question);
@@ -523,7 +524,20 @@ struct Uplink {
     names: Vec<String>,
     /// They are known only from the store: the node may have others, without an endpoint.
     only_stored: bool,
+    /// Of these interfaces those by which a packet of each source comes in, where it may have several sources.
+    by_source: Vec<(IpAddr, Vec<String>)>,
 }
+
+impl Uplink {
+    /// Whether a packet with this source may come in by an interface.
+    fn admits(&self, source: IpAddr, name: &String) -> bool {
+        let of = self.by_source.iter().find(|(one, _)| *one == source);
+        name == ANOTHER || of.is_none_or(|(_, names)| names.contains(name))
+    }
+}
+
+/// The crossings of a packet, the sources that nodes may give it, and what is said of it with each of them.
+type Found = (Vec<Uplink>, Vec<Option<Sources>>, Vec<(String, IpAddr, Vec<String>)>);
 
 struct Route {
     nodes: Vec<String>,
@@ -547,6 +561,8 @@ struct Route {
     floating: Option<IpAddr>,
     /// The sources that nodes may give it, by the place of the node.
     sources: Vec<Option<Sources>>,
+    /// What is said of a packet that comes to a node with a source, where it may have several.
+    source_notes: Vec<(String, IpAddr, Vec<String>)>,
 }
 
 /// The sources that a node may give the packet.
@@ -677,6 +693,7 @@ impl Route {
             translation,
             floating: None,
             sources: Vec::new(),
+            source_notes: Vec::new(),
             nodes,
         };
         route.floating = route.floating_leads_to(topology);
@@ -684,7 +701,8 @@ impl Route {
         route.dropped = unreachable::drops(topology, &route.end).filter(|_| !route.passes_by);
         unreachable::note_silent(topology, from, notes);
         let mut dropped = None;
-        (route.uplinks, route.sources) = route.find_uplinks(topology, question, notes, assumed, &mut dropped)?;
+        let found = route.find_uplinks(topology, question, notes, assumed, &mut dropped)?;
+        (route.uplinks, route.sources, route.source_notes) = found;
         route.dropped = route.no_route_before_translation(topology).or(dropped).or(route.dropped);
         Ok(route)
     }
@@ -725,6 +743,22 @@ impl Route {
         Ok(tracked.first().copied())
     }
 
+    /// What is said of the packet with the sources that it has where it comes to nodes.
+    fn notes_of_sources(&self, answers: &[(Vec<String>, Vec<Hop>)]) -> Vec<String> {
+        let hops = answers.iter().flat_map(|(_, hops)| hops);
+        let comes = |node: &String, source: IpAddr| {
+            hops.clone().any(|hop| hop.host.node == *node && hop.packet.source == source)
+        };
+        let said = self.source_notes.iter().filter(|(node, source, _)| comes(node, *source));
+        let mut notes: Vec<String> = Vec::new();
+        for note in said.flat_map(|(_, _, notes)| notes) {
+            if !notes.contains(note) {
+                notes.push(note.clone());
+            }
+        }
+        notes
+    }
+
     /// The interfaces that were named and that the packet does not cross.
     fn unused(&self, question: &Question) -> Vec<String> {
         let crosses = |crossing: Crossing| self.uplinks.iter().any(|uplink| uplink.crossing == crossing);
@@ -747,11 +781,11 @@ impl Route {
         notes: &mut Vec<String>,
         assumed: &mut Vec<String>,
         dropped: &mut Option<(String, String)>,
-    ) -> Result<(Vec<Uplink>, Vec<Option<Sources>>), AskError> {
+    ) -> Result<Found, AskError> {
         let mut uplinks: Vec<Uplink> = self.before_translation(topology, notes, assumed).into_iter().collect();
         // The sources that it may have where it comes to a node.
         let mut peers = vec![self.packet.source];
-        let mut sources = Vec::new();
+        let (mut sources, mut source_notes) = (Vec::new(), Vec::new());
         for (index, node) in self.nodes.iter().enumerate() {
             let starts = index == 0 && self.from.node().is_some();
             let ends = index + 1 == self.nodes.len() && self.end.node().is_some() && !self.passes_by;
@@ -760,6 +794,7 @@ impl Route {
                     continue;
                 }
                 let asked = if entering { &question.in_interface } else { &question.out_interface };
+                let mut by_source = Vec::new();
                 let is_meant = self.passed.as_ref().is_none_or(|passed| passed == node);
                 let names = match asked.as_ref().filter(|_| is_meant) {
                     Some(name) => {
@@ -769,6 +804,21 @@ impl Route {
                             assumed.push(format!("{name} is a port of {at}, where its packets are judged"));
                         }
                         vec![at]
+                    }
+                    None if entering && peers.len() > 1 => {
+                        let mut names: Vec<String> = Vec::new();
+                        for source in &peers {
+                            let mut said = Vec::new();
+                            // Only what leaves a node may be lost for want of an interface.
+                            let of = self.interfaces(topology, index, entering, *source, &mut said).unwrap_or_default();
+                            let found = topology.distinct_interfaces(node, of);
+                            assumed.extend(alike_interfaces::note(node, &found));
+                            let of: Vec<String> = found.iter().map(|(name, _)| name.clone()).collect();
+                            names.extend(of.iter().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>());
+                            by_source.push((*source, of));
+                            source_notes.push((node.clone(), *source, said));
+                        }
+                        names
                     }
                     None => match self.interfaces_for(topology, index, entering, &peers, notes) {
                         Ok(names) => names,
@@ -781,11 +831,16 @@ impl Route {
                 let is_said = asked.is_some() && is_meant || self.interface_of_end(node, entering).is_some();
                 let is_told = topology.machine(node).is_some() || topology.known_host(node).is_some();
                 let only_stored = !is_said && !is_told && !names.iter().any(|name| name == ANOTHER);
-                let found = topology.distinct_interfaces(node, names);
-                assumed.extend(alike_interfaces::note(node, &found));
-                let names = found.iter().map(|(name, _)| name.clone()).collect();
+                let names = match by_source.is_empty() {
+                    true => {
+                        let found = topology.distinct_interfaces(node, names);
+                        assumed.extend(alike_interfaces::note(node, &found));
+                        found.iter().map(|(name, _)| name.clone()).collect()
+                    }
+                    false => names,
+                };
                 let crossing = if entering { Crossing::Enters } else { Crossing::Leaves };
-                uplinks.push(Uplink { node: node.clone(), crossing, names, only_stored });
+                uplinks.push(Uplink { node: node.clone(), crossing, names, only_stored, by_source });
             }
             let leaves_by = uplinks.last().filter(|last| last.crossing == Crossing::Leaves && last.node == *node);
             let given = match leaves_by {
@@ -797,11 +852,11 @@ impl Route {
                 peers.sort_unstable();
                 peers.dedup();
                 let (crossing, names) = (Crossing::GetsSource, given.names());
-                uplinks.push(Uplink { node: node.clone(), crossing, names, only_stored: false });
+                uplinks.push(Uplink { node: node.clone(), crossing, names, only_stored: false, by_source: Vec::new() });
             }
             sources.push(given);
         }
-        Ok((uplinks, sources))
+        Ok((uplinks, sources, source_notes))
     }
 
     /// The destination of the packet where it leaves a node.
@@ -923,7 +978,7 @@ impl Route {
         let found = topology.distinct_interfaces(node, names);
         assumed.extend(alike_interfaces::note(node, &found));
         let names = found.iter().map(|(name, _)| name.clone()).collect();
-        Some(Uplink { node: node.clone(), crossing, names, only_stored })
+        Some(Uplink { node: node.clone(), crossing, names, only_stored, by_source: Vec::new() })
     }
 
     /// The interface of the host endpoint that an end was asked about as. A translation does not change where a packet comes in.
@@ -1099,10 +1154,11 @@ impl Route {
 
     /// The packet on every node, with this choice; none where the choice is not possible.
     fn hops(&self, topology: &Topology<'_>, choice: &[String], judging: Judging<'_, '_>) -> Option<Vec<Hop>> {
-        let mut interfaces = choice.iter();
-        let mut next = || interfaces.next().cloned().unwrap_or_default();
+        let mut interfaces = choice.iter().zip(&self.uplinks);
+        let mut crossing = || interfaces.next();
         let is_first = |uplink: &&Uplink| uplink.crossing == Crossing::BeforeTranslation;
-        let before_translation = self.uplinks.first().filter(is_first).map(|_| next());
+        let before_translation =
+            self.uplinks.first().filter(is_first).map(|_| crossing().map(|(name, _)| name.clone()).unwrap_or_default());
         let mut hops = Vec::new();
         let mut packet = self.packet.clone();
         for (index, node) in self.nodes.iter().enumerate() {
@@ -1114,8 +1170,13 @@ impl Route {
             let entry = match &self.from {
                 Location::Workload(endpoint) if starts => Some(endpoint.interface.clone()),
                 Location::Process { .. } if starts => None,
-                _ => Some(next()),
+                _ => match crossing() {
+                    // The routes of the node say so by the source with which the packet comes.
+                    Some((name, uplink)) if !uplink.admits(packet.source, name) => return None,
+                    entry => entry.map(|(name, _)| name.clone()),
+                },
             };
+            let mut next = || crossing().map(|(name, _)| name.clone()).unwrap_or_default();
             let exit = match &self.end {
                 Location::Workload(endpoint) if ends && !self.passes_by => Some(endpoint.interface.clone()),
                 Location::Process { .. } if ends => None,

@@ -7,6 +7,9 @@ mod common;
 
 use common::question;
 use tortie_explain::{Dnat, Question, State, Topology, trace};
+use tortie_policy::machine::{Machine, RouteKind};
+use tortie_policy::packet::Host;
+use tortie_testkit::machine::{link, route};
 use tortie_testkit::manifests;
 
 const WORLD: &str = r#"
@@ -192,6 +195,42 @@ fn every_source_port_that_the_settings_name_is_answered() {
     let sctp = Question { what: question(FROM, "node/web2", "sctp/80").what, ..to_node.clone() };
     let snapshot = world(true, settings, &policy("40000:50000").replace("protocol: TCP", "protocol: SCTP"));
     assert!(asked(&snapshot, &sctp).2.starts_with("ALLOWED by gnp one rule 1"));
+}
+
+#[test]
+fn the_packet_comes_in_by_the_interface_of_the_source_that_it_has() {
+    let more = format!(
+        "{NODE}---
+{{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {{name: h3, labels: {{role: other}}}},
+ spec: {{node: web2, interfaceName: eth1, expectedIPs: [198.51.100.12]}}}}
+---
+{{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {{name: none}},
+ spec: {{selector: role == 'other', types: [Ingress], ingress: [{{action: Deny}}]}}}}
+"
+    );
+    let links = vec![link("lo", &["127.0.0.1"]), link("eth0", &["192.0.2.12"]), link("eth1", &["198.51.100.12"])];
+    let leads = |to: &str, by: &str| route(to, RouteKind::Unicast, by);
+    let routes = vec![leads("192.0.2.0/24", "eth0"), leads("10.65.0.0/24", "eth1"), leads("198.51.100.0/24", "eth1")];
+    let host = Host { node: "web2".into(), links };
+    let to_node = question(FROM, "node/web2", "tcp/80");
+    let answer = |snapshot: &tortie_policy::Snapshot, question: &Question| {
+        let machine = Machine { routes: routes.clone(), ..Machine::default() };
+        let topology = Topology::new(snapshot).with_host(host.clone()).with_machine("web2", machine);
+        let answer = trace(&topology, question).unwrap();
+        let enters: Vec<String> = answer.notes.iter().filter(|note| note.starts_with("it enters")).cloned().collect();
+        (enters, tortie_explain::text::verdict_line(snapshot, &answer))
+    };
+    let by = |interface: &str, source: &str| format!("it enters web2 at {interface}, as web2's route to {source} says");
+    let snapshot = world(true, "", &more);
+    let (enters, line) = answer(&snapshot, &to_node);
+    assert_eq!(enters, [by("eth0", "192.0.2.11")]);
+    assert!(line.starts_with("ALLOWED by profile projectcalico-default-allow rule 1, ingress of h2"), "{line}");
+    // Of an open connection it may have either.
+    let (enters, line) = answer(&snapshot, &Question { state: State::Established, ..to_node.clone() });
+    assert_eq!(enters, [by("eth1", "10.65.0.3"), by("eth0", "192.0.2.11")], "{line}");
+    // What is of no connection keeps its source.
+    let (enters, line) = answer(&snapshot, &Question { state: State::Invalid, ..to_node });
+    assert_eq!(enters, [by("eth1", "10.65.0.3")], "{line}");
 }
 
 #[test]
