@@ -13,7 +13,7 @@ use tortie_nft::foreign::ForeignTable;
 use tortie_policy::machine::Machine;
 use tortie_policy::packet::{Conntrack, Host, OwnNat, Packet, PacketPath};
 use tortie_verify::foreign_tables::{
-    Effect, Exempts, FLOATING_IPS, destination, effect_among, exempts, may_reroute, translates_at,
+    Effect, Exempts, FLOATING_IPS, destination, effect_among, exempts, may_give_source, may_reroute, translates_at,
 };
 
 /// Answers a question about one packet, with what other programs do with it on this machine, or why that was not looked at. If one of
@@ -125,7 +125,9 @@ fn look(answer: &mut Answer, source: &Source<'_>, translated_at: Option<i32>) ->
     match source.tables(&nodes, translated_at, &mut others.notes) {
         Ok(tables) => {
             others.looked_at = true;
-            let all = tables.found(&tables.met(answer.all_hops()), &answer.endpoints);
+            let paths = std::iter::once(&answer.hops).chain(answer.paths.iter().map(|path| &path.hops));
+            let pairs = paths.flat_map(|hops| hops.windows(2)).filter_map(|pair| <&[Hop; 2]>::try_from(pair).ok());
+            let all = tables.found(&tables.met(answer.all_hops()), &answer.endpoints, &pairs.collect::<Vec<_>>());
             others.notes.extend(all.notes);
             others.translates = all.translates;
             others.may_translate = all.may_translate.into_iter().collect();
@@ -272,7 +274,8 @@ impl Tables<'_> {
     }
 
     /// What the tables do with a packet at these hops, if the answer is for these endpoints of a service.
-    fn found(&self, hops: &[&Hop], endpoints: &[SocketAddr]) -> Found {
+    /// The pairs are hops that follow each other.
+    fn found(&self, hops: &[&Hop], endpoints: &[SocketAddr], pairs: &[&[Hop; 2]]) -> Found {
         let tables = self.tables;
         let mut found = Found::default();
         let all: Vec<Vec<Effect>> =
@@ -345,6 +348,7 @@ impl Tables<'_> {
                 said.extend(self.rerouted(table, &id, packet));
                 said.extend(self.as_assumed(table, hop));
             }
+            said.extend(pairs.iter().filter_map(|pair| self.gives_source(table, &id, pair)));
             found.notes.extend(said);
         }
         found.notes.extend(hops.iter().find_map(|hop| self.untranslated_here(hop)));
@@ -506,6 +510,18 @@ impl Tables<'_> {
         let is_known = tables.unread.is_empty() && tables.legacy.is_empty();
         (is_known && !tables.tables.iter().any(translates))
             .then(|| format!("no table on this machine translates it, {why}"))
+    }
+
+    /// What to say of a packet that goes on to another node, where a table may give it its source: this is not followed.
+    fn gives_source(&self, table: &ForeignTable, id: &str, [hop, next]: &[Hop; 2]) -> Option<String> {
+        let (here, there) = (&self.host.node, &next.host.node);
+        let goes_on = hop.host.node == *here && there != here;
+        (goes_on && may_give_source(table, &self.host, self.machine, &seen(hop), hop.own_nat)).then(|| {
+            format!(
+                "{id} of another program may give it another source, which is not followed: {there} is asked about {}",
+                next.packet.source
+            )
+        })
     }
 
     /// What to say of a packet that this machine sends, where a table may have its route chosen again.

@@ -35,6 +35,7 @@ use crate::xt;
 pub use among::{Exempts, destination, effect_among, exempts};
 pub use chains::{ForeignChain, HookPlace, base_chains};
 pub use reroute::may_reroute;
+pub use source::may_give_source;
 pub use tortie_dataplane_nft::FLOATING_IPS;
 
 /// What a table does with a packet.

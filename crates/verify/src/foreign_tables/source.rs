@@ -84,6 +84,26 @@ pub(super) fn possible(
     sources
 }
 
+/// Whether a table may give a packet that leaves the machine another source than tortie does, or one where tortie gives none.
+pub fn may_give_source(
+    table: &ForeignTable,
+    host: &Host,
+    machine: Option<&Machine>,
+    packet: &Packet,
+    own: OwnNat,
+) -> bool {
+    if matches!(packet.conntrack, Conntrack::Untracked | Conntrack::Invalid) {
+        return false;
+    }
+    // The chains that translate see only the first packet of a connection.
+    let first = Packet { conntrack: Conntrack::New, ..packet.clone() };
+    match gives(table, host, machine, &first, &|_, _| {}) {
+        Gives::Nothing => false,
+        // Of chains at one priority nothing tells which is first.
+        Gives::Certainly(given) | Gives::Maybe(given) => !own.masquerades || given.place <= GIVES_SOURCE,
+    }
+}
+
 /// Whether a table gives a packet a source, if no other one does before.
 enum Gives {
     Nothing,

@@ -52,6 +52,24 @@ fn table(random: &mut Random, at: usize, hook: Hook) -> ForeignTable {
 }
 
 #[test]
+fn a_table_may_give_a_source_unless_tortie_gives_one_before() {
+    let host = tests::host();
+    let path = PacketPath::Forward { from: "eth0".into(), to: "eth0".into() };
+    let to = tests::packet("203.0.113.1", 80, path);
+    let of = |chain: BaseChain, rule: Vec<Expr>| ForeignTable::from(dump("t", chain, vec![rule]));
+    let masquerades = OwnNat { masquerades: true, ..OwnNat::default() };
+    let (before, behind) = (BaseChain::nat(Hook::Postrouting, 90), BaseChain::nat(Hook::Postrouting, 110));
+    for rule in [snat("192.0.2.77"), vec![Masq::default().into()]] {
+        let gives = |chain, own| may_give_source(&of(chain, rule.clone()), &host, None, &to, own);
+        assert!(gives(before, OwnNat::default()) && gives(behind, OwnNat::default()));
+        assert!(gives(before, masquerades) && !gives(behind, masquerades));
+        let untracked = Packet { conntrack: Conntrack::Untracked, ..to.clone() };
+        assert!(!may_give_source(&of(before, rule.clone()), &host, None, &untracked, OwnNat::default()));
+    }
+    assert!(!may_give_source(&of(before, vec![Verdict::Accept.into()]), &host, None, &to, OwnNat::default()));
+}
+
+#[test]
 fn tables_among_the_others_do_what_all_of_them_do_together() {
     let host = tests::host();
     let (mut dropped, mut passed, mut own_first) = (0, 0, 0);
