@@ -90,7 +90,7 @@ impl SnapshotArgs {
         answer: impl FnOnce(&Topology<'_>, &Beside<'_>, &mut Session) -> anyhow::Result<T>,
     ) -> anyhow::Result<Option<T>> {
         let Some(found) = self.found(verb, session)? else { return Ok(None) };
-        let Found { sources, in_force, services, pods } = found;
+        let Found { sources, in_force, services, services_unknown, pods } = found;
         // The program ends with the answer: giving back a whole store piece by piece would only delay it.
         let sources = ManuallyDrop::new(sources);
         let mut in_force = ManuallyDrop::new(in_force);
@@ -100,7 +100,7 @@ impl SnapshotArgs {
             enforce_staged(&mut in_force.snapshot);
         }
         let topology = topology(&in_force.snapshot, sources.local_facts.as_ref());
-        let topology = topology.with_services(services).with_absent_pods(pods);
+        let topology = topology.with_services(services).with_unknown_services(services_unknown).with_absent_pods(pods);
         let beside = Beside {
             local_facts: sources.local_facts.as_ref(),
             not_from_store: &not_from_store,
@@ -119,7 +119,10 @@ impl SnapshotArgs {
             let sources = in_force::load(&access, request, &agent, session)?;
             let in_force = sources.in_force(&sources.listing);
             let services = services(&sources.listing, &[]);
-            return Ok(Some(Found { in_force, services, pods: pods_of(access.kubernetes(), None), sources }));
+            let cluster = access.kubernetes();
+            // An agent has no services, so its copy of the objects has none either.
+            let services_unknown = cluster.is_some() && sources.in_kernel.is_some();
+            return Ok(Some(Found { in_force, services, services_unknown, pods: pods_of(cluster, None), sources }));
         }
         let (mut plan, cluster) = match self.offline {
             true => (Plan::offline()?, None),
@@ -140,7 +143,7 @@ impl SnapshotArgs {
         let in_force = plan.sources.in_force(&after);
         let services = services(&after, plan.kubernetes.services());
         let pods = pods_of(cluster, Some(plan.kubernetes));
-        Ok(Some(Found { sources: plan.sources, in_force, services, pods }))
+        Ok(Some(Found { sources: plan.sources, in_force, services, services_unknown: false, pods }))
     }
 }
 
@@ -159,6 +162,8 @@ struct Found {
     sources: Sources,
     in_force: InForce,
     services: Vec<Service>,
+    /// There may be others, which could not be read.
+    services_unknown: bool,
     pods: AbsentPods<'static>,
 }
 

@@ -337,9 +337,13 @@ fn rights_that_running_controllers_lose_are_named_and_nothing_is_deleted_until_t
     until("the nodes have their endpoints", || {
         cluster.endpoint("n1-auto-hep").is_some() && cluster.endpoint("n2-auto-hep").is_some()
     });
-    let may = |cluster: &mut Cluster, path: &str, value: Value| {
+    // Replaces a part of the rule about a resource.
+    let may = |cluster: &mut Cluster, resource: &str, part: &str, value: Value| {
         let Server::Kubernetes(server) = &mut cluster.server else { unreachable!() };
-        let patch = json!([{ "op": "replace", "path": path, "value": value }]);
+        let role = server.kubectl(&["get", "clusterrole", "tortie-controllers", "-o", "json"], "");
+        let role: Value = serde_json::from_str(&role).unwrap();
+        let at = role["rules"].as_array().unwrap().iter().position(|rule| rule["resources"][0] == resource).unwrap();
+        let patch = json!([{ "op": "replace", "path": format!("/rules/{at}/{part}"), "value": value }]);
         server.kubectl(&["patch", "clusterrole", "tortie-controllers", "--type=json", "-p", &patch.to_string()], "");
     };
     let restart = |cluster: &mut Cluster| {
@@ -352,16 +356,16 @@ fn rights_that_running_controllers_lose_are_named_and_nothing_is_deleted_until_t
         )
     };
     // A right to write.
-    may(&mut cluster, "/rules/3/verbs", json!(["get", "list", "watch", "update", "delete"]));
+    may(&mut cluster, "hostendpoints", "verbs", json!(["get", "list", "watch", "update", "delete"]));
     cluster.node("n3", "a", "192.0.2.3");
     let missing = rule("projectcalico.org", "hostendpoints", "create");
     until("it is not ready", || copies::readiness(port).contains(&missing));
     assert!(log.has("host-endpoints-failed") && cluster.endpoint("n3-auto-hep").is_none(), "{}", log.text());
-    may(&mut cluster, "/rules/3/verbs", json!(["get", "list", "watch", "create", "update", "delete"]));
+    may(&mut cluster, "hostendpoints", "verbs", json!(["get", "list", "watch", "create", "update", "delete"]));
     until("the node has its endpoint", || cluster.endpoint("n3-auto-hep").is_some());
     until("it is ready", || copies::readiness(port).contains("ready; this process is the leader"));
     // A right to read, of which a server takes notice when a watch begins.
-    may(&mut cluster, "/rules/0/resources", json!(["none"]));
+    may(&mut cluster, "nodes", "resources", json!(["none"]));
     restart(&mut cluster);
     let missing = rule("", "nodes", "watch");
     until("it is not ready", || copies::readiness(port).contains(&missing));
@@ -370,7 +374,7 @@ fn rights_that_running_controllers_lose_are_named_and_nothing_is_deleted_until_t
     cluster.tortie(&["delete", "hostendpoint", "n2-auto-hep"]).unwrap();
     until("it is not ready", || copies::readiness(port).contains(&missing));
     assert!(cluster.endpoint("n1-auto-hep").is_some() && cluster.endpoint("n2-auto-hep").is_none());
-    may(&mut cluster, "/rules/0/resources", json!(["nodes"]));
+    may(&mut cluster, "none", "resources", json!(["nodes"]));
     until("the endpoint goes with its node", || cluster.endpoint("n1-auto-hep").is_none());
     until("the deleted one is made anew", || cluster.endpoint("n2-auto-hep").is_some());
     until("it is ready", || copies::readiness(port).contains("ready; this process is the leader"));

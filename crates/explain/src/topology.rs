@@ -124,6 +124,7 @@ pub struct Topology<'a> {
     judge: OnceCell<Judge<'a>>,
     /// The services of Kubernetes, as far as they are known.
     services: Vec<Service>,
+    services_unknown: bool,
     /// Why there is no endpoint of a pod.
     absent_pods: Option<AbsentPods<'a>>,
     /// Which interfaces stand for others, of those that were asked about.
@@ -160,6 +161,7 @@ impl<'a> Topology<'a> {
             links: RefCell::default(),
             judge: OnceCell::new(),
             services: Vec::new(),
+            services_unknown: false,
             absent_pods: None,
             alike: RefCell::default(),
             source_classes: RefCell::default(),
@@ -192,6 +194,13 @@ impl<'a> Topology<'a> {
     #[must_use]
     pub fn with_services(mut self, services: Vec<Service>) -> Self {
         self.services = services;
+        self
+    }
+
+    /// Says that there may be services of Kubernetes that could not be read.
+    #[must_use]
+    pub fn with_unknown_services(mut self, services_unknown: bool) -> Self {
+        self.services_unknown = services_unknown;
         self
     }
 
@@ -504,6 +513,15 @@ impl<'a> Topology<'a> {
         let is_unknown = location.unknown_families().contains(&Family::of(*address));
         (is_unknown && !location.addresses().contains(address))
             .then(|| format!("{ASSUMED}{place} has the address {address}, which nobody told"))
+    }
+
+    /// What is assumed of a destination that no endpoint and no node has, if services could not be read.
+    pub(crate) fn assumed_no_service(&self, to: &EndSpec) -> Option<String> {
+        let EndSpec::Address(address) = to else { return None };
+        let is_owned = !matches!(self.at(*address), Location::Outside(_));
+        (self.services_unknown && !is_owned).then(|| {
+            format!("{ASSUMED}{address} is no address of a Kubernetes service; the services could not be read")
+        })
     }
 
     /// The owner of an address.

@@ -641,6 +641,7 @@ impl Route {
         assumed: &mut Vec<String>,
     ) -> Result<Route, AskError> {
         assumed.extend([&question.from, &question.to].into_iter().filter_map(|end| topology.assumed_address(end)));
+        assumed.extend(topology.assumed_no_service(&question.to));
         let (source, destination) = addresses(from, to, &question.what)?;
         let named = question.dnat.address().map(|address| topology.at(address));
         let named = named.as_ref().unwrap_or(to);

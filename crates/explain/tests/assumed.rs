@@ -534,3 +534,19 @@ fn what_is_translated_away_does_not_cross_the_loopback_interface() {
     let said = answer(&there(&snapshot), &asked);
     assert!(said.contains("it leaves web1 by eth0") && !said.contains("not asked"), "{said}");
 }
+
+/// An address that no endpoint and no node has may be one of a service, which a proxy translates before policy.
+#[test]
+fn where_services_could_not_be_read_an_address_of_nobody_is_assumed_to_be_none_of_them() {
+    let snapshot = world("");
+    let assumption = "is no address of a Kubernetes service; the services could not be read";
+    let asked = question("wep/shop/web1-cni-a-eth0", "10.96.0.50", "tcp/80");
+    let to_workload = question("wep/shop/web1-cni-a-eth0", "10.65.0.3", "tcp/80");
+    let says = |topology: &Topology<'_>, asked: &Question| {
+        text::verdict_line(&snapshot, &trace(topology, asked).unwrap()).contains(assumption)
+    };
+    assert!(!says(&there(&snapshot), &asked));
+    let unknown = there(&snapshot).with_unknown_services(true);
+    assert!(says(&unknown, &asked));
+    assert!(!says(&unknown, &to_workload));
+}

@@ -51,9 +51,9 @@ pub(crate) struct ControllersArgs {
 
 /// Reads how long a lease lasts. Stores keep whole seconds.
 fn lease_time(typed: &str) -> Result<Duration, String> {
-    let time = duration::parse(typed).map_err(|_| format!("{typed:?} is not a time such as 15s or 2m"))?;
+    let time = duration::parse(typed).map_err(|_| format!("\"{typed}\" is not a time such as 15s or 2m"))?;
     let is_possible = (5..=3600).contains(&time.as_secs()) && time.subsec_nanos() == 0;
-    is_possible.then_some(time).ok_or_else(|| format!("{typed:?} must be whole seconds, from 5s to 1h"))
+    is_possible.then_some(time).ok_or_else(|| format!("\"{typed}\" must be whole seconds, from 5s to 1h"))
 }
 
 /// Runs the controllers until they are told to end.
