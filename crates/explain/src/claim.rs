@@ -262,8 +262,14 @@ fn packet_between(asked: &Asked<'_, '_>, ends: &[End; 2]) -> Option<(IpAddr, IpA
     if !matches!((from, to), (End::Many(_), End::Many(_))) {
         return several_addresses::of_packet(ends, asked.family);
     }
-    let (source, destinations) = (from.addresses().first(asked.family)?, to.addresses());
-    let destination = destinations.minus(&AddressSet::of([&source])).first(asked.family)?;
+    let (sources, destinations) = (from.addresses(), to.addresses());
+    let first = sources.first(asked.family)?;
+    let besides = |all: &AddressSet, one: IpAddr| all.minus(&AddressSet::of([&one])).first(asked.family);
+    // Nobody sends to itself over the network, and the first source may be the only destination.
+    let (source, destination) = match besides(&destinations, first) {
+        Some(destination) => (first, destination),
+        None => (besides(&sources, first)?, first),
+    };
     let is_judged = match (asked.topology.at(source), asked.topology.at(destination)) {
         (Location::Process { node: from, .. }, Location::Process { node: to, .. }) => from != to,
         (Location::Outside(_), Location::Outside(_)) => asked.question.node.is_some(),
