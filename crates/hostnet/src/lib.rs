@@ -18,7 +18,7 @@
 //!
 //! [`tracked`] lists the connections that are open, [`listening`] the sockets that wait for some, [`connections()`] those of the sockets.
 //!
-//! [`status`] writes the files that Calico's CNI plugin waits for.
+//! [`endpoint_status`] writes the files that Calico's CNI plugin waits for.
 //!
 //! Ours are: routes of the main table out of interfaces with a workload prefix, if they carry our protocol number or
 //! routes of others are to be removed; and static neighbours there with our number. Nothing else is ever touched.
