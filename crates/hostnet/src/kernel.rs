@@ -112,15 +112,23 @@ impl Kernel {
         Ok(())
     }
 
-    /// Writes a setting. What the host's own were is remembered; those of a workload's interface were the default ones.
+    /// Remembers what the settings of interfaces say that these steps write.
+    pub(crate) fn remember_previous(&mut self, steps: &[Step]) {
+        self.saved_settings.remember(steps.iter().filter_map(|step| match step {
+            Step::WriteSetting(setting) => Some(setting),
+            _ => None,
+        }));
+    }
+
+    /// Writes a setting. What it said is remembered: the host's own here, that of an interface
+    /// [before](Self::remember_previous).
     fn set(&mut self, setting: &Setting, prefixes: &[String]) -> io::Result<()> {
         let value = setting.value.to_string();
         match setting.index {
             None => self.saved_settings.write(&setting.file, &value, setting.optional, prefixes),
             Some(_) => {
-                let noted = self.saved_settings.note_prefixes(prefixes);
                 sysctl::write(&setting.file, &value, setting.optional)?;
-                noted
+                self.saved_settings.save()
             }
         }
     }

@@ -144,6 +144,7 @@ impl Network {
     /// Does steps in their order; how many were done.
     fn run(&mut self, steps: Vec<Step>) -> usize {
         let mut done = 0;
+        self.kernel.remember_previous(&steps);
         let forget: BTreeSet<_> = steps.iter().filter_map(Step::forgets).collect();
         let mut forgotten = false;
         for step in steps {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use crate::config::has_prefix;
+use crate::step::Setting;
 use crate::sysctl;
 
 /// Turning this on makes the kernel ignore router advertisements on interfaces whose `accept_ra` is 1, and forget the
@@ -40,13 +41,19 @@ impl Changed {
     }
 }
 
-/// The settings of the host that were changed, by file, and where they are remembered.
+/// A changed setting, and the index of the interface it is about if that is a workload's. An interface that is made
+/// later under the same name has another index, and what was changed of the first one is no matter of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Saved {
+    changed: Changed,
+    index: Option<u32>,
+}
+
+/// The settings that were changed, by file, and where they are remembered.
 #[derive(Debug, Default)]
 pub(crate) struct SavedSettings {
     path: Option<PathBuf>,
-    changed: BTreeMap<String, Changed>,
-    /// What begins the names of workloads' interfaces, once one had its settings written.
-    prefixes: Vec<String>,
+    saved: BTreeMap<String, Saved>,
     /// What is on disk is older.
     unsaved: bool,
 }
@@ -54,13 +61,12 @@ pub(crate) struct SavedSettings {
 impl SavedSettings {
     /// Remembers in this file from now on, together with what it says already.
     pub(crate) fn open(path: &Path) -> Self {
-        let (changed, prefixes) = read(path).unwrap_or_default();
-        Self { path: Some(path.to_owned()), changed, prefixes, unsaved: false }
+        Self { path: Some(path.to_owned()), saved: read(path).unwrap_or_default(), unsaved: false }
     }
 
-    /// What was changed.
+    /// What was changed of the host's own settings, without those of workloads' interfaces.
     pub(crate) fn changed(&self) -> impl Iterator<Item = &Changed> {
-        self.changed.values()
+        self.saved.values().filter(|one| one.index.is_none()).map(|one| &one.changed)
     }
 
     /// Changes a setting of the host. What it said is on disk before, unless that fails: then the setting is written all
@@ -72,13 +78,19 @@ impl SavedSettings {
         self.write_one(file, value, optional)
     }
 
-    /// Remembers which interfaces are workloads', before the first setting of one is written.
-    pub(crate) fn note_prefixes(&mut self, prefixes: &[String]) -> io::Result<()> {
-        if self.prefixes != prefixes {
-            self.prefixes = prefixes.to_vec();
-            self.unsaved = true;
+    /// Remembers what these settings of workloads' interfaces say before they are written: all of them with one write to
+    /// disk. If that fails, [`save`](Self::save) tries again.
+    pub(crate) fn remember<'a>(&mut self, settings: impl Iterator<Item = &'a Setting>) {
+        for setting in settings.filter(|setting| setting.index.is_some() && !setting.left) {
+            // What cannot be read cannot be written either, which is told then.
+            if let Ok(was) = sysctl::read(&setting.file) {
+                self.remember_one(&setting.file, was, &setting.value.to_string(), setting.index);
+            }
         }
-        self.save()
+        if self.unsaved {
+            self.saved.retain(|file, one| one.index.is_none() || sysctl::exists(file));
+        }
+        drop(self.save());
     }
 
     /// Interfaces that accept router advertisements because the host does not forward accept them also when it does, and
@@ -94,31 +106,45 @@ impl SavedSettings {
     }
 
     fn write_one(&mut self, file: &str, value: &str, optional: bool) -> io::Result<()> {
-        let was = match sysctl::read(file) {
+        match sysctl::read(file) {
             Err(error) if optional && error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            other => other?,
-        };
-        if was == value {
-            return self.save();
+            was => self.remember_one(file, was?, value, None),
         }
-        let known = self.changed.remove(file).map_or(was, |known| known.was);
-        self.unsaved = true;
-        let changed = Changed { file: file.to_owned(), was: known, now: value.to_owned() };
-        self.changed.insert(file.to_owned(), changed);
         let saved = self.save();
         sysctl::write(file, value, optional)?;
         saved
     }
 
-    fn save(&mut self) -> io::Result<()> {
+    /// A setting that says what it was made to say before was something else before that; any other value is somebody
+    /// else's, and the one to restore.
+    fn remember_one(&mut self, file: &str, was: String, now: &str, index: Option<u32>) {
+        let known = self.saved.get(file).filter(|known| known.index == index && known.changed.now == was);
+        let was = known.map_or(was, |known| known.changed.was.clone());
+        let saved = (was != now).then(|| {
+            let changed = Changed { file: file.to_owned(), was, now: now.to_owned() };
+            Saved { changed, index }
+        });
+        if self.saved.get(file) != saved.as_ref() {
+            self.unsaved = true;
+            match saved {
+                Some(saved) => drop(self.saved.insert(file.to_owned(), saved)),
+                None => drop(self.saved.remove(file)),
+            }
+        }
+    }
+
+    /// Writes to disk what is not there yet.
+    pub(crate) fn save(&mut self) -> io::Result<()> {
         let Some(path) = self.path.as_ref().filter(|_| self.unsaved) else { return Ok(()) };
-        let settings: Map<String, Value> =
-            self.changed.values().map(|one| (one.file.clone(), json!({"was": one.was, "now": one.now}))).collect();
-        let whole = json!({"of": place()?, "settings": settings, "prefixes": self.prefixes});
+        let one = |Saved { changed, index }: &Saved| {
+            (changed.file.clone(), json!({"was": changed.was, "now": changed.now, "index": index}))
+        };
+        let settings: Map<String, Value> = self.saved.values().map(one).collect();
+        let whole = json!({"of": place()?, "settings": settings});
         let draft = path.with_extension("draft");
+        // Not synced: after a crash of the machine the settings are gone too.
         let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
         io::Write::write_all(&mut file, whole.to_string().as_bytes())?;
-        file.sync_all()?;
         fs::rename(&draft, path)?;
         self.unsaved = false;
         Ok(())
@@ -126,50 +152,27 @@ impl SavedSettings {
 }
 
 /// Restores the settings that are remembered in a file, and forgets them. A setting that says something else than it was
-/// made to say is left alone: somebody else has changed it. Returns what was restored.
+/// made to say is left alone, as is one of an interface that was made anew: somebody else has changed it. Returns what was
+/// restored.
 pub fn restore(path: &Path) -> io::Result<Vec<Changed>> {
-    let Some((changed, prefixes)) = read(path) else { return Ok(Vec::new()) };
+    let Some(saved) = read(path) else { return Ok(Vec::new()) };
     let mut restored = Vec::new();
-    let mut back = |one: &Changed| -> io::Result<()> {
-        if sysctl::read(&one.file).is_ok_and(|value| value == one.now) {
-            sysctl::write(&one.file, &one.was, true)?;
-            restored.push(Changed { file: one.file.clone(), was: one.now.clone(), now: one.was.clone() });
-        }
-        Ok(())
-    };
     // Router advertisements are accepted with `accept_ra` 1 only where nothing is forwarded, so forwarding goes first.
     let (first, then): (Vec<_>, Vec<_>) =
-        changed.values().partition(|one| one.file.ends_with("forward") || one.file == FORWARDING_V6);
-    for one in first.into_iter().chain(then) {
-        back(one)?;
-    }
-    let interfaces = sysctl::names("ipv4/conf")?;
-    let workloads = interfaces.iter().filter(|name| has_prefix(name, &prefixes));
-    for (name, (file, value)) in workloads.flat_map(|name| WORKLOAD_SETTINGS.map(|setting| (name, setting))) {
-        // A new interface begins with what the host has as default.
-        let Ok(was) = sysctl::read(&file.replace("{}", "default")) else { continue };
-        let one = Changed { file: file.replace("{}", name), was, now: value.to_owned() };
-        if one.was != one.now {
-            back(&one)?;
+        saved.into_values().partition(|one| one.changed.file.ends_with("forward") || one.changed.file == FORWARDING_V6);
+    for Saved { changed: Changed { file, was, now }, index } in first.into_iter().chain(then) {
+        let same = index.is_none_or(|index| sysctl::interface(&file).and_then(sysctl::index) == Some(index));
+        if same && sysctl::read(&file).is_ok_and(|value| value == now) {
+            sysctl::write(&file, &was, true)?;
+            restored.push(Changed { file, was: now, now: was });
         }
     }
     fs::remove_file(path)?;
     Ok(restored)
 }
 
-/// The settings of a workload's interface, as they are written. The reverse-path filter is set to the host's own default.
-const WORKLOAD_SETTINGS: [(&str, &str); 7] = [
-    ("ipv6/conf/{}/accept_ra", "0"),
-    ("ipv4/conf/{}/route_localnet", "1"),
-    ("ipv4/conf/{}/proxy_arp", "1"),
-    ("ipv4/conf/{}/forwarding", "1"),
-    ("ipv4/neigh/{}/proxy_delay", "0"),
-    ("ipv6/conf/{}/proxy_ndp", "1"),
-    ("ipv6/conf/{}/forwarding", "1"),
-];
-
 /// What a file says; none if it does not exist, cannot be read, or is of another start of the machine.
-fn read(path: &Path) -> Option<(BTreeMap<String, Changed>, Vec<String>)> {
+fn read(path: &Path) -> Option<BTreeMap<String, Saved>> {
     let whole: Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
     if whole["of"].as_str()? != place().ok()? {
         return None;
@@ -179,11 +182,10 @@ fn read(path: &Path) -> Option<(BTreeMap<String, Changed>, Vec<String>)> {
         // Only names below `/proc/sys/net`, whoever wrote the file.
         let inside = !file.starts_with('/') && !file.split('/').any(|part| part == "..");
         let changed = Changed { file: file.clone(), was: text(&value["was"])?, now: text(&value["now"])? };
-        inside.then_some((file.clone(), changed))
+        let index = value["index"].as_u64().and_then(|index| index.try_into().ok());
+        inside.then(|| (file.clone(), Saved { changed, index }))
     };
-    let changed = whole["settings"].as_object()?.iter().filter_map(one).collect();
-    let prefixes = whole["prefixes"].as_array()?.iter().filter_map(text).collect();
-    Some((changed, prefixes))
+    Some(whole["settings"].as_object()?.iter().filter_map(one).collect())
 }
 
 /// What tells this start of the machine and this network namespace from all others.

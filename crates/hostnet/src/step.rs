@@ -34,6 +34,8 @@ pub struct Setting {
     pub value: u8,
     /// Where the kernel does not know it, nothing is lost.
     pub optional: bool,
+    /// An uninstall leaves it: another program that needs it writes the same, before or after.
+    pub left: bool,
 }
 
 impl Step {

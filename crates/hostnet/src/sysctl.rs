@@ -5,6 +5,9 @@ use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use rustix::net::netdevice::name_to_index;
+use rustix::net::{AddressFamily, SocketType, socket};
+
 fn path(file: &str) -> PathBuf {
     PathBuf::from("/proc/sys/net").join(file)
 }
@@ -21,6 +24,22 @@ pub(crate) fn names(directory: &str) -> io::Result<Vec<String>> {
         other => other?,
     };
     entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+}
+
+/// Whether a setting exists.
+pub(crate) fn exists(file: &str) -> bool {
+    path(file).exists()
+}
+
+/// The interface that a setting is about, as in `ipv4/conf/NAME/forwarding`.
+pub(crate) fn interface(file: &str) -> Option<&str> {
+    file.split('/').nth(2)
+}
+
+/// The index of an interface.
+pub(crate) fn index(interface: &str) -> Option<u32> {
+    let socket = socket(AddressFamily::INET, SocketType::DGRAM, None).ok()?;
+    name_to_index(socket, interface).ok()
 }
 
 /// What a setting says.

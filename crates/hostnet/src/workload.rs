@@ -16,6 +16,8 @@ pub struct Workload {
     pub floating: Vec<IpAddr>,
     /// Floating IPs lead to it in any case.
     pub openstack: bool,
+    /// It is a pod, whose interface Calico's CNI plugin made.
+    pub kubernetes: bool,
     /// Its MAC; none if it has none that can be read: then its neighbours are found by asking.
     pub mac: Option<[u8; 6]>,
     /// It may send from addresses that are not its own, so the kernel must not check by routes.
@@ -31,6 +33,7 @@ impl From<&Endpoint> for Workload {
         Self {
             addresses: endpoint.addresses.clone(),
             floating: endpoint.nats.iter().map(|nat| nat.external).collect(),
+            kubernetes: orchestrator.as_deref() == Some("k8s"),
             openstack: orchestrator.as_deref() == Some("openstack"),
             mac: endpoint.mac.parse().ok().and_then(|mac: Mac| mac.ethernet()),
             spoofing: !endpoint.spoofing.is_empty(),

@@ -148,6 +148,93 @@ fn every_setting_that_was_changed_is_restored_also_by_another_process_than_the_o
     });
 }
 
+/// What Calico's CNI plugin writes when it makes the interface of a pod.
+const OF_CNI: [(&str, &str); 5] = [
+    ("ipv4/neigh/cali1/proxy_delay", "0"),
+    ("ipv4/conf/cali1/proxy_arp", "1"),
+    ("ipv4/conf/cali1/forwarding", "1"),
+    ("ipv6/conf/cali1/proxy_ndp", "1"),
+    ("ipv6/conf/cali1/forwarding", "1"),
+];
+/// What only Felix writes, and what it says before.
+const OF_FELIX: [(&str, &str); 3] =
+    [("ipv4/conf/cali1/route_localnet", "0"), ("ipv4/conf/cali1/rp_filter", "0"), ("ipv6/conf/cali1/accept_ra", "1")];
+
+#[test]
+fn an_uninstall_leaves_what_calicos_cni_plugin_set_and_puts_back_what_it_changed_itself() {
+    // The plugin comes before the agent, or, for a pod that has an endpoint already, after it.
+    for (cni_first, kubernetes) in [(true, true), (true, false), (false, true), (false, false)] {
+        in_namespace(|| {
+            let place = tempfile::tempdir().unwrap();
+            let path = place.path().join("host-settings.json");
+            for file in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+                set(file, "1");
+            }
+            set("ipv4/conf/default/rp_filter", "1");
+            veth("cali1");
+            OF_FELIX.iter().for_each(|(file, value)| set(file, value));
+            let before = OF_CNI.map(|(file, _)| (file, get(file)));
+            let cni = || OF_CNI.iter().for_each(|(file, value)| set(file, value));
+            if cni_first {
+                cni();
+            }
+            // The second run finds everything as the first one made it.
+            for _ in 0..2 {
+                let mut network = Network::open(Config::default()).unwrap();
+                network.remember_settings(&path);
+                let workload = Workload { kubernetes, ..workload(&["10.65.0.2", "fd00:65::2"]) };
+                network.put("cali1", workload);
+                until(&mut network, |network| network.model().is_up("cali1"));
+                assert_eq!(OF_FELIX.map(|(file, _)| get(file)), ["1", "1", "0"]);
+                cni();
+            }
+            drop(restore(&path).unwrap());
+            OF_FELIX.iter().for_each(|(file, value)| assert_eq!(get(file), *value, "{file}"));
+            let left = cni_first || kubernetes;
+            let expected = if left { OF_CNI.map(|(file, value)| (file, value.to_owned())) } else { before };
+            expected.iter().for_each(|(file, value)| assert_eq!(get(file), *value, "{file}, {kubernetes}"));
+        });
+    }
+}
+
+#[test]
+fn an_interface_that_is_made_anew_under_a_name_keeps_what_it_has_after_an_uninstall() {
+    in_namespace(|| {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("host-settings.json");
+        veth("cali1");
+        let run = || {
+            let mut network = Network::open(Config::default()).unwrap();
+            network.remember_settings(&path);
+            network.put("cali1", workload(&["10.65.0.2"]));
+            until(&mut network, |network| network.model().is_up("cali1"));
+        };
+        run();
+        // While no agent runs; and once more with an agent that finds it.
+        for meets in [false, true] {
+            ip("link del cali1");
+            veth("cali1");
+            set("ipv4/conf/cali1/proxy_arp", "1");
+            if meets {
+                run();
+            }
+            let saved = std::fs::read(&path).unwrap();
+            drop(restore(&path).unwrap());
+            assert_eq!(get("ipv4/conf/cali1/proxy_arp"), "1", "{meets}");
+            std::fs::write(&path, saved).unwrap();
+        }
+        // Nothing is remembered of interfaces that do not exist any more.
+        ip("link del cali1");
+        veth("cali2");
+        let mut network = Network::open(Config::default()).unwrap();
+        network.remember_settings(&path);
+        network.put("cali2", workload(&["10.65.0.2"]));
+        until(&mut network, |network| network.model().is_up("cali2"));
+        let saved = std::fs::read_to_string(&path).unwrap();
+        assert!(saved.contains("cali2") && !saved.contains("cali1"), "{saved}");
+    });
+}
+
 #[test]
 fn settings_that_others_changed_meanwhile_or_another_start_recorded_are_not_restored() {
     in_namespace(|| {

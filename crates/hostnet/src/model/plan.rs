@@ -141,7 +141,7 @@ impl Model {
         for (file, _, optional) in
             needed.into_iter().filter(|(file, needed, _)| *needed && !self.host_written.contains(*file))
         {
-            steps.settings.insert(Setting { index: None, file: file.to_owned(), value: 1, optional });
+            steps.settings.insert(Setting { index: None, file: file.to_owned(), value: 1, optional, left: false });
         }
     }
 
@@ -249,7 +249,11 @@ impl Model {
         }
         let name = &interface.name;
         let mut set = |file: String, value, optional| {
-            steps.settings.insert(Setting { index: Some(index), file, value, optional });
+            // Calico's CNI plugin writes these once, when it makes the interface of a pod, and its pods need them.
+            let of_cni =
+                ["proxy_arp", "proxy_delay", "proxy_ndp", "forwarding"].iter().any(|name| file.ends_with(name));
+            let left = workload.kubernetes && of_cni;
+            steps.settings.insert(Setting { index: Some(index), file, value, optional, left });
         };
         // Nobody behind the interface tells this host where to route, also where IPv6 is not looked after.
         set(format!("ipv6/conf/{name}/accept_ra"), 0, true);

@@ -57,6 +57,7 @@ fn workload(addresses: &[u8], spoofing: bool) -> Workload {
         mac: Some([2, 0, 0, 0, 0, 9]),
         spoofing,
         openstack: false,
+        kubernetes: false,
     }
 }
 
