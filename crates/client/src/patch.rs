@@ -16,10 +16,18 @@ pub(super) fn apply(object: &Object, patch: &str) -> Result<Object, ClientError>
     let mut known = object.clone();
     unknown::strip(&mut known);
     let Value::Object(mut tree) = encode::shown(&known) else { return Ok(known) };
-    merge::merge(object.kind, &mut tree, patch).map_err(ClientError::Patch)?;
+    merge::merge(object.kind, &mut tree, patch.clone()).map_err(ClientError::Patch)?;
     let mut patched = reread(tree)?;
     patched.metadata.self_link.clear();
     unknown::keep(object, &mut patched);
+    if let Some(rules) = unknown::lost_in_rules(object, &patched, &patch) {
+        return Err(ClientError::Unreadable {
+            key: object.key(),
+            reason: format!(
+                "a rule in {rules} has a field that this release does not know and that a patch would remove"
+            ),
+        });
+    }
     Ok(patched)
 }
 

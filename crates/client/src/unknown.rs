@@ -153,9 +153,62 @@ fn keep_in(shape: &Shape, old: &Map<String, Value>, new: &mut Map<String, Value>
                 new.insert(name.clone(), value.clone());
             }
             (Some(field), Some(now)) => keep_below(&field.shape, value, now),
+            // A record with nothing else in it is left out of what is written.
+            (Some(field), None) if is_unknown_alone(&field.shape, value) => {
+                new.insert(name.clone(), value.clone());
+            }
             _ => {}
         }
     }
+}
+
+/// Whether it has unknown fields and nothing else.
+fn is_unknown_alone(shape: &Shape, value: &Value) -> bool {
+    let mut known = value.clone();
+    strip_below(shape, &mut known);
+    known != *value && is_empty(&without_empty(&known))
+}
+
+/// Without records and lists that have nothing in them, which are left out of what is written.
+fn without_empty(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| (name.clone(), without_empty(value)));
+            Value::Object(fields.filter(|(_, value)| !is_empty(value)).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(without_empty).collect()),
+        other => other.clone(),
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Object(fields) => fields.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        other => other.is_null(),
+    }
+}
+
+/// The lists of rules that a patch left out and in which it would remove an unknown field: the rule would match more than it does.
+pub(super) fn lost_in_rules(old: &Object, new: &Object, patch: &Map<String, Value>) -> Option<Path> {
+    let record = shape(old.kind).record()?.field("spec")?.shape.record()?;
+    let count = |object: &Object, name: &str, shape: &Shape| {
+        let rules = object.body.get("spec").and_then(|spec| spec.get(name)).and_then(Value::as_array);
+        let Form::List(rule) = &shape.form else { return 0 };
+        let has_unknown = |value: &&Value| {
+            let mut known = (*value).clone();
+            strip_below(rule, &mut known);
+            known != **value
+        };
+        rules.into_iter().flatten().filter(has_unknown).count()
+    };
+    let given = patch.get("spec").and_then(Value::as_object);
+    RULES
+        .into_iter()
+        .filter(|name| given.is_none_or(|given| !given.contains_key(*name)))
+        .filter_map(|name| Some((name, &record.field(name)?.shape)))
+        .find(|(name, shape)| count(new, name, shape) < count(old, name, shape))
+        .map(|(name, _)| Path::from("spec").key(name))
 }
 
 fn keep_below(shape: &Shape, old: &Value, new: &mut Value) {
@@ -179,7 +232,8 @@ fn keep_items(shape: &Shape, old: &[Value], new: &mut [Value]) {
     for value in old {
         let mut known = value.clone();
         strip_below(shape, &mut known);
-        let same = new.iter().zip(&taken).position(|(now, taken)| !taken && *now == known);
+        let is_same = |now: &Value| *now == known || without_empty(now) == without_empty(&known);
+        let same = new.iter().zip(&taken).position(|(now, taken)| !taken && is_same(now));
         if let Some(position) = same {
             taken[position] = true;
             if known != *value {

@@ -87,7 +87,7 @@ pub(super) fn refuse_repeats(stored: &Stored) -> Result<(), ClientError> {
         None => Ok(()),
         Some(path) => Err(ClientError::Unreadable {
             key: stored.key.clone(),
-            reason: format!("{path} appears twice in the stored object: replace the whole object"),
+            reason: format!("{path} appears twice in the stored object"),
         }),
     }
 }
@@ -100,7 +100,7 @@ pub(super) fn refuse_nulls(stored: &Stored) -> Result<(), ClientError> {
         None => Ok(()),
         Some(path) => Err(ClientError::Unreadable {
             key: stored.key.clone(),
-            reason: format!("{path} is null in the stored object, which cannot be read: replace the whole object"),
+            reason: format!("{path} is null in the stored object, which has no meaning"),
         }),
     }
 }

@@ -192,3 +192,41 @@ fn a_patch_keeps_unknown_fields_in_rules_and_warns_that_the_rule_is_unreadable()
     let of_rule = done.notes.iter().find(|note| note.path.to_string().contains("domains")).unwrap();
     assert!(of_rule.text().ends_with("and the rule cannot be read because of it"), "{}", of_rule.text());
 }
+
+#[test]
+fn a_patch_of_something_else_removes_no_unknown_field_of_a_rule() {
+    let rules = [
+        json!({ "action": "Allow", "destination": { "portz": [80] } }),
+        json!({ "action": "Allow", "protocol": "TCP", "source": { "domains": ["a"] }, "destination": { "ports": [80] } }),
+        json!({ "action": "Allow", "source": { "domains": [] } }),
+        json!({ "action": "Allow", "source": { "nets": ["10.0.0.0/8"], "domains": ["a"] } }),
+        json!({ "action": "Allow", "source": { "serviceAccounts": { "future": 1 } } }),
+        json!({ "action": "Allow", "protocol": "tcp", "http": { "future": 1 } }),
+        json!({ "action": "allow", "icmp": { "future": 1 } }),
+        json!({ "action": "Allow", "protocol": 6, "future": null }),
+        json!({ "action": "Allow", "metadata": { "annotations": { "a": "b" } }, "future": {} }),
+    ];
+    let mut refused = Vec::new();
+    for rule in rules {
+        for list in ["ingress", "egress"] {
+            let (client, spy) = ready();
+            put(&client, gnp("p", "default"), Mode::Create);
+            let key = gnp("p", "default").key();
+            let mut json = stored(&spy, &key);
+            json["spec"][list] = json!([rule, { "action": "Deny" }]);
+            raw(&spy, &key, &json);
+            let done = client.patch(&key, r#"{"spec":{"order":7}}"#);
+            let now = stored(&spy, &key)["spec"].clone();
+            match done {
+                Ok(_) => assert_eq!((&now["order"], &now[list][0]), (&json!(7), &rule)),
+                Err(_) => {
+                    assert_eq!(now[list][0], rule);
+                    refused.push(rule.clone());
+                }
+            }
+            assert_eq!(now[list][1], json!({ "action": "Deny" }));
+        }
+    }
+    // `tcp`, `allow` and the null cannot be read either, which a patch of something else does not mend.
+    assert_eq!(refused.len(), 6, "{refused:?}");
+}
