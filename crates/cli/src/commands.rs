@@ -110,6 +110,9 @@ fn tell(key: &Key, done: &Done, writer: &Writer, dry_run: bool, session: &mut Se
     for warning in tortie_manifest::validate::distinct(warnings) {
         session.terminal.note(diagnose::remark(&warning, key));
     }
+    if let Some(unreadable) = diagnose::unreadable(&*store, key) {
+        session.terminal.note(unreadable);
+    }
     if let Some(preview) = writer.preview()? {
         preview.fields(key).for_each(|field| session.terminal.line(field));
         preview.show(session);

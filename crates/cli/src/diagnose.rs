@@ -1,14 +1,16 @@
 //! Prints problems: with the line and a caret if there is a manifest, otherwise in words.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use tortie_api::{Key, Kind, Path, Step};
-use tortie_client::{ClientError, is_built_in};
+use tortie_client::{Client, ClientError, is_built_in};
 use tortie_explain::listed;
 use tortie_manifest::diagnostic::{self, Style};
 use tortie_manifest::validate;
 use tortie_manifest::{Layer, Problem, Severity};
+use tortie_store::{Position, Store};
+use tortie_sync::InForce;
 
 use crate::input::{Item, Manifests};
 use crate::report::Terminal;
@@ -77,6 +79,35 @@ pub(crate) fn show(problem: &Problem, manifests: &Manifests, item: &Item, termin
     terminal.note(text.trim_end_matches('\n'));
 }
 
+/// What helps where a stored object cannot be read.
+pub(crate) const REPAIR: &str =
+    "`apply` of a manifest of the whole object replaces it, `delete` removes it; docs/unreadable.md";
+
+/// Why parts of a stored object cannot be read, as a warning; none if all of it can be, or if that does not matter.
+pub(crate) fn unreadable(store: &dyn Store, key: &Key) -> Option<String> {
+    let stored = store.get(key).ok()??;
+    let in_force = InForce::from_stored(&[stored], Position::default(), &BTreeMap::new());
+    let reasons = in_force.unreadable.get(key)?.reasons.join("; ");
+    Some(format!("warning[unreadable]: {} cannot be read as it is stored: {reasons} ({REPAIR})", key.as_argument()))
+}
+
+/// Why an object was not changed, in one line. A mistake that the stored object has already is said to be of it.
+pub(crate) fn not_changed(client: &Client, error: &ClientError, key: &Key) -> String {
+    let (name, why) = (key.as_argument(), line(error, key));
+    let errors = |problems: Vec<Problem>| problems.into_iter().filter(Problem::is_error).map(|problem| problem.path);
+    let given: Vec<Path> = errors(problems(error, key)).collect();
+    let is_stored = !matches!(error, ClientError::Unreadable { .. })
+        && client
+            .get(key)
+            .is_ok_and(|found| errors(validate::validate(&found.object)).any(|path| given.contains(&path)));
+    let whose = if is_stored { format!("; the stored object is so ({REPAIR})") } else { String::new() };
+    // Some reasons name the object themselves.
+    match why.starts_with(&name) {
+        true => why + &whose,
+        false => format!("{name} was not changed: {why}{whose}"),
+    }
+}
+
 /// How many policies of a tier are named at most.
 const SHOWN: usize = 5;
 
@@ -128,6 +159,13 @@ pub(crate) fn problems(error: &ClientError, key: &Key) -> Vec<Problem> {
             let why = why_not(operation, reason.as_deref(), key);
             vec![of_name(error.to_string()).message(format!("{name} {why}"))]
         }
+        ClientError::Unreadable { reason, .. } => {
+            vec![
+                of_name(error.to_string())
+                    .message(format!("{name} cannot be read as it is stored: {reason}"))
+                    .help(REPAIR),
+            ]
+        }
         // The error is about the store, not about the object.
         ClientError::Store(_) => Vec::new(),
         ClientError::Patch(reason) => vec![of_name(error.to_string()).message(reason.clone())],
@@ -156,9 +194,13 @@ pub(crate) fn line(error: &ClientError, key: &Key) -> String {
     let problems = validate::distinct(problems(error, key));
     let texts: Vec<String> = problems
         .iter()
-        .map(|problem| match &problem.help {
-            Some(help) => format!("{} ({help})", problem.text()),
-            None => problem.text().to_owned(),
+        .map(|problem| {
+            let path = problem.path.to_string();
+            let is_named = |name: &str| problem.text().contains(&format!("`{name}`"));
+            let is_told = is_named(&path) || path.rsplit('.').next().is_some_and(is_named);
+            let at = if path.starts_with("spec.") && !is_told { path + ": " } else { String::new() };
+            let help = problem.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+            format!("{at}{}{help}", problem.text())
         })
         .collect();
     texts.join("; ")

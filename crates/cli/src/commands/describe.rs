@@ -188,7 +188,10 @@ impl Known<'_> {
             Some(reference) => format!("{reference}\n"),
             None => format!("{} {}\n", key.kind, head::name(key)),
         };
-        let unreadable = self.in_force.unreadable.get(key).map(|why| format!("warning[unreadable]: {why}\n"));
+        let unreadable = self.in_force.unreadable.get(key).map(|why| {
+            let help = diagnose::REPAIR;
+            format!("  warning[unreadable]: {why}\n    help: {help}\n")
+        });
         match (&found, &does) {
             (Ok(found), _) => text += &head::text(&found.object, self.store.as_deref()),
             (Err(error), _) if !error.is_missing() && unreadable.is_none() => return Err(diagnose::line(error, key)),

@@ -82,6 +82,10 @@ pub(crate) fn run(args: &EditArgs, session: &mut Session) -> anyhow::Result<Exit
     if let Some(owner) = owner(&object) {
         header += &format!("# It is managed by {owner}, which may overwrite what you change.\n");
     }
+    if let Some(unreadable) = diagnose::unreadable(&*access.store()?, &key) {
+        header +=
+            &format!("# {unreadable}\n# What you write replaces it, and what cannot be read may be missing below.\n");
+    }
     let mut before = write::yaml(&encode::shown(&object));
     let file = EditedFile::create(&key, &format!("{header}#\n{before}"))?;
     let mut errors = String::new();

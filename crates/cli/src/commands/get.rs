@@ -110,8 +110,16 @@ pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit>
     let mut remarks = Vec::new();
     for request in requests {
         let answer = look_up(&client, request);
+        if let (Ok(GetResult::One(_)), false) = (&answer.found, calico) {
+            remarks.extend(diagnose::unreadable(&*access.store()?, &answer.key));
+        }
         remarks.extend(answer.remarks.iter().map(|remark| diagnose::remark(remark, &answer.key)));
-        remarks.extend(answer.unreadable.iter().map(|error| format!("warning[unreadable]: {error}")));
+        remarks.extend(answer.unreadable.iter().map(|error| match error {
+            ClientError::Unreadable { key, .. } if !calico => {
+                format!("warning[unreadable]: {}", diagnose::line(error, key))
+            }
+            _ => format!("warning[unreadable]: {error}"),
+        }));
         match answer.found {
             Ok(mut one) => {
                 if let (GetResult::List { items, .. }, Some(filter)) = (&mut one, &filter) {

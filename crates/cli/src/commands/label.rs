@@ -2,7 +2,7 @@
 
 use clap::Args;
 use tortie_api::Key;
-use tortie_client::{ClientError, LabelChange};
+use tortie_client::{Client, ClientError, LabelChange};
 
 use crate::args::StoreArgs;
 use crate::ask::Agent;
@@ -100,7 +100,7 @@ pub(crate) fn run(args: &LabelArgs, session: &mut Session) -> anyhow::Result<Exi
             Ok(if args.dry_run && !guard.would_allow(session, writer.plan()) { Exit::Refused } else { Exit::Done })
         }
         Err(error) if calico => Err(calico_error(&error, &typed)),
-        Err(error) => Err(our_error(&error, &key)),
+        Err(error) => Err(our_error(client, &error, &key)),
     }
 }
 
@@ -126,7 +126,7 @@ fn calico_error(error: &ClientError, typed: &str) -> anyhow::Error {
     }
 }
 
-fn our_error(error: &ClientError, key: &Key) -> anyhow::Error {
+fn our_error(client: &Client, error: &ClientError, key: &Key) -> anyhow::Error {
     let name = key.as_argument();
     match error {
         ClientError::LabelTaken { key, value } => {
@@ -134,6 +134,6 @@ fn our_error(error: &ClientError, key: &Key) -> anyhow::Error {
         }
         ClientError::LabelMissing { key } => anyhow::anyhow!("{name} has no label {key}"),
         ClientError::Conflict { .. } => anyhow::anyhow!("{}", super::lost_races(&name)),
-        _ => anyhow::anyhow!("{}", diagnose::line(error, key)),
+        _ => anyhow::anyhow!("{}", diagnose::not_changed(client, error, key)),
     }
 }

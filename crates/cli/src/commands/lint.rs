@@ -15,7 +15,7 @@ use tortie_eval::Judge;
 use tortie_explain::policy::{UnusedRule, unused_rules};
 use tortie_explain::{PolicyWarning, PolicyWarningKind, not_in_force, policy_warnings};
 use tortie_manifest::{Problem, Severity, validate, warnings};
-use tortie_policy::{Policy, Snapshot};
+use tortie_policy::{Invalid, Policy, Snapshot};
 use tortie_store::memory::MemoryStore;
 use tortie_store::{Listing, Selection};
 use tortie_sync::InForce;
@@ -23,6 +23,7 @@ use tortie_sync::InForce;
 use crate::args::{Files, StoreArgs, TextOrJson};
 use crate::ask::Agent;
 use crate::commands::apply;
+use crate::diagnose;
 use crate::in_force::{self, InForceRequest, Purpose, Sources};
 use crate::plan::Plan;
 use crate::report::{Exit, Usage};
@@ -162,7 +163,7 @@ pub(crate) fn of_one(
     found.extend(warnings.map(of_policy));
     let invalid = in_force.invalid_settings.iter().filter(|(name, _)| *key.name == **name);
     if key.kind == Kind::FelixConfiguration {
-        found.extend(invalid.map(|(_, why)| Problem::warning("unreadable", Path::root(), why.to_string())));
+        invalid.for_each(|(_, why)| of_setting(why, &mut found));
     }
     validate::distinct(found)
 }
@@ -193,18 +194,22 @@ fn of_world(in_force: &InForce, local_facts: Option<&LocalFacts>, found: &mut Wa
         }
     }
     for (key, unreadable) in &in_force.unreadable {
-        found.entry(key.clone()).or_default().push(Problem::warning(
-            "unreadable",
-            Path::root(),
-            unreadable.to_string(),
-        ));
+        let warning = Problem::warning("unreadable", Path::root(), unreadable.to_string());
+        found.entry(key.clone()).or_default().push(warning.help(diagnose::REPAIR));
     }
     for (name, why) in &in_force.invalid_settings {
         let key = Key::cluster(Kind::FelixConfiguration, name);
-        found.entry(key).or_default().push(Problem::warning("unreadable", Path::root(), why.to_string()));
+        of_setting(why, found.entry(key).or_default());
     }
     if local_facts.is_some() {
         of_places(in_force, local_facts, found);
+    }
+}
+
+/// A setting that cannot be used, unless a warning says already that the settings have no effect because of it.
+fn of_setting(why: &Invalid, found: &mut Vec<Problem>) {
+    if !found.iter().any(|one| one.path == why.path && one.severity == Severity::Warning("no-effect")) {
+        found.push(Problem::warning("unreadable", Path::root(), why.to_string()));
     }
 }
 

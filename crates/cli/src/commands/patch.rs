@@ -98,15 +98,7 @@ pub(crate) fn run(args: &PatchArgs, session: &mut Session) -> anyhow::Result<Exi
         {
             Err(anyhow::anyhow!("{}", super::lost_races(&key.as_argument())))
         }
-        Err(error) => {
-            let (name, why) = (key.as_argument(), diagnose::line(&error, &key));
-            // Some reasons name the object themselves.
-            Err(if why.starts_with(&name) {
-                anyhow::anyhow!("{why}")
-            } else {
-                anyhow::anyhow!("{name} was not changed: {why}")
-            })
-        }
+        Err(error) => Err(anyhow::anyhow!("{}", diagnose::not_changed(client, &error, &key))),
     }
 }
 

@@ -122,7 +122,7 @@ fn an_object_of_which_a_part_is_unreadable_is_not_described_as_without_warnings(
         damaged(Kind::GlobalNetworkSet, "office", "\"203.0.113.0/24\"", "7");
         metrics(1);
         let text = world.call(&["describe", "globalnetworkset", "office"]);
-        assert!(text.contains("\nwarnings:\nwarning[unreadable]: ") && !text.contains("warnings: none"), "{text}");
+        assert!(text.contains("\nwarnings:\n  warning[unreadable]: ") && !text.contains("warnings: none"), "{text}");
         damaged(Kind::FelixConfiguration, "default", "\"Enabled\"", "[7]");
         metrics(2);
     });
