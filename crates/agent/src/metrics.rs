@@ -112,6 +112,7 @@ fn registry(node: &str, status: &StatusCell, dataplane: &SharedDataplane) -> Reg
             i64::from(record.unaccepted_name.is_some()),
         ),
         ("tortie_unreadable_objects", "Objects that could not be read", unreadable),
+        ("tortie_unknown_objects", "Objects of kinds that this release does not know", count(record.unknown_objects)),
         ("tortie_missing_tiers", "Tiers that do not exist and that policies are in", count(record.missing_tiers.len())),
         ("tortie_refused_objects", "Objects that the kernel refused", refused),
         ("tortie_network_failures", "Problems with the network of workloads", count(record.network.len())),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tortie_api::names::workload;
 use tortie_dataplane::{Place, State};
 use tortie_policy::EndpointId;
-use tortie_store::{StatusReports, StoreError, status_reports};
+use tortie_store::{StatusReports, StoreError, status_reports, unread_in_one_line};
 
 use crate::cache::CachedStore;
 use crate::config::Reporting;
@@ -63,17 +63,21 @@ impl Reporter {
             let _working = supervisor::working();
             let in_sync = self.status.read().store == StoreState::InSync;
             let Some(store) = self.store.opened().filter(|_| in_sync) else { continue };
-            self.problem("keys of the store", unread(&store.unread()));
+            let unknown = store.unread();
+            if self.status.read().unknown_objects != unknown.len() {
+                self.status.update(|record| record.unknown_objects = unknown.len());
+            }
+            self.problem(log_event::OBJECT_UNREADABLE, "unknown objects", unread_in_one_line(&unknown));
             let Some(reports) = store.status_reports() else { continue };
             let result = self.write(reports, &settings, &mut reported);
-            self.problem("status in the store", result.err().map(|error| error.to_string()));
+            self.problem(log_event::REPORT_FAILED, "status in the store", result.err().map(|error| error.to_string()));
         }
     }
 
     /// Records a problem, or that there is none, and logs a new one.
-    fn problem(&self, what: &'static str, reason: Option<String>) {
+    fn problem(&self, event: &'static str, what: &'static str, reason: Option<String>) {
         if let Some(reason) = self.status.set_problem(what, reason.as_deref()) {
-            log::warn!(target: log_event::REPORT_FAILED, "{what}: {reason}");
+            log::warn!(target: event, "{what}: {reason}");
         }
     }
 
@@ -127,15 +131,6 @@ impl Reporter {
         }
         Ok(())
     }
-}
-
-/// The keys of the store that are not understood, in one line.
-fn unread(lines: &[String]) -> Option<String> {
-    const SHOWN: usize = 3;
-    let more = lines.len().saturating_sub(SHOWN);
-    let rest = if more > 0 { format!("; and {more} more") } else { String::new() };
-    let shown = lines.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join("; ");
-    (!lines.is_empty()).then(|| shown + &rest)
 }
 
 /// The reports that were written.

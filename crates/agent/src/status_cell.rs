@@ -68,6 +68,8 @@ pub(crate) struct StatusRecord {
     pub(crate) applied: u64,
     /// The objects that cannot be read.
     pub(crate) unreadable: BTreeMap<Key, Unreadable>,
+    /// How many objects the store has of kinds that this release does not know.
+    pub(crate) unknown_objects: usize,
     pub(crate) settings: Vec<SettingNote>,
     /// The tiers that enforced policies are in and that do not exist.
     pub(crate) missing_tiers: BTreeSet<String>,

@@ -11,7 +11,7 @@ use tortie_agent::socket::{AgentState, AskError, InForceAnswer, Objects};
 use tortie_agent::status::StoreState;
 use tortie_api::Key;
 use tortie_policy::Invalid;
-use tortie_store::{Listing, Position, Selection, Stored};
+use tortie_store::{Listing, Position, Selection, Stored, unread_in_one_line};
 use tortie_sync::{InForce, Version};
 
 use crate::ask::Agent;
@@ -80,6 +80,8 @@ pub(crate) struct Sources {
     not_enforced: Option<String>,
     /// What else is to be known of this answer.
     notes: Vec<String>,
+    /// The objects of the store that are of kinds which this release does not know, in one line: nothing of them is in force.
+    pub(crate) unknown: Option<String>,
 }
 
 /// Reads a store, and asks the agent of this machine unless only the store is to be asked. Says so first where what the
@@ -99,12 +101,20 @@ pub(crate) fn load(
     for note in sources.deviations.iter().chain(&sources.not_compared).chain(&sources.notes) {
         session.terminal.note(note);
     }
+    if let Some(unknown) = &sources.unknown {
+        session.terminal.note(format_args!("warning[unreadable]: {unknown}"));
+    }
     Ok(sources)
 }
 
 /// Finds the sources without printing anything. `agent` limits how long the command waits for the agent.
 pub(crate) fn sources(access: &StoreAccess, request: InForceRequest, agent: &Agent) -> anyhow::Result<Sources> {
     let mut sources = if_enforced(access, request, agent)?;
+    if request.purpose != Purpose::Change
+        && let Ok(store) = access.store()
+    {
+        sources.unknown = unread_in_one_line(&store.unread());
+    }
     match enforcement_warning::off_note().filter(|_| !request.from_store) {
         Some(note) if request.purpose == Purpose::Answer => sources.deviations.insert(0, note),
         Some(note) => sources.not_enforced = Some(note),

@@ -44,6 +44,16 @@ pub fn list_by_pages(store: &dyn Store, selection: &Selection, tries: u32) -> Re
     }
 }
 
+/// The entries of a store that this release does not know ([`Store::unread`]) in one line: the first of them, and how many
+/// more there are. None if there are none.
+pub fn unread_in_one_line(lines: &[String]) -> Option<String> {
+    const SHOWN: usize = 3;
+    let more = lines.len().saturating_sub(SHOWN);
+    let rest = if more > 0 { format!("; and {more} more") } else { String::new() };
+    let shown = lines.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join("; ");
+    (!lines.is_empty()).then(|| shown + &rest)
+}
+
 /// A store of resources.
 pub trait Store: Send + Sync {
     /// What this store is, for messages: `embedded store /var/lib/tortie/tortie.db`.
@@ -197,7 +207,8 @@ pub trait Store: Send + Sync {
         None
     }
 
-    /// The entries found in this store so far whose keys this release does not know, each as a line for users.
+    /// The entries found in this store so far whose keys this release does not know, each as a line for users. At most about a
+    /// thousand.
     fn unread(&self) -> Vec<String> {
         Vec::new()
     }

@@ -45,7 +45,7 @@ mod layer;
 
 pub use abilities::{Abilities, Operation, Support, Unsupported};
 pub use backoff::{Backoff, part_of};
-pub use contract::{Store, Watch, list_by_pages};
+pub use contract::{Store, Watch, list_by_pages, unread_in_one_line};
 pub use error::StoreError;
 pub use history::{Author, History, HistoryEntry};
 #[cfg(feature = "conformance")]

@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use tortie_testkit::kubernetes::{ADMIN, ApiServer};
 
 use super::kubernetes::{INTERFACE, pod, policy, reaches};
-use super::world::{World, on_a_machine, run, until};
+use super::world::{World, on_a_machine, run, served, text, until};
 use super::{ENDPOINT, allow};
 
 #[test]
@@ -143,7 +143,7 @@ fn keys_of_kinds_that_nobody_knows_hold_up_neither_status_wait_nor_verify() {
         world.start_etcd();
         world.listen(80);
         world.listen(81);
-        let _agent = world.agent();
+        let agent = world.agent();
         let mut written = 0;
         let mut put = || {
             written += 1;
@@ -151,7 +151,14 @@ fn keys_of_kinds_that_nobody_knows_hold_up_neither_status_wait_nor_verify() {
             world.etcdctl(&["put", &path, &format!("{{\"spec\":{{\"at\":{written}}}}}")]);
         };
         put();
-        world.apply(&(ENDPOINT.to_owned() + &allow(80)));
+        let settings = "
+apiVersion: projectcalico.org/v3
+kind: FelixConfiguration
+metadata: {name: default}
+spec: {prometheusMetricsEnabled: true, prometheusMetricsPort: 9091}
+---
+";
+        world.apply(&(settings.to_owned() + ENDPOINT + &allow(80)));
         for port in [81, 80] {
             let file = world.file("policy.yaml", &allow(port));
             world.call(&["apply", "-f", file.to_str().unwrap()]);
@@ -169,8 +176,17 @@ fn keys_of_kinds_that_nobody_knows_hold_up_neither_status_wait_nor_verify() {
             put();
             world.call(&["verify"]);
         }
+        // Nothing of them is in force, and status, log and metrics say so.
+        let named = "unknown objects: \"/calico/resources/v3/projectcalico.org/unknownkinds/x0\" is the key of no kind";
+        until("status names them", || world.said(&["status"]).contains(named));
+        until("the metric counts them", || served(9091, "/metrics").contains("tortie_unknown_objects 3"));
+        until("the log names them", || agent.log().contains(named));
+        let verified = world.tortie().arg("verify").output().unwrap();
+        assert!(verified.status.success() && text(&verified).contains("unknownkinds/x0"), "{}", text(&verified));
         world.etcdctl(&["del", "--prefix", "/calico/resources/v3/projectcalico.org/unknownkinds/"]);
         world.call(&["status", "--wait"]);
+        until("status names none", || !world.said(&["status"]).contains("unknown objects"));
+        until("the metric counts none", || served(9091, "/metrics").contains("tortie_unknown_objects 0"));
         world.call(&["verify"]);
     });
 }
