@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tortie_agent::socket::{InForceAnswer, Objects};
 use tortie_api::{Key, Kind};
 use tortie_explain::not_in_force;
-use tortie_policy::HostEndpoint;
+use tortie_policy::{GovernedInterfaces, HostEndpoint};
 use tortie_store::Selection;
 use tortie_sync::InForce;
 
@@ -58,7 +58,8 @@ pub(crate) fn warn(
             continue;
         }
         let is_shared = |first: &HostEndpoint| {
-            first.interface == endpoint.interface
+            let both = [&first.interface, &endpoint.interface];
+            (both[0] == both[1] || both.contains(&&GovernedInterfaces::ByAddress))
                 && [first, endpoint].into_iter().any(|one| is_told(&one.name, "same-interface"))
         };
         // Also one that was in force until something written took its place.
@@ -71,5 +72,5 @@ pub(crate) fn warn(
 
 /// Whether a node's name looks like another's.
 fn is_near(node: &str, known: &str) -> bool {
-    node != known && nearest(node, &BTreeSet::from([known])).is_some()
+    node != known && nearest(node, [known]).is_some()
 }

@@ -18,6 +18,7 @@ use tortie_store::{Listing, Selection, Store};
 use tortie_sync::InForce;
 
 use crate::session::Session;
+use nodes::KnownNodes;
 
 /// More objects than this are not looked at.
 const MOST: usize = 2_000;
@@ -87,11 +88,11 @@ fn needed(objects: &[Object]) -> BTreeSet<Kind> {
 pub(crate) struct World<'a> {
     snapshot: &'a Snapshot,
     subjects: Vec<Subject>,
-    /// The names of Nodes, where they matter.
-    nodes: BTreeSet<String>,
+    nodes: KnownNodes,
     /// The host endpoints of each named interface, and of all interfaces, of each node, in order.
     places: BTreeMap<(&'a str, &'a str), Vec<&'a HostEndpoint>>,
-    /// The host endpoints that are on the interface with an address, of each address of each node, in order.
+    /// The host endpoints that are on the interface with an address, or name an interface and expect that it has the address,
+    /// of each address of each node, in order.
     addresses: BTreeMap<(&'a str, IpAddr), Vec<&'a HostEndpoint>>,
     /// The workload endpoints of each interface of each node.
     interfaces: BTreeMap<(&'a str, &'a str), Vec<&'a WorkloadEndpoint>>,
@@ -107,7 +108,8 @@ impl<'a> World<'a> {
         for endpoint in snapshot.host_endpoints.values() {
             if let Some(place) = place(endpoint) {
                 places.entry((&*endpoint.node, place)).or_default().push(endpoint);
-            } else if endpoint.interface == GovernedInterfaces::ByAddress {
+            }
+            if matches!(endpoint.interface, GovernedInterfaces::ByAddress | GovernedInterfaces::Named(_)) {
                 for address in BTreeSet::from_iter(&endpoint.addresses) {
                     addresses.entry((&*endpoint.node, *address)).or_default().push(endpoint);
                 }
@@ -119,13 +121,14 @@ impl<'a> World<'a> {
         for endpoint in snapshot.workload_endpoints.values().filter(counts).filter(|one| !one.interface.is_empty()) {
             interfaces.entry((&*endpoint.node, &*endpoint.interface)).or_default().push(endpoint);
         }
+        let nodes = KnownNodes::new(snapshot, nodes);
         Self { snapshot, subjects: hosts.chain(workloads).collect(), nodes, places, addresses, interfaces }
     }
 
     /// The warnings of one object.
     pub(crate) fn warnings(&self, key: &Key) -> Vec<Problem> {
         match key.kind {
-            Kind::FelixConfiguration => nodes::of_settings(self.snapshot, &key.name).into_iter().collect(),
+            Kind::FelixConfiguration => nodes::of_settings(&self.nodes, &key.name).into_iter().collect(),
             Kind::NetworkPolicy | Kind::GlobalNetworkPolicy => {
                 let Key { kind, namespace, name } = key.clone();
                 let policy = self.snapshot.policies.get(&PolicyId { kind, namespace, name });
@@ -133,7 +136,7 @@ impl<'a> World<'a> {
             }
             Kind::HostEndpoint => match self.snapshot.host_endpoints.get(&key.name) {
                 Some(endpoint) => {
-                    let node = nodes::of_endpoint(self.snapshot, &self.nodes, endpoint);
+                    let node = nodes::of_endpoint(&self.nodes, endpoint);
                     let same = self.same_interface(endpoint);
                     node.into_iter().chain(same).chain(self.no_policy(endpoint)).collect()
                 }
@@ -158,7 +161,11 @@ impl<'a> World<'a> {
     }
 
     fn same_interface(&self, endpoint: &HostEndpoint) -> Option<Problem> {
-        let Some(place) = place(endpoint) else { return self.same_address(endpoint) };
+        let same_name = place(endpoint).and_then(|place| self.same_name(endpoint, place));
+        same_name.or_else(|| self.same_address(endpoint))
+    }
+
+    fn same_name(&self, endpoint: &HostEndpoint, place: &str) -> Option<Problem> {
         let others = self.places.get(&(&*endpoint.node, place))?;
         let other = others.iter().find(|one| one.name != endpoint.name)?;
         let first = other.name.as_str().min(&endpoint.name);
@@ -170,15 +177,26 @@ impl<'a> World<'a> {
         Some(problem.help("delete one of the two"))
     }
 
+    /// Two are on the interface with an address, or one is and the other names an interface that is to have the address.
     fn same_address(&self, endpoint: &HostEndpoint) -> Option<Problem> {
+        let by_address = match &endpoint.interface {
+            GovernedInterfaces::ByAddress => true,
+            GovernedInterfaces::Named(_) => false,
+            GovernedInterfaces::All | GovernedInterfaces::Unreadable => return None,
+        };
         let (index, address, other) = endpoint.addresses.iter().enumerate().find_map(|(index, address)| {
-            let others = self.addresses.get(&(&*endpoint.node, *address))?;
-            Some((index, address, others.iter().find(|one| one.name != endpoint.name)?))
+            let mut others = self.addresses.get(&(&*endpoint.node, *address))?.iter();
+            let is_other = |one: &&&HostEndpoint| {
+                one.name != endpoint.name && (by_address || one.interface == GovernedInterfaces::ByAddress)
+            };
+            Some((index, address, others.find(is_other)?))
         })?;
         let first = other.name.as_str().min(&endpoint.name);
+        let (other, node) = (&other.name, &endpoint.node);
+        let name = [endpoint, self.snapshot.host_endpoints.get(other)?].into_iter().find_map(place);
+        let if_named = name.map(|name| format!(", if that is {name}")).unwrap_or_default();
         let message = format!(
-            "`{}` is on the interface of {} with {address} too: only `{first}` counts there, because its name sorts first",
-            other.name, endpoint.node
+            "`{other}` is on the interface of {node} with {address} too{if_named}: only `{first}` counts there, because its name sorts first"
         );
         let problem = Problem::warning("same-interface", Path::from("spec.expectedIPs").index(index), message);
         Some(problem.help("delete one of the two"))
