@@ -14,7 +14,6 @@ mod cached_store;
 mod continuity;
 mod file;
 mod identity;
-mod recording_watch;
 mod writer;
 
 pub(crate) use cached_store::CachedStore;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tortie_api::Key;
+use tortie_api::{Key, Kind};
 use tortie_policy::{Item, missing_tier};
 
 /// What is known of these tiers.
@@ -21,16 +21,13 @@ impl MissingTiers {
         if let Item::Tier(tier) = item {
             return self.existing.insert(tier.name.clone());
         }
-        if key.kind == tortie_api::Kind::Tier {
+        if key.kind == Kind::Tier {
             return self.existing.remove(&key.name);
         }
         let tier = match item {
             Item::Policy(policy) if !policy.staged => Some(policy.tier.clone()),
             _ => None,
         };
-        if tier.is_none() && self.policies.is_empty() {
-            return false;
-        }
         let before = match &tier {
             Some(tier) => self.policies.insert(key.clone(), tier.clone()),
             None => self.policies.remove(key),
@@ -68,7 +65,7 @@ impl MissingTiers {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use tortie_api::{Kind, Object};
+    use tortie_api::Object;
 
     use super::*;
 

@@ -1,5 +1,7 @@
 //! A store whose content is recorded in the snapshot cache, and which the snapshot replaces while it cannot be reached.
 
+mod recording_watch;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -10,10 +12,10 @@ use tortie_store::{
     Write, WriteError, Written,
 };
 
+use self::recording_watch::RecordingWatch;
 use super::continuity;
 use super::file::Snapshot;
 use super::identity::{self, Identity};
-use super::recording_watch::RecordingWatch;
 use super::writer::CacheWriter;
 use crate::lag::{self, StepGuard};
 use crate::log_event;
@@ -109,19 +111,19 @@ impl CachedStore {
     }
 
     fn refused(&self) -> MutexGuard<'_, Option<StoreState>> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.refused)
     }
 
     /// The store itself, if it is open.
     pub(crate) fn opened(&self) -> Option<Arc<dyn Store>> {
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.opened).clone()
     }
 
     fn store(&self) -> Result<Arc<dyn Store>, StoreError> {
         if let Some(reason) = self.not_asked.get() {
             return Err(StoreError::Failed(reason.clone()));
         }
-        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut opened = lock(&self.opened);
         if self.reopen.load(Ordering::SeqCst) {
             *opened = None;
         }
@@ -177,7 +179,7 @@ impl CachedStore {
         if seen.position.parts().next().is_none() {
             return Ok(None);
         }
-        let mut suspect = self.suspect.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut suspect = lock(&self.suspect);
         let now = store.position_of(&suspect.map_or_else(|| selection.clone(), |kind| selection.of_kind(kind)))?;
         self.check_kinds(store, &seen, &now)?;
         let why = seen.ends_before(&now);
@@ -192,11 +194,7 @@ impl CachedStore {
     /// Refuses a store that does not know a kind any more of which objects were read, unless it was accepted: in Kubernetes its
     /// definition was deleted, and the objects with it.
     fn check_kinds(&self, store: &dyn Store, seen: &Identity, now: &Position) -> Result<(), StoreError> {
-        let vanished = seen.vanished(now);
-        if vanished.is_empty() {
-            return Ok(());
-        }
-        let lost: Vec<String> = vanished.into_iter().filter(|name| self.has_read(name)).collect();
+        let lost: Vec<String> = seen.vanished(now).into_iter().filter(|name| self.has_read(name)).collect();
         if lost.is_empty() {
             return Ok(());
         }
@@ -280,7 +278,7 @@ impl CachedStore {
         match selection.kind {
             None => {
                 *lock(&self.seen) = Identity { guid, position: position.clone() };
-                *self.suspect.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                *lock(&self.suspect) = None;
             }
             Some(_) => lock(&self.seen).position.advance(&position),
         }
@@ -292,12 +290,12 @@ impl CachedStore {
     }
 
     fn copy(&self) -> Option<Snapshot> {
-        self.copy.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.copy).clone()
     }
 
     /// Drops the snapshot, which is not needed any more.
     fn drop_copy(&self) {
-        *self.copy.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *lock(&self.copy) = None;
     }
 }
 
@@ -417,29 +415,16 @@ impl Store for CachedStore {
             return Ok(Box::new(SnapshotWatch { pause: NOT_ASKED, stop: self.stop.clone(), from: from.clone() }));
         }
         if self.copy().is_some() {
-            let mut backoff = self.backoff.lock().unwrap_or_else(PoisonError::into_inner);
-            let pause = backoff.pause();
+            let pause = lock(&self.backoff).pause();
             return Ok(Box::new(SnapshotWatch { pause, stop: self.stop.clone(), from: from.clone() }));
         }
-        let store = self.store()?;
-        let inner = store.watch(selection, from)?;
-        Ok(Box::new(RecordingWatch::new(
-            inner,
-            store,
-            selection.clone(),
-            self.disk.clone(),
-            self.seen.clone(),
-            self.suspect.clone(),
-            self.status.clone(),
-            self.reopen.clone(),
-            from.clone(),
-        )))
+        Ok(Box::new(RecordingWatch::open(self, self.store()?, selection, from)?))
     }
 }
 
-pub(super) fn lock(seen: &Mutex<Identity>) -> MutexGuard<'_, Identity> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Every change is made in one step, so what a panic left is whole.
-    seen.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Why a store counts as missing, in words.
@@ -451,7 +436,7 @@ fn absence(store: &dyn Store) -> String {
 }
 
 /// Whether an object says that the store is not ready: it is being migrated, and its content may be incomplete.
-pub(super) fn is_locked(stored: &Stored) -> bool {
+fn is_locked(stored: &Stored) -> bool {
     let ready = |stored: &Stored| {
         let object = decode::stored(&stored.key, &stored.value).ok()?;
         object.body.get("spec")?.get("datastoreReady")?.as_bool()

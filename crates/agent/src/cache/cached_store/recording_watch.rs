@@ -1,15 +1,15 @@
 //! The watch of a store that is recorded on disk.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tortie_api::Kind;
 use tortie_store::{Event, Position, Selection, Store, StoreError, Watch};
 
-use super::cached_store::{is_locked, lock};
-use super::identity::{self, Identity};
-use super::writer::CacheWriter;
+use super::{CachedStore, is_locked, lock};
+use crate::cache::identity::{self, Identity};
+use crate::cache::writer::CacheWriter;
 use crate::lag;
 use crate::status_cell::StatusCell;
 
@@ -35,21 +35,28 @@ pub(super) struct RecordingWatch {
 }
 
 impl RecordingWatch {
-    /// A watch that records what `inner` receives from `store`.
-    #[expect(clippy::too_many_arguments, reason = "it shares them with the store that it is of")]
-    pub(super) fn new(
-        inner: Box<dyn Watch>,
+    /// Watches `store`, which `cached` has opened.
+    pub(super) fn open(
+        cached: &CachedStore,
         store: Arc<dyn Store>,
-        selection: Selection,
-        disk: Option<CacheWriter>,
-        seen: Arc<Mutex<Identity>>,
-        suspect: Arc<Mutex<Option<Kind>>>,
-        status: Arc<StatusCell>,
-        reopen: Arc<AtomicBool>,
-        from: Position,
-    ) -> Self {
-        let (last, expired, reading, ended) = (None, None, false, false);
-        Self { inner, store, selection, disk, seen, suspect, last, expired, status, reading, reopen, from, ended }
+        selection: &Selection,
+        from: &Position,
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
+            inner: store.watch(selection, from)?,
+            store,
+            selection: selection.clone(),
+            disk: cached.disk.clone(),
+            seen: cached.seen.clone(),
+            suspect: cached.suspect.clone(),
+            last: None,
+            expired: None,
+            status: cached.status.clone(),
+            reading: false,
+            reopen: cached.reopen.clone(),
+            from: from.clone(),
+            ended: false,
+        })
     }
 
     /// A kind must be listed again; everything, if the history of the store ends before what was read of it: of that kind, of the
@@ -68,7 +75,7 @@ impl RecordingWatch {
                 return self.over();
             }
             if lock(&self.seen).ends_before(&now).is_some() {
-                *self.suspect.lock().unwrap_or_else(PoisonError::into_inner) = Some(one);
+                *lock(&self.suspect) = Some(one);
                 self.ended = true;
                 return self.over();
             }
