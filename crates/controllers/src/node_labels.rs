@@ -6,116 +6,49 @@
 //! Nothing but labels and the annotation is changed, as by Calico's kube-controllers. A Node that names no node of Kubernetes is never
 //! changed, and one whose node in Kubernetes is gone stays as it is.
 
-use std::collections::BTreeMap;
-
 use tortie_api::kinds::node::NodeSpec;
-use tortie_api::{Key, Object, kube_labels};
-use tortie_store::{Event, Stored};
+use tortie_api::{Key, Kind, Object, kube_labels};
 
+use crate::labels::{KnownLabels, LabelSource, Labelled, Labels};
 use crate::plan::{Action, Plan};
-use crate::read::{read, replace};
 
 /// The orchestrator whose nodes have labels.
 const ORCHESTRATOR: &str = "k8s";
 
-type Labels = BTreeMap<String, String>;
-
 /// What is known of the nodes of Kubernetes and of those in the store.
-#[derive(Clone, Debug, Default)]
-pub struct NodeLabels {
-    /// The labels of Kubernetes' nodes, or why they cannot be read, by name.
-    kubernetes: BTreeMap<String, Result<Labels, String>>,
-    /// The nodes in the store that name one of Kubernetes.
-    nodes: BTreeMap<Key, Node>,
-}
+pub type NodeLabels = KnownLabels<Nodes>;
 
-#[derive(Clone, Debug, PartialEq)]
-struct Node {
-    /// Its name in Kubernetes.
-    kubernetes: String,
-    labels: Labels,
-    /// What its annotation says of them.
-    annotation: Option<String>,
-    revision: String,
-}
+/// The nodes of Kubernetes, which the nodes in the store that name them follow.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nodes;
 
-impl NodeLabels {
-    /// Replaces all that is known of Kubernetes' nodes by a listing of them.
-    pub(crate) fn list_source(&mut self, all: &[Stored]) {
-        self.kubernetes.clear();
-        for stored in all {
-            self.put_source(stored);
-        }
+impl LabelSource for Nodes {
+    fn labels(node: Object) -> Result<Labels, String> {
+        let labels = node.metadata.annotations.get(kube_labels::ANNOTATION);
+        labels.map_or_else(|| Ok(Labels::new()), |labels| kube_labels::read(labels))
     }
 
-    /// Takes a change in Kubernetes in. Whether anything that counts is different after it.
-    pub(crate) fn take_source(&mut self, event: &Event) -> bool {
-        match event {
-            Event::Put(stored) => self.put_source(stored),
-            Event::Deleted(key, _) => self.kubernetes.remove(&key.name).is_some(),
-        }
+    fn labelled(node: &Object) -> Option<Labelled> {
+        let spec: NodeSpec = node.spec().ok()?;
+        let first = spec.orch_refs.into_iter().find(|it| it.orchestrator == ORCHESTRATOR)?;
+        Some(first.node_name).filter(|name| !name.is_empty()).map(|name| Labelled {
+            source: Key::cluster(Kind::Node, name),
+            labels: node.metadata.labels.clone(),
+            annotation: node.metadata.annotations.get(kube_labels::ANNOTATION).cloned(),
+            revision: node.metadata.resource_version.clone(),
+        })
     }
-
-    /// Replaces all that is known of the store's nodes by a listing of them.
-    pub(crate) fn list(&mut self, all: &[Stored]) {
-        self.nodes.clear();
-        for stored in all {
-            self.put(stored);
-        }
-    }
-
-    /// Takes a change in the store in. Whether anything that counts is different after it.
-    pub(crate) fn take(&mut self, event: &Event) -> bool {
-        match event {
-            Event::Put(stored) => self.put(stored),
-            Event::Deleted(key, _) => self.nodes.remove(key).is_some(),
-        }
-    }
-
-    /// Takes in a node that was written just now; the watch gives it later.
-    pub(crate) fn written(&mut self, object: &Object) {
-        if let Some(node) = node(object) {
-            self.nodes.insert(object.key(), node);
-        }
-    }
-
-    fn put_source(&mut self, stored: &Stored) -> bool {
-        let labels = read(stored).and_then(|node| {
-            let labels = node.metadata.annotations.get(kube_labels::ANNOTATION);
-            labels.map_or_else(|| Ok(Labels::new()), |labels| kube_labels::read(labels))
-        });
-        replace(&mut self.kubernetes, stored.key.name.as_str(), labels)
-    }
-
-    /// A node that cannot be read, or that names none of Kubernetes, is left to others.
-    fn put(&mut self, stored: &Stored) -> bool {
-        match read(stored).ok().as_ref().and_then(node) {
-            Some(node) => replace(&mut self.nodes, &stored.key, node),
-            None => self.nodes.remove(&stored.key).is_some(),
-        }
-    }
-}
-
-fn node(object: &Object) -> Option<Node> {
-    let spec: NodeSpec = object.spec().ok()?;
-    let first = spec.orch_refs.into_iter().find(|it| it.orchestrator == ORCHESTRATOR)?;
-    Some(first.node_name).filter(|name| !name.is_empty()).map(|kubernetes| Node {
-        kubernetes,
-        labels: object.metadata.labels.clone(),
-        annotation: object.metadata.annotations.get(kube_labels::ANNOTATION).cloned(),
-        revision: object.metadata.resource_version.clone(),
-    })
 }
 
 /// What has to be written so that every node has the labels that it has in Kubernetes.
 pub fn plan(known: &NodeLabels) -> Plan {
     let mut plan = Plan::default();
-    for (key, node) in &known.nodes {
-        let labels = match known.kubernetes.get(&node.kubernetes) {
+    for (key, node) in &known.labelled {
+        let labels = match known.sources.get(&node.source) {
             None => continue,
             Some(Ok(labels)) => labels,
             Some(Err(reason)) => {
-                let text = format!("node {} of Kubernetes cannot be read, so", node.kubernetes);
+                let text = format!("node {} of Kubernetes cannot be read, so", node.source.name);
                 plan.problem(key.to_string(), format!("{text} its labels stay as they are: {reason}"));
                 continue;
             }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tortie_api::{Kind, encode};
+use tortie_api::encode;
 use tortie_client::Client;
 use tortie_store::memory::MemoryStore;
-use tortie_store::{Revision, Selection, Store, Write};
+use tortie_store::{Event, Revision, Selection, Store, Stored, Write};
 
 use super::*;
 use crate::writer::{self, Summary};

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tortie_api::encode;
 use tortie_client::Client;
 use tortie_store::memory::MemoryStore;
-use tortie_store::{Revision, Selection, Store, Write};
+use tortie_store::{Event, Revision, Selection, Store, Stored, Write};
 use tortie_store_kube::convert::pod::workload_endpoint;
 
 use super::*;
