@@ -19,7 +19,7 @@ use crate::discover;
 use crate::rpc::Member;
 use crate::settings::{Settings, shown};
 use crate::tls;
-use crate::wire::AuthenticateRequest;
+use crate::wire::{AuthenticateRequest, RangeRequest, RangeResponse};
 
 /// How long a member may take for one answer, and for a connection.
 pub(crate) const ANSWER: Duration = Duration::from_secs(5);
@@ -119,6 +119,15 @@ impl Connection {
             }
             sleep(pause).await;
         }
+    }
+
+    /// Reads a range, at whichever member answers.
+    pub(crate) async fn range(&self, request: RangeRequest) -> Result<RangeResponse, CallError> {
+        self.call(|member, _| {
+            let request = request.clone();
+            async move { member.range(request).await }
+        })
+        .await
     }
 
     /// The connection, made if there is none: one try at each member.

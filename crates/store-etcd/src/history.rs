@@ -23,9 +23,7 @@ use crate::page::number;
 use crate::path;
 use crate::runtime::wait_for;
 use crate::store::EtcdStore;
-use crate::wire::{
-    Compare, DeleteRequest, KeyValue, PutRequest, RangeRequest, RangeResponse, Request, Target, TxnRequest,
-};
+use crate::wire::{Compare, DeleteRequest, KeyValue, PutRequest, RangeRequest, Request, Target, TxnRequest};
 use crate::write::op;
 pub(crate) use record::Record;
 use record::{ACTS, IMAGES, PENDING, StoredEntry, Waits, decoded, id_of, range_of};
@@ -103,22 +101,14 @@ fn grouped(found: &[Found], waiting: &BTreeMap<String, Waits>) -> Vec<HistoryEnt
 }
 
 impl EtcdStore {
-    async fn range(&self, request: RangeRequest) -> Result<RangeResponse, CallError> {
-        self.connection()
-            .call(|member, _| {
-                let request = request.clone();
-                async move { member.range(request).await }
-            })
-            .await
-    }
-
     async fn below(&self, prefix: &str) -> Result<Vec<KeyValue>, CallError> {
         let (key, range_end) = range_of(prefix);
-        Ok(self.range(RangeRequest { key, range_end, ..RangeRequest::default() }).await?.kvs)
+        Ok(self.connection().range(RangeRequest { key, range_end, ..RangeRequest::default() }).await?.kvs)
     }
 
     async fn at(&self, key: String) -> Result<Option<KeyValue>, CallError> {
-        Ok(self.range(RangeRequest { key: key.into(), ..RangeRequest::default() }).await?.kvs.into_iter().next())
+        let request = RangeRequest { key: key.into(), ..RangeRequest::default() };
+        Ok(self.connection().range(request).await?.kvs.into_iter().next())
     }
 
     /// Whether a transaction was carried out, now or by a try whose answer was lost.
@@ -142,7 +132,7 @@ impl EtcdStore {
             max_create_revision: bound(last),
             ..RangeRequest::default()
         };
-        self.range(request).await?.kvs.iter().map(Found::of).collect()
+        self.connection().range(request).await?.kvs.iter().map(Found::of).collect()
     }
 
     /// The records of an entry, in the order of their transactions.

@@ -50,11 +50,8 @@ impl EtcdStore {
                 self.leases.lock().remove(name);
             }
         }
-        let found = self.connection().call(|member, _| {
-            let range = range.clone();
-            async move { member.range(range).await }
-        });
-        if let Some(found) = found.await?.kvs.into_iter().next() {
+        let found = self.connection().range(range.clone()).await?;
+        if let Some(found) = found.kvs.into_iter().next() {
             return Ok(self.whose(name, holder, &found));
         }
         let ttl = i64::try_from(time.as_secs()).unwrap_or(i64::MAX).max(1);

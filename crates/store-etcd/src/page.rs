@@ -173,11 +173,7 @@ async fn count(connection: &Connection, cursor: &Cursor) -> Option<i64> {
         count_only: true,
         ..RangeRequest::default()
     };
-    let answer = connection.call(|member, _| {
-        let request = request.clone();
-        async move { member.range(request).await }
-    });
-    Some(answer.await.ok()?.count)
+    Some(connection.range(request).await.ok()?.count)
 }
 
 #[cfg(test)]

@@ -40,11 +40,7 @@ impl StatusReports for EtcdStore {
     fn list_values(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
         let (key, range_end) = (Bytes::copy_from_slice(prefix.as_bytes()), path::end_of(prefix).into());
         let request = RangeRequest { key, range_end, ..RangeRequest::default() };
-        let list = self.connection().call(|member, _| {
-            let request = request.clone();
-            async move { member.range(request).await }
-        });
-        let found = wait_for(list).map_err(|error| self.failed(&error))?;
+        let found = wait_for(self.connection().range(request)).map_err(|error| self.failed(&error))?;
         Ok(found.kvs.iter().map(|kv| (String::from_utf8_lossy(&kv.key).into_owned(), kv.value.to_vec())).collect())
     }
 }

@@ -124,11 +124,7 @@ impl Store for EtcdStore {
     fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
         let Some(path) = path::of(key) else { return Ok(None) };
         let request = RangeRequest { key: path.into(), ..RangeRequest::default() };
-        let answer = wait_for(self.connection().call(|member, _| {
-            let request = request.clone();
-            async move { member.range(request).await }
-        }))
-        .map_err(|call_error| self.failed(&call_error))?;
+        let answer = wait_for(self.connection().range(request)).map_err(|call_error| self.failed(&call_error))?;
         Ok(answer.kvs.first().and_then(stored))
     }
 
@@ -210,10 +206,7 @@ impl Store for EtcdStore {
                 min_mod_revision,
                 ..RangeRequest::default()
             };
-            wait_for(self.connection().call(|member, _| {
-                let request = request.clone();
-                async move { member.range(request).await }
-            }))
+            wait_for(self.connection().range(request))
         };
         let unchanged = || {
             // Of now, which is kept however short history is: what comes after `until` is watched anyway.

@@ -105,11 +105,7 @@ impl EtcdWatch {
     async fn count_at(&self, revision: i64) -> Result<Option<i64>, CallError> {
         let (key, range_end) = (Bytes::from(self.prefix.clone()), path::end_of(&self.prefix).into());
         let request = RangeRequest { key, range_end, revision, count_only: true, ..RangeRequest::default() };
-        let answer = self.shared.connection.call(|member, _| {
-            let request = request.clone();
-            async move { member.range(request).await }
-        });
-        match answer.await {
+        match self.shared.connection.range(request).await {
             Ok(answer) => Ok(Some(answer.count)),
             Err(CallError::Compacted | CallError::Future) => Ok(None),
             Err(call_error) => Err(call_error),
@@ -133,11 +129,7 @@ impl EtcdWatch {
         let key = Bytes::from(self.prefix.clone());
         let request = RangeRequest { key, revision: at_least, limit: 1, keys_only: true, ..RangeRequest::default() };
         let connection = &self.shared.connection;
-        let answer = connection.call(|member, _| {
-            let request = request.clone();
-            async move { member.range(request).await }
-        });
-        let revision = answer.await?.header.map_or(0, |header| header.revision);
+        let revision = connection.range(request).await?.header.map_or(0, |header| header.revision);
         connection.record_revision(revision);
         Ok(revision)
     }

@@ -247,13 +247,7 @@ pub(crate) fn recreated(write: &Write) -> CallError {
 async fn at(connection: &Connection, write: &Write, revision: &Revision) -> Result<Option<Stored>, CallError> {
     let (Some(path), Some(revision)) = (path::of(&write.key), wire_number(revision)) else { return Ok(None) };
     let request = RangeRequest { key: path.into(), revision, ..RangeRequest::default() };
-    let answer = connection
-        .call(|member, _| {
-            let request = request.clone();
-            async move { member.range(request).await }
-        })
-        .await;
-    match answer {
+    match connection.range(request).await {
         Ok(answer) => Ok(answer.kvs.first().and_then(stored)),
         Err(CallError::Compacted) => Ok(None),
         Err(error) => Err(error),

@@ -32,7 +32,7 @@ pub(crate) fn pages(
         tasks.spawn_on(
             async move {
                 let version = one_source(&shared, &decoder, source, namespace.as_deref(), &sender).await?;
-                Ok::<_, CallError>((source, version))
+                Ok::<_, CallError>((source.name(), version))
             },
             runtime().handle(),
         );
@@ -41,10 +41,15 @@ pub(crate) fn pages(
     while let Some(items) = wait_for(pages.recv()) {
         page(items);
     }
+    wait_for(position_of(tasks))
+}
+
+/// The position that consists of what these calls answer; if some fail, their errors together.
+async fn position_of(mut calls: JoinSet<Result<(&'static str, Revision), CallError>>) -> Result<Position, CallError> {
     let (mut parts, mut errors) = (Vec::new(), Vec::new());
-    while let Some(ended) = wait_for(tasks.join_next()) {
+    while let Some(ended) = calls.join_next().await {
         match ended.map_err(|error| CallError::Away(error.to_string()))? {
-            Ok((source, version)) => parts.push((source.name(), version)),
+            Ok(part) => parts.push(part),
             Err(error) => errors.push(error),
         }
     }
@@ -119,14 +124,7 @@ pub(crate) async fn versions(shared: &Shared, decoder: &Decoder, selection: &Sel
         let ask = async move { Ok::<_, CallError>((source.name(), version(&shared, &decoder, source).await?)) };
         tasks.spawn_on(ask, runtime().handle());
     }
-    let (mut parts, mut errors) = (Vec::new(), Vec::new());
-    while let Some(ended) = tasks.join_next().await {
-        match ended.map_err(|error| CallError::Away(error.to_string()))? {
-            Ok(part) => parts.push(part),
-            Err(error) => errors.push(error),
-        }
-    }
-    CallError::one_of(errors).map_or_else(|| Ok(Position::of_parts(parts)), Err)
+    position_of(tasks).await
 }
 
 /// One object as it is now.

@@ -54,11 +54,7 @@ fn first_kept<'a>(sized: &'a [(String, usize)], waiting: Option<&str>) -> Option
 async fn keys(connection: &Connection, prefix: &str) -> Result<Vec<Bytes>, CallError> {
     let (key, range_end) = range_of(prefix);
     let request = RangeRequest { key, range_end, keys_only: true, ..RangeRequest::default() };
-    let answer = connection.call(|member, _| {
-        let request = request.clone();
-        async move { member.range(request).await }
-    });
-    Ok(answer.await?.kvs.into_iter().map(|kv| kv.key).collect())
+    Ok(connection.range(request).await?.kvs.into_iter().map(|kv| kv.key).collect())
 }
 
 /// The size that the key of images ends with.

@@ -92,8 +92,7 @@ impl Damage {
 fn remove_required(tree: &mut Value, kind: Kind, random: &mut Random) -> Option<Vec<String>> {
     let fields: &[&str] = match kind {
         Kind::NetworkPolicy | Kind::GlobalNetworkPolicy => &["spec"],
-        Kind::HostEndpoint => &["spec", "node", "interfaceName"],
-        Kind::WorkloadEndpoint => &["spec", "node", "interfaceName"],
+        Kind::HostEndpoint | Kind::WorkloadEndpoint => &["spec", "node", "interfaceName"],
         _ => return None,
     };
     let name = *random.pick(fields);
