@@ -184,7 +184,7 @@ impl Change {
                 self.sets_gone.extend(families.map(|family| sets::empty(id, before, family).name));
             }
             if let Some(set) = step.state_sets.get(id).filter(|_| !out_now.contains(id)) {
-                self.sets_made.extend(sets::render(id, set, step.index.families));
+                self.sets_made.extend(sets::render(id, set, step.now.shape(id), step.index.families));
             }
         }
         for one in &step.delta.sets_changed {

@@ -8,7 +8,7 @@ use tortie_nft::TableId;
 use crate::form::{Ruleset, SetForm, sort};
 use crate::index::Index;
 use crate::options::Options;
-use crate::sets::{self, Families, Shape};
+use crate::sets::{self, Families};
 use crate::skeleton::{self, Plan};
 use crate::source::{CurrentState, Quarantined, Source};
 use crate::{denied_log, list, names, place, program, uses, values};
@@ -76,12 +76,12 @@ fn some(
             || only.chains.iter().any(|name| name.contains(place::OWN))
     });
     for (id, set) in state.sets.iter().filter(|(id, _)| !out.sets.contains(*id)) {
+        let shape = now.shape(id);
         let names = |only: &ObjectNames<'_>| {
-            let shape = index.shapes.get(id).copied().unwrap_or(Shape::Hosts);
             index.families.of_set(id).any(|family| only.sets.contains(&*names::set(id, shape, family)))
         };
         if only.is_none_or(names) {
-            ruleset.sets.extend(sets::render(id, set, index.families).map(|form| (form.set.name.clone(), form)));
+            ruleset.sets.extend(sets::render(id, set, shape, index.families).map(|form| (form.set.name.clone(), form)));
         }
     }
     for (id, variants) in &index.variants {

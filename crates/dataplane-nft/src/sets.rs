@@ -15,7 +15,7 @@ use crate::names;
 /// Both families, in the order in which everything is done for them.
 pub(crate) const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
-/// How a set is kept.
+/// How a set is kept: [`Index`](crate::index::Index) follows it from step to step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// Single addresses.
@@ -24,17 +24,6 @@ pub(crate) enum Shape {
     Nets,
     /// Addresses with protocol and port.
     Ports,
-}
-
-impl Shape {
-    /// How a set with these members is kept. [`Index`](crate::index::Index) decides the same step by step, from a count of nets.
-    pub(crate) fn of(set: &SetState) -> Self {
-        match set {
-            SetState::Ports(_) => Self::Ports,
-            SetState::Nets(nets) if nets.iter().all(is_host) => Self::Hosts,
-            SetState::Nets(_) => Self::Nets,
-        }
-    }
 }
 
 /// Whether a net is one address.
@@ -104,8 +93,7 @@ fn is_well_known(set: &SetId) -> bool {
 }
 
 /// The kernel sets of a set with all its members.
-pub(crate) fn render(id: &SetId, set: &SetState, families: Families) -> impl Iterator<Item = SetForm> {
-    let shape = Shape::of(set);
+pub(crate) fn render(id: &SetId, set: &SetState, shape: Shape, families: Families) -> impl Iterator<Item = SetForm> {
     families.of_set(id).map(move |family| {
         let set_of_family = empty(id, shape, family);
         let mut form = SetForm { elements: elements(&set.members(), shape, family), set: set_of_family };
@@ -138,17 +126,29 @@ pub(crate) fn elements(members: &Members, shape: Shape, family: Family) -> Vec<E
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use tortie_dataplane::State;
+
     use super::*;
+    use crate::index::Index;
 
     const BOTH: Families = Families { v6: true };
+
+    /// The kernel sets of a set in the shape that it has by the index.
+    fn forms(id: &SetId, set: &SetState, families: Families) -> Vec<SetForm> {
+        let state = State { sets: BTreeMap::from([(id.clone(), set.clone())]), ..State::default() };
+        let shape = Index::of(&state).shapes[id];
+        render(id, set, shape, families).collect()
+    }
 
     #[test]
     fn without_ipv6_members_only_what_the_skeleton_looks_in_is_kept_for_ipv6() {
         let id = SetId::new("s:x");
         let set = nets(&["10.0.0.1/32"]);
         assert_eq!(Families::of_all([(&id, &set)].into_iter()), Families::default());
-        assert_eq!(render(&id, &set, Families::default()).count(), 1);
-        assert_eq!(render(&SetId::new(SetId::POOLS), &set, Families::default()).count(), 2);
+        assert_eq!(forms(&id, &set, Families::default()).len(), 1);
+        assert_eq!(forms(&SetId::new(SetId::POOLS), &set, Families::default()).len(), 2);
         let more = nets(&["10.0.0.1/32", "fd00::/64"]);
         assert_eq!(Families::of_all([(&id, &more)].into_iter()), BOTH);
         assert_eq!(Families::of(&Members::Nets(vec!["fd00::/64".parse().unwrap()])), BOTH);
@@ -161,15 +161,15 @@ mod tests {
     #[test]
     fn a_set_of_addresses_is_a_hash_until_the_first_net() {
         let id = SetId::new("s:x");
-        let names = |set: &SetState| render(&id, set, BOTH).map(|form| form.set.name).collect::<Vec<_>>();
+        let names = |set: &SetState| forms(&id, set, BOTH).into_iter().map(|form| form.set.name).collect::<Vec<_>>();
         assert_eq!(names(&nets(&["10.0.0.1/32", "fd00::1/128"])), ["hosts4-s.x", "hosts6-s.x"]);
         assert_eq!(names(&nets(&["10.0.0.1/32", "fd00::/64"])), ["nets4-s.x", "nets6-s.x"]);
-        assert_eq!(Shape::of(&nets(&[])), Shape::Hosts);
+        assert_eq!(names(&nets(&[])), ["hosts4-s.x", "hosts6-s.x"]);
     }
 
     #[test]
     fn members_go_to_the_set_of_their_family() {
-        let forms: Vec<SetForm> = render(&SetId::new("s:x"), &nets(&["10.0.0.0/8", "fd00::1/128"]), BOTH).collect();
+        let forms = forms(&SetId::new("s:x"), &nets(&["10.0.0.0/8", "fd00::1/128"]), BOTH);
         let [v4, v6] = forms.as_slice() else { panic!("{forms:?}") };
         assert_eq!(v4.elements, [Element::new(Key::Range(vec![10, 0, 0, 0], vec![10, 255, 255, 255]))]);
         assert_eq!(v6.elements.len(), 1);

@@ -17,12 +17,7 @@ const SEEDS: std::ops::Range<u64> = 0..12;
 
 /// The table of a random world.
 fn table(seed: u64) -> Ruleset {
-    let mut followed = Followed::new();
-    for step in &Case::random(seed).steps {
-        if let Some(delta) = followed.step(step) {
-            followed.state.apply(&delta).unwrap();
-        }
-    }
+    let followed = Followed::to_end(&Case::random(seed));
     let table = render(&followed.state, &Options::default());
     // Every other one with the sets for IPv6 that an agent keeps.
     if seed.is_multiple_of(2) { table } else { render_with_ipv6(&followed.state, &Options::default()) }

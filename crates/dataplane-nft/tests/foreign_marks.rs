@@ -78,12 +78,7 @@ fn no_denied_packet_passes_where_another_table_clears_all_bits_that_tortie_uses(
         let (mut denied, mut closed) = (0, 0);
         for seed in 9000..9000 + worlds {
             let case = Case::random(seed);
-            let mut followed = Followed::new();
-            for step in &case.steps {
-                if let Some(delta) = followed.step(step) {
-                    followed.state.apply(&delta).unwrap();
-                }
-            }
+            let followed = Followed::to_end(&case);
             kernel.replace(followed.state.clone()).unwrap();
             let packets = case.probes.iter().map(Probe::packet);
             let shots: Vec<SentPacket> = packets.filter_map(|packet| shot(&packet, &followed.state, false)).collect();

@@ -30,12 +30,7 @@ fn real_packets_get_the_verdicts_of_the_evaluator() {
         let (mut judged, mut allowed, mut torn) = (0, 0, 0);
         for seed in seeds() {
             let case = Case::random(seed);
-            let mut followed = Followed::new();
-            for step in &case.steps {
-                if let Some(delta) = followed.step(step) {
-                    followed.state.apply(&delta).unwrap();
-                }
-            }
+            let followed = Followed::to_end(&case);
             kernel.replace(followed.state.clone()).unwrap();
             let packets = case.probes.iter().map(Probe::packet).enumerate();
             let shots: Vec<SentPacket> =

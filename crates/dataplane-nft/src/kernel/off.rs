@@ -8,8 +8,9 @@ use super::{ApplyError, Existing, Kernel, replace};
 use crate::form::{Ruleset, SetForm, sort};
 use crate::index::Index;
 use crate::options::Options;
+use crate::sets::{self, Shape};
 use crate::skeleton::{self, Plan};
-use crate::{sets, uses};
+use crate::uses;
 
 impl Kernel {
     /// Removes every verdict from the kernel, or restores them, in one step or not at all. Before the first change
@@ -65,7 +66,8 @@ pub(super) fn without_verdicts(state: &State, index: &Index, options: &Options) 
     for name in [SetId::POOLS, SetId::TRANSLATED_POOLS] {
         let id = SetId::new(name);
         if let Some(set) = state.sets.get(&id) {
-            let forms = sets::render(&id, set, index.families);
+            let shape = index.shapes.get(&id).copied().unwrap_or(Shape::Hosts);
+            let forms = sets::render(&id, set, shape, index.families);
             ruleset.sets.extend(forms.into_iter().map(|form| (form.set.name.clone(), form)));
         }
     }

@@ -207,7 +207,7 @@ impl Bases<'_> {
     }
 
     /// That a packet is translated is read from its connection in both chains, and no mark says it: what others do with the mark
-    /// in between changes nothing. A packet that is translated behind the first chain is asked in both.
+    /// in between changes nothing.
     fn output(&mut self) {
         let plan = self.plan;
         if !plan.has(Stage::HostOut) {

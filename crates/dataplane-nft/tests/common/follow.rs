@@ -2,7 +2,7 @@
 
 use tortie_calc::{Engine, Id, Update};
 use tortie_dataplane::{Delta, State};
-use tortie_testkit::worlds::{Change, NODE, Step, World};
+use tortie_testkit::worlds::{Case, Change, NODE, Step, World};
 
 /// A store and an engine that follows it.
 pub struct Followed {
@@ -21,6 +21,17 @@ impl Followed {
             engine.update(update(change).unwrap());
         }
         Self { world: World::new(), engine, state: State::default() }
+    }
+
+    /// A case at its end, with every flush applied to the state.
+    pub fn to_end(case: &Case) -> Self {
+        let mut followed = Self::new();
+        for step in &case.steps {
+            if let Some(delta) = followed.step(step) {
+                followed.state.apply(&delta).unwrap();
+            }
+        }
+        followed
     }
 
     /// Takes a step. A flush gives what it changes, which is not applied yet.

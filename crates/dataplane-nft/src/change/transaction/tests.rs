@@ -1,5 +1,5 @@
 #[path = "../../../tests/common/follow.rs"]
-#[allow(unreachable_pub)]
+#[allow(dead_code, unreachable_pub)] // these tests use a part of it
 mod follow;
 
 use std::collections::{BTreeSet, HashSet};
