@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 use tortie_policy::packet::{FIRST_ICMP, FIRST_ICMPV6, UNTRACKED_ICMPV6};
-use tortie_policy::{Direction, Failsafe, Family, Labels, PolicyStage, Settings, UNREADABLE_LABELS, WorkloadEndpoint};
+use tortie_policy::{Direction, Failsafe, Family, Settings, WorkloadEndpoint};
 
 use crate::addresses::AddressSet;
 use crate::conditions::{Conditions, End};
@@ -55,16 +55,8 @@ impl Conditions<'_> {
         for failsafe in failsafes {
             ports.entry((failsafe.protocol.number(), failsafe.net)).or_default().push(failsafe.port);
         }
-        // In raw the replies of the other direction are open too, and what is unreadable is asked there.
-        let in_raw = |stage| matches!(stage, PolicyStage::Untracked | PolicyStage::Unknown);
-        let is_unreadable = |labels: &Labels| labels.contains_key(UNREADABLE_LABELS);
-        let snapshot = self.snapshot;
-        let raw = snapshot.policies.values().any(|policy| !policy.staged && in_raw(policy.stage))
-            || snapshot
-                .host_endpoints
-                .values()
-                .any(|endpoint| endpoint.missing.place || is_unreadable(&endpoint.labels))
-            || snapshot.profiles.values().any(|profile| is_unreadable(&profile.labels));
+        // In raw the replies of the other direction are open too.
+        let raw = self.with_members(|members| members.judges_in_raw());
         for ((protocol, net), ports) in ports {
             let ports = Ranges::of(ports.into_iter().map(|port| (port.into(), port.into())));
             let families = match net {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use ipnet::IpNet;
 use tortie_eval::{effective_labels, selects};
-use tortie_policy::{Family, Labels, NamedPort, Nat, Snapshot, unreadable_labels};
+use tortie_policy::{Family, Labels, NamedPort, Nat, PolicyStage, Snapshot, UNREADABLE_LABELS, unreadable_labels};
 use tortie_selector::Selector;
 
 use crate::addresses::AddressSet;
@@ -16,6 +16,7 @@ use crate::ranges::Ranges;
 pub(crate) struct Members<'a> {
     labelled: Vec<Labelled<'a>>,
     has_unreadable: bool,
+    judges_in_raw: bool,
     /// The floating IPs of all workloads.
     pub(crate) nats: Vec<&'a Nat>,
     selected: HashMap<Selector, AddressSet>,
@@ -59,7 +60,8 @@ impl<'a> Members<'a> {
         let labelled: Vec<Labelled<'a>> = endpoints.chain(sets).collect();
         let has_unreadable = labelled.iter().any(|thing| selects(unreadable_labels(), &thing.labels));
         let nats = snapshot.workload_endpoints.values().flat_map(|endpoint| &endpoint.nats).collect();
-        Self { labelled, has_unreadable, nats, selected: HashMap::new(), shared: HashMap::new() }
+        let judges_in_raw = judges_in_raw(snapshot);
+        Self { labelled, has_unreadable, judges_in_raw, nats, selected: HashMap::new(), shared: HashMap::new() }
     }
 
     /// The addresses of all that a selector matches.
@@ -86,6 +88,11 @@ impl<'a> Members<'a> {
         self.has_unreadable
     }
 
+    /// Whether anything may judge packets in raw.
+    pub(crate) fn judges_in_raw(&self) -> bool {
+        self.judges_in_raw
+    }
+
     /// Where a named port is, by protocol and number: on the endpoints that a selector matches, or on all.
     pub(crate) fn named_ports(&self, selector: Option<&Selector>, name: &str) -> BTreeMap<(u8, u16), AddressSet> {
         let mut found: BTreeMap<(u8, u16), Vec<&AddressSet>> = BTreeMap::new();
@@ -99,4 +106,14 @@ impl<'a> Members<'a> {
         }
         found.into_iter().map(|(port, sets)| (port, AddressSet::union_of(sets))).collect()
     }
+}
+
+/// Whether anything may judge packets in raw: an untracked policy, or something unreadable, which is asked there too.
+fn judges_in_raw(snapshot: &Snapshot) -> bool {
+    let in_raw = |stage| matches!(stage, PolicyStage::Untracked | PolicyStage::Unknown);
+    let is_unreadable = |labels: &Labels| labels.contains_key(UNREADABLE_LABELS);
+    let mut endpoints = snapshot.host_endpoints.values();
+    snapshot.policies.values().any(|policy| !policy.staged && in_raw(policy.stage))
+        || endpoints.any(|endpoint| endpoint.missing.place || is_unreadable(&endpoint.labels))
+        || snapshot.profiles.values().any(|profile| is_unreadable(&profile.labels))
 }

@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use tortie_classes::AddressSet;
-use tortie_eval::{Conntrack, Host, Packet, PacketPath, Verdict};
+use tortie_eval::{Host, Packet, PacketPath, Verdict};
 use tortie_policy::packet::OwnNat;
 use tortie_policy::{Family, Settings, Snapshot, WorkloadEndpoint};
 
 use crate::fault;
-use crate::trace::Hop;
+use crate::trace::{Hop, is_tracked};
 
 /// The translations that a packet may meet on its node. Nothing that is of no connection is translated.
 pub fn of(snapshot: &Snapshot, host: &Host, packet: &Packet, verdict: &Verdict) -> OwnNat {
-    if verdict.untracked || !matches!(packet.tracking(), Conntrack::New | Conntrack::Established) {
+    if !is_tracked(packet, verdict) {
         return OwnNat::default();
     }
     let floating = floating_ips(snapshot, &host.node);
@@ -30,17 +30,11 @@ pub fn of(snapshot: &Snapshot, host: &Host, packet: &Packet, verdict: &Verdict) 
     if own.is_some() {
         return OwnNat { destination, masquerades: true, source: own };
     }
-    let settings = snapshot.settings(&host.node);
     OwnNat {
         destination,
-        masquerades: leaves_pools(snapshot, settings, packet.source, to, leaves_by),
+        masquerades: replaces_source(snapshot, &host.node, packet.source, to, leaves_by),
         source: named_source(snapshot, &host.node, Family::of(packet.source)),
     }
-}
-
-/// Whether `natOutgoing` of a node gives another source to what goes to an address and leaves by an interface.
-pub(crate) fn replaces_source(snapshot: &Snapshot, node: &str, source: IpAddr, to: IpAddr, leaves_by: &str) -> bool {
-    leaves_pools(snapshot, snapshot.settings(node), source, to, leaves_by)
 }
 
 /// The source that the settings of a node name for `natOutgoing`.
@@ -52,10 +46,12 @@ pub(crate) fn named_source(snapshot: &Snapshot, node: &str, family: Family) -> O
 pub(crate) fn spared(snapshot: &Snapshot) -> Vec<AddressSet> {
     let all = snapshot.node_settings.values().chain([&snapshot.default_settings]);
     let spares = |settings: &&Settings| settings.nat_outgoing.spare_nodes && !fault("spared-nodes-undivided");
-    let nets: Vec<AddressSet> =
-        all.filter(spares).map(|settings| AddressSet::of_nets(&settings.external_nodes)).collect();
+    let sparing: Vec<&Settings> = all.filter(spares).collect();
+    if sparing.is_empty() {
+        return Vec::new();
+    }
     let nodes = AddressSet::of(snapshot.nodes.values().flat_map(|node| &node.addresses));
-    nets.into_iter().map(|external| external.union(&nodes)).collect()
+    sparing.iter().map(|settings| AddressSet::of_nets(&settings.external_nodes).union(&nodes)).collect()
 }
 
 /// What to say of a packet that a translation sends back to its sender: it arrives with an address of the receiver as the source.
@@ -75,8 +71,10 @@ pub(crate) fn own_source_note(hops: &[Hop]) -> Option<String> {
 /// The address to which the node of a workload translates one of its floating IPs.
 pub(crate) fn floating_leads_to(snapshot: &Snapshot, endpoint: &WorkloadEndpoint, address: IpAddr) -> Option<IpAddr> {
     let stored = snapshot.workload_endpoints.get(&endpoint.id)?;
-    let is_own = stored.addresses.contains(&address) || !stored.nats.iter().any(|nat| nat.external == address);
-    floating_ips(snapshot, &stored.node).get(&address).copied().filter(|_| !is_own)
+    if stored.addresses.contains(&address) || !stored.nats.iter().any(|nat| nat.external == address) {
+        return None;
+    }
+    floating_ips(snapshot, &stored.node).get(&address).copied()
 }
 
 /// The floating IPs that a node translates, each with the lowest address to which it is translated.
@@ -94,8 +92,9 @@ fn floating_ips(snapshot: &Snapshot, node: &str) -> BTreeMap<IpAddr, IpAddr> {
     all
 }
 
-/// Whether `natOutgoing` gives a packet another source.
-fn leaves_pools(snapshot: &Snapshot, settings: &Settings, source: IpAddr, to: IpAddr, leaves_by: &str) -> bool {
+/// Whether `natOutgoing` of a node gives another source to what goes to an address and leaves by an interface.
+pub(crate) fn replaces_source(snapshot: &Snapshot, node: &str, source: IpAddr, to: IpAddr, leaves_by: &str) -> bool {
+    let settings = snapshot.settings(node);
     let nat = &settings.nat_outgoing;
     let is_by = |name: &String| match name.strip_suffix('+') {
         Some(prefix) => leaves_by.starts_with(prefix),

@@ -684,22 +684,18 @@ fn verdict_of(snapshot: &Snapshot, traced: &Traced) -> ClassVerdict {
         .collect();
     let through = paths.iter().any(|(allowed, _)| *allowed);
     let stopped = paths.iter().any(|(allowed, _)| !*allowed);
-    let by_source = traced.differs_by_source();
-    let outcome = match (through, stopped) {
-        (true, false) => Outcome::Allowed,
-        (true, true) if by_source.is_some() => Outcome::DependsOnAddress,
-        (true, true) => Outcome::Depends,
+    let (outcome, option) = match (through, stopped) {
+        (true, false) => (Outcome::Allowed, String::new()),
+        (true, true) => match traced.differs_by_source() {
+            Some(node) => {
+                (Outcome::DependsOnAddress, format!("; it is not known which source natOutgoing of {node} gives"))
+            }
+            None => (Outcome::Depends, "; --in-interface or --out-interface says which".to_owned()),
+        },
         _ if traced.answers.iter().all(|(_, hops)| hops.last().is_some_and(|hop| hop.dropped.is_some())) => {
-            Outcome::Dropped
+            (Outcome::Dropped, String::new())
         }
-        _ => Outcome::Denied,
-    };
-    let option = match (outcome, by_source) {
-        (Outcome::Depends, _) => "; --in-interface or --out-interface says which".to_owned(),
-        (Outcome::DependsOnAddress, Some(node)) => {
-            format!("; it is not known which source natOutgoing of {node} gives")
-        }
-        _ => String::new(),
+        _ => (Outcome::Denied, String::new()),
     };
     let texts: Vec<String> = paths.into_iter().map(|(_, text)| text).collect();
     ClassVerdict { outcome, text: texts.join(OR) + &option }

@@ -87,7 +87,12 @@ impl End {
 }
 
 /// Addresses whose link is not known from routes.
-pub(crate) const ON_ANY_LINK: [&str; 4] = ["169.254.0.0/16", "fe80::/10", "0.0.0.0/32", "::/128"];
+const ON_ANY_LINK: [&str; 4] = ["169.254.0.0/16", "fe80::/10", "0.0.0.0/32", "::/128"];
+
+/// The nets that routes tell apart, and those of addresses whose link they do not tell.
+pub(crate) fn link_nets(topology: &Topology<'_>) -> impl Iterator<Item = IpNet> {
+    topology.routed_nets().chain(ON_ANY_LINK.into_iter().filter_map(|net| net.parse::<IpNet>().ok()))
+}
 
 /// A node, and what of its host endpoints is asked.
 type HostRulesKey = (String, Vec<String>);
@@ -130,9 +135,9 @@ impl<'q, 'w, 'a> Relevance<'q, 'w, 'a> {
     }
 
     /// The sources that a node may give packets.
-    fn sources_of(&self, topology: &Topology<'_>, node: &str) -> Rc<AddressSet> {
+    fn sources_of(&self, node: &str) -> Rc<AddressSet> {
         let mut known = self.sources.borrow_mut();
-        known.entry(node.to_owned()).or_insert_with(|| Rc::new(replaced_source::possible(topology, node))).clone()
+        known.entry(node.to_owned()).or_insert_with(|| Rc::new(replaced_source::possible(self.topology, node))).clone()
     }
 
     /// The workload endpoints at the interface of one.
@@ -419,7 +424,6 @@ impl<'r, 'q, 'w, 'a> Relevant<'r, 'q, 'w, 'a> {
 
     /// The sources that `natOutgoing` of nodes on the way may give before another node gets the packets.
     fn replaced_sources(&self) -> AddressSet {
-        let topology = self.of.topology;
         let nodes: BTreeSet<&String> = self.nodes.iter().map(|(node, _)| node).collect();
         if nodes.len() < 2 || !replaced_source::is_used(self.of.snapshot) || fault("replaced-sources-undivided") {
             return AddressSet::default();
@@ -427,7 +431,7 @@ impl<'r, 'q, 'w, 'a> Relevant<'r, 'q, 'w, 'a> {
         // A node that translates the destination sends the packet on too.
         let is_translated = self.of.question.dnat.address().is_some();
         let sending = self.nodes.iter().filter(|(_, direction)| is_translated || *direction == Direction::Egress);
-        let all: Vec<Rc<AddressSet>> = sending.map(|(node, _)| self.of.sources_of(topology, node)).collect();
+        let all: Vec<Rc<AddressSet>> = sending.map(|(node, _)| self.of.sources_of(node)).collect();
         AddressSet::union_of(all.iter().map(Rc::as_ref))
     }
 
@@ -441,9 +445,8 @@ impl<'r, 'q, 'w, 'a> Relevant<'r, 'q, 'w, 'a> {
         if direction == Direction::Ingress {
             groups.extend(self.of.not_masqueraded.iter().cloned());
         }
-        let nets = self.of.snapshot.pools.values().map(|pool| pool.net).chain(self.of.topology.routed_nets());
-        let any_link = ON_ANY_LINK.iter().filter_map(|net| net.parse::<IpNet>().ok());
-        groups.extend(nets.chain(any_link).map(|net| AddressSet::of_nets([&net])));
+        let nets = self.of.snapshot.pools.values().map(|pool| pool.net).chain(link_nets(self.of.topology));
+        groups.extend(nets.map(|net| AddressSet::of_nets([&net])));
         groups
     }
 

@@ -7,24 +7,21 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use ipnet::IpNet;
-use tortie_classes::{AddressSet, Conditions, Domain, Names, Ranges, TransportClass, TransportRanges, enclosed};
+use tortie_classes::{AddressSet, Conditions, Domain, Names, Ranges, TransportClass, TransportRanges, ranges_text};
 use tortie_eval::{Packet, Subject, Transport};
 use tortie_net::Protocol;
-use tortie_policy::{Direction, Family, Snapshot, WorkloadId};
+use tortie_policy::{Direction, Family, Snapshot};
 
 use crate::interfaces::ASSUMED;
 use crate::own_nat;
 use crate::owners::tells_addresses;
 use crate::question::{AskError, EndSpec};
-use crate::relevant::ON_ANY_LINK;
-use crate::topology::{ANOTHER, Location, Topology};
-use crate::{fault, unknown_addresses};
+use crate::relevant::link_nets;
+use crate::topology::{ANOTHER, Location, SourceClassesKey, Topology};
+use crate::{fault, several_addresses, unknown_addresses};
 
-/// Nodes behind one without a known address do not tell more sources apart than this.
+/// The nodes behind one do not tell more of its sources, or of its source ports, apart than this.
 const MOST: usize = 64;
-/// More parts of a class than this are counted, not listed.
-const SHOWN: usize = 4;
 
 /// The source that a packet gets on a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,12 +52,13 @@ pub(crate) struct Behind<'a> {
 }
 
 impl Behind<'_> {
-    /// The workload at the end.
-    fn workload(&self) -> Option<WorkloadId> {
-        match self.end {
+    /// By what the topology keeps what was found out for a node that replaces the source.
+    fn key(&self, node: &str, family: Family) -> SourceClassesKey {
+        let workload = match self.end {
             Location::Workload(endpoint) => Some(endpoint.id.clone()),
             _ => None,
-        }
+        };
+        (node.to_owned(), family, self.nodes.to_vec(), workload)
     }
 
     /// Collects what is asked of packets there.
@@ -87,29 +85,28 @@ pub(crate) fn candidates(
         return Ok(known(&[address], None));
     }
     let mut of_interface = of_interface(topology, node, interface, family);
+    let is_of_interface = !of_interface.is_empty() && !fault("sources-of-no-interface");
+    if is_of_interface && !only_stored {
+        return Ok(known(&of_interface, None));
+    }
     let others = others(topology, node, family);
-    if !of_interface.is_empty() && !fault("sources-of-no-interface") {
-        if !only_stored {
-            return Ok(known(&of_interface, None));
-        }
+    if is_of_interface {
         of_interface.extend(others.iter().filter(|_| !fault("sources-of-known-interfaces-alone")));
-        let all = of_every_interface(topology, node, family);
+        let all = of_every_interface(topology, node, family, others);
         let why = "since the store does not tell by which interface it leaves";
         return Ok(known(&of_interface, Some(one_of(node, family, all.len(), why))));
     }
-    if topology.known_host(node).is_some_and(tells_addresses) {
+    if is_told(topology, node) {
         // Without any address the node drops the packet.
         return Ok(known(&others, None));
     }
     let why = "since it knows none of the interface by which it leaves";
-    if others.is_empty() && interface == ANOTHER {
-        let all = of_every_interface(topology, node, family);
-        if !all.is_empty() {
+    if others.is_empty() {
+        let all = of_every_interface(topology, node, family, others);
+        if interface == ANOTHER && !all.is_empty() {
             return Ok(known(&all, Some(one_of(node, family, all.len(), why))));
         }
-    }
-    if others.is_empty() {
-        let none = match of_every_interface(topology, node, family).is_empty() {
+        let none = match all.is_empty() {
             true => format!("none of {node}"),
             false => format!("none of the interface by which it leaves {node}"),
         };
@@ -137,9 +134,8 @@ pub(crate) fn possible(topology: &Topology<'_>, node: &str) -> AddressSet {
         }
         let mut all = others(topology, node, family);
         let without = |name: &String| of_interface(topology, node, name, family).is_empty();
-        let is_told = topology.known_host(node).is_some_and(tells_addresses);
-        let is_any = !is_told && all.is_empty() && topology.uplinks(node).iter().any(without);
-        all.extend(topology.host(node).links.iter().flat_map(|link| usable(&link.addresses, family)));
+        let is_any = !is_told(topology, node) && all.is_empty() && topology.uplinks(node).iter().any(without);
+        all.extend(usable_of_links(topology, node, family));
         let all = AddressSet::of(&all);
         if is_any { all.union(&any(topology, node, family)) } else { all }
     };
@@ -151,6 +147,11 @@ pub(crate) fn has_none(topology: &Topology<'_>, node: &str, family: Family) -> b
     let Some(host) = topology.known_host(node).filter(|host| tells_addresses(host)) else { return false };
     own_nat::named_source(topology.snapshot(), node, family).is_none()
         && host.links.iter().all(|link| usable(&link.addresses, family).is_empty())
+}
+
+/// Whether the machine tells the addresses of a node.
+fn is_told(topology: &Topology<'_>, node: &str) -> bool {
+    topology.known_host(node).is_some_and(tells_addresses)
 }
 
 fn known(addresses: &[IpAddr], assumed: Option<String>) -> Candidates {
@@ -175,26 +176,34 @@ fn of_interface(topology: &Topology<'_>, node: &str, interface: &str, family: Fa
     let links = host.links.iter().filter(|link| link.name == interface);
     let mut found: Vec<IpAddr> = links.flat_map(|link| usable(&link.addresses, family)).collect();
     found.retain(|address| !is_on_link(address));
-    found.sort_unstable();
-    found.dedup();
-    found
+    sorted(found)
 }
 
-/// The addresses of a node that the store knows, of whichever interface.
-fn of_every_interface(topology: &Topology<'_>, node: &str, family: Family) -> Vec<IpAddr> {
-    let mut all = others(topology, node, family);
-    all.extend(topology.host(node).links.iter().flat_map(|link| usable(&link.addresses, family)));
+/// The addresses of a node that the kernel may take, of each interface that is known.
+fn usable_of_links(topology: &Topology<'_>, node: &str, family: Family) -> Vec<IpAddr> {
+    topology.host(node).links.iter().flat_map(|link| usable(&link.addresses, family)).collect()
+}
+
+/// The addresses of a node that the store knows, of whichever interface, `others` among them.
+fn of_every_interface(topology: &Topology<'_>, node: &str, family: Family, others: Vec<IpAddr>) -> Vec<IpAddr> {
+    let mut all = others;
+    all.extend(usable_of_links(topology, node, family));
     all.retain(|address| !is_on_link(address));
-    all.sort_unstable();
-    all.dedup();
-    all
+    sorted(all)
+}
+
+/// In order, each once.
+fn sorted(mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
 }
 
 /// The addresses of a node that are of no interface that the store knows; of a machine that tells its addresses all.
 fn others(topology: &Topology<'_>, node: &str, family: Family) -> Vec<IpAddr> {
     let host = topology.host(node);
     let of_links: Vec<IpAddr> = host.links.iter().flat_map(|link| link.addresses.iter().copied()).collect();
-    let mut found = match topology.known_host(node).is_some_and(tells_addresses) {
+    let found = match is_told(topology, node) {
         true => of_links,
         false => {
             let process = topology.find(&EndSpec::Node(node.to_owned()), None);
@@ -202,10 +211,7 @@ fn others(topology: &Topology<'_>, node: &str, family: Family) -> Vec<IpAddr> {
             all.into_iter().filter(|address| !of_links.contains(address)).collect()
         }
     };
-    found = usable(&found, family);
-    found.sort_unstable();
-    found.dedup();
-    found
+    sorted(usable(&found, family))
 }
 
 /// The addresses that a node may have of which none is known.
@@ -225,7 +231,7 @@ fn classes(
     family: Family,
     behind: &Behind<'_>,
 ) -> Result<Vec<(String, IpAddr)>, AskError> {
-    let key = (node.to_owned(), family, behind.nodes.to_vec(), behind.workload());
+    let key = behind.key(node, family);
     if let Some(known) = topology.source_classes(&key) {
         return Ok(known.as_ref().clone());
     }
@@ -234,13 +240,9 @@ fn classes(
     let mut conditions = Conditions::new(snapshot, Domain { source: all.clone(), ..Domain::default() });
     behind.add_to(topology, &mut conditions);
     // Only the routes of machines that are known tell the interface by which a source comes in.
-    let is_told = behind.nodes.iter().any(|node| topology.machine(node).is_some());
-    let any_link = ON_ANY_LINK.iter().filter_map(|net| net.parse::<IpNet>().ok());
-    topology
-        .routed_nets()
-        .chain(any_link)
-        .filter(|_| is_told)
-        .for_each(|net| conditions.add_source(&AddressSet::of_nets([&net])));
+    if behind.nodes.iter().any(|node| topology.machine(node).is_some()) {
+        link_nets(topology).for_each(|net| conditions.add_source(&AddressSet::of_nets([&net])));
+    }
     let found = conditions.classes(family).sources;
     let found: Vec<AddressSet> = found.iter().map(|class| AddressSet::of_family(family, class.clone())).collect();
     if found.len() > MOST {
@@ -257,7 +259,7 @@ fn classes(
         let text = match rest == Some(at) {
             true if found.len() == 1 => "any address".to_owned(),
             true => "another address".to_owned(),
-            false => in_words(&names, class, &all),
+            false => format!("an address in {}", several_addresses::shown(names.parts(class, &all))),
         };
         let address = match &process {
             Ok(process) => unknown_addresses::representative(process, class, family),
@@ -287,13 +289,13 @@ pub(crate) fn ports(
     if ![Protocol::TCP, Protocol::UDP].iter().any(is_of) || fault("source-port-behind-nat-outgoing-kept") {
         return Ok(Vec::new());
     }
-    let key = (node.to_owned(), Family::of(packet.source), behind.nodes.to_vec(), behind.workload());
-    let classes = topology.port_classes(key, || {
+    let family = Family::of(packet.source);
+    let classes = topology.port_classes(behind.key(node, family), || {
         let source_ports = Ranges::span(first, last);
         let domain = Domain { source_ports, ..Domain::default() };
         let mut conditions = Conditions::new(topology.snapshot(), domain);
         behind.add_to(topology, &mut conditions);
-        conditions.transports(Family::of(packet.source))
+        conditions.transports(family)
     });
     let mut found: Vec<Ranges> = Vec::new();
     for TransportClass { protocols, transport } in classes.iter() {
@@ -311,26 +313,10 @@ pub(crate) fn ports(
         )));
     }
     let in_words = |ports: Ranges| {
-        let one =
-            |(first, last): (u128, u128)| if first == last { first.to_string() } else { format!("{first}-{last}") };
         let first = ports.first().and_then(|first| u16::try_from(first).ok())?;
-        Some((ports.iter().map(one).collect::<Vec<_>>().join(","), first))
+        Some((ranges_text(&ports, usize::MAX), first))
     };
     Ok(found.into_iter().filter_map(in_words).collect())
-}
-
-/// `an address in 198.51.100.0/24 or (set office)`.
-fn in_words(names: &Names, class: &AddressSet, all: &AddressSet) -> String {
-    let mut parts = names.parts(class, all);
-    if parts.len() > 1 {
-        parts.iter_mut().for_each(|part| *part = enclosed(part));
-    }
-    if parts.len() > SHOWN {
-        let more = parts.len() - SHOWN;
-        parts.truncate(SHOWN);
-        parts.push(format!("{more} more nets"));
-    }
-    format!("an address in {}", parts.join(" or "))
 }
 
 /// Whether any pool gives packets another source.

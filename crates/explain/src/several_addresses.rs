@@ -254,7 +254,8 @@ fn is_in(names: &Names, addresses: &AddressSet, all: &AddressSet) -> String {
     format!("is in {}", shown(parts))
 }
 
-fn shown(mut parts: Vec<String>) -> String {
+/// `198.51.100.0/24 or (set office)`.
+pub(crate) fn shown(mut parts: Vec<String>) -> String {
     if parts.len() > 1 {
         parts.iter_mut().for_each(|part| *part = enclosed(part));
     }

@@ -131,7 +131,7 @@ pub struct Topology<'a> {
     alike: RefCell<HashMap<(String, Vec<String>), Distinct>>,
     /// The kinds of sources that nodes behind one without a known address tell apart.
     source_classes: RefCell<HashMap<SourceClassesKey, SourceClasses>>,
-    /// What such nodes tell apart of the source ports that the settings name.
+    /// What the nodes behind one tell apart of the source ports that its settings name.
     port_classes: RefCell<HashMap<SourceClassesKey, PortClasses>>,
 }
 
@@ -139,7 +139,7 @@ pub struct Topology<'a> {
 type PortClasses = Rc<TransportClasses>;
 
 /// A node that replaces the source, the IP version, the nodes behind it, and the workload at the end.
-type SourceClassesKey = (String, Family, Vec<String>, Option<WorkloadId>);
+pub(crate) type SourceClassesKey = (String, Family, Vec<String>, Option<WorkloadId>);
 
 /// Sources in words, with an address that stands for them.
 type SourceClasses = Rc<Vec<(String, IpAddr)>>;

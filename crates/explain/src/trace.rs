@@ -80,7 +80,12 @@ impl Hop {
 
 /// Whether a packet is of a connection where this is the verdict on it.
 pub(crate) fn is_tracked(packet: &Packet, verdict: &Verdict) -> bool {
-    !verdict.untracked && matches!(packet.tracking(), Conntrack::New | Conntrack::Established)
+    !verdict.untracked && is_of_connection(packet)
+}
+
+/// Whether a packet is of a connection where no policy exempts it from connection tracking.
+fn is_of_connection(packet: &Packet) -> bool {
+    matches!(packet.tracking(), Conntrack::New | Conntrack::Established)
 }
 
 /// The whole answer.
@@ -286,7 +291,7 @@ impl<'s> Judging<'_, 's> {
     }
 }
 
-/// Every possible path of a packet, by the interfaces chosen where nothing tells them.
+/// Every possible path of a packet, by the interfaces and sources chosen where nothing tells them.
 pub(crate) struct Traced {
     route: Route,
     pub(crate) answers: Vec<(Vec<String>, Vec<Hop>)>,
@@ -505,7 +510,7 @@ enum Crossing {
 }
 
 impl Crossing {
-    /// `enters web1 at`, before the name of an interface.
+    /// `enters web1 at`, before the name of an interface; of a source `gets from web1 as its source`, before that.
     fn text(self, node: &str) -> String {
         match self {
             Crossing::Enters => format!("enters {node} at"),
@@ -812,16 +817,14 @@ impl Route {
                             let mut said = Vec::new();
                             // Only what leaves a node may be lost for want of an interface.
                             let of = self.interfaces(topology, index, entering, *source, &mut said).unwrap_or_default();
-                            let found = topology.distinct_interfaces(node, of);
-                            assumed.extend(alike_interfaces::note(node, &found));
-                            let of: Vec<String> = found.iter().map(|(name, _)| name.clone()).collect();
+                            let of = distinct_interfaces(topology, node, of, assumed);
                             names.extend(of.iter().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>());
                             by_source.push((*source, of));
                             source_notes.push((node.clone(), *source, said));
                         }
                         names
                     }
-                    None => match self.interfaces_for(topology, index, entering, &peers, notes) {
+                    None => match self.interfaces(topology, index, entering, self.packet.source, notes) {
                         Ok(names) => names,
                         Err(why) => {
                             dropped.get_or_insert((node.clone(), why));
@@ -833,11 +836,7 @@ impl Route {
                 let is_told = topology.machine(node).is_some() || topology.known_host(node).is_some();
                 let only_stored = !is_said && !is_told && !names.iter().any(|name| name == ANOTHER);
                 let names = match by_source.is_empty() {
-                    true => {
-                        let found = topology.distinct_interfaces(node, names);
-                        assumed.extend(alike_interfaces::note(node, &found));
-                        found.iter().map(|(name, _)| name.clone()).collect()
-                    }
+                    true => distinct_interfaces(topology, node, names, assumed),
                     false => names,
                 };
                 let crossing = if entering { Crossing::Enters } else { Crossing::Leaves };
@@ -872,9 +871,8 @@ impl Route {
     /// The address to which the node of the workload at the end translates a floating IP. Nothing that is of no connection is translated.
     fn floating_leads_to(&self, topology: &Topology<'_>) -> Option<IpAddr> {
         let Location::Workload(endpoint) = &self.end else { return None };
-        let is_tracked = matches!(self.packet.tracking(), Conntrack::New | Conntrack::Established);
         let is_exempt = self.exempt_on.as_ref() == Some(&endpoint.node);
-        if self.translation.is_some() || !is_tracked || is_exempt {
+        if self.translation.is_some() || !is_of_connection(&self.packet) || is_exempt {
             return None;
         }
         own_nat::floating_leads_to(topology.snapshot(), endpoint, self.packet.destination)
@@ -890,8 +888,7 @@ impl Route {
     ) -> Result<Option<Sources>, AskError> {
         let (node, snapshot) = (&self.nodes[index], topology.snapshot());
         let behind = &self.nodes[index + 1..];
-        let is_translated = matches!(self.packet.tracking(), Conntrack::New | Conntrack::Established);
-        if behind.is_empty() || !is_translated || !replaced_source::is_used(snapshot) {
+        if behind.is_empty() || !is_of_connection(&self.packet) || !replaced_source::is_used(snapshot) {
             return Ok(None);
         }
         let (to, behind) = (self.destination_behind(index), Behind { nodes: behind, end: &self.end });
@@ -899,9 +896,8 @@ impl Route {
         let another = ANOTHER.to_owned();
         // It may leave by an interface that the store does not know.
         for name in leaves_by.iter().chain(only_stored.then_some(&another)) {
-            let is_replaced =
-                |source: &&IpAddr| own_nat::replaces_source(snapshot, node, **source, to, name) && !name.is_empty();
-            if peers.iter().any(|source| is_replaced(&source)) {
+            let is_replaced = |source: &IpAddr| own_nat::replaces_source(snapshot, node, *source, to, name);
+            if !name.is_empty() && peers.iter().any(is_replaced) {
                 let candidates =
                     replaced_source::candidates(topology, node, (name, only_stored), &self.packet, &behind)?;
                 sources.by_interface.insert(name.clone(), candidates);
@@ -913,24 +909,6 @@ impl Route {
         }
         let has_one = sources.addresses().next().is_some();
         Ok(Some(sources).filter(|_| has_one))
-    }
-
-    /// The interfaces by which the packet may enter or leave a node, with any of the sources that it may have.
-    fn interfaces_for(
-        &self,
-        topology: &Topology<'_>,
-        index: usize,
-        entering: bool,
-        sources: &[IpAddr],
-        notes: &mut Vec<String>,
-    ) -> Result<Vec<String>, String> {
-        let mut found: Vec<String> = Vec::new();
-        let peers = if entering { sources } else { &sources[..1] };
-        for source in peers {
-            let names = self.interfaces(topology, index, entering, *source, notes)?;
-            found.extend(names.into_iter().filter(|name| !found.contains(name)).collect::<Vec<_>>());
-        }
-        Ok(found)
     }
 
     /// The node that sends the packet, if it translates it too: by another program, or a floating IP of one of its workloads. The kernel
@@ -976,9 +954,7 @@ impl Route {
         }
         let is_told = topology.machine(node).is_some() || topology.known_host(node).is_some();
         let only_stored = !is_told && !names.iter().any(|name| name == ANOTHER);
-        let found = topology.distinct_interfaces(node, names);
-        assumed.extend(alike_interfaces::note(node, &found));
-        let names = found.iter().map(|(name, _)| name.clone()).collect();
+        let names = distinct_interfaces(topology, node, names, assumed);
         Some(Uplink { node: node.clone(), crossing, names, only_stored, by_source: Vec::new() })
     }
 
@@ -1047,8 +1023,8 @@ impl Route {
         found.into_iter().map(note).collect()
     }
 
-    /// The interfaces by which the packet may enter or leave a node: the one that the node's routes lead by, else all that
-    /// it may be. The error says why it leaves by none.
+    /// The interfaces by which the packet may enter a node with this source, or leave it: the one that the node's routes lead by,
+    /// else all that it may be. The error says why it leaves by none.
     fn interfaces(
         &self,
         topology: &Topology<'_>,
@@ -1112,7 +1088,7 @@ impl Route {
         }
     }
 
-    /// Every way to fill in the interfaces that are not known.
+    /// Every way to fill in the interfaces and sources that are not known.
     fn choices(&self) -> Vec<Vec<String>> {
         let mut choices: Vec<Vec<String>> = vec![Vec::new()];
         for uplink in &self.uplinks {
@@ -1292,6 +1268,18 @@ impl Route {
             None => Some(Ok(None)),
         }
     }
+}
+
+/// Of some interfaces of a node those that differ in what decides there. That they stand for the others is assumed.
+fn distinct_interfaces(
+    topology: &Topology<'_>,
+    node: &str,
+    names: Vec<String>,
+    assumed: &mut Vec<String>,
+) -> Vec<String> {
+    let found = topology.distinct_interfaces(node, names);
+    assumed.extend(alike_interfaces::note(node, &found));
+    found.iter().map(|(name, _)| name.clone()).collect()
 }
 
 /// The nodes that a packet passes, in order.

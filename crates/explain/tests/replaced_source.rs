@@ -50,6 +50,19 @@ const NODE: &str = "---
 ";
 const FROM: &str = "wep/shop/web1-cni-a-eth0";
 
+/// The host endpoint of web2, and a policy there that allows what comes from a net.
+fn policy(net: &str) -> String {
+    format!(
+        "---
+{{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {{name: one}},
+ spec: {{selector: role == 'two', types: [Ingress], ingress: [{{action: Allow, source: {{nets: [{net}]}}}}]}}}}
+---
+{{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {{name: h2, labels: {{role: two}}}},
+ spec: {{node: web2, interfaceName: eth0, expectedIPs: [192.0.2.12]}}}}
+"
+    )
+}
+
 #[test]
 fn the_next_node_gets_the_source_that_the_settings_or_the_interface_or_the_node_give() {
     let to_node = question(FROM, "node/web2", "tcp/80");
@@ -89,17 +102,6 @@ fn where_the_source_stays_or_no_other_node_is_asked_nothing_is_said_of_it() {
 #[test]
 fn every_source_that_the_node_may_give_is_answered() {
     let to_node = question(FROM, "node/web2", "tcp/80");
-    let policy = |from: &str| {
-        format!(
-            "---
-{{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {{name: one}},
- spec: {{selector: role == 'two', types: [Ingress], ingress: [{{action: Allow, source: {{nets: [{from}]}}}}]}}}}
----
-{{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {{name: h2, labels: {{role: two}}}},
- spec: {{node: web2, interfaceName: eth0, expectedIPs: [192.0.2.12]}}}}
-"
-        )
-    };
     let two = NODE.replace("{address: 192.0.2.11}", "{address: 192.0.2.11}, {address: 198.51.100.11}");
     let (_, notes, line) = asked(&world(true, "", &(two + &policy("192.0.2.11/32"))), &to_node);
     assert!(line.starts_with("DENIED if it gets from web1 as its source 198.51.100.11 (by end of tier default, ingress of h2 on web2); let through if it gets from web1 as its source 192.0.2.11 (by gnp one rule 1, ingress of h2 on web2)"), "{line}");
@@ -127,17 +129,6 @@ fn every_source_that_the_node_may_give_is_answered() {
 #[test]
 fn where_the_store_alone_tells_of_interfaces_the_source_may_be_that_of_another_one() {
     let to_node = question(FROM, "node/web2", "tcp/80");
-    let policy = |net: &str| {
-        format!(
-            "---
-{{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {{name: one}},
- spec: {{selector: role == 'two', types: [Ingress], ingress: [{{action: Allow, source: {{nets: [{net}]}}}}]}}}}
----
-{{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {{name: h2, labels: {{role: two}}}},
- spec: {{node: web2, interfaceName: eth0, expectedIPs: [192.0.2.12]}}}}
-"
-        )
-    };
     // The Node's address is that of an interface without an endpoint.
     for place in ["interfaceName: eth1, expectedIPs: [198.51.100.11]", "expectedIPs: [198.51.100.11]"] {
         let endpoint = format!(
@@ -252,11 +243,10 @@ fn of_an_open_connection_both_sources_are_answered() {
 
 #[test]
 fn a_note_says_that_linux_drops_what_comes_back_to_its_sender_with_the_senders_own_address() {
-    let from = "wep/shop/web1-cni-a-eth0";
     let snapshot = manifests::snapshot(WORLD.to_owned());
     let notes = |to: &str| {
         let asked =
-            Question { dnat: Dnat::To(to.parse().unwrap(), Some(80)), ..question(from, "203.0.113.9", "tcp/80") };
+            Question { dnat: Dnat::To(to.parse().unwrap(), Some(80)), ..question(FROM, "203.0.113.9", "tcp/80") };
         let answer = trace(&Topology::new(&snapshot), &asked).unwrap();
         assert!(answer.allowed());
         answer.notes.into_iter().filter(|note| note.contains("as the source")).collect::<Vec<_>>()

@@ -261,8 +261,7 @@ impl Made {
             route("10.67.0.0/16", RouteKind::Unicast, "eth1"),
             route("fd67::/64", RouteKind::Unicast, "eth1"),
         ];
-        for (_, v4, v6) in PODS {
-            let name = PODS.iter().find(|one| one.1 == v4).unwrap().0;
+        for (name, v4, v6) in PODS {
             routes.push(route(&format!("{v4}/32"), RouteKind::Unicast, &format!("cali{name}")));
             routes.push(route(&format!("{v6}/128"), RouteKind::Unicast, &format!("cali{name}")));
         }

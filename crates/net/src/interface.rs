@@ -27,15 +27,19 @@ pub fn interface_prefixes(text: &str) -> (Vec<&str>, Option<PrefixError>) {
 
 /// Calico's own rule. The kernel would accept some other characters, with which Calico's agent does not start.
 fn is_prefix(text: &str) -> bool {
-    (1..=MAX_NAME).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+    is_name_of(text, b"_-.")
 }
 
 /// Whether a text limits something to outgoing interfaces (`iptablesNATOutgoingInterfaceFilter`): a name, or the
 /// beginning of names with `+` as its end. `+` alone stands for every interface.
 pub fn is_interface_filter(text: &str) -> bool {
+    is_name_of(text, b":._+-")
+}
+
+/// Whether a text has letters, digits and `others` only, and is as long as a name can be.
+fn is_name_of(text: &str, others: &[u8]) -> bool {
     (1..=MAX_NAME).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":._+-".contains(&byte))
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || others.contains(&byte))
 }
 
 #[cfg(test)]

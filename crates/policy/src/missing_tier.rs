@@ -23,8 +23,8 @@ pub fn missing_tier(name: &str) -> Option<String> {
 }
 
 impl Snapshot {
-    /// The enforced policies whose tier does not exist, each with what that means. A store without any tier has only one
-    /// place for all policies, so nothing follows from it there.
+    /// The enforced policies whose tier does not exist, each with what that means. While there is no tier at all, those in `default`
+    /// are left out: they come after no others then, and that tier denies at its end too.
     pub fn in_missing_tiers(&self) -> impl Iterator<Item = (&Policy, String)> {
         let is_any = !self.tiers.is_empty();
         let missing = move |policy: &&Policy| {

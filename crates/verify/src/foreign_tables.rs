@@ -111,17 +111,19 @@ fn undecoded_rules(table: &ForeignTable, packet: &Packet) -> [bool; 2] {
         return [true; 2];
     }
     let hooks = hooks(&packet.path);
-    let lost = |of: &dyn Fn(&BaseChain) -> bool| {
-        let bases = table.dump.chains.iter().filter(|chain| chain.base.as_ref().is_some_and(of));
-        let reached = reached(&table.dump, bases.map(|chain| chain.name.as_str()).collect());
-        table.undecoded.iter().any(|one| one.kind == "rule of chain" && reached.contains(one.name.as_str()))
-    };
     let at_device = table.undecoded.iter().any(|one| {
         one.kind == "rule of chain"
             && table.devices.iter().any(|chain| reached(&table.dump, vec![&chain.name]).contains(one.name.as_str()))
     });
-    let is_met = at_device || lost(&|base| hooks.contains(&base.hook));
-    [is_met, lost(&|base| base.kind == ChainKind::Nat && base.hook == hooks[0])]
+    let is_met = at_device || reaches_undecoded_rule(table, &|base| hooks.contains(&base.hook));
+    [is_met, reaches_undecoded_rule(table, &|base| base.kind == ChainKind::Nat && base.hook == hooks[0])]
+}
+
+/// Whether a packet may get from base chains like these to a rule that cannot be decoded.
+fn reaches_undecoded_rule(table: &ForeignTable, is_asked: &dyn Fn(&BaseChain) -> bool) -> bool {
+    let bases = table.dump.chains.iter().filter(|chain| chain.base.as_ref().is_some_and(is_asked));
+    let reached = reached(&table.dump, bases.map(|chain| chain.name.as_str()).collect());
+    table.undecoded.iter().any(|one| one.kind == "rule of chain" && reached.contains(one.name.as_str()))
 }
 
 /// The place of the first chain of a table that may translate the destination of packets like this one, among all chains of the hook

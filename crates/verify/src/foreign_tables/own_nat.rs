@@ -47,6 +47,7 @@ pub(super) fn effect(
         }
     };
     let of_source = |given: &Option<source::GivenSource>| match given {
+        None if translation.is_none() => of_others(table, host, machine, packet),
         None => of_destination(&|_| {}),
         Some(given) => {
             let of = |is_before| of_destination(&|table| source::add(table, host, packet, given, is_before));

@@ -1,24 +1,23 @@
 //! Which source a packet gets on its way: the chains of type nat of all programs are asked by priority until one of them gives it one.
 //! The others are not asked, so that nothing in them counts, and what comes behind sees that source. Source: `nf_nat_inet_fn`.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use tortie_dataplane_nft::GIVES_SOURCE;
 use tortie_nft::dump::TableDump;
-use tortie_nft::expr::{Cmp, Ct, CtKey, Immediate, Masq, Nat, NatKind, ct_state};
+use tortie_nft::expr::{Masq, NatKind};
 use tortie_nft::foreign::ForeignTable;
 use tortie_nft::interp::{Ending, Outcome, Packet as Bytes, Step};
-use tortie_nft::{BaseChain, Chain, ChainKind, Expr, Hook, Reg, Rule};
+use tortie_nft::{BaseChain, ChainKind, Expr, Hook};
 use tortie_policy::machine::Machine;
 use tortie_policy::packet::{Conntrack, Host, OwnNat, Packet, PacketPath, Transport};
 
-use super::{at_hooks, base_of, ends, is_concerned, leads_to, possible, reached, translated};
+use super::{at_hooks, base_of, ends, is_concerned, leads_to, possible, reaches_undecoded_rule, translated};
 use crate::xt;
 
 /// The name of the chain that gives a source, which no chain of the kernel has.
 pub(super) const CHAIN: &str = "\0";
-/// Just before the kernel gives sources.
-const BEFORE: i32 = tortie_nft::interp::NAT_SOURCE - 1;
 
 /// What gives a packet its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,22 +126,13 @@ fn gives(
     }
     let hook = hook(&packet.path);
     let is_asked = |base: &BaseChain| base.kind == ChainKind::Nat && base.hook == hook;
-    if !table.dump.chains.iter().filter_map(|chain| chain.base).any(|base| is_asked(&base)) {
-        return Gives::Nothing;
+    let asked = table.dump.chains.iter().filter_map(|chain| chain.base).filter(&is_asked);
+    let Some(place) = asked.map(|base| base.priority).min() else { return Gives::Nothing };
+    if reaches_undecoded_rule(table, &is_asked) {
+        return Gives::Maybe(GivenSource { by, place, source: None });
     }
     let mut alone = table.dump.clone();
     alone.chains.iter_mut().for_each(|chain| chain.base = chain.base.filter(&is_asked));
-    let bases: Vec<&Chain> = alone.chains.iter().filter(|chain| chain.base.is_some()).collect();
-    let Some(place) = bases.iter().filter_map(|chain| chain.base).map(|base| base.priority).min() else {
-        return Gives::Nothing;
-    };
-    let names: Vec<&str> = bases.iter().map(|chain| chain.name.as_str()).collect();
-    let reached = reached(&alone, names.clone());
-    let is_lost =
-        |one: &tortie_nft::inventory::ForeignObject| one.kind == "rule of chain" && reached.contains(one.name.as_str());
-    if table.undecoded.iter().any(is_lost) {
-        return Gives::Maybe(GivenSource { by, place, source: None });
-    }
     let walked = match table.undecoded.is_empty() {
         true => walked(&alone, host, machine, packet, hook, with),
         false => None,
@@ -150,9 +140,7 @@ fn gives(
     match walked {
         Some(None) => Gives::Nothing,
         Some(Some((place, source))) => Gives::Certainly(GivenSource { by, place, source }),
-        None if may_give(&alone, names, host, machine, packet, hook) => {
-            Gives::Maybe(GivenSource { by, place, source: None })
-        }
+        None if may_give(&alone, host, machine, packet, hook) => Gives::Maybe(GivenSource { by, place, source: None }),
         None => Gives::Nothing,
     }
 }
@@ -226,28 +214,21 @@ fn is_source(expr: &Expr) -> bool {
     }
 }
 
-/// Whether a packet may get to a rule that gives a source: what is not understood holds.
-fn may_give(
-    table: &TableDump,
-    from: Vec<&str>,
-    host: &Host,
-    machine: Option<&Machine>,
-    packet: &Packet,
-    hook: Hook,
-) -> bool {
+/// Whether a packet may get from the base chains of a table to a rule that gives a source: what is not understood holds.
+fn may_give(table: &TableDump, host: &Host, machine: Option<&Machine>, packet: &Packet, hook: Hook) -> bool {
     let (destination, port) = packet.translated.unwrap_or((packet.destination, None));
     let transport = match (packet.transport, port) {
         (Transport::Ports { source, .. }, Some(destination)) => Transport::Ports { source, destination },
         (transport, _) => transport,
     };
     let packet = Packet { destination, transport, translated: None, ..packet.clone() };
-    let mut seen: Vec<&str> = Vec::new();
-    let mut open = from;
+    let bases = table.chains.iter().filter(|chain| chain.base.is_some());
+    let mut open: Vec<&str> = bases.map(|chain| chain.name.as_str()).collect();
+    let mut seen = BTreeSet::new();
     while let Some(chain) = open.pop() {
-        if seen.contains(&chain) {
+        if !seen.insert(chain) {
             continue;
         }
-        seen.push(chain);
         for rule in table.rules_of(chain) {
             let (is_given, chains) = (rule.exprs.iter().any(is_source), leads_to(table, rule));
             if (is_given || !chains.is_empty()) && possible::may_match(table, rule, host, machine, &packet, hook) {
@@ -274,34 +255,13 @@ fn leaves_from(host: &Host, packet: &Packet) -> Option<IpAddr> {
 /// Adds to a table what gives the packet its source, before the chains of the table at the same priority, or behind them.
 pub(super) fn add(table: &mut TableDump, host: &Host, packet: &Packet, given: &GivenSource, before: bool) {
     let own = || host.links.iter().flat_map(|link| &link.addresses).any(|one| one.is_ipv4() == packet.source.is_ipv4());
-    let hook = hook(&packet.path);
-    // Of later packets of a connection no chain of type nat is asked.
-    let is_first = packet.conntrack != Conntrack::Established;
-    let base = if is_first { BaseChain::nat(hook, given.place) } else { BaseChain::filter(hook, BEFORE) };
-    let mut exprs: Vec<Expr> = Vec::new();
-    if !is_first {
-        let state = Ct::Get { key: CtKey::State, direction: None, dreg: Reg::R1 };
-        exprs.extend([state.into(), Cmp::eq(Reg::R1, ct_state::ESTABLISHED.to_ne_bytes()).into()]);
-    }
-    match given.source {
-        Some((source, port)) => {
-            let (family, octets) = match source {
-                IpAddr::V4(source) => (2, source.octets().to_vec()),
-                IpAddr::V6(source) => (10, source.octets().to_vec()),
-            };
-            exprs.push(Immediate::data(Reg::R1, octets).into());
-            exprs.extend(port.map(|port| Immediate::data(Reg::R2, port.to_be_bytes()).into()));
-            let port = port.map(|_| (Reg::R2, Reg::R2));
-            exprs.push(Nat { kind: NatKind::Source, family, address: Some((Reg::R1, Reg::R1)), port, flags: 0 }.into());
-        }
-        None if own() => exprs.push(Masq::default().into()),
+    let exprs = match given.source {
+        Some((source, port)) => translated::nat(NatKind::Source, source, port),
+        None if own() => vec![Masq::default().into()],
         // The kernel drops what it cannot give an address to.
         None => return,
-    }
-    table.rules.push(Rule::new(CHAIN, exprs));
-    let chain = Chain::base(CHAIN, base);
-    // Of two chains with the same priority the later one comes first.
-    if before { table.chains.push(chain) } else { table.chains.insert(0, chain) }
+    };
+    translated::add_chain(table, CHAIN, packet, (hook(&packet.path), given.place), exprs, before);
 }
 
 #[cfg(test)]

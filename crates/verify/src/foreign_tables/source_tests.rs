@@ -1,9 +1,9 @@
 //! Random tables, each judged among the others, against all of them walked together in the order of the kernel.
 
-use tortie_nft::expr::Payload;
+use tortie_nft::expr::{Cmp, Immediate, Nat, Payload};
 use tortie_nft::foreign::ForeignTable;
 use tortie_nft::interp::{Ending, Ruleset};
-use tortie_nft::{Table, TableId, Verdict};
+use tortie_nft::{Chain, Reg, Rule, Table, TableId, Verdict};
 use tortie_policy::machine::Machine;
 use tortie_random::Random;
 

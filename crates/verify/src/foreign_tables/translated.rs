@@ -46,20 +46,16 @@ pub(super) struct Orders {
 /// The orders of a table with a chain at the very priority at which the kernel translates: which comes first depends on what was made
 /// first. None where its order is known, and where another chain is next to that place.
 pub(super) fn orders(table: &TableDump) -> Option<Orders> {
-    let place = |base: &BaseChain| match base.hook {
-        Hook::Prerouting | Hook::Output => NAT_DESTINATION,
-        _ => NAT_SOURCE,
-    };
     let bases = || table.chains.iter().filter_map(|chain| Some((chain, chain.base?)));
     let others = || bases().filter(|(_, base)| base.kind != ChainKind::Nat);
-    let (chain, _) = others().find(|(_, base)| base.priority == place(base))?;
-    if others().any(|(_, base)| base.priority.abs_diff(place(&base)) == 1) {
+    let (chain, _) = others().find(|(_, base)| base.priority == place(base.hook))?;
+    if others().any(|(_, base)| base.priority.abs_diff(place(base.hook)) == 1) {
         return None;
     }
     let at = |beside: i32| {
         let mut table = table.clone();
         for base in table.chains.iter_mut().filter_map(|chain| chain.base.as_mut()) {
-            if base.kind != ChainKind::Nat && base.priority == place(base) {
+            if base.kind != ChainKind::Nat && base.priority == place(base.hook) {
                 base.priority += beside;
             }
         }
@@ -68,34 +64,57 @@ pub(super) fn orders(table: &TableDump) -> Option<Orders> {
     Some(Orders { chain: chain.name.clone(), tables: [at(-1), at(1)] })
 }
 
+/// The priority at which the kernel translates at a hook.
+fn place(hook: Hook) -> i32 {
+    match hook {
+        Hook::Prerouting | Hook::Output => NAT_DESTINATION,
+        _ => NAT_SOURCE,
+    }
+}
+
 /// Adds a translation at a place among the chains of type nat, before the chains of the table at the same priority, or behind them.
 pub(super) fn add(table: &mut TableDump, packet: &Packet, to: IpAddr, port: Option<u16>, priority: i32, before: bool) {
-    let hook = hooks(&packet.path)[0];
-    // Of later packets of a connection no chain of type nat is asked.
-    let is_first = packet.conntrack != Conntrack::Established;
-    let base = if is_first { BaseChain::nat(hook, priority) } else { BaseChain::filter(hook, NAT_DESTINATION - 1) };
+    let port = port.filter(|_| matches!(packet.transport, Transport::Ports { .. }));
+    let exprs = nat(NatKind::Destination, to, port);
+    add_chain(table, CHAIN, packet, (hooks(&packet.path)[0], priority), exprs, before);
+}
+
+/// What gives a packet an address, and a port where one is named.
+pub(super) fn nat(kind: NatKind, to: IpAddr, port: Option<u16>) -> Vec<Expr> {
     let (family, octets) = match to {
         IpAddr::V4(to) => (2, to.octets().to_vec()),
         IpAddr::V6(to) => (10, to.octets().to_vec()),
     };
+    let mut exprs: Vec<Expr> = vec![Immediate::data(Reg::R1, octets).into()];
+    exprs.extend(port.map(|port| Immediate::data(Reg::R2, port.to_be_bytes()).into()));
+    let (address, port) = (Some((Reg::R1, Reg::R1)), port.map(|_| (Reg::R2, Reg::R2)));
+    exprs.push(Nat { kind, family, address, port, flags: 0 }.into());
+    exprs
+}
+
+/// Adds a chain that translates the packet so, at a hook and a place among the chains of type nat, before the chains of the table at the
+/// same priority, or behind them.
+pub(super) fn add_chain(
+    table: &mut TableDump,
+    name: &str,
+    packet: &Packet,
+    (hook, priority): (Hook, i32),
+    translation: Vec<Expr>,
+    before: bool,
+) {
+    // Of later packets of a connection no chain of type nat is asked.
+    let is_first = packet.conntrack != Conntrack::Established;
+    let base = if is_first { BaseChain::nat(hook, priority) } else { BaseChain::filter(hook, place(hook) - 1) };
     let mut exprs: Vec<Expr> = Vec::new();
     if !is_first {
         let state = Ct::Get { key: CtKey::State, direction: None, dreg: Reg::R1 };
         exprs.extend([state.into(), Cmp::eq(Reg::R1, ct_state::ESTABLISHED.to_ne_bytes()).into()]);
     }
-    exprs.push(Immediate::data(Reg::R1, octets).into());
-    let port = port.filter(|_| matches!(packet.transport, Transport::Ports { .. }));
-    exprs.extend(port.map(|port| Immediate::data(Reg::R2, port.to_be_bytes()).into()));
-    let (address, port) = (Some((Reg::R1, Reg::R1)), port.map(|_| (Reg::R2, Reg::R2)));
-    exprs.push(Nat { kind: NatKind::Destination, family, address, port, flags: 0 }.into());
-    let chain = Chain::base(CHAIN, base);
+    exprs.extend(translation);
+    table.rules.push(Rule::new(name, exprs));
+    let chain = Chain::base(name, base);
     // Of two chains with the same priority the later one comes first.
-    if before {
-        table.chains.push(chain)
-    } else {
-        table.chains.insert(0, chain)
-    }
-    table.rules.push(Rule::new(CHAIN, exprs));
+    if before { table.chains.push(chain) } else { table.chains.insert(0, chain) }
 }
 
 /// Whether a step is such a translation.
