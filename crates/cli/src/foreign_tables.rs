@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 
 use tortie_agent::{ForeignTables, LocalFacts};
@@ -283,7 +284,7 @@ impl Tables<'_> {
         let firsts: Vec<_> =
             hops.iter().zip(&all).map(|(hop, effects)| self.first_translation(&hop.packet, effects)).collect();
         for (at, table) in tables.tables.iter().enumerate() {
-            let id = format!("table {}", table.dump.table.id);
+            let name = named(&table.dump.table.id);
             let mut said = BTreeSet::new();
             for ((hop, effects), first) in hops.iter().zip(&all).zip(&firsts) {
                 let packet = &hop.packet;
@@ -294,14 +295,14 @@ impl Tables<'_> {
                 match effects[at].clone() {
                     Effect::Nothing => {}
                     Effect::Drops(by) => {
-                        said.insert(format!("{id} of another program drops it: {by}"));
+                        said.insert(format!("{name} drops it: {by}"));
                         found.drops.get_or_insert_with(|| by_table(table, &by));
                     }
                     Effect::Translates { to, port, by, priority } => {
                         match first.filter(|first| first.priority < priority) {
                             Some(first) => {
                                 said.insert(format!(
-                                "{id} of another program would translate it to {} ({by}, priority {priority}), but {} does so first, at priority {}",
+                                "{name} would translate it to {} ({by}, priority {priority}), but {} does so first, at priority {}",
                                 destination(to, port), first.by, first.priority
                             ));
                             }
@@ -314,7 +315,7 @@ impl Tables<'_> {
                     }
                     Effect::Unclear { why, may_drop, may_translate, may_change } => {
                         if may_drop {
-                            found.may_drop.insert(format!("{id} of another program"));
+                            found.may_drop.insert(name.clone());
                         }
                         let may_drop = may_drop.then(|| "drop it".to_owned());
                         // What was translated is not translated by a later chain.
@@ -322,9 +323,9 @@ impl Tables<'_> {
                             translated_at.is_some_and(|at| translates_at(table, packet).is_some_and(|own| own > at));
                         let targets = may_translate
                             .filter(|_| !is_later)
-                            .and_then(|targets| otherwise(hop, &id, targets, endpoints));
+                            .and_then(|targets| otherwise(hop, &name, targets, endpoints));
                         if targets.is_some() {
-                            found.may_translate.insert(format!("{id} of another program"));
+                            found.may_translate.insert(name.clone());
                         }
                         let may_translate = targets.map(|targets| match targets.as_slice() {
                             [] => "translate it: then ask again with --dnat".to_owned(),
@@ -336,19 +337,19 @@ impl Tables<'_> {
                             }
                         });
                         if may_change {
-                            found.may_change.insert(format!("{id} of another program"));
+                            found.may_change.insert(name.clone());
                         }
                         let may_change = may_change.then(|| "change it otherwise".to_owned());
                         let may: Vec<String> = may_drop.into_iter().chain(may_change).chain(may_translate).collect();
                         if !may.is_empty() {
-                            said.insert(format!("{id} of another program may {} ({why})", may.join(", or ")));
+                            said.insert(format!("{name} may {} ({why})", may.join(", or ")));
                         }
                     }
                 }
-                said.extend(self.rerouted(table, &id, packet));
+                said.extend(self.rerouted(table, &name, packet));
                 said.extend(self.as_assumed(table, hop));
             }
-            said.extend(pairs.iter().filter_map(|pair| self.gives_source(table, &id, pair)));
+            said.extend(pairs.iter().filter_map(|pair| self.gives_source(table, &name, pair)));
             found.notes.extend(said);
         }
         found.notes.extend(hops.iter().find_map(|hop| self.untranslated_here(hop)));
@@ -356,15 +357,14 @@ impl Tables<'_> {
             let program = if hop.packet.source.is_ipv4() { "iptables " } else { "ip6tables " };
             let unread = || tables.unread.iter().map(|(table, _)| table);
             let older = || tables.legacy.iter().filter(|name| name.starts_with(program));
-            let text = |table: &String| format!("table {table} of another program");
-            found.may_drop.extend(unread().chain(older()).map(text));
+            found.may_drop.extend(unread().chain(older()).map(named));
             if hop.translated_by != Some(TranslatedBy::Question) {
                 let unknown = unread().chain(older().filter(|name| name.ends_with(" nat")));
-                found.may_translate.extend(unknown.map(text));
+                found.may_translate.extend(unknown.map(named));
             }
         }
         for (table, why) in &tables.unread {
-            found.notes.push(format!("table {table} of another program was not looked into: {why}"));
+            found.notes.push(format!("{} was not looked into: {why}", named(table)));
         }
         if !tables.legacy.is_empty() {
             let all = tables.legacy.join(", ");
@@ -447,7 +447,7 @@ impl Tables<'_> {
         let is_certain = all.iter().all(|found| matches!(found[..], [(_, Exempts::Always)]));
         let mut tables: Vec<String> = Vec::new();
         for (table, _) in all.into_iter().flatten() {
-            let name = format!("table {} of another program", table.dump.table.id);
+            let name = named(&table.dump.table.id);
             if !tables.contains(&name) {
                 tables.push(name);
             }
@@ -513,23 +513,23 @@ impl Tables<'_> {
     }
 
     /// What to say of a packet that goes on to another node, where a table may give it its source: this is not followed.
-    fn gives_source(&self, table: &ForeignTable, id: &str, [hop, next]: &[Hop; 2]) -> Option<String> {
+    fn gives_source(&self, table: &ForeignTable, name: &str, [hop, next]: &[Hop; 2]) -> Option<String> {
         let (here, there) = (&self.host.node, &next.host.node);
         let goes_on = hop.host.node == *here && there != here;
         (goes_on && may_give_source(table, &self.host, self.machine, &seen(hop), hop.own_nat)).then(|| {
             format!(
-                "{id} of another program may give it another source, which is not followed: {there} is asked about {}",
+                "{name} may give it another source, which is not followed: {there} is asked about {}",
                 next.packet.source
             )
         })
     }
 
     /// What to say of a packet that this machine sends, where a table may have its route chosen again.
-    fn rerouted(&self, table: &ForeignTable, id: &str, packet: &Packet) -> Option<String> {
+    fn rerouted(&self, table: &ForeignTable, name: &str, packet: &Packet) -> Option<String> {
         let PacketPath::Output { interface } = &packet.path else { return None };
         let chain = may_reroute(table, &self.host, self.machine, packet)?;
         Some(format!(
-            "{id} of another program may send it out by another interface: its chain {chain} of type route may change its mark, DSCP or addresses; it is judged as leaving by {interface} all the same"
+            "{name} may send it out by another interface: its chain {chain} of type route may change its mark, DSCP or addresses; it is judged as leaving by {interface} all the same"
         ))
     }
 }
@@ -544,22 +544,27 @@ fn untranslated(hop: &Hop) -> Packet {
     Packet { translated: None, ..seen(hop) }
 }
 
+/// `table inet filter of another program`.
+fn named(table: &impl Display) -> String {
+    format!("table {table} of another program")
+}
+
 /// `table inet filter of another program (chain input, rule 1)`.
 fn by_table(table: &ForeignTable, by: &str) -> String {
-    format!("table {} of another program ({by})", table.dump.table.id)
+    format!("{} ({by})", named(&table.dump.table.id))
 }
 
 /// `table ip nat of another program translates it to 172.17.0.2:5001 (chain DOCKER, rule 1)`.
 fn translates_it(table: &ForeignTable, to: IpAddr, port: Option<u16>, by: &str) -> String {
-    format!("table {} of another program translates it to {} ({by})", table.dump.table.id, destination(to, port))
+    format!("{} translates it to {} ({by})", named(&table.dump.table.id), destination(to, port))
 }
 
 /// The destinations that a table may translate a packet to otherwise than is known; none where it is not asked, or there are none.
-fn otherwise(hop: &Hop, id: &str, mut targets: Vec<String>, endpoints: &[SocketAddr]) -> Option<Vec<String>> {
+fn otherwise(hop: &Hop, name: &str, mut targets: Vec<String>, endpoints: &[SocketAddr]) -> Option<Vec<String>> {
     match (&hop.translated_by, hop.packet.translated) {
         // Who has said what it is translated to does not need to be asked.
         (Some(TranslatedBy::Question), _) => None,
-        (Some(TranslatedBy::Table(by)), _) if by.starts_with(&format!("{id} of another program")) => None,
+        (Some(TranslatedBy::Table(by)), _) if by.starts_with(name) => None,
         (Some(_), Some((to, port))) if !targets.is_empty() => {
             let known = destination(to, port);
             let endpoints: Vec<String> = endpoints.iter().map(SocketAddr::to_string).collect();

@@ -134,9 +134,8 @@ fn unknown_command(error: &Error, persona: Persona) -> String {
 
 fn meant(typed: &str, persona: Persona) -> Option<String> {
     const NEVER: [&str; 5] = ["delete", "restore", "undo", "off", "on"];
-    // A letter away from a command that has nothing to do with it.
-    const ELSE: [&str; 1] = ["stop"];
-    if ELSE.contains(&typed) {
+    // A letter away from `top`, which has nothing to do with it.
+    if typed == "stop" {
         return None;
     }
     let command = args::command(persona);

@@ -22,6 +22,7 @@ mod tree;
 
 pub use documents::Part;
 pub use node::{Entry, Found, Node, Value};
+pub use resource::is_of_another_kind_of_kubernetes;
 pub(crate) use scalar::{float64_text, is_text};
 pub use source::{Position, Source};
 pub(crate) use suggest::port_range;
@@ -127,11 +128,6 @@ pub fn of_kubernetes(
     shape: &'static Shape,
 ) -> serde_json::Map<String, serde_json::Value> {
     resource::of_kubernetes(located, source.text(), shape)
-}
-
-/// Whether this is an object of Kubernetes of a kind that previews do not take, in any version.
-pub fn is_of_another_kind_of_kubernetes(located: &Located) -> bool {
-    resource::is_of_another_kind_of_kubernetes(located)
 }
 
 /// The documents of a text without regard to what they mean, and what is no document.

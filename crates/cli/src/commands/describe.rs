@@ -84,7 +84,7 @@ pub(crate) fn run(args: &DescribeArgs, session: &mut Session) -> anyhow::Result<
     };
     let mut failed = false;
     let mut first = true;
-    let mut show = |key: &Key, session: &mut Session| match known.describe(key) {
+    let mut show = |described: Result<String, String>, session: &mut Session| match described {
         Ok(text) => {
             let gap = if std::mem::take(&mut first) { "" } else { "\n" };
             session.terminal.print(&format!("{gap}{text}"));
@@ -94,14 +94,10 @@ pub(crate) fn run(args: &DescribeArgs, session: &mut Session) -> anyhow::Result<
             session.terminal.error(error);
         }
     };
-    let mut unknown = false;
     for reference in of_kubernetes {
         match known.keys_of(&reference) {
-            Ok(keys) => keys.iter().for_each(|key| show(key, session)),
-            Err(error) => {
-                unknown = true;
-                session.terminal.error(error);
-            }
+            Ok(keys) => keys.iter().for_each(|key| show(known.describe(key), session)),
+            Err(error) => show(Err(error), session),
         }
     }
     for target in targets {
@@ -121,9 +117,9 @@ pub(crate) fn run(args: &DescribeArgs, session: &mut Session) -> anyhow::Result<
             let place = within.map(|within| format!(" in namespace {within}; -A for all")).unwrap_or_default();
             session.terminal.note(format_args!("no {}{place}", target.kind.plural()));
         }
-        keys.iter().for_each(|key| show(key, session));
+        keys.iter().for_each(|key| show(known.describe(key), session));
     }
-    Ok(if failed || unknown { Exit::Failed } else { Exit::Done })
+    Ok(if failed { Exit::Failed } else { Exit::Done })
 }
 
 impl Known<'_> {

@@ -148,9 +148,9 @@ pub(crate) fn of_one(
     if let Some(policy) = policy.filter(|policy| !policy.staged) {
         found.extend(never_matches(snapshot, &[policy]).into_iter().flatten());
     }
-    let missing = snapshot.in_missing_tiers().filter(|(policy, _)| self::key(policy) == key);
-    let is_told = found.iter().any(is_of_missing_tier);
-    found.extend(missing.filter(|_| !is_told).map(|(_, message)| missing_tier(message)));
+    for (_, message) in snapshot.in_missing_tiers().filter(|(policy, _)| self::key(policy) == key) {
+        missing_tier(message, &mut found);
+    }
     if key.kind == Kind::HostEndpoint && local_facts.is_some() {
         let mut placed = Warnings::from([(key.clone(), std::mem::take(&mut found))]);
         of_places(in_force, local_facts, &mut placed);
@@ -188,10 +188,7 @@ fn of_world(in_force: &InForce, local_facts: Option<&LocalFacts>, found: &mut Wa
         found.entry(key(policy)).or_default().push(of_policy(warning));
     }
     for (policy, message) in snapshot.in_missing_tiers() {
-        let warnings = found.entry(key(policy)).or_default();
-        if !warnings.iter().any(is_of_missing_tier) {
-            warnings.push(missing_tier(message));
-        }
+        missing_tier(message, found.entry(key(policy)).or_default());
     }
     for (key, unreadable) in &in_force.unreadable {
         let warning = Problem::warning("unreadable", Path::root(), unreadable.to_string());
@@ -223,12 +220,12 @@ fn never_matches(snapshot: &Snapshot, policies: &[&Policy]) -> Vec<Vec<Problem>>
     unused_rules(snapshot, policies).into_iter().map(problems).collect()
 }
 
-fn missing_tier(message: String) -> Problem {
-    Problem::warning("unknown-tier", Path::from("spec.tier"), message)
-}
-
-fn is_of_missing_tier(problem: &Problem) -> bool {
-    problem.severity == Severity::Warning("unknown-tier")
+/// Says that the tier of a policy does not exist, unless the warnings of the policy say so already.
+fn missing_tier(message: String, warnings: &mut Vec<Problem>) {
+    const CODE: &str = "unknown-tier";
+    if !warnings.iter().any(|problem| problem.severity == Severity::Warning(CODE)) {
+        warnings.push(Problem::warning(CODE, Path::from("spec.tier"), message));
+    }
 }
 
 fn of_policy(warning: PolicyWarning) -> Problem {

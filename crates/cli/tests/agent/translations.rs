@@ -136,6 +136,15 @@ fn a_packet_that_is_exempt_from_tracking_is_not_translated() {
     });
 }
 
+/// What the neighbour accepts on a port.
+fn neighbour_listens(world: &World, port: u16) -> TcpListener {
+    let listener = world.outside(move || TcpListener::bind(("0.0.0.0", port)).unwrap());
+    listener.set_nonblocking(true).unwrap();
+    listener
+}
+
+const POD_TO_NEIGHBOUR: [&str; 5] = ["explain", "-q", "wep/shop/web1-cni-web-eth0", "192.0.2.99", "tcp/7000"];
+
 /// Whether the pod gets a connection to a port of the neighbour.
 fn pod_reaches(place: &Place<'_>, port: u16) -> bool {
     place.pod.run(move || {
@@ -155,8 +164,8 @@ fn what_a_table_does_behind_outgoing_nat_it_does_to_a_packet_with_the_new_source
             place.nft(&format!("table ip other {{ chain post {{ type filter hook postrouting priority 150; }}; }}; flush chain ip other post; add rule ip other post ip saddr {source} tcp dport 7000 drop;"));
         };
         drops("10.65.0.2");
-        let server = world.outside(|| TcpListener::bind(("0.0.0.0", 7000)).unwrap());
-        let said = || world.said(&["explain", "-q", "wep/shop/web1-cni-web-eth0", "192.0.2.99", "tcp/7000"]);
+        let server = neighbour_listens(world, 7000);
+        let said = || world.said(&POD_TO_NEIGHBOUR);
         let dropped = "DROPPED by table ip other of another program (chain post, rule 1); tortie alone: ALLOWED";
         let is_dropped = |expected: bool| {
             assert_eq!(said().starts_with(dropped), expected, "{}", said());
@@ -182,8 +191,8 @@ fn what_one_table_gives_another_source_the_others_see_with_it() {
     on_a_machine(|world| {
         let _agent = world.agent();
         let place = Place::new(world);
-        let server = world.outside(|| TcpListener::bind(("0.0.0.0", 7000)).unwrap());
-        let said = || world.said(&["explain", "-q", "wep/shop/web1-cni-web-eth0", "192.0.2.99", "tcp/7000"]);
+        let server = neighbour_listens(world, 7000);
+        let said = || world.said(&POD_TO_NEIGHBOUR);
         let nat = |priority: i32, rule: &str| {
             format!(
                 "table ip r {{ chain r {{ type nat hook postrouting priority {priority}; oifname eth0 {rule}; }}; }};\n"
@@ -253,8 +262,7 @@ fn what_a_table_of_the_sender_translates_is_judged_so_though_its_target_is_on_an
     on_a_machine(|world| {
         let _agent = world.agent();
         let place = Place::new(world);
-        let server = world.outside(|| TcpListener::bind(("0.0.0.0", 80)).unwrap());
-        server.set_nonblocking(true).unwrap();
+        let server = neighbour_listens(world, 80);
         let other = "{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: web2-eth0}, spec: {node: web2, interfaceName: eth0, expectedIPs: [192.0.2.88]}}\n---\n";
         let host = allow(PORT).replace("[Ingress]", "[Ingress, Egress]")
             + "  egress: [{action: Allow, destination: {nets: [192.0.2.99/32]}}]\n---\n";
@@ -445,7 +453,7 @@ fn a_packet_to_a_floating_ip_that_another_table_exempts_from_tracking_does_not_a
         let nats = "ipNetworks: [10.65.0.2/32]\n  ipNATs: [{internalIP: 10.65.0.2, externalIP: 203.0.113.200}]";
         world.apply(&(workloads::ENDPOINT.replace("ipNetworks: [10.65.0.2/32]", nats)
             + "{apiVersion: projectcalico.org/v3, kind: FelixConfiguration, metadata: {name: default}, spec: {floatingIPs: Enabled}}\n---\n"
-            + "{apiVersion: projectcalico.org/v3, kind: IPPool, metadata: {name: pods}, spec: {cidr: 10.65.0.0/24, natOutgoing: true}}\n"));
+            + POOL));
         until("the floating IP leads to the pod", || run("ip", &["route", "get", "203.0.113.200"]).contains("cali1"));
         world.outside(|| run("ip", &["route", "add", "203.0.113.200", "via", "192.0.2.11"]));
         let server = world.outside(|| UdpSocket::bind(("0.0.0.0", 7000)).unwrap());
@@ -662,8 +670,7 @@ fn of_what_a_machine_sends_from_a_loopback_address_and_translates_to_others_ther
     on_a_machine(|world| {
         let _agent = world.agent();
         let place = Place::new(world);
-        let server = world.outside(|| TcpListener::bind(("0.0.0.0", 80)).unwrap());
-        server.set_nonblocking(true).unwrap();
+        let server = neighbour_listens(world, 80);
         let nat =
             "chain o { type nat hook output priority -100; ip daddr 127.0.0.1 tcp dport 5000 dnat to 192.0.2.99:80; };";
         place.nft(&format!("table ip x {{ {nat} }}"));

@@ -37,7 +37,7 @@ fn named_paths() -> BTreeMap<String, PathBuf> {
     {
         sources(&root().join("crates").join(part), &mut files);
     }
-    for file in ["cli/src/commands/agent.rs", "cli/src/calico_api_config.rs", "store/src/system_ca.rs"] {
+    for file in ["cli/src/commands/agent.rs", "cli/src/calico_api_config.rs"] {
         files.push(root().join("crates").join(file));
     }
     let mut named = BTreeMap::new();

@@ -85,42 +85,47 @@ pub(crate) fn of_kubernetes(located: &mut Located, text: &str, shape: &'static S
     value
 }
 
+/// Whether this is an object of Kubernetes of a kind that previews do not take, in any version.
+pub fn is_of_another_kind_of_kubernetes(located: &Located) -> bool {
+    let kind = scalar(&located.tree, "kind");
+    let is_foreign = |problem: &Problem| problem.message.as_deref() == Some(OF_KUBERNETES);
+    located.object.is_none()
+        && located.problems.iter().any(is_foreign)
+        && !PREVIEWED.iter().any(|(_, previewed)| *previewed == kind)
+}
+
 /// A list of objects of any kinds, each of which says what it is.
 fn list_of_any(mut node: Node, text: &str, out: &mut Vec<Located>) {
-    let items = match &mut node.value {
-        Value::Map(entries) => entries.iter_mut().find(|entry| entry.key == "items"),
-        _ => None,
-    };
-    match items.map(|entry| std::mem::replace(&mut entry.value.value, Value::Null)) {
-        None | Some(Value::Null) => {}
-        Some(Value::List(items)) => items.into_iter().for_each(|item| one(item, text, LIST, out)),
-        Some(_) => {
-            let reason = "cannot unmarshal into Go struct field .items of type []";
-            let problem = Problem::read(Path::from("items"), reason).message("`items` takes a list of resources");
-            out.push(Located::failed(node, "List".to_owned(), problem));
-        }
+    match take_items(&mut node, |key| key == "items") {
+        Ok(items) => items.into_iter().for_each(|item| one(item, text, LIST, out)),
+        Err(problem) => out.push(Located::failed(node, "List".to_owned(), *problem)),
     }
 }
 
 fn list(mut node: Node, text: &str, kind: Kind, out: &mut Vec<Located>) {
-    let items = match &mut node.value {
-        Value::Map(entries) => entries.iter_mut().find(|entry| entry.key.eq_ignore_ascii_case("items")),
-        _ => None,
-    };
-    let items = items.map(|entry| std::mem::replace(&mut entry.value.value, Value::Null));
+    let items = take_items(&mut node, |key| key.eq_ignore_ascii_case("items"));
     let problems = decode::decode(&mut node, list_shape(), text).problems;
     if !problems.is_empty() {
         out.push(Located { object: None, partial: None, about: kind.list_name(), problems, tree: node.clone() });
     }
     match items {
-        None | Some(Value::Null) => {}
-        Some(Value::List(items)) => {
-            items.into_iter().enumerate().for_each(|(at, item)| out.push(self::item(item, text, kind, at)))
-        }
+        Ok(items) => items.into_iter().enumerate().for_each(|(at, item)| out.push(self::item(item, text, kind, at))),
+        Err(problem) => out.push(Located::failed(node, kind.list_name(), *problem)),
+    }
+}
+
+/// Takes the items out of a list.
+fn take_items(node: &mut Node, is_items: impl Fn(&str) -> bool) -> Result<Vec<Node>, Box<Problem>> {
+    let items = match &mut node.value {
+        Value::Map(entries) => entries.iter_mut().find(|entry| is_items(&entry.key)),
+        _ => None,
+    };
+    match items.map(|entry| std::mem::replace(&mut entry.value.value, Value::Null)) {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::List(items)) => Ok(items),
         Some(_) => {
-            let problem = Problem::read(Path::from("items"), "cannot unmarshal into Go struct field .items of type []")
-                .message("`items` takes a list of resources");
-            out.push(Located::failed(node, kind.list_name(), problem));
+            let reason = "cannot unmarshal into Go struct field .items of type []";
+            Err(Problem::read(Path::from("items"), reason).message("`items` takes a list of resources").into())
         }
     }
 }
@@ -151,14 +156,6 @@ fn item(node: Node, text: &str, kind: Kind, at: usize) -> Located {
 }
 
 /// A document whose kind or version we do not know, and what to do about it.
-pub(crate) fn is_of_another_kind_of_kubernetes(located: &Located) -> bool {
-    let kind = scalar(&located.tree, "kind");
-    let is_foreign = |problem: &Problem| problem.message.as_deref() == Some(OF_KUBERNETES);
-    located.object.is_none()
-        && located.problems.iter().any(is_foreign)
-        && !PREVIEWED.iter().any(|(_, previewed)| *previewed == kind)
-}
-
 fn stranger(node: &Node, kind: &str, version: &str) -> Problem {
     let reason = unknown(kind, version);
     for field in ["kind", "apiVersion"] {
