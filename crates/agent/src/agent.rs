@@ -37,8 +37,8 @@ use crate::status_cell::StatusCell;
 use crate::stop_flag::StopFlag;
 use crate::supervisor::{self, Lifetime};
 use crate::{
-    confirmations, foreign_agents, guard, kernel_table, links, logger, notify, placement_writer, private_directory,
-    store_follower,
+    confirmations, foreign_agents, kernel_table, links, logger, notify, placement_writer, private_directory,
+    store_follower, table_guard,
 };
 
 /// How an agent is started.
@@ -180,7 +180,7 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
     })?;
     if let Some(watch) = watch {
         let (dataplane, status, stop) = (dataplane.clone(), status.clone(), stop.clone());
-        thread("guard", move || guard::run(watch, &dataplane, &status, &stop))?;
+        thread("guard", move || table_guard::run(watch, &dataplane, &status, &stop))?;
     }
     thread("supervisor", {
         let supervisor = status.supervisor.clone();

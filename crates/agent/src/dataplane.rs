@@ -6,7 +6,7 @@ use tortie_api::error_with_causes;
 #[cfg(test)]
 use tortie_dataplane::Fake;
 use tortie_dataplane::{Dataplane, Delta, Place, State};
-use tortie_dataplane_nft::{ApplyError, Bits, Damage, Existing, Kernel, Options, Refused, TooFewBits, Watch};
+use tortie_dataplane_nft::{ApplyError, Bits, Damage, Existing, Kernel, Refused, TableOptions, TooFewBits, Watch};
 use tortie_hostnet::{EnterReport, enter_open_connections};
 use tortie_nft::RequestError;
 use tortie_nft::probe::Feature;
@@ -108,10 +108,18 @@ pub enum OpenError {
 /// chain.
 pub(crate) fn open(mask: u32, priority_shift: i32) -> Result<Kernel, OpenError> {
     let open = if std::env::var_os(UNOWNED).is_some() { Kernel::open_unowned } else { Kernel::open };
-    let options = Options { bits: Bits::from_mask(mask)?, priority_shift, ..Options::default() };
-    let mut kernel = open(options).map_err(OpenError::of)?;
+    let mut kernel = open(table_options(mask, priority_shift, None)?).map_err(OpenError::of)?;
     let missing = kernel.missing().map_err(OpenError::Kernel)?;
     lacking(&missing).map_or(Ok(kernel), Err)
+}
+
+/// The options of the table, as the agent programs it and `verify` expects it.
+pub(crate) fn table_options(
+    mask: u32,
+    priority_shift: i32,
+    denied_group: Option<u16>,
+) -> Result<TableOptions, TooFewBits> {
+    Ok(TableOptions { bits: Bits::from_mask(mask)?, priority_shift, denied_group, ..TableOptions::default() })
 }
 
 impl OpenError {
@@ -213,8 +221,8 @@ impl NodeDataplane for Kernel {
     }
 
     fn set_mark_mask(&mut self, mask: u32) -> Result<(), String> {
-        let bits = Bits::from_mask(mask).map_err(|error| error.to_string())?;
-        let options = Options { bits, ..Kernel::options(self).clone() };
+        let TableOptions { priority_shift, denied_group, .. } = *Kernel::options(self);
+        let options = table_options(mask, priority_shift, denied_group).map_err(|error| error.to_string())?;
         Kernel::set_options(self, options).map_err(|error| error_with_causes(&error))
     }
 

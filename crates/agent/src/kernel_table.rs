@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use tortie_dataplane_nft::Options;
+use tortie_dataplane_nft::TableOptions;
 use tortie_nft::dump::{self, TableDump};
 use tortie_nft::{DataType, Element, Fields, Key, Socket, TableId, inventory};
 
@@ -58,7 +58,7 @@ pub fn kernel_table() -> Result<Option<KernelTable>, LocalFactsError> {
 
 /// The family and name of the table.
 pub(crate) fn own() -> TableId {
-    TableId::inet(Options::default().table)
+    TableId::inet(TableOptions::default().table)
 }
 
 impl KernelTable {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use tortie_api::Object;
-use tortie_dataplane_nft::{Bits, Options, TooFewBits};
+use tortie_dataplane_nft::TooFewBits;
 use tortie_hostnet::links::{Watcher, links};
 use tortie_nft::dump;
 use tortie_nft::foreign::{self, ForeignTable};
@@ -19,6 +19,7 @@ use tortie_sync::InForce;
 use tortie_verify::{Report, VerifyError, verify};
 
 use crate::config::{self, AgentSettings, Effective, Local, LocalError, Sources};
+use crate::dataplane::table_options;
 use crate::kernel_table;
 use crate::log_event;
 use crate::node_name::NodeNameSource;
@@ -103,9 +104,7 @@ impl LocalFacts {
     /// that table with what is in force. At most `most` differences of each kind are kept.
     pub fn verify(&self, mut in_force: InForce, most: usize) -> Result<Report, LocalFactsError> {
         let agent = self.apply_settings(&mut in_force);
-        let bits = Bits::from_mask(agent.mark_mask)?;
-        let (denied_group, priority_shift) = (self.denied_group, self.local.hook_priority);
-        let options = Options { bits, denied_group, priority_shift, ..Options::default() };
+        let options = table_options(agent.mark_mask, self.local.hook_priority, self.denied_group)?;
         let inventory =
             inventory::read(&mut Socket::open()?, &TableId::inet(&options.table)).map_err(LocalFactsError::Read)?;
         Ok(verify(&in_force.snapshot, &self.host(), &options, &inventory, most)?)

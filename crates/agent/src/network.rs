@@ -24,9 +24,9 @@ use crate::status::Progress;
 use crate::status_cell::StatusCell;
 use crate::supervisor;
 
-mod files;
+mod status_files;
 
-use files::Files;
+use status_files::WantedStatusFiles;
 
 /// The pause after the kernel could not be asked.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -124,7 +124,7 @@ fn workload((place, endpoint): (&Place, Option<&Endpoint>)) -> Option<(String, O
 
 /// Keeps the network up to date, beginning with the first change that is in force. Until then nothing is changed.
 pub(crate) fn run(mut network: Network, network_queue: &NetworkQueue, status: &StatusCell) {
-    let mut files = Files::default();
+    let mut files = WantedStatusFiles::default();
     let mut begun = false;
     // Nobody reports a static neighbour that another program changes, so everything is compared again after a while.
     let mut compared = Instant::now();
@@ -184,7 +184,7 @@ fn no_ipv6((interface, addresses): (&str, Vec<IpAddr>)) -> String {
 }
 
 /// Applies pending work to the model.
-fn take(network: &mut Network, files: &mut Files, queued: &mut QueuedChanges) {
+fn take(network: &mut Network, files: &mut WantedStatusFiles, queued: &mut QueuedChanges) {
     if let Some(settings) = queued.settings.take() {
         let now = network.model().config();
         // Settings that verdicts also depend on are part of the delta.

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tortie_dataplane_nft::{ApplyError, Existing, Kernel, Options};
+use tortie_dataplane_nft::{ApplyError, Existing, Kernel, TableOptions};
 
 use crate::enforce::{SharedDataplane, lock};
 use crate::lock::{Lock, LockError};
@@ -284,7 +284,7 @@ pub fn take_out_without_agent(run: &Path) -> Result<bool, OffError> {
         Err(LockError::Held(process)) => return Err(OffError::Hangs(process)),
         lock => lock.map_err(OffError::Lock)?,
     };
-    let found = Kernel::take_verdicts_out(&Options::default()).map_err(OffError::Kernel)?;
+    let found = Kernel::take_verdicts_out(&TableOptions::default()).map_err(OffError::Kernel)?;
     Ok(matches!(found, Existing::Table))
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use tortie_dataplane_nft::{ApplyError, Existing, Kernel, Options};
+use tortie_dataplane_nft::{ApplyError, Existing, Kernel, TableOptions};
 use tortie_hostnet::Changed;
 
 use crate::lock::{Lock, LockError};
@@ -82,7 +82,7 @@ pub fn uninstall(run: &Path, state: &Path) -> Result<Uninstalled, UninstallError
         },
     };
     let tables = by_agent || {
-        let found = Kernel::uninstall(&Options::default()).map_err(UninstallError::Kernel)?;
+        let found = Kernel::uninstall(&TableOptions::default()).map_err(UninstallError::Kernel)?;
         matches!(found, Existing::Table)
     };
     let path = state.join(SETTINGS);

@@ -1,3 +1,4 @@
 //! Names that consist of other names.
 
+pub mod kubernetes;
 pub mod workload;

@@ -265,7 +265,7 @@ impl Engine {
             }
             let changed = before.as_deref().is_some_and(|before| before != self.rules(key));
             if used && (!emitted || changed) {
-                let before = before.as_deref().filter(|_| emitted).map(|before| self.ready(key, before));
+                let before = before.as_deref().filter(|_| emitted).map(|before| self.to_dataplane(key, before));
                 self.need_sets(key);
                 put.push(ListChange { key, before });
             }
@@ -315,12 +315,14 @@ impl Engine {
         hit.sort_unstable();
         hit.dedup();
         hit.retain(|key| put.iter().all(|one| one.key != *key));
-        put.extend(hit.into_iter().map(|key| ListChange { key, before: Some(self.ready(key, self.rules(key))) }));
+        put.extend(
+            hit.into_iter().map(|key| ListChange { key, before: Some(self.to_dataplane(key, self.rules(key))) }),
+        );
         self.members.sets.note_emitted(&turned);
         self.lists.passing_on = passing_on;
         let unneeded = std::mem::replace(&mut self.unreadable, unreadable);
         for ListChange { key, before } in put {
-            let ready = self.ready(key, self.rules(key));
+            let ready = self.to_dataplane(key, self.rules(key));
             if before.as_ref() != Some(&ready) {
                 self.shared.cost.rules += ready.len() as u64;
                 delta.rules_put.push((self.rules_id(key), ready));
@@ -388,14 +390,14 @@ impl Engine {
     }
 
     /// The rules of a list in the form of a dataplane.
-    fn ready(&self, key: ListKey, rules: &[Rule]) -> Vec<tortie_dataplane::Rule> {
+    fn to_dataplane(&self, key: ListKey, rules: &[Rule]) -> Vec<tortie_dataplane::Rule> {
         let sets = &self.members.sets;
         let set = |key: &_| sets.get(sets.find(key).expect("the sets of rules in force are in use"));
         let passes_on = self.lists.passing_on.contains(&key);
         let known =
             ConversionContext { ends: &self.shared.ends, set: &set, unreadable: self.unreadable.as_ref(), passes_on };
         let mut ready = Vec::with_capacity(rules.len());
-        rules.iter().zip(1..).for_each(|(rule, number)| rule.ready(number, &known, &mut ready));
+        rules.iter().zip(1..).for_each(|(rule, number)| rule.to_dataplane(number, &known, &mut ready));
         ready
     }
 

@@ -1,6 +1,6 @@
 //! Rules in few bytes: selectors, port names and the other conditions of an end are numbers.
 
-use tortie_dataplane::{End, PeerSet, Ports, Rule as Ready};
+use tortie_dataplane::{End, PeerSet, Ports, Rule as DataplaneRule};
 use tortie_net::Protocol;
 use tortie_policy::{Action, Family, Icmp, PeerMatch, Rule as Written, UnknownMembers, asks_unreadable};
 use tortie_selector::Selector;
@@ -50,14 +50,14 @@ impl Rule {
 
     /// The rule in the form of a dataplane: none if it can never match, and more than one if objects with unreadable labels
     /// might match it.
-    pub(crate) fn ready(&self, number: usize, context: &ConversionContext<'_>, into: &mut Vec<Ready>) {
+    pub(crate) fn to_dataplane(&self, number: usize, context: &ConversionContext<'_>, into: &mut Vec<DataplaneRule>) {
         if self.never && !faults::is_on("unreadable-allow-matches") {
             return;
         }
         if let Some(unreadable) = context.unreadable {
             let ends = [self.source, self.destination];
             for position in [0, 1].into_iter().filter(|&position| self.asks_unreadable(ends[position], context.ends)) {
-                let mut denied = self.whole(
+                let mut denied = self.dataplane_rule(
                     number,
                     Action::Deny,
                     [self.source.widened(false, context), self.destination.widened(true, context)],
@@ -69,7 +69,7 @@ impl Rule {
             }
         }
         let mut unsure = false;
-        let mut side = |peer: PackedEnd, with_port| peer.ready(with_port, self.action, context, &mut unsure);
+        let mut side = |peer: PackedEnd, with_port| peer.to_dataplane(with_port, self.action, context, &mut unsure);
         let (Some(source), Some(destination)) = (side(self.source, false), side(self.destination, true)) else {
             return;
         };
@@ -78,7 +78,7 @@ impl Rule {
             Action::Allow if context.passes_on => Action::Pass,
             action => action,
         };
-        into.push(self.whole(number, action, [source, destination]));
+        into.push(self.dataplane_rule(number, action, [source, destination]));
     }
 
     fn asks_unreadable(&self, end: PackedEnd, ends: &Ends) -> bool {
@@ -93,8 +93,8 @@ impl Rule {
         asks_unreadable(self.action, negated, named, not_named)
     }
 
-    fn whole(&self, number: usize, action: Action, [source, destination]: [End; 2]) -> Ready {
-        Ready {
+    fn dataplane_rule(&self, number: usize, action: Action, [source, destination]: [End; 2]) -> DataplaneRule {
+        DataplaneRule {
             number: number as u32,
             action,
             family: self.family,
@@ -175,7 +175,13 @@ impl PackedEnd {
 
     /// The end in the form of a dataplane; none if it can never match, because the members of a set are unknown. Sets `unsure` if it
     /// may match more than is known.
-    fn ready(self, with_port: bool, action: Action, context: &ConversionContext<'_>, unsure: &mut bool) -> Option<End> {
+    fn to_dataplane(
+        self,
+        with_port: bool,
+        action: Action,
+        context: &ConversionContext<'_>,
+        unsure: &mut bool,
+    ) -> Option<End> {
         let mut end = self.without_labels(with_port, context);
         let mut how = |is_incomplete: bool, negated: bool| {
             *unsure |= is_incomplete;

@@ -13,7 +13,7 @@ use crate::session::Session;
 
 /// How the objects of this call depend on each other.
 pub(crate) fn batch_mode(session: &Session, keep_going: bool) -> BatchMode {
-    match (session.persona.is_calico(), keep_going) {
+    match (session.persona.is_calicoctl(), keep_going) {
         (true, _) => BatchMode::Calico,
         (false, true) => BatchMode::KeepGoing,
         (false, false) => BatchMode::AllOrNothing,

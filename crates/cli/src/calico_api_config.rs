@@ -13,8 +13,8 @@ use tortie_store_etcd::RawSettings;
 
 use crate::calicoctl_messages;
 use crate::diagnose;
-use crate::report::reported;
 use crate::session::Session;
+use crate::terminal::reported;
 
 /// The file that is read by default, if it exists.
 pub(crate) const DEFAULT_PATH: &str = "/etc/calico/calicoctl.cfg";
@@ -66,7 +66,7 @@ pub(crate) fn load(path: &FilePath, session: &mut Session) -> anyhow::Result<Opt
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(_) if is_default => return Ok(None),
-        Err(_) if session.persona.is_calico() => {
+        Err(_) if session.persona.is_calicoctl() => {
             session.terminal.line(format_args!("Error reading config file: {}", path.display()));
             return Err(reported());
         }
@@ -78,7 +78,7 @@ pub(crate) fn load(path: &FilePath, session: &mut Session) -> anyhow::Result<Opt
     let source = Source::new(path.display().to_string(), bytes);
     let (spec, located, problems) = understand(&source);
     let Some(first) = problems.first() else { return Ok(Some(spec)) };
-    if session.persona.is_calico() {
+    if session.persona.is_calicoctl() {
         let said = match first.reason.strip_prefix("field in document is not recognized or is in the wrong location: ")
         {
             Some(field) => format!("error unmarshaling JSON: while decoding JSON: json: unknown field {field:?}"),

@@ -6,7 +6,7 @@ use tortie_manifest::Problem;
 use tortie_manifest::read::{Located, Source};
 
 use crate::input::FileError;
-use crate::report::{Exit, Terminal};
+use crate::terminal::{Exit, Terminal};
 
 /// The outcome of a batch, for the summary.
 pub(crate) struct Summary {

@@ -26,7 +26,6 @@ pub(crate) mod schema;
 pub(crate) mod status;
 pub(crate) mod test;
 pub(crate) mod top;
-mod transfer;
 pub(crate) mod undo;
 pub(crate) mod verify;
 pub(crate) mod version;
@@ -39,9 +38,9 @@ use crate::args::Command;
 use crate::commands::apply::LeftOutObjects;
 use crate::diagnose;
 use crate::plan::Writer;
-use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store_warnings;
+use crate::terminal::{Exit, Usage};
 
 /// The values of `--log-level`.
 const LOG_LEVELS: [&str; 8] = ["panic", "fatal", "error", "warn", "warning", "info", "debug", "trace"];

@@ -13,7 +13,7 @@ use tortie_store::{Position, Store};
 use tortie_sync::InForce;
 
 use crate::input::{Item, Manifests};
-use crate::report::Terminal;
+use crate::terminal::Terminal;
 
 /// The style of messages on this terminal.
 pub(crate) fn style(terminal: &Terminal) -> Style {

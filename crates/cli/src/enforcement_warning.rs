@@ -13,7 +13,7 @@ use crate::store::StoreAccess;
 /// Warns if this machine enforces policy of tortie, but not from the store that was just written to. Silent if no policy of
 /// tortie is in force or that is unknown: the write itself is done.
 pub(crate) fn warn(access: &StoreAccess, agent: &Agent, session: &mut Session) {
-    if session.persona.is_calico() {
+    if session.persona.is_calicoctl() {
         return;
     }
     say_not_kept(access, session);

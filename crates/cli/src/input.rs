@@ -14,8 +14,8 @@ use tortie_store_kube::convert::manifest::{reference, strictly};
 
 use crate::args::Files;
 use crate::diagnose;
-use crate::report::Usage;
 use crate::session::Session;
+use crate::terminal::Usage;
 
 /// What the files hold.
 #[derive(Default)]
@@ -173,7 +173,7 @@ pub(crate) fn load(
                     left_out.push(Item { source: source_at, located });
                     continue;
                 }
-                if session.persona.is_calico() {
+                if session.persona.is_calicoctl() {
                     known_to_calicoctl(&mut located);
                 }
                 manifests.items.push(Item { source: source_at, located });

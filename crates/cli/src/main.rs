@@ -16,20 +16,19 @@ mod enforcement_warning;
 
 mod foreign_summary;
 mod foreign_tables;
-mod guard;
 mod in_force;
 mod input;
 mod label_filter;
 mod local_facts;
+mod lock_out_guard;
 mod namespace;
-mod not_in_force;
 mod only_tortie;
 mod output;
 mod owner;
 mod persona;
+mod placement_warning;
 mod plan;
 mod preview;
-mod report;
 mod services;
 mod session;
 mod snapshot;
@@ -37,6 +36,7 @@ mod ssh;
 mod store;
 mod store_warnings;
 mod target;
+mod terminal;
 mod usage_errors;
 mod workload_endpoint_name;
 
@@ -46,8 +46,8 @@ use clap::FromArgMatches;
 
 use crate::args::Cli;
 use crate::persona::Persona;
-use crate::report::Terminal;
 use crate::session::Session;
+use crate::terminal::Terminal;
 
 fn main() -> ExitCode {
     let argv = args::plain_flags(std::env::args_os());
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             let code = usage_errors::report(error, persona, &argv, &mut terminal);
-            let ended = terminal.finish(Ok(report::Exit::Done));
+            let ended = terminal.finish(Ok(terminal::Exit::Done));
             if code == 0 { ended } else { ExitCode::from(code) }
         }
     }

@@ -15,8 +15,8 @@ use tortie_client::{Client, is_built_in};
 use tortie_manifest::write;
 
 use crate::persona::Persona;
-use crate::report::{Exit, Usage};
 use crate::session::Session;
+use crate::terminal::{Exit, Usage};
 pub(crate) use calico_columns::Cluster;
 pub(crate) use json_path::JsonPath;
 use label_selector::selector_text;
@@ -107,7 +107,7 @@ const FORMATS: [(&str, &str, bool); 6] = [
 impl GetFormat {
     /// The values that a shell offers for `get -o`; the user adds something where one ends in `=`.
     pub(crate) fn offered(persona: Persona) -> Vec<&'static str> {
-        let known = FORMATS.iter().filter(|(_, _, calico)| *calico || !persona.is_calico());
+        let known = FORMATS.iter().filter(|(_, _, calico)| *calico || !persona.is_calicoctl());
         known.map(|(word, _, _)| *word).collect()
     }
 
@@ -119,8 +119,8 @@ impl GetFormat {
             ("wide", _) if text == "wide" => GetFormat::Table { wide: true },
             ("yaml" | "yml", _) if text == word => GetFormat::Yaml,
             ("json", _) if text == word => GetFormat::Json,
-            ("name", _) if text == word && !persona.is_calico() => GetFormat::Name,
-            ("jsonpath", _) if !persona.is_calico() => match JsonPath::parse(value) {
+            ("name", _) if text == word && !persona.is_calicoctl() => GetFormat::Name,
+            ("jsonpath", _) if !persona.is_calicoctl() => match JsonPath::parse(value) {
                 Ok(template) => GetFormat::JsonPath(template),
                 Err(why) => return Err(wrong(&format!("-o jsonpath: {why}"), persona)),
             },
@@ -130,9 +130,9 @@ impl GetFormat {
             ("go-template-file", "") => return Err(wrong("need to specify a template file", persona)),
             ("go-template" | "go-template-file", _) => anyhow::bail!(
                 "-o {word} is not supported: {} has no engine for Go's templates; -o json prints everything they could",
-                if persona.is_calico() { "this calicoctl (tortie)" } else { "tortie" }
+                if persona.is_calicoctl() { "this calicoctl (tortie)" } else { "tortie" }
             ),
-            _ if persona.is_calico() => anyhow::bail!("unrecognized output format '{text}'"),
+            _ if persona.is_calicoctl() => anyhow::bail!("unrecognized output format '{text}'"),
             _ => {
                 let mut formats = FORMATS.map(|(word, value, _)| format!("{word}{value}")).to_vec();
                 let last = formats.pop().unwrap_or_default();
@@ -144,7 +144,7 @@ impl GetFormat {
 }
 
 fn wrong(text: &str, persona: Persona) -> anyhow::Error {
-    if persona.is_calico() { anyhow::anyhow!("{text}") } else { Usage(text.to_owned()).into() }
+    if persona.is_calicoctl() { anyhow::anyhow!("{text}") } else { Usage(text.to_owned()).into() }
 }
 
 /// What tables depend on beside the objects.
@@ -192,12 +192,12 @@ pub(crate) fn print(
         GetFormat::Yaml if !found.is_empty() => session.terminal.print(&write::yaml(&all(found))),
         GetFormat::Json if !found.is_empty() => {
             session.terminal.print(&encode::go_json(&all(found), true));
-            if !session.persona.is_calico() {
+            if !session.persona.is_calicoctl() {
                 session.terminal.print("\n");
             }
         }
         // To calicoctl nothing is nothing.
-        GetFormat::Yaml | GetFormat::Json if session.persona.is_calico() => {}
+        GetFormat::Yaml | GetFormat::Json if session.persona.is_calicoctl() => {}
         GetFormat::Yaml => session.terminal.print(&write::yaml(&one_list(found))),
         GetFormat::Json => session.terminal.print(&(encode::go_json(&one_list(found), true) + "\n")),
         GetFormat::JsonPath(template) => session.terminal.print(&template.render(&one_list(found))),
@@ -206,7 +206,7 @@ pub(crate) fn print(
                 session.terminal.line(object.key().as_argument());
             }
         }
-        GetFormat::Columns(headings) if session.persona.is_calico() => {
+        GetFormat::Columns(headings) if session.persona.is_calicoctl() => {
             for one in found {
                 let known = calico_columns::known(one.kind());
                 if let Some(heading) = headings.iter().find(|heading| !known.contains(&heading.as_str())) {
@@ -219,7 +219,7 @@ pub(crate) fn print(
                 calico_table(one, &headings, printing, session);
             }
         }
-        GetFormat::Table { wide } if session.persona.is_calico() => {
+        GetFormat::Table { wide } if session.persona.is_calicoctl() => {
             for one in found {
                 let mut headings = calico_columns::headings(one.kind(), *wide).to_vec();
                 if printing.namespaces && one.kind().namespaced() {

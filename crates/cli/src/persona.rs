@@ -40,7 +40,7 @@ impl Persona {
     }
 
     /// Whether messages, tables and exit codes are calicoctl's.
-    pub(crate) fn is_calico(self) -> bool {
+    pub(crate) fn is_calicoctl(self) -> bool {
         self != Self::Tortie
     }
 }

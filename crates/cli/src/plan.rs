@@ -108,7 +108,7 @@ impl Writer {
         agent: &Agent,
         session: &mut Session,
     ) -> anyhow::Result<Self> {
-        Ok(match dry_run && !session.persona.is_calico() {
+        Ok(match dry_run && !session.persona.is_calicoctl() {
             true => {
                 let request = InForceRequest { from_store: false, purpose: Purpose::Change };
                 Self::Plan(Box::new(Plan::begin(access, request, agent, session)?))

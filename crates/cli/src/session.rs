@@ -5,7 +5,7 @@ use crate::calicoctl_messages;
 use crate::diagnose;
 use crate::input::{self, FileError, InputError, KubernetesKinds, Manifests};
 use crate::persona::Persona;
-use crate::report::Terminal;
+use crate::terminal::Terminal;
 use crate::workload_endpoint_name;
 
 /// One call of the program.
@@ -49,7 +49,7 @@ impl Session {
     }
 
     fn unread_file(&mut self, verb: &str, error: &FileError) {
-        if self.persona.is_calico() {
+        if self.persona.is_calicoctl() {
             self.terminal.error(calicoctl_messages::no_file(verb, error));
             return;
         }
@@ -69,7 +69,7 @@ impl Session {
 
     fn mistakes(&mut self, verb: &str, manifests: &Manifests) {
         let all = || manifests.items.iter().flat_map(|item| item.located.problems.iter().map(move |p| (item, p)));
-        if self.persona.is_calico()
+        if self.persona.is_calicoctl()
             && let Some((item, first)) = all().find(|(_, problem)| problem.is_error())
         {
             let text = calicoctl_messages::bad_file(first, &item.located, manifests.source(item));
@@ -87,7 +87,7 @@ impl Session {
             }
             count += diagnose::show_all(&problems, manifests, item, &mut self.terminal);
         }
-        if !self.persona.is_calico() {
+        if !self.persona.is_calicoctl() {
             let mistakes = if count == 1 { "a mistake".to_owned() } else { format!("{count} mistakes") };
             let nothing = match verb {
                 "get" => "nothing was looked up",

@@ -2,6 +2,7 @@
 
 mod choice;
 mod opener;
+pub(crate) mod transfer;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,8 +24,8 @@ use crate::args::StoreArgs;
 use crate::ask::Agent;
 use crate::author::author;
 use crate::calico_api_config;
-use crate::report::NoStore;
 use crate::session::Session;
+use crate::terminal::NoStore;
 use choice::{Asked, Choice, StoreKind};
 
 /// The version of Calico whose data we speak.
@@ -186,7 +187,7 @@ impl StoreAccess {
 
     /// Notes that the store does not exist, after a command that found nothing.
     pub(crate) fn mention_absent(&self, session: &mut Session) {
-        let absent = self.absent().filter(|_| !session.persona.is_calico());
+        let absent = self.absent().filter(|_| !session.persona.is_calicoctl());
         absent.into_iter().for_each(|text| session.terminal.note(text));
     }
 
@@ -219,7 +220,7 @@ impl StoreAccess {
     /// As calicoctl: a cluster of another version is left alone.
     pub(crate) fn check_version(&self, session: &Session) -> anyhow::Result<()> {
         let Ok(client) = self.reader() else { return Ok(()) };
-        if !session.persona.is_calico() || session.global.allow_version_mismatch {
+        if !session.persona.is_calicoctl() || session.global.allow_version_mismatch {
             return Ok(());
         }
         let key = Key::cluster(Kind::ClusterInformation, "default");
@@ -250,7 +251,7 @@ impl StoreAccess {
 /// Finds out which store is meant; `felix` is the file of Calico's agent, which may not exist.
 fn choose(session: &mut Session, config: &Path, felix: &Path) -> anyhow::Result<Choice> {
     let file = calico_api_config::load(config, session)?;
-    let settings = if session.persona.is_calico() { None } else { felix_settings(felix)? };
+    let settings = if session.persona.is_calicoctl() { None } else { felix_settings(felix)? };
     let mut choice = choice::choose(&Asked {
         persona: session.persona,
         store: session.global.store.as_deref(),

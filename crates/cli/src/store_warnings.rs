@@ -27,7 +27,7 @@ const MOST: usize = 2_000;
 pub(crate) fn warnings(store: &dyn Store, objects: &[Object], session: &mut Session) -> Vec<Vec<Problem>> {
     let none = || vec![Vec::new(); objects.len()];
     let kinds = needed(objects);
-    if kinds.is_empty() || session.persona.is_calico() {
+    if kinds.is_empty() || session.persona.is_calicoctl() {
         return none();
     }
     let mut not_looked_at = |what: &str| {

@@ -4,7 +4,7 @@ use tortie_api::Kind;
 use tortie_store_kube::convert::manifest::{KubernetesKind, Reference};
 
 use crate::persona::Persona;
-use crate::report::Usage;
+use crate::terminal::Usage;
 
 /// What the words behind `get` or `delete` name: kinds, each with a name or without.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ impl Target {
     /// An object by name. As tortie, `NAMESPACE/NAME` is taken where a kind has namespaces.
     fn named(kind: Kind, typed: &str, name: &str, persona: Persona) -> anyhow::Result<Self> {
         let (namespace, name) = match name.split_once('/') {
-            Some((namespace, name)) if !persona.is_calico() && kind.namespaced() => (namespace, name),
+            Some((namespace, name)) if !persona.is_calicoctl() && kind.namespaced() => (namespace, name),
             _ => ("", name),
         };
         if name.is_empty() {
@@ -38,7 +38,7 @@ impl Target {
 /// Beside calicoctl's names and aliases this takes what a user of kubectl types: `hostendpoints.projectcalico.org`,
 /// `hostendpoint.v3.projectcalico.org`, `hostendpoint.p`.
 pub(crate) fn kind(word: &str, persona: Persona) -> anyhow::Result<Kind> {
-    let found = if persona.is_calico() {
+    let found = if persona.is_calicoctl() {
         Kind::from_alias(word).filter(|kind| !matches!(kind, Kind::LiveMigration | Kind::BlockAffinity))
     } else {
         let (name, group) = word.split_once('.').unwrap_or((word, ""));
@@ -53,7 +53,7 @@ pub(crate) fn kind(word: &str, persona: Persona) -> anyhow::Result<Kind> {
 }
 
 fn unknown(word: &str, persona: Persona) -> anyhow::Error {
-    if persona.is_calico() {
+    if persona.is_calicoctl() {
         return anyhow::anyhow!("resource type '{word}' is not supported");
     }
     match nearest(word) {
@@ -104,7 +104,7 @@ fn nearest(word: &str) -> Option<&'static str> {
 /// Reads `KIND`, `KIND NAME...` or `KIND/NAME...`.
 pub(crate) fn parse(words: &[String], persona: Persona) -> anyhow::Result<Vec<Target>> {
     let Some(first) = words.first() else { return Ok(Vec::new()) };
-    if !persona.is_calico() && words.iter().all(|word| word.contains('/')) {
+    if !persona.is_calicoctl() && words.iter().all(|word| word.contains('/')) {
         return words
             .iter()
             .map(|word| {
@@ -114,7 +114,7 @@ pub(crate) fn parse(words: &[String], persona: Persona) -> anyhow::Result<Vec<Ta
             .collect();
     }
     if let (true, Some(word)) =
-        (!persona.is_calico() && first.contains('/'), words.iter().find(|word| !word.contains('/')))
+        (!persona.is_calicoctl() && first.contains('/'), words.iter().find(|word| !word.contains('/')))
     {
         return Err(Usage(format!(
             "'{word}' is not KIND/NAME: write every object as KIND/NAME, or one kind and then names"

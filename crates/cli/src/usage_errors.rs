@@ -9,8 +9,8 @@ use tortie_api::duration;
 
 use crate::args;
 use crate::persona::Persona;
-use crate::report::Terminal;
 use crate::target;
+use crate::terminal::Terminal;
 
 /// Prints the error, or the help that was asked for. Returns the exit code.
 pub(crate) fn report(mut error: Error, persona: Persona, typed: &[OsString], terminal: &mut Terminal) -> u8 {
@@ -19,14 +19,14 @@ pub(crate) fn report(mut error: Error, persona: Persona, typed: &[OsString], ter
         return 0;
     }
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        if persona.is_calico() {
+        if persona.is_calicoctl() {
             terminal.print(&error.render().to_string());
             return 0;
         }
         terminal.note(error.render().to_string().trim_end());
         return 2;
     }
-    if persona.is_calico() {
+    if persona.is_calicoctl() {
         terminal.note(cobra(&error, persona, typed));
         return 1;
     }

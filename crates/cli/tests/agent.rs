@@ -13,8 +13,6 @@ mod confirm;
 mod describe;
 #[path = "agent/etcd.rs"]
 mod etcd;
-#[path = "agent/foreign.rs"]
-mod foreign;
 #[path = "agent/init.rs"]
 mod init;
 #[path = "agent/kills.rs"]
@@ -57,6 +55,8 @@ mod same_answers;
 mod service;
 #[path = "agent/settings.rs"]
 mod settings;
+#[path = "agent/table_damage.rs"]
+mod table_damage;
 #[path = "agent/three_nodes.rs"]
 mod three_nodes;
 #[path = "agent/translations.rs"]

@@ -9,7 +9,6 @@ use tortie_manifest::{Problem, validate};
 use super::view::View;
 use super::{ClientError, DEFAULT_ALLOW, builtin, user_form};
 
-const KUBERNETES_PREFIX: &str = "knp.default.";
 const KUBERNETES_REASON: &str = "kubernetes network policies must be managed through the kubernetes API";
 
 /// Makes an object ready to be created, or says why it cannot be. Whether it exists is not looked at.
@@ -188,7 +187,7 @@ fn workload_name(object: &Object) -> Result<String, ClientError> {
 }
 
 fn is_kubernetes(key: &Key) -> bool {
-    key.kind == Kind::NetworkPolicy && key.name.starts_with(KUBERNETES_PREFIX)
+    key.kind == Kind::NetworkPolicy && key.name.starts_with(names::kubernetes::NETWORK_POLICY)
 }
 
 fn meta(field: &str, value: &str, reason: &str) -> ClientError {

@@ -19,6 +19,7 @@ mod stand_in;
 pub use known::{Copies, Existing};
 pub use plan::plan;
 
+use tortie_api::names::kubernetes;
 use tortie_api::{Key, Kind};
 
 use crate::enabled::Enabled;
@@ -28,18 +29,42 @@ pub const SOURCES: [Kind; 2] = [Kind::Profile, Kind::KubernetesNetworkPolicy];
 /// The kinds of copies in the store.
 pub const KINDS: [Kind; 2] = [Kind::Profile, Kind::NetworkPolicy];
 
-/// The prefix of the profile of a namespace.
-const NAMESPACE: &str = "kns.";
-/// The prefix of the profile of a service account.
-const SERVICE_ACCOUNT: &str = "ksa.";
-/// The prefix of a NetworkPolicy of Kubernetes.
-const POLICY: &str = "knp.default.";
+/// What a copy is of.
+enum Original<'a> {
+    Namespace(&'a str),
+    /// `NAMESPACE.NAME`.
+    ServiceAccount(&'a str),
+    NetworkPolicy(&'a str),
+}
+
+impl<'a> Original<'a> {
+    /// What the object with this key is a copy of, if it is one.
+    fn of(key: &'a Key) -> Option<Self> {
+        let behind = |prefix| key.name.strip_prefix(prefix);
+        match key.kind {
+            Kind::Profile => behind(kubernetes::NAMESPACE_PROFILE)
+                .map(Self::Namespace)
+                .or_else(|| behind(kubernetes::ACCOUNT_PROFILE).map(Self::ServiceAccount)),
+            Kind::NetworkPolicy => behind(kubernetes::NETWORK_POLICY).map(Self::NetworkPolicy),
+            _ => None,
+        }
+    }
+
+    /// Whether its controller runs.
+    fn is_enabled(&self, enabled: Enabled) -> bool {
+        match self {
+            Self::Namespace(_) => enabled.namespaces,
+            Self::ServiceAccount(_) => enabled.service_accounts,
+            Self::NetworkPolicy(_) => enabled.policies,
+        }
+    }
+}
 
 /// The key of the copy of what the Kubernetes store has under a key.
 fn copy_of(key: &Key) -> Option<Key> {
     let copy = match key.kind {
         Kind::KubernetesNetworkPolicy => {
-            Key::namespaced(Kind::NetworkPolicy, &key.namespace, format!("{POLICY}{}", key.name))
+            Key::namespaced(Kind::NetworkPolicy, &key.namespace, format!("{}{}", kubernetes::NETWORK_POLICY, key.name))
         }
         _ => key.clone(),
     };
@@ -48,33 +73,28 @@ fn copy_of(key: &Key) -> Option<Key> {
 
 /// Whether what has this key is a copy.
 fn is_copy(key: &Key) -> bool {
-    match key.kind {
-        Kind::Profile => [NAMESPACE, SERVICE_ACCOUNT].iter().any(|prefix| key.name.starts_with(prefix)),
-        Kind::NetworkPolicy => key.name.starts_with(POLICY),
-        _ => false,
-    }
+    Original::of(key).is_some()
 }
 
 /// Whether the controller of this copy runs.
 fn is_enabled(key: &Key, enabled: Enabled) -> bool {
-    match key.kind {
-        Kind::NetworkPolicy => enabled.policies,
-        _ if key.name.starts_with(NAMESPACE) => enabled.namespaces,
-        _ => enabled.service_accounts,
-    }
+    Original::of(key).is_some_and(|original| original.is_enabled(enabled))
 }
 
 /// What a copy is of, in Kubernetes' words.
 fn source(key: &Key) -> String {
-    let name = |prefix: &str| key.name.strip_prefix(prefix).unwrap_or(&key.name).to_owned();
-    match key.kind {
-        Kind::NetworkPolicy => format!("networkpolicy {}/{}", key.namespace, name(POLICY)),
-        _ if key.name.starts_with(NAMESPACE) => format!("namespace {}", name(NAMESPACE)),
-        _ => format!("serviceaccount {}", name(SERVICE_ACCOUNT).replacen('.', "/", 1)),
+    match Original::of(key) {
+        Some(Original::Namespace(name)) => format!("namespace {name}"),
+        Some(Original::ServiceAccount(name)) => format!("serviceaccount {}", name.replacen('.', "/", 1)),
+        Some(Original::NetworkPolicy(name)) => format!("networkpolicy {}/{name}", key.namespace),
+        None => key.to_string(),
     }
 }
 
 /// The namespace whose pods a profile belongs to, where it is that of a namespace.
 pub(crate) fn namespace_of_profile(key: &Key) -> Option<&str> {
-    if key.kind == Kind::Profile { key.name.strip_prefix(NAMESPACE) } else { None }
+    match Original::of(key) {
+        Some(Original::Namespace(name)) => Some(name),
+        _ => None,
+    }
 }

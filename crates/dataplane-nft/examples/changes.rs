@@ -16,7 +16,7 @@ use tortie_dataplane::{
     Dataplane, Delta, End, Endpoint, HostState, Members, Owner, PeerSet, PerDirection, Place, Ports, Program,
     ProgramEnd, ProgramId, Programs, Rule, RulesId, SetChange, SetId, SetState, State, Tier,
 };
-use tortie_dataplane_nft::{Kernel, Options};
+use tortie_dataplane_nft::{Kernel, TableOptions};
 use tortie_net::{PortRange, Protocol};
 use tortie_nft::expr::{Cmp, Counter, Lookup, Meta, MetaKey, Payload};
 use tortie_nft::{
@@ -48,7 +48,7 @@ type Size = (usize, usize, usize);
 
 fn run(name: &str, size: Size) {
     let (floor_load, floor_member, floor_chain) = floor(size);
-    let mut kernel = Kernel::open(Options::default()).unwrap();
+    let mut kernel = Kernel::open(TableOptions::default()).unwrap();
     let state = state(size);
     let before = Instant::now();
     kernel.replace(state).unwrap();
@@ -104,7 +104,7 @@ fn workloads(count: usize) {
     };
     state.endpoints.extend((0..count).map(|number| (place(number), one(number))));
     let (floor_load, floor_times) = workload_floor(count);
-    let mut kernel = Kernel::open(Options::default()).unwrap();
+    let mut kernel = Kernel::open(TableOptions::default()).unwrap();
     let before = Instant::now();
     kernel.replace(state).unwrap();
     let name = format!("{count} workloads");

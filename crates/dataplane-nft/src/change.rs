@@ -11,11 +11,11 @@ use crate::batch::Script;
 use crate::denied_log;
 use crate::form::{ChainForm, Ruleset, SetForm};
 use crate::index::{Index, StepChanges};
-use crate::options::Options;
+use crate::options::TableOptions;
 use crate::sets::{self, Shape};
 use crate::skeleton::{self, Plan};
-use crate::source::{CurrentState, PreviousState, Source};
 use crate::stage::{Stage, Variant};
+use crate::state_view::{CurrentState, PreviousState, StateView};
 use crate::uses::{self, Uses};
 
 pub(crate) use transaction::Transaction;
@@ -74,7 +74,7 @@ pub(crate) struct Step<'a> {
     pub(crate) now: &'a CurrentState<'a>,
     pub(crate) plans: Option<(&'a Plan, &'a Plan)>,
     pub(crate) state_sets: &'a BTreeMap<SetId, tortie_dataplane::SetState>,
-    pub(crate) options: &'a Options,
+    pub(crate) options: &'a TableOptions,
     /// How often shared sets are named in the kernel, before the step.
     pub(crate) uses: &'a Uses,
     /// Lists and places whose standing with the kernel has changed.

@@ -12,7 +12,7 @@ use tortie_nft::expr::{Immediate, Limit, LimitKind, Log};
 use tortie_nft::{Expr, Verdict};
 
 use crate::form::{ChainForm, Line};
-use crate::options::Options;
+use crate::options::TableOptions;
 
 /// What stands in a prefix between the chain and the comment.
 pub const SEPARATOR: char = '|';
@@ -24,7 +24,7 @@ const BURST: u32 = 20;
 const PREFIX_MAX: usize = 127;
 
 /// Adds the lines to all chains, if denied packets are to be logged.
-pub(crate) fn add(chains: &mut BTreeMap<String, ChainForm>, options: &Options) {
+pub(crate) fn add(chains: &mut BTreeMap<String, ChainForm>, options: &TableOptions) {
     let Some(group) = options.denied_group else { return };
     for (name, form) in chains {
         if !form.lines.iter().any(denies) {
@@ -70,7 +70,7 @@ mod tests {
 
     fn with_group(lines: Vec<Line>) -> Vec<Line> {
         let mut chains = BTreeMap::from([("policy-in/gnp/web".to_owned(), ChainForm::new(lines))]);
-        add(&mut chains, &Options { denied_group: Some(9), ..Options::default() });
+        add(&mut chains, &TableOptions { denied_group: Some(9), ..TableOptions::default() });
         chains.into_values().next().unwrap().lines
     }
 

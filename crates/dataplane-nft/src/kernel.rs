@@ -31,7 +31,7 @@ use crate::batch::Script;
 use crate::compare::differences;
 use crate::form::Ruleset;
 use crate::index::Index;
-use crate::options::Options;
+use crate::options::TableOptions;
 use crate::programmed::Shared;
 use crate::readback::read_back;
 use crate::render::whole;
@@ -46,7 +46,7 @@ use replace::OurTables;
 #[derive(Debug)]
 pub struct Kernel {
     socket: Socket,
-    options: Options,
+    options: TableOptions,
     table: Table,
     state: State,
     index: Index,
@@ -137,21 +137,21 @@ impl From<CommitError> for ApplyError {
 
 impl Kernel {
     /// Opens the dataplane. Nothing is changed yet.
-    pub fn open(options: Options) -> Result<Self, ApplyError> {
+    pub fn open(options: TableOptions) -> Result<Self, ApplyError> {
         Self::opened(options, Socket::open().map_err(RequestError::Io)?, true)
     }
 
     /// Opens a dataplane whose table anyone may change, as on kernels before 6.9.
-    pub fn open_unowned(options: Options) -> Result<Self, ApplyError> {
+    pub fn open_unowned(options: TableOptions) -> Result<Self, ApplyError> {
         Self::opened(options, Socket::open().map_err(RequestError::Io)?, false)
     }
 
     /// Opens a dataplane with socket buffers of another size. A table that is longer than one send may be is built in pieces.
-    pub fn open_with(options: Options, buffers: Buffers, owned: bool) -> Result<Self, ApplyError> {
+    pub fn open_with(options: TableOptions, buffers: Buffers, owned: bool) -> Result<Self, ApplyError> {
         Self::opened(options, Socket::open_with(buffers).map_err(RequestError::Io)?, owned)
     }
 
-    fn opened(options: Options, mut socket: Socket, owned: bool) -> Result<Self, ApplyError> {
+    fn opened(options: TableOptions, mut socket: Socket, owned: bool) -> Result<Self, ApplyError> {
         let id = TableId::inet(&options.table);
         let owns = owned && Feature::Persist.is_supported(&mut socket)?;
         let table = if owns { Table::owned(id) } else { Table::new(id) };
@@ -274,7 +274,7 @@ impl Kernel {
     }
 
     /// Removes tortie's tables from the kernel. Fails with [`ApplyError::Held`] while an agent runs that owns them.
-    pub fn uninstall(options: &Options) -> Result<Existing, ApplyError> {
+    pub fn uninstall(options: &TableOptions) -> Result<Existing, ApplyError> {
         let mut socket = Socket::open().map_err(RequestError::Io)?;
         remove(&mut socket, &TableId::inet(&options.table))
     }
@@ -349,12 +349,12 @@ impl Kernel {
     }
 
     /// How the table stands among others.
-    pub fn options(&self) -> &Options {
+    pub fn options(&self) -> &TableOptions {
         &self.options
     }
 
     /// Other mark bits, priorities or places to log to: everything is replaced, or nothing.
-    pub fn set_options(&mut self, options: Options) -> Result<(), ApplyError> {
+    pub fn set_options(&mut self, options: TableOptions) -> Result<(), ApplyError> {
         if options == self.options {
             return Ok(());
         }

@@ -16,9 +16,9 @@
 //!
 //! ```no_run
 //! # use tortie_dataplane::{Dataplane, Delta, State};
-//! # use tortie_dataplane_nft::{ApplyError, Kernel, Options};
+//! # use tortie_dataplane_nft::{ApplyError, Kernel, TableOptions};
 //! # fn agent(store_in_sync: State, delta: Delta) -> Result<(), ApplyError> {
-//! let mut kernel = Kernel::open(Options::default())?;
+//! let mut kernel = Kernel::open(TableOptions::default())?;
 //! kernel.adopt()?; // What an earlier agent left stays in force; connections are tracked from now on.
 //! kernel.replace(store_in_sync)?; // Once the store is in sync: everything at once, no packet sees an empty moment.
 //! kernel.apply(&delta)?; // Then only what changes. An empty change sends nothing.
@@ -35,6 +35,7 @@ mod change;
 mod compare;
 mod damage;
 mod denied_log;
+mod endpoint;
 #[path = "../../testkit/src/faults/switch.rs"]
 mod faults;
 mod form;
@@ -44,7 +45,6 @@ mod list;
 mod match_expr;
 mod names;
 mod options;
-mod place;
 mod program;
 mod programmed;
 mod readback;
@@ -52,8 +52,8 @@ mod render;
 mod rule;
 mod sets;
 mod skeleton;
-mod source;
 mod stage;
+mod state_view;
 mod undo;
 mod uses;
 mod values;
@@ -67,7 +67,7 @@ pub use damage::Damage;
 pub use denied_log::SEPARATOR as DENIED_SEPARATOR;
 pub use form::{ChainForm, Line, Ruleset, SetForm};
 pub use kernel::{ApplyError, Existing, Kernel, Refused, TransactionSize};
-pub use options::{Bits, Options, TooFewBits};
+pub use options::{Bits, TableOptions, TooFewBits};
 pub use readback::read_back;
 pub use render::{render, render_with_ipv6};
 pub use skeleton::{FLOATING_IPS, GIVES_SOURCE};

@@ -11,7 +11,7 @@ use tortie_policy::{Action, Family, Settings};
 use crate::faults::is_on;
 use crate::form::{ChainForm, Line};
 use crate::names;
-use crate::options::Options;
+use crate::options::TableOptions;
 use crate::rule::{Match, matches};
 use crate::sets::Shape;
 use crate::stage::{Allow, Variant};
@@ -76,7 +76,7 @@ impl List<'_> {
         &self,
         variant: Variant,
         settings: &Settings,
-        options: &Options,
+        options: &TableOptions,
         shape: &impl Fn(&SetId, Family) -> Option<Shape>,
     ) -> Vec<(String, ChainForm)> {
         let mut all = Vec::new();
@@ -108,7 +108,7 @@ impl List<'_> {
     }
 
     /// What a rule does with what it matches.
-    fn act(&self, rule: &Rule, line: Line, variant: Variant, settings: &Settings, options: &Options) -> Line {
+    fn act(&self, rule: &Rule, line: Line, variant: Variant, settings: &Settings, options: &TableOptions) -> Line {
         let line = match rule.action {
             Action::Allow => match variant.allow {
                 Allow::Accept => line.count().accept(),
@@ -124,7 +124,7 @@ impl List<'_> {
         line.note(format!("rule {} of {}: {}", rule.number, self.id, rule.action))
     }
 
-    fn log(&self, line: Line, settings: &Settings, options: &Options) -> Line {
+    fn log(&self, line: Line, settings: &Settings, options: &TableOptions) -> Line {
         let line = match settings.log_limit {
             None => line,
             Some(limit) => line.expr(Limit {

@@ -5,7 +5,7 @@ const BITS: u32 = 2;
 
 /// How our tables stand among others.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
+pub struct TableOptions {
     /// The table's name.
     pub table: String,
     /// Added to the priority of every base chain of type filter.
@@ -18,7 +18,7 @@ pub struct Options {
     pub denied_group: Option<u16>,
 }
 
-impl Default for Options {
+impl Default for TableOptions {
     fn default() -> Self {
         Self {
             table: "tortie".to_owned(),

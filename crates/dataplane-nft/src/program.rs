@@ -13,7 +13,7 @@ use crate::form::{ChainForm, Line};
 use crate::list::{self, Traits};
 use crate::match_expr::DenyAction;
 use crate::names;
-use crate::options::Options;
+use crate::options::TableOptions;
 use crate::stage::Stage;
 
 /// A program's chain at a stage.
@@ -26,7 +26,7 @@ pub(crate) struct Writer<'a> {
     pub(crate) stage: Stage,
     pub(crate) program: &'a Program,
     pub(crate) settings: &'a Settings,
-    pub(crate) options: &'a Options,
+    pub(crate) options: &'a TableOptions,
     pub(crate) traits: &'a dyn Fn(&RulesId) -> Traits,
 }
 

@@ -7,24 +7,24 @@ use tortie_nft::TableId;
 
 use crate::form::{Ruleset, SetForm, sort};
 use crate::index::Index;
-use crate::options::Options;
+use crate::options::TableOptions;
 use crate::sets::{self, Families};
 use crate::skeleton::{self, Plan};
-use crate::source::{CurrentState, Quarantined, Source};
-use crate::{denied_log, list, names, place, program, uses, values};
+use crate::state_view::{CurrentState, Quarantined, StateView};
+use crate::{denied_log, endpoint, list, names, program, uses, values};
 
 /// Everything that is to be in the kernel.
-pub fn render(state: &State, options: &Options) -> Ruleset {
+pub fn render(state: &State, options: &TableOptions) -> Ruleset {
     whole(state, &Index::of(state), options, &Quarantined::nothing())
 }
 
 /// Renders a state with the sets for IPv6, also if none has an IPv6 member: a table keeps them once they were needed.
-pub fn render_with_ipv6(state: &State, options: &Options) -> Ruleset {
+pub fn render_with_ipv6(state: &State, options: &TableOptions) -> Ruleset {
     whole(state, &Index::with(state, Families { v6: true }), options, &Quarantined::nothing())
 }
 
 /// Renders a state by its index, with replacements for what the kernel refuses.
-pub(crate) fn whole(state: &State, index: &Index, options: &Options, out: &Quarantined<'_>) -> Ruleset {
+pub(crate) fn whole(state: &State, index: &Index, options: &TableOptions, out: &Quarantined<'_>) -> Ruleset {
     some(state, index, options, out, None)
 }
 
@@ -47,7 +47,7 @@ impl ObjectNames<'_> {
 pub(crate) fn part(
     state: &State,
     index: &Index,
-    options: &Options,
+    options: &TableOptions,
     out: &Quarantined<'_>,
     only: &ObjectNames<'_>,
 ) -> Ruleset {
@@ -61,7 +61,7 @@ pub(crate) fn part(
 fn some(
     state: &State,
     index: &Index,
-    options: &Options,
+    options: &TableOptions,
     out: &Quarantined<'_>,
     only: Option<&ObjectNames<'_>>,
 ) -> Ruleset {
@@ -73,7 +73,7 @@ fn some(
     // A skeleton's set holds elements of endpoints.
     let dispatched = only.is_none_or(|only| {
         only.sets.iter().any(|name| ruleset.sets.contains_key(*name))
-            || only.chains.iter().any(|name| name.contains(place::OWN))
+            || only.chains.iter().any(|name| name.contains(endpoint::OWN))
     });
     for (id, set) in state.sets.iter().filter(|(id, _)| !out.sets.contains(*id)) {
         let shape = now.shape(id);

@@ -42,12 +42,12 @@ enum PortCondition<'a> {
 pub(crate) fn matches(rule: &Rule, shape: &impl Fn(&SetId, Family) -> Option<Shape>) -> Vec<Match> {
     let mut found = Vec::new();
     for family in families(rule) {
-        for ported in classes(rule) {
-            let [sources, destinations] = [&rule.source, &rule.destination].map(|end| met(end, ported));
+        for ported in ported_variants(rule) {
+            let [sources, destinations] = [&rule.source, &rule.destination].map(|end| port_conditions(end, ported));
             for source in 0..sources.len() {
                 for destination in 0..destinations.len() {
                     let ports = [&sources[..=source], &destinations[..=destination]];
-                    found.extend(one(rule, family, ported, ports, shape));
+                    found.extend(line_for(rule, family, ported, ports, shape));
                 }
             }
         }
@@ -81,7 +81,7 @@ fn is_ported(protocol: u8) -> bool {
 }
 
 /// Whether the packet's protocol has ports, where that matters.
-fn classes(rule: &Rule) -> Vec<Option<bool>> {
+fn ported_variants(rule: &Rule) -> Vec<Option<bool>> {
     let ends = [&rule.source, &rule.destination];
     let excludes = ends.iter().any(|end| !end.not_ports.is_empty());
     let numbers = ends.iter().any(|end| !end.ports.ranges.is_empty());
@@ -97,7 +97,7 @@ fn classes(rule: &Rule) -> Vec<Option<bool>> {
 }
 
 /// The ways to meet an end's `ports` with a protocol of this class.
-fn met(end: &End, ported: Option<bool>) -> Vec<PortCondition<'_>> {
+fn port_conditions(end: &End, ported: Option<bool>) -> Vec<PortCondition<'_>> {
     if end.ports.is_empty() {
         return vec![PortCondition::Any];
     }
@@ -107,7 +107,7 @@ fn met(end: &End, ported: Option<bool>) -> Vec<PortCondition<'_>> {
 }
 
 /// One way to match a rule: at each end the last of the ways to meet its ports, behind those that come before it.
-fn one(
+fn line_for(
     rule: &Rule,
     family: Option<Family>,
     ported: Option<bool>,

@@ -18,11 +18,11 @@ use tortie_dataplane::{HostState, Place, SetId, State};
 use tortie_nft::{DataType, Set};
 use tortie_policy::{Family, Settings};
 
+use crate::endpoint::{WORKLOADS, exceptions};
 use crate::form::{ChainForm, Line, Ruleset, SetForm};
 use crate::index::Index;
 use crate::match_expr::{address_type, fields};
-use crate::options::Options;
-use crate::place::{WORKLOADS, exceptions};
+use crate::options::TableOptions;
 use crate::sets::{FAMILIES, Shape};
 use crate::stage::Stage;
 
@@ -126,7 +126,7 @@ pub(crate) fn maps(settings: &Settings) -> Vec<Set> {
 }
 
 /// Puts the skeleton into a table.
-pub(crate) fn render(plan: &Plan, options: &Options, into: &mut Ruleset) {
+pub(crate) fn render(plan: &Plan, options: &TableOptions, into: &mut Ruleset) {
     for set in maps(plan.settings()) {
         into.sets.insert(set.name.clone(), SetForm::new(set));
     }
@@ -137,7 +137,7 @@ pub(crate) fn render(plan: &Plan, options: &Options, into: &mut Ruleset) {
 }
 
 /// What stays of it while enforcement is off: connection tracking, and the translation of addresses.
-pub(crate) fn without_verdicts(plan: &Plan, options: &Options, into: &mut Ruleset) {
+pub(crate) fn without_verdicts(plan: &Plan, options: &TableOptions, into: &mut Ruleset) {
     begin(into);
     nat::render(plan, options, into);
 }

@@ -17,11 +17,11 @@ pub(crate) enum Stage {
     HostIn,
     HostOut,
     /// The host's own packets that were translated, after routing.
-    HostOutLate,
+    HostOutTranslated,
     ForwardIn,
     ForwardOut,
-    WorkloadOut,
-    WorkloadIn,
+    WorkloadEgress,
+    WorkloadIngress,
 }
 
 /// What a rule's Allow does.
@@ -49,11 +49,11 @@ impl Stage {
         Self::PreDnat,
         Self::HostIn,
         Self::HostOut,
-        Self::HostOutLate,
+        Self::HostOutTranslated,
         Self::ForwardIn,
         Self::ForwardOut,
-        Self::WorkloadOut,
-        Self::WorkloadIn,
+        Self::WorkloadEgress,
+        Self::WorkloadIngress,
     ];
 
     /// What its map and its chains are called.
@@ -64,11 +64,11 @@ impl Stage {
             Self::PreDnat => "pre-dnat",
             Self::HostIn => "host-in",
             Self::HostOut => "host-out",
-            Self::HostOutLate => "host-out-late",
+            Self::HostOutTranslated => "host-out-late",
             Self::ForwardIn => "forward-in",
             Self::ForwardOut => "forward-out",
-            Self::WorkloadOut => "workload-out",
-            Self::WorkloadIn => "workload-in",
+            Self::WorkloadEgress => "workload-out",
+            Self::WorkloadIngress => "workload-in",
         }
     }
 
@@ -85,8 +85,10 @@ impl Stage {
     /// The interface that says whose turn it is.
     pub(crate) fn link(self) -> HookInterface {
         match self {
-            Self::UntrackedIn | Self::PreDnat | Self::HostIn | Self::ForwardIn | Self::WorkloadOut => HookInterface::In,
-            Self::UntrackedOut | Self::HostOut | Self::HostOutLate | Self::ForwardOut | Self::WorkloadIn => {
+            Self::UntrackedIn | Self::PreDnat | Self::HostIn | Self::ForwardIn | Self::WorkloadEgress => {
+                HookInterface::In
+            }
+            Self::UntrackedOut | Self::HostOut | Self::HostOutTranslated | Self::ForwardOut | Self::WorkloadIngress => {
                 HookInterface::Out
             }
         }
@@ -95,7 +97,7 @@ impl Stage {
     /// How a packet is denied here: the kernel answers only where it can.
     pub(crate) fn refuse(self, settings: &Settings) -> DenyAction {
         match self {
-            Self::UntrackedIn | Self::UntrackedOut | Self::PreDnat | Self::HostOutLate => DenyAction::Drop,
+            Self::UntrackedIn | Self::UntrackedOut | Self::PreDnat | Self::HostOutTranslated => DenyAction::Drop,
             _ => refuse(settings),
         }
     }
@@ -112,7 +114,7 @@ impl Stage {
     /// The stage whose chains this one uses: two that come to the same share them.
     pub(crate) fn chains(self, settings: &Settings) -> Self {
         match self {
-            Self::HostOutLate if refuse(settings) == DenyAction::Drop => Self::HostOut,
+            Self::HostOutTranslated if refuse(settings) == DenyAction::Drop => Self::HostOut,
             other => other,
         }
     }
@@ -120,7 +122,7 @@ impl Stage {
     /// Whether an endpoint in this place has its say here.
     pub(crate) fn is_at(self, place: &Place) -> bool {
         match self {
-            Self::WorkloadOut | Self::WorkloadIn => matches!(place, Place::Workload(_)),
+            Self::WorkloadEgress | Self::WorkloadIngress => matches!(place, Place::Workload(_)),
             // `*` has no untracked policy.
             Self::UntrackedIn | Self::UntrackedOut => matches!(place, Place::Host(_)),
             _ => !matches!(place, Place::Workload(_)),
@@ -134,8 +136,8 @@ impl Stage {
             Self::UntrackedIn => programs.untracked.ingress,
             Self::UntrackedOut => programs.untracked.egress,
             Self::PreDnat => programs.pre_dnat,
-            Self::HostIn | Self::WorkloadIn => Some(programs.normal.ingress),
-            Self::HostOut | Self::HostOutLate | Self::WorkloadOut => Some(programs.normal.egress),
+            Self::HostIn | Self::WorkloadIngress => Some(programs.normal.ingress),
+            Self::HostOut | Self::HostOutTranslated | Self::WorkloadEgress => Some(programs.normal.egress),
             Self::ForwardIn => programs.forward.ingress,
             Self::ForwardOut => programs.forward.egress,
         }

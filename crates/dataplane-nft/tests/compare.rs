@@ -7,7 +7,7 @@ mod follow;
 
 use follow::Followed;
 use tortie_dataplane_nft::{
-    ChainForm, DifferenceKind, Line, Options, Ruleset, SetForm, compare, render, render_with_ipv6,
+    ChainForm, DifferenceKind, Line, Ruleset, SetForm, TableOptions, compare, render, render_with_ipv6,
 };
 use tortie_nft::expr::Immediate;
 use tortie_nft::{BaseChain, Data, Element, Expr, Hook, Key, Policy, Verdict};
@@ -18,9 +18,9 @@ const SEEDS: std::ops::Range<u64> = 0..12;
 /// The table of a random world.
 fn table(seed: u64) -> Ruleset {
     let followed = Followed::to_end(&Case::random(seed));
-    let table = render(&followed.state, &Options::default());
+    let table = render(&followed.state, &TableOptions::default());
     // Every other one with the sets for IPv6 that an agent keeps.
-    if seed.is_multiple_of(2) { table } else { render_with_ipv6(&followed.state, &Options::default()) }
+    if seed.is_multiple_of(2) { table } else { render_with_ipv6(&followed.state, &TableOptions::default()) }
 }
 
 /// The verdict at the end of a rule, another one.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use common::bed::{SentPacket, TestBed};
 use common::follow::Followed;
 use common::scenario::resource;
-use tortie_dataplane_nft::{Kernel, Options};
+use tortie_dataplane_nft::{Kernel, TableOptions};
 use tortie_nft::expr::Expr;
 use tortie_policy::packet::{Conntrack, Packet, PacketPath, Transport};
 use tortie_testkit::namespace::in_namespace;
@@ -92,7 +92,7 @@ fn miscounted() -> Vec<String> {
     }
     let delta = followed.step(&Step::Flush).unwrap();
     followed.state.apply(&delta).unwrap();
-    let mut kernel = Kernel::open(Options::default()).unwrap();
+    let mut kernel = Kernel::open(TableOptions::default()).unwrap();
     kernel.replace(followed.state).unwrap();
     let mut bed = TestBed::new(&["eth0"]);
     let mut wrong = Vec::new();

@@ -9,7 +9,7 @@ use common::bed::{LINKS, SentPacket, TestBed};
 use common::follow::Followed;
 use common::real::{denials, shot};
 use common::scenario::resource;
-use tortie_dataplane_nft::{Kernel, Options};
+use tortie_dataplane_nft::{Kernel, TableOptions};
 use tortie_eval::judge;
 use tortie_policy::packet::{Conntrack, Packet, PacketPath, Transport};
 use tortie_random::Random;
@@ -29,7 +29,7 @@ fn overwrite(hook: &str, priority: i64, mark: &str) {
 fn a_translated_packet_of_the_host_is_denied_whatever_becomes_of_its_mark() {
     in_namespace(|| {
         let mut bed = TestBed::new(&["eth0", "eth1"]);
-        let mut kernel = Kernel::open(Options::default()).unwrap();
+        let mut kernel = Kernel::open(TableOptions::default()).unwrap();
         let mut followed = Followed::new();
         for line in [
             "HostEndpoint h0 {node: n1, interfaceName: eth0, profiles: [open]}",
@@ -74,7 +74,7 @@ fn no_denied_packet_passes_where_another_table_clears_all_bits_that_tortie_uses(
     let worlds = std::env::var("TORTIE_PACKET_WORLDS").ok().and_then(|text| text.parse().ok()).unwrap_or(30);
     in_namespace(|| {
         let mut bed = TestBed::new(&LINKS);
-        let mut kernel = Kernel::open(Options::default()).unwrap();
+        let mut kernel = Kernel::open(TableOptions::default()).unwrap();
         let (mut denied, mut closed) = (0, 0);
         for seed in 9000..9000 + worlds {
             let case = Case::random(seed);

@@ -19,7 +19,7 @@ use common::real::denials;
 use common::scenario::resource;
 use serde_json::json;
 use tortie_dataplane::Dataplane;
-use tortie_dataplane_nft::{Kernel, Options};
+use tortie_dataplane_nft::{Kernel, TableOptions};
 use tortie_testkit::limit::limit;
 use tortie_testkit::namespace::{in_namespace, run, run_with_input};
 use tortie_testkit::worlds::Step;
@@ -102,7 +102,7 @@ fn no_denied_packet_in_flight_arrives_while_workloads_are_repointed_removed_and_
         };
         let inboxes = [inbox(1), inbox(2)];
         for open in [Kernel::open, Kernel::open_unowned] {
-            let (mut kernel, mut followed) = (open(Options::default()).unwrap(), Followed::new());
+            let (mut kernel, mut followed) = (open(TableOptions::default()).unwrap(), Followed::new());
             let mut put = |lines: &[&str]| {
                 lines.iter().for_each(|line| drop(followed.step(&Step::Put(resource(line)))));
                 let delta = followed.step(&Step::Flush).unwrap();
@@ -189,7 +189,7 @@ fn no_allowed_packet_in_flight_is_lost_while_everything_is_replaced() {
             words[words.iter().position(|word| *word == "packets").unwrap() + 1].parse().unwrap()
         };
         for open in [Kernel::open, Kernel::open_unowned] {
-            let (mut kernel, mut followed) = (open(Options::default()).unwrap(), Followed::new());
+            let (mut kernel, mut followed) = (open(TableOptions::default()).unwrap(), Followed::new());
             for line in [
                 "GlobalNetworkPolicy one {selector: role == 'one', types: [Ingress], ingress: [{action: Allow}]}",
                 &workload(1, "one"),

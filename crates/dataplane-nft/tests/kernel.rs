@@ -14,7 +14,7 @@ use common::follow::Followed;
 use common::scenario::resource;
 use serde_json::json;
 use tortie_dataplane::{Dataplane, Delta, Members, SetChange, SetState, State};
-use tortie_dataplane_nft::{ApplyError, Existing, Kernel, Options, Refused, TransactionSize};
+use tortie_dataplane_nft::{ApplyError, Existing, Kernel, Refused, TableOptions, TransactionSize};
 use tortie_nft::probe::Feature;
 use tortie_nft::{Buffers, Socket, TableId};
 use tortie_policy::LogLimit;
@@ -40,7 +40,7 @@ impl Node {
     }
 
     fn open(resources: &[&str]) -> Self {
-        Self::new(Kernel::open(Options::default()).unwrap(), resources)
+        Self::new(Kernel::open(TableOptions::default()).unwrap(), resources)
     }
 
     fn flush(&mut self) -> Delta {
@@ -374,7 +374,7 @@ fn all_that_the_kernel_refuses_in_one_batch_is_quarantined_at_once() {
                 };
                 (0..64).map(one).collect()
             };
-            let mut node = Node::new(open(Options::default()).unwrap(), &[HOST]);
+            let mut node = Node::new(open(TableOptions::default()).unwrap(), &[HOST]);
             let mut delta = Delta::default();
             let mut host = node.kernel.state().host.clone().unwrap();
             host.settings.log_limit = Some(LogLimit { count: 0, seconds: 1, burst: 5 });
@@ -425,14 +425,14 @@ fn what_the_kernel_refuses_without_a_name_is_found_by_halving_and_the_rest_is_ap
         |names: &[&str]| -> Vec<String> { names.iter().map(|name| format!("gnp {name} ingress: {reason}")).collect() };
     in_namespace(|| {
         with(REFUSED_AT_COMMIT, || {
-            type Open = fn(Options) -> Result<Kernel, ApplyError>;
+            type Open = fn(TableOptions) -> Result<Kernel, ApplyError>;
             let small: Open = |options| Kernel::open_with(options, SMALL, false);
             for open in [Kernel::open as Open, Kernel::open_unowned, small] {
                 // A whole state with two bad ones.
                 let mut all = vec![HOST.to_owned()];
                 all.extend((0..64).map(|n| policy(n, if [7, 50].contains(&n) { "Log" } else { "Deny" })));
                 let all: Vec<&str> = all.iter().map(String::as_str).collect();
-                let mut node = Node::new(open(Options::default()).unwrap(), &all);
+                let mut node = Node::new(open(TableOptions::default()).unwrap(), &all);
                 assert_eq!(refused(&node), say(&["p07", "p50"]));
                 let batches = node.kernel.refusals();
                 assert!(batches <= 2 * 8 + 2, "{batches}");
@@ -498,7 +498,8 @@ fn no_denied_packet_passes_while_everything_is_replaced() {
     in_namespace(|| {
         for open in [Kernel::open, Kernel::open_unowned] {
             let host = "HostEndpoint h role=web {node: n1, interfaceName: lo, expectedIPs: [127.0.0.1]}";
-            let mut node = Node::new(open(Options::default()).unwrap(), &[host, &policy("p", (0..20).map(few_ports))]);
+            let mut node =
+                Node::new(open(TableOptions::default()).unwrap(), &[host, &policy("p", (0..20).map(few_ports))]);
             let state = node.kernel.state().clone();
             let inbox = UdpSocket::bind("127.0.0.1:7001").unwrap();
             inbox.set_nonblocking(true).unwrap();
@@ -519,7 +520,7 @@ fn no_denied_packet_passes_while_everything_is_replaced() {
             assert!(inbox.recv(&mut [0; 8]).is_err(), "a denied packet got through");
             // So does the next agent.
             drop(node);
-            let mut next = open(Options::default()).unwrap();
+            let mut next = open(TableOptions::default()).unwrap();
             next.adopt().unwrap();
             next.replace(state).unwrap();
             assert_eq!(next.differences(3).unwrap(), [] as [String; 0]);
@@ -545,7 +546,7 @@ fn a_set_that_the_kernel_refuses_is_quarantined_with_the_lists_that_look_in_it_u
             let other = "GlobalNetworkPolicy other {selector: role == 'web', order: 2, types: [Ingress], ingress: [{action: Allow, source: {selector: trust == 'yes'}}]}";
             let good = "GlobalNetworkSet s trust=yes {nets: [192.0.2.0/24]}";
             let bad = "GlobalNetworkSet t trust=no {nets: [10.0.0.0/8, 198.51.100.0/24]}";
-            let mut node = Node::new(open(Options::default()).unwrap(), &[HOST, looks, other, good, bad]);
+            let mut node = Node::new(open(TableOptions::default()).unwrap(), &[HOST, looks, other, good, bad]);
             let mut state = node.followed.state.clone();
             let eight: ipnet::IpNet = "10.0.0.0/8".parse().unwrap();
             let nine: ipnet::IpNet = "10.0.0.0/9".parse().unwrap();
@@ -599,7 +600,8 @@ fn with_a_small_send_buffer_a_large_state_is_programmed_whole_and_never_open() {
                 format!("GlobalNetworkSet s trust=yes {{nets: [{}]}}", nets.join(", "))
             };
             let policy = "GlobalNetworkPolicy p {selector: role == 'web', types: [Ingress], ingress: [{action: Allow, source: {selector: trust == 'yes'}}]}";
-            let mut node = Node::new(Kernel::open_with(Options::default(), SMALL, owned).unwrap(), &[HOST, policy]);
+            let mut node =
+                Node::new(Kernel::open_with(TableOptions::default(), SMALL, owned).unwrap(), &[HOST, policy]);
             assert_eq!(node.kernel.is_owner(), owned && has_owned_tables());
             // A change, and then a whole state.
             node.put(&set(100_000));
@@ -646,14 +648,15 @@ fn a_replacement_in_pieces_that_was_interrupted_is_taken_up_by_the_next_agent() 
         // The second table is in force, and the first is half built.
         let mut node = Node::open(&[HOST, &policy("p", [LONG.into()])]);
         let wanted = node.kernel.ruleset();
-        let second = Options { table: "tortie-next".to_owned(), ..Options::default() };
+        let second = TableOptions { table: "tortie-next".to_owned(), ..TableOptions::default() };
         let mut earlier = Kernel::open_unowned(second).unwrap();
         earlier.replace(node.followed.state.clone()).unwrap();
         node.kernel.remove().unwrap();
         drop(earlier);
-        earlier = Kernel::open_unowned(Options { table: "tortie-next".to_owned(), ..Options::default() }).unwrap();
+        earlier =
+            Kernel::open_unowned(TableOptions { table: "tortie-next".to_owned(), ..TableOptions::default() }).unwrap();
         earlier.replace(node.followed.state.clone()).unwrap();
-        let mut next = Kernel::open(Options::default()).unwrap();
+        let mut next = Kernel::open(TableOptions::default()).unwrap();
         assert_eq!(next.adopt().unwrap(), Existing::Table);
         assert!(table().contains("table inet tortie-next"));
         next.replace(node.followed.state.clone()).unwrap();
@@ -672,13 +675,13 @@ fn a_refused_replacement_leaves_the_table_in_force_that_an_interrupted_one_left(
             let log = "GlobalNetworkPolicy p {selector: role == 'web', types: [Ingress], ingress: [{action: Log, protocol: TCP}]}";
             let mut node = Node::open(&[HOST]);
             node.kernel.remove().unwrap();
-            let second = Options { table: "tortie-next".to_owned(), ..Options::default() };
+            let second = TableOptions { table: "tortie-next".to_owned(), ..TableOptions::default() };
             let mut earlier = Kernel::open_unowned(second).unwrap();
             earlier.replace(node.followed.state.clone()).unwrap();
             let before = run("nft", &["-a", "list", "table", "inet", "tortie-next"]);
             node.followed.step(&Step::Put(resource(log)));
             node.flush();
-            let mut next = Kernel::open(Options::default()).unwrap();
+            let mut next = Kernel::open(TableOptions::default()).unwrap();
             let result = next.replace(node.followed.state.clone());
             assert!(result.is_err(), "{:?}", next.refused());
             assert_eq!(run("nft", &["-a", "list", "table", "inet", "tortie-next"]), before);
@@ -696,8 +699,8 @@ fn nobody_else_can_change_an_owned_table_and_the_next_agent_adopts_it() {
         }
         run("nft", &["flush", "ruleset"]);
         assert!(node.kernel.is_intact().unwrap());
-        assert!(matches!(Kernel::uninstall(&Options::default()), Err(ApplyError::Held(_))));
-        let mut second = Kernel::open(Options::default()).unwrap();
+        assert!(matches!(Kernel::uninstall(&TableOptions::default()), Err(ApplyError::Held(_))));
+        let mut second = Kernel::open(TableOptions::default()).unwrap();
         assert!(matches!(second.adopt(), Err(ApplyError::Held(_))));
         assert!(matches!(second.replace(State::default()), Err(ApplyError::Held(_))));
         assert_eq!(node.kernel.differences(3).unwrap(), [] as [String; 0]);
@@ -718,7 +721,7 @@ fn nobody_else_can_change_an_owned_table_and_the_next_agent_adopts_it() {
         assert_eq!(second.ruleset(), wanted);
         assert_eq!(second.remove().unwrap(), Existing::Table);
         assert_eq!(table(), "");
-        assert_eq!(Kernel::uninstall(&Options::default()).unwrap(), Existing::Nothing);
+        assert_eq!(Kernel::uninstall(&TableOptions::default()).unwrap(), Existing::Nothing);
     });
 }
 
@@ -727,7 +730,7 @@ fn nobody_else_can_change_an_owned_table_and_the_next_agent_adopts_it() {
 fn without_ownership_what_others_do_is_noticed_and_repaired() {
     in_namespace(|| {
         let mut node =
-            Node::new(Kernel::open_unowned(Options::default()).unwrap(), &[HOST, &policy("p", [LONG.into()])]);
+            Node::new(Kernel::open_unowned(TableOptions::default()).unwrap(), &[HOST, &policy("p", [LONG.into()])]);
         assert!(node.kernel.is_intact().unwrap());
         let list = shared(&mut node).into_iter().find(|name| name.contains("port")).unwrap();
         // Commits of others elsewhere are none of ours.
@@ -753,7 +756,7 @@ fn without_ownership_what_others_do_is_noticed_and_repaired() {
             assert!(node.kernel.is_intact().unwrap(), "{damage}");
             assert_eq!(node.kernel.differences(3).unwrap(), [] as [String; 0]);
         }
-        assert_eq!(Kernel::uninstall(&Options::default()).unwrap(), Existing::Table);
+        assert_eq!(Kernel::uninstall(&TableOptions::default()).unwrap(), Existing::Table);
         assert!(!table().contains("tortie"));
     });
 }
@@ -761,7 +764,7 @@ fn without_ownership_what_others_do_is_noticed_and_repaired() {
 #[test]
 fn connections_are_tracked_from_the_first_moment() {
     in_namespace(|| {
-        let mut kernel = Kernel::open(Options::default()).unwrap();
+        let mut kernel = Kernel::open(TableOptions::default()).unwrap();
         assert_eq!(kernel.adopt().unwrap(), Existing::Nothing);
         let listed = table();
         assert!(listed.contains("ct state new"), "{listed}");
@@ -775,12 +778,12 @@ fn the_first_state_is_one_transaction_and_the_next_agent_with_the_same_needs_non
         let mut node = Node::open(&[HOST, &policy("p", [LONG.into()])]);
         let state = node.followed.state.clone();
         node.kernel.remove().unwrap();
-        let mut first = Kernel::open_unowned(Options::default()).unwrap();
+        let mut first = Kernel::open_unowned(TableOptions::default()).unwrap();
         assert_eq!(first.adopt().unwrap(), Existing::Nothing);
         let before = generation();
         first.replace(state.clone()).unwrap();
         assert_eq!(generation(), before + 1);
-        let mut second = Kernel::open_unowned(Options::default()).unwrap();
+        let mut second = Kernel::open_unowned(TableOptions::default()).unwrap();
         assert_eq!(second.adopt().unwrap(), Existing::Table);
         let before = generation();
         second.replace(state).unwrap();
@@ -861,7 +864,7 @@ fn what_was_made_for_a_transaction_that_is_refused_is_gone_afterwards() {
     in_namespace(|| {
         with(REFUSED_AT_COMMIT, || {
             for open in [Kernel::open, Kernel::open_unowned] {
-                let mut node = Node::new(open(Options::default()).unwrap(), &[HOST, DATABASE, &workload(1, "db")]);
+                let mut node = Node::new(open(TableOptions::default()).unwrap(), &[HOST, DATABASE, &workload(1, "db")]);
                 let (sets, before) = (shared(&mut node), generation());
                 node.put("NetworkPolicy a/log {selector: app == 'db', types: [Ingress], ingress: [{action: Log}, {action: Allow, source: {nets: [10.1.0.0/16, 10.3.0.0/16, 10.5.0.0/16, 10.7.0.0/16, 10.9.0.0/16]}}]}");
                 assert!(generation() - before > 3);
@@ -879,7 +882,7 @@ fn what_was_made_for_a_transaction_that_is_refused_is_gone_afterwards() {
 #[test]
 fn a_change_in_several_transactions_is_whole_although_others_damage_what_each_of_them_needs() {
     in_namespace(|| {
-        let unowned = || Kernel::open_unowned(Options::default()).unwrap();
+        let unowned = || Kernel::open_unowned(TableOptions::default()).unwrap();
         let mut node = Node::new(unowned(), &[HOST, WEB, DATABASE, TRUSTED, &workload(1, "web")]);
         // The transaction after the one that makes the chains is refused.
         run("nft", &["delete", "element", "inet", "tortie", "workload-in", "{ \"cali1\" }"]);

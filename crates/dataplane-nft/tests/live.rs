@@ -15,7 +15,7 @@ use common::peer::Peer;
 use common::real::denials;
 use common::scenario::resource;
 use tortie_dataplane::{Dataplane, Delta, Place};
-use tortie_dataplane_nft::{Kernel, Options};
+use tortie_dataplane_nft::{Kernel, TableOptions};
 use tortie_nft::interp::{PacketSpec, TransportHeader};
 use tortie_testkit::namespace::{in_namespace, run, run_with_input};
 use tortie_testkit::worlds::Step;
@@ -44,7 +44,7 @@ struct Host {
 }
 
 impl Host {
-    fn new(options: Options) -> Self {
+    fn new(options: TableOptions) -> Self {
         let a = Peer::new("eth0", &["192.0.2.11/24", "2001:db8::11/64"], &["192.0.2.9/24", "2001:db8::9/64"]);
         let b = Peer::new("eth1", &["198.51.100.11/24"], &["198.51.100.9/24"]);
         std::fs::write("/proc/sys/net/ipv4/conf/all/forwarding", "1").unwrap();
@@ -108,7 +108,7 @@ fn say(from: &mut TcpStream, to: &mut TcpStream) {
 #[test]
 fn fifty_connections_survive_the_first_default_deny() {
     in_namespace(|| {
-        let mut host = Host::new(Options::default());
+        let mut host = Host::new(TableOptions::default());
         let here = TcpListener::bind("[::]:7000").unwrap();
         let there = host.a.run(|| TcpListener::bind("[::]:7000").unwrap());
         let mut pairs: Vec<(TcpStream, TcpStream)> = Vec::new();
@@ -147,7 +147,7 @@ fn fifty_connections_survive_the_first_default_deny() {
 #[test]
 fn a_rejected_packet_is_answered() {
     in_namespace(|| {
-        let mut host = Host::new(Options::default());
+        let mut host = Host::new(TableOptions::default());
         let _here = TcpListener::bind("0.0.0.0:7000").unwrap();
         let _there = host.a.run(|| TcpListener::bind("0.0.0.0:7000").unwrap());
         host.put(&[
@@ -177,7 +177,7 @@ fn a_rejected_packet_is_answered() {
 #[test]
 fn pre_dnat_policy_applies_to_a_node_port_of_another_program() {
     in_namespace(|| {
-        let mut host = Host::new(Options::default());
+        let mut host = Host::new(TableOptions::default());
         run_with_input(
             "nft",
             &["-f", "-"],
@@ -212,7 +212,7 @@ fn pre_dnat_policy_applies_to_a_node_port_of_another_program() {
 #[test]
 fn a_connection_limit_resets_and_a_freed_place_is_usable() {
     in_namespace(|| {
-        let mut host = Host::new(Options::default());
+        let mut host = Host::new(TableOptions::default());
         let workload = Peer::new("cali1", &["169.254.1.1/32"], &["10.0.0.1/32"]);
         run("ip", &["route", "add", "10.0.0.1/32", "dev", "cali1"]);
         let there = workload.run(|| TcpListener::bind("0.0.0.0:8055").unwrap());
@@ -237,7 +237,7 @@ fn a_connection_limit_resets_and_a_freed_place_is_usable() {
 #[test]
 fn a_stray_segment_to_a_workload_is_answered_with_a_reset() {
     in_namespace(|| {
-        let mut host = Host::new(Options::default());
+        let mut host = Host::new(TableOptions::default());
         let _workload = Peer::new("cali1", &["169.254.1.1/32"], &["10.0.0.1/32"]);
         run("ip", &["route", "add", "10.0.0.1/32", "dev", "cali1"]);
         host.put(&["WorkloadEndpoint a/w1 {node: n1, orchestrator: k8s, pod: p1, endpoint: eth0, interfaceName: cali1, ipNetworks: [10.0.0.1/32], profiles: [projectcalico-default-allow]}"]);
@@ -261,7 +261,7 @@ fn a_stray_segment_to_a_workload_is_answered_with_a_reset() {
 #[test]
 fn a_pools_addresses_are_translated_when_they_leave_it_and_floating_ones_on_their_way_in() {
     in_namespace(|| {
-        let mut host = Host::new(Options::default());
+        let mut host = Host::new(TableOptions::default());
         let workload = Peer::new("cali1", &["169.254.1.1/32"], &["10.0.0.1/32"]);
         run("ip", &["route", "add", "10.0.0.1/32", "dev", "cali1"]);
         let inside = workload.run(|| TcpListener::bind("0.0.0.0:8055").unwrap());
@@ -286,7 +286,7 @@ fn a_pools_addresses_are_translated_when_they_leave_it_and_floating_ones_on_thei
 #[test]
 fn packets_that_leave_a_pool_are_translated_as_the_settings_say() {
     in_namespace(|| {
-        let mut host = Host::new(Options::default());
+        let mut host = Host::new(TableOptions::default());
         let workload = Peer::new("cali1", &["169.254.1.1/32"], &["10.0.0.1/32"]);
         run("ip", &["route", "add", "10.0.0.1/32", "dev", "cali1"]);
         run("ip", &["addr", "add", "198.51.100.77/32", "dev", "eth1"]);
@@ -320,7 +320,7 @@ fn packets_that_leave_a_pool_are_translated_as_the_settings_say() {
 #[test]
 fn outer_packets_of_a_foreign_tunnel_carry_none_of_our_marks() {
     in_namespace(|| {
-        let mut host = Host::new(Options::default());
+        let mut host = Host::new(TableOptions::default());
         run(
             "ip",
             &[
@@ -381,7 +381,7 @@ fn outer_packets_of_a_foreign_tunnel_carry_none_of_our_marks() {
 fn log_writes_its_prefix_as_often_as_it_may() {
     in_namespace(|| {
         let group = 7;
-        let mut host = Host::new(Options { log_group: Some(group), ..Options::default() });
+        let mut host = Host::new(TableOptions { log_group: Some(group), ..TableOptions::default() });
         host.put(&[
             "FelixConfiguration default {logPrefix: 'tortie %k %n', logActionRateLimit: 1/hour, logActionRateLimitBurst: 3}",
             "HostEndpoint h role=web {node: n1, interfaceName: eth0}",
@@ -400,7 +400,7 @@ fn log_writes_its_prefix_as_often_as_it_may() {
 #[test]
 fn an_allow_of_tortie_never_overrides_a_denial_of_another_program() {
     in_namespace(|| {
-        let mut host = Host::new(Options::default());
+        let mut host = Host::new(TableOptions::default());
         let here = TcpListener::bind("0.0.0.0:7000").unwrap();
         host.put(&["HostEndpoint h {node: n1, interfaceName: eth0, profiles: [projectcalico-default-allow]}"]);
         let mut far = host.a.run(|| connect(at("192.0.2.11:7000")).unwrap());
@@ -427,7 +427,7 @@ fn an_allow_of_tortie_never_overrides_a_denial_of_another_program() {
 #[test]
 fn a_packet_rate_applies_to_established_connections_too() {
     in_namespace(|| {
-        let mut host = Host::new(Options::default());
+        let mut host = Host::new(TableOptions::default());
         let workload = Peer::new("cali1", &["169.254.1.1/32"], &["10.0.0.1/32"]);
         run("ip", &["route", "add", "10.0.0.1/32", "dev", "cali1"]);
         host.put(&["WorkloadEndpoint a/w1 {node: n1, orchestrator: k8s, pod: p1, endpoint: eth0, interfaceName: cali1, ipNetworks: [10.0.0.1/32], profiles: [projectcalico-default-allow]}"]);

@@ -10,7 +10,7 @@ mod common;
 use common::bed::{LINKS, SentPacket, TestBed};
 use common::follow::Followed;
 use common::real::{compare, shot};
-use tortie_dataplane_nft::{Kernel, Options};
+use tortie_dataplane_nft::{Kernel, TableOptions};
 use tortie_testkit::namespace::in_namespace;
 use tortie_testkit::worlds::{Case, Probe};
 
@@ -26,7 +26,7 @@ fn seeds() -> std::ops::Range<u64> {
 fn real_packets_get_the_verdicts_of_the_evaluator() {
     in_namespace(|| {
         let mut bed = TestBed::new(&LINKS);
-        let mut kernel = Kernel::open(Options::default()).unwrap();
+        let mut kernel = Kernel::open(TableOptions::default()).unwrap();
         let (mut judged, mut allowed, mut torn) = (0, 0, 0);
         for seed in seeds() {
             let case = Case::random(seed);

@@ -6,7 +6,7 @@ mod common;
 
 use common::follow::Followed;
 use common::scenario::resource;
-use tortie_dataplane_nft::{Kernel, Options};
+use tortie_dataplane_nft::{Kernel, TableOptions};
 use tortie_testkit::namespace::{in_namespace, run};
 use tortie_testkit::worlds::Step;
 
@@ -33,7 +33,7 @@ fn listing(resources: &[&str]) -> String {
         resources.iter().for_each(|line| drop(followed.step(&Step::Put(resource(line)))));
         let delta = followed.step(&Step::Flush).unwrap();
         followed.state.apply(&delta).unwrap();
-        let mut kernel = Kernel::open_unowned(Options::default()).unwrap();
+        let mut kernel = Kernel::open_unowned(TableOptions::default()).unwrap();
         kernel.replace(followed.state).unwrap();
         let listed = run("nft", &["-s", "list", "table", "inet", "tortie"]);
         // What nft lists it reads again.

@@ -14,7 +14,7 @@ use tortie_testkit::limit::limit;
 use common::follow::Followed;
 use common::scenario::resource;
 use tortie_dataplane::Dataplane;
-use tortie_dataplane_nft::{Kernel, Options, TransactionSize, Watch, WatchStatistics};
+use tortie_dataplane_nft::{Kernel, TableOptions, TransactionSize, Watch, WatchStatistics};
 use tortie_testkit::namespace::{in_namespace, run, run_with_input};
 use tortie_testkit::worlds::{Case, Step};
 
@@ -44,7 +44,7 @@ impl Node {
 
     /// With a table that anyone may change.
     fn unowned(resources: &[&str]) -> Self {
-        Self::new(Kernel::open_unowned(Options::default()).unwrap(), resources)
+        Self::new(Kernel::open_unowned(TableOptions::default()).unwrap(), resources)
     }
 
     fn put(&mut self, line: &str) {
@@ -186,7 +186,7 @@ fn a_table_that_an_earlier_agent_left_stays_where_nothing_differs_and_is_replace
 fn take_over_each() {
     let more = POLICY.replace("ports: [1, 3, 5, 7, 9]", "ports: [1, 3, 5, 7]");
     for open in [Kernel::open_unowned, Kernel::open] {
-        let mut node = Node::new(open(Options::default()).unwrap(), &[HOST, LIMITED, POLICY, &members(10)]);
+        let mut node = Node::new(open(TableOptions::default()).unwrap(), &[HOST, LIMITED, POLICY, &members(10)]);
         let mut damages = damages(&mut node);
         let Node { mut followed, kernel, .. } = node;
         // Flags of a table that was owned stay as they are.
@@ -197,7 +197,7 @@ fn take_over_each() {
         let before = listed();
         let take_over = |wanted| {
             let deadline = Instant::now() + limit(Duration::from_secs(10));
-            let mut next = open(Options::default()).unwrap();
+            let mut next = open(TableOptions::default()).unwrap();
             while next.adopt().is_err() {
                 assert!(Instant::now() < deadline, "the table was never let go");
                 std::thread::yield_now();
@@ -225,7 +225,8 @@ fn take_over_each() {
 #[test]
 fn nobody_else_can_damage_an_owned_table() {
     in_namespace(|| {
-        let mut node = Node::new(Kernel::open(Options::default()).unwrap(), &[HOST, LIMITED, POLICY, &members(10)]);
+        let mut node =
+            Node::new(Kernel::open(TableOptions::default()).unwrap(), &[HOST, LIMITED, POLICY, &members(10)]);
         // Linux 6.9 has the first.
         if !node.kernel.is_owner() {
             return;
@@ -338,14 +339,14 @@ fn other_mark_bits_replace_everything_over_the_same_socket_while_a_second_table_
         for kernel in [Kernel::open, Kernel::open_unowned] {
             // What it allows is marked, so that a rule clears the bit.
             let marks = "GlobalNetworkPolicy m {selector: role == 'web', preDNAT: true, applyOnForward: true, types: [Ingress], ingress: [{action: Allow, protocol: UDP}]}";
-            let mut node = Node::new(kernel(Options::default()).unwrap(), &[HOST, POLICY, marks, &members(10)]);
+            let mut node = Node::new(kernel(TableOptions::default()).unwrap(), &[HOST, POLICY, marks, &members(10)]);
             let generation = || -> u32 {
                 let mut socket = tortie_nft::Socket::open().unwrap();
                 socket.generation().unwrap()
             };
             let before = generation();
             let bits = tortie_dataplane_nft::Bits::from_mask(0xff).unwrap();
-            node.kernel.set_options(Options { bits, ..Options::default() }).unwrap();
+            node.kernel.set_options(TableOptions { bits, ..TableOptions::default() }).unwrap();
             // The table beside it, the end of the base chains, the table itself, and the end of the one beside it in two steps.
             assert_eq!(generation(), before + 5);
             assert_eq!(node.settle(), 0);
@@ -362,7 +363,7 @@ fn own_changes_never_count_as_damage() {
     in_namespace(|| {
         for seed in 0..40 {
             let case = Case::random(seed);
-            let mut kernel = Kernel::open_unowned(Options::default()).unwrap();
+            let mut kernel = Kernel::open_unowned(TableOptions::default()).unwrap();
             let mut watch = kernel.watch().unwrap();
             let mut followed = Followed::new();
             let done = std::sync::atomic::AtomicBool::new(false);

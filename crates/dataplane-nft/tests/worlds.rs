@@ -10,7 +10,7 @@ mod common;
 use common::follow::Followed;
 use common::walk::{plausible, start_mark, walk};
 use tortie_dataplane::{Dataplane, Members, SetId, State};
-use tortie_dataplane_nft::{Kernel, Options, render};
+use tortie_dataplane_nft::{Kernel, TableOptions, render};
 use tortie_eval::judge;
 use tortie_policy::packet::Packet;
 use tortie_testkit::namespace::in_namespace;
@@ -60,7 +60,7 @@ fn compare(kernel: &mut Kernel, followed: &Followed, case: &Case) -> Vec<String>
 
 /// Every step of every history goes into the kernel as a change. At the first and the last the packets are judged.
 fn run(mut kernel: Kernel, seeds: std::ops::Range<u64>) {
-    let options = Options::default();
+    let options = TableOptions::default();
     let (mut judged, mut steps, mut followed_exactly, worlds) = (0, 0, 0, seeds.end - seeds.start);
     for seed in seeds {
         let case = Case::random(seed);
@@ -111,12 +111,12 @@ fn needs_v6(state: &State) -> bool {
 
 #[test]
 fn worlds_in_the_kernel_do_what_the_evaluator_says() {
-    in_namespace(|| run(Kernel::open(Options::default()).unwrap(), seeds(1000)));
+    in_namespace(|| run(Kernel::open(TableOptions::default()).unwrap(), seeds(1000)));
 }
 
 #[test]
 fn worlds_in_a_table_that_anyone_may_change_do_the_same() {
-    in_namespace(|| run(Kernel::open_unowned(Options::default()).unwrap(), seeds(100)));
+    in_namespace(|| run(Kernel::open_unowned(TableOptions::default()).unwrap(), seeds(100)));
 }
 
 #[cfg(feature = "faults")]
@@ -125,7 +125,7 @@ fn every_fault_is_caught() {
     use tortie_testkit::faults::{RENDERING, with};
     // Without a fault they pass: these are among the worlds above.
     let play = |fault| {
-        let played = || with(fault, || run(Kernel::open(Options::default()).unwrap(), 0..400));
+        let played = || with(fault, || run(Kernel::open(TableOptions::default()).unwrap(), 0..400));
         std::panic::catch_unwind(|| in_namespace(played))
     };
     for fault in RENDERING {

@@ -16,8 +16,8 @@ use tortie_policy::{Direction, Family};
 
 use crate::applied::Side;
 use crate::cells::Cells;
-use crate::part::Part;
 use crate::program::{Program, Table};
+use crate::reduced_snapshot::ReducedSnapshot;
 
 /// The answer of the policies of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ pub(crate) struct Decided {
 /// The decisions of one side about the packets of one way and family.
 pub(crate) struct Decisions<'a, 's> {
     side: &'a mut Side<'s>,
-    part: Part,
+    part: ReducedSnapshot,
     family: Family,
     cells: &'a Cells,
     /// The class that each class of the cells is in, of those that settings and endpoints tell apart.
@@ -102,7 +102,13 @@ pub(crate) struct Decisions<'a, 's> {
 
 impl<'a, 's> Decisions<'a, 's> {
     /// `coarse` is what settings and endpoints tell apart, of the packets that the cells are of.
-    pub(crate) fn new(side: &'a mut Side<'s>, part: &Part, family: Family, cells: &'a Cells, coarse: &Classes) -> Self {
+    pub(crate) fn new(
+        side: &'a mut Side<'s>,
+        part: &ReducedSnapshot,
+        family: Family,
+        cells: &'a Cells,
+        coarse: &Classes,
+    ) -> Self {
         let mut part = part.clone();
         part.snapshot.nodes = side.snapshot.nodes.clone();
         let class = |found: Option<usize>| found.unwrap_or_default();

@@ -10,7 +10,7 @@ use tortie_net::IpNet;
 use tortie_policy::packet::{Host, Link, PacketPath};
 use tortie_policy::{Direction, EndpointId, Family, GovernedInterfaces, Snapshot};
 
-use crate::part::{Part, Parts};
+use crate::reduced_snapshot::{ReducedSnapshot, ReducedSnapshots};
 
 /// The name of an interface that no endpoint is for by name. What is for all interfaces is for it too.
 pub(crate) const OTHER: &str = "elsewhere";
@@ -113,7 +113,7 @@ pub(crate) fn placed(
     let mut found: Vec<PlacedEndpoint> = Vec::new();
     let mut seen = BTreeSet::new();
     let mut hosts: BTreeMap<&str, Rc<Host>> = BTreeMap::new();
-    let parts = sides.map(Parts::new);
+    let parts = sides.map(ReducedSnapshots::new);
     let put = |endpoint: EndpointId, host: &Rc<Host>, interface: &str| {
         let governors = parts.each_ref().map(|parts| governors(&parts.governing(host, interface), interface));
         let is_known = known.is_some_and(|known| known.node == host.node);
@@ -145,10 +145,10 @@ pub(crate) fn placed(
 }
 
 /// The interfaces of a node that have an endpoint, by its name.
-fn by_governor(parts: &Parts, host: &Host) -> BTreeMap<String, Vec<String>> {
+fn by_governor(parts: &ReducedSnapshots, host: &Host) -> BTreeMap<String, Vec<String>> {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for interface in host.links.iter().map(|link| link.name.as_str()).chain([OTHER]) {
-        let Part { snapshot, host } = parts.governing(host, interface);
+        let ReducedSnapshot { snapshot, host } = parts.governing(host, interface);
         if let Some(governor) = host_endpoint(&snapshot, &host, interface) {
             found.entry(governor.name.clone()).or_default().push(interface.to_owned());
         }
@@ -157,7 +157,7 @@ fn by_governor(parts: &Parts, host: &Host) -> BTreeMap<String, Vec<String>> {
 }
 
 /// The endpoints that can have a say on the ways of those of an interface, on one side.
-fn governors(Part { snapshot, host }: &Part, interface: &str) -> Vec<Subject> {
+fn governors(ReducedSnapshot { snapshot, host }: &ReducedSnapshot, interface: &str) -> Vec<Subject> {
     let mut found = Vec::new();
     let of_host = |interface: &str| host_endpoint(snapshot, host, interface).map(|one| Subject::host(snapshot, one));
     found.extend(of_host(OTHER));

@@ -26,14 +26,14 @@ mod cells;
 mod decisions;
 mod defaults;
 mod endpoint_paths;
-mod facts;
 mod objects;
-mod part;
 mod program;
+mod reduced_snapshot;
 mod regions;
 mod rows;
 mod traffic;
 mod verdicts;
+mod walk_facts;
 
 pub use defaults::{Default, DefaultChange, defaults};
 pub use objects::{Field, ObjectChange, ObjectWord, objects};

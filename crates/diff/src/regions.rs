@@ -14,9 +14,9 @@ use crate::applied::Side;
 use crate::cells::Cells;
 use crate::decisions::Decisions;
 use crate::endpoint_paths::{EndpointPath, OTHER, PlacedEndpoint};
-use crate::facts::WalkFacts;
 use crate::fault;
-use crate::part::Part;
+use crate::reduced_snapshot::ReducedSnapshot;
+use crate::walk_facts::WalkFacts;
 
 /// More packets than this are not judged for one way of an endpoint.
 const MOST: usize = 20_000_000;
@@ -47,7 +47,7 @@ pub(crate) struct Region {
 /// Where the two sides differ on one way; or how many classes are too many. `parts` and `facts` are of the interface, of each side.
 pub(crate) fn regions(
     sides: &mut [Side<'_>; 2],
-    parts: &[Part; 2],
+    parts: &[ReducedSnapshot; 2],
     facts: &[WalkFacts; 2],
     placed: &PlacedEndpoint,
     path: &EndpointPath,
@@ -118,7 +118,7 @@ fn asked(lists: &[PolicyList], directions: &[Direction]) -> impl Iterator<Item =
 }
 
 /// What settings and endpoints tell apart on one side, whatever the rules are.
-fn of_stages<'a>(side: &Side<'a>, part: &Part, domain: &Domain, placed: &PlacedEndpoint) -> Conditions<'a> {
+fn of_stages<'a>(side: &Side<'a>, part: &ReducedSnapshot, domain: &Domain, placed: &PlacedEndpoint) -> Conditions<'a> {
     let node = &placed.host.node;
     let mut conditions = side.none.again(domain.clone());
     conditions.add_settings(side.snapshot.settings(node));
@@ -133,7 +133,7 @@ fn of_stages<'a>(side: &Side<'a>, part: &Part, domain: &Domain, placed: &PlacedE
 /// What differs, by transport: transports that differ at the same places are one region.
 fn of_cells(
     sides: &mut [Side<'_>; 2],
-    parts: &[Part; 2],
+    parts: &[ReducedSnapshot; 2],
     path: &EndpointPath,
     family: Family,
     cells: &Cells,

@@ -15,11 +15,11 @@ use crate::affected::Affected;
 use crate::applied::Side;
 pub use crate::endpoint_paths::TrafficKind;
 use crate::endpoint_paths::{EndpointPath, PlacedEndpoint, paths, placed};
-use crate::facts::{SettingsNumbers, WalkFacts};
 use crate::fault;
-use crate::part::Parts;
+use crate::reduced_snapshot::ReducedSnapshots;
 use crate::regions::{Region, regions};
 use crate::rows::{change_rows, together};
+use crate::walk_facts::{SettingsNumbers, WalkFacts};
 
 /// Packets that are judged otherwise: of some endpoints, one way, and alike in protocol and ports.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,7 +114,7 @@ struct Answer {
 struct Answers<'a> {
     snapshots: [&'a Snapshot; 2],
     sides: [Side<'a>; 2],
-    parts: [Parts<'a>; 2],
+    parts: [ReducedSnapshots<'a>; 2],
     settings: SettingsNumbers<'a>,
     known: HashMap<Question, Rc<Answer>>,
 }
@@ -124,7 +124,7 @@ impl<'a> Answers<'a> {
         Self {
             snapshots,
             sides: snapshots.map(Side::new),
-            parts: snapshots.map(Parts::new),
+            parts: snapshots.map(ReducedSnapshots::new),
             settings: SettingsNumbers::default(),
             known: HashMap::new(),
         }

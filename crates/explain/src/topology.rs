@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use ipnet::IpNet;
+use tortie_api::names::kubernetes;
 use tortie_classes::{AddressSet, TransportClasses, address};
 use tortie_eval::{Host, Judge, Link};
 use tortie_policy::machine::{Machine, RouteDecision, RouteKind};
@@ -708,11 +709,11 @@ impl<'a> Topology<'a> {
         let mut labels = labels.clone();
         let namespace = labels.remove("ns").unwrap_or_else(|| "default".to_owned());
         let account = labels.remove("sa");
-        let mut profiles = vec![format!("kns.{namespace}")];
+        let mut profiles = vec![kubernetes::namespace_profile(&namespace)];
         labels.insert("projectcalico.org/namespace".to_owned(), namespace.clone());
         labels.insert("projectcalico.org/orchestrator".to_owned(), "k8s".to_owned());
         if let Some(account) = account {
-            profiles.push(format!("ksa.{namespace}.{account}"));
+            profiles.push(kubernetes::account_profile(&namespace, &account));
             labels.insert("projectcalico.org/serviceaccount".to_owned(), account);
         }
         // Only profiles that exist: where there are none, a real one would name none.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json, json};
-use tortie_api::{Key, Kind, encode};
+use tortie_api::{Key, Kind, encode, names};
 use tortie_store::{Purpose, Revision, Stored, Value};
 
 use crate::conversion_warnings::ConversionWarnings;
@@ -139,7 +139,7 @@ impl Decoder {
     }
 
     fn namespace(&self, it: profile::Labelled) -> Item {
-        let key = Key::cluster(Kind::Profile, profile::namespace_name(&it.metadata.name));
+        let key = Key::cluster(Kind::Profile, names::kubernetes::namespace_profile(&it.metadata.name));
         let version = format!("{}/", it.metadata.resource_version);
         self.converted(key, &version, profile::of_namespace(&it).map(Some))
     }

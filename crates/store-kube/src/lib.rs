@@ -18,7 +18,6 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod annotate;
 mod client;
 mod conversion_warnings;
 pub mod convert;
@@ -36,6 +35,7 @@ mod source;
 mod store;
 mod stream;
 mod unchanged;
+mod update_by_annotations;
 mod watch;
 mod write;
 

@@ -7,7 +7,6 @@ use tokio::task::JoinSet;
 use tortie_api::Kind;
 use tortie_store::{Op, Operation, Position, Unsupported, Write, WriteError, Written};
 
-use crate::annotate;
 use crate::client::{Call, CallError};
 use crate::convert::pod::{POD_IP, POD_IPS};
 use crate::custom;
@@ -17,6 +16,7 @@ use crate::meta::version_in;
 use crate::runtime::runtime;
 use crate::shared::Shared;
 use crate::source::{self, Source};
+use crate::update_by_annotations;
 
 /// What a write may fail with: a refusal of this one, or trouble with all.
 type Outcome = Result<Result<Written, WriteError>, CallError>;
@@ -68,7 +68,7 @@ pub(crate) async fn one(shared: &Shared, decoder: &Decoder, write: &Write, effec
         },
         Op::Update(value, _) if matches!(source, Source::Pods | Source::Nodes) => {
             let Some(previous) = &previous else { return Ok(Err(WriteError::Missing)) };
-            match annotate::patch(decoder, source, &body, previous, value) {
+            match update_by_annotations::patch(decoder, source, &body, previous, value) {
                 Ok(patch) => Call::with(Method::PATCH, format!("{path}/status"), MERGE, bytes(&patch)),
                 Err(refused) => return Ok(Err(refused)),
             }
@@ -150,7 +150,7 @@ pub(crate) async fn would_take(
     let Some((current, body)) = list::get_with_body(shared, decoder, &write.key).await? else {
         return Ok(Err(WriteError::Missing));
     };
-    Ok(annotate::patch(decoder, source, &body, &current, value).map(drop))
+    Ok(update_by_annotations::patch(decoder, source, &body, &current, value).map(drop))
 }
 
 fn bytes(json: &Json) -> Bytes {

@@ -20,25 +20,25 @@
 
 mod boundaries;
 mod desired;
+mod difference_sentences;
 pub mod foreign_tables;
 mod governed;
 mod probes;
 mod report;
-mod sentences;
 mod trace;
 mod xt;
 
-use tortie_dataplane_nft::{DifferenceKind, Options, read_back};
+use tortie_dataplane_nft::{DifferenceKind, TableOptions, read_back};
 use tortie_eval::decide;
 use tortie_nft::interp::{InterpError, LoadError, Ruleset};
 use tortie_nft::inventory::Inventory;
 use tortie_policy::Snapshot;
 use tortie_policy::packet::Host;
 
+use difference_sentences::Names;
 use governed::{GovernedInterface, governed};
 use probes::Probes;
 pub use report::{Answer, Coverage, Difference, Misjudged, Report, TableDifference};
-use sentences::Names;
 use trace::trace;
 pub use trace::{Probe, Trace};
 
@@ -61,7 +61,7 @@ pub enum VerifyError {
 pub fn verify(
     snapshot: &Snapshot,
     host: &Host,
-    options: &Options,
+    options: &TableOptions,
     inventory: &Inventory,
     most: usize,
 ) -> Result<Report, VerifyError> {
@@ -97,7 +97,7 @@ pub fn verify(
 fn compare_table(
     snapshot: &Snapshot,
     host: &Host,
-    options: &Options,
+    options: &TableOptions,
     inventory: &Inventory,
     most: usize,
     report: &mut Report,

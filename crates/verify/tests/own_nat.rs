@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use follow::Followed;
 use serde_json::{Value, json};
-use tortie_dataplane_nft::{Kernel, Options};
+use tortie_dataplane_nft::{Kernel, TableOptions};
 use tortie_eval::{judge, usual_hop_limit};
 use tortie_explain::own_nat;
 use tortie_nft::Hook;
@@ -186,7 +186,7 @@ fn told(followed: &Followed, host: &Host, packet: &Packet) -> (IpAddr, IpAddr) {
 #[test]
 fn what_explain_says_that_tortie_translates_is_what_the_rendered_rules_do() {
     let counted = in_namespace(|| {
-        let mut kernel = Kernel::open(Options::default()).unwrap();
+        let mut kernel = Kernel::open(TableOptions::default()).unwrap();
         let mut counted: BTreeMap<&str, usize> = BTreeMap::new();
         for seed in 0..150 {
             let random = &mut Random::new(seed);

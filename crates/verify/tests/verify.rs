@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use follow::Followed;
 use serde_json::json;
 use tortie_dataplane::Dataplane;
-use tortie_dataplane_nft::{Kernel, Options};
+use tortie_dataplane_nft::{Kernel, TableOptions};
 use tortie_nft::dump::TableDump;
 use tortie_nft::inventory::{self, Inventory};
 use tortie_nft::{Socket, TableId};
@@ -36,7 +36,7 @@ fn world(kernel: &mut Kernel, case: &Case) -> (Followed, TableDump) {
 
 /// Compares what was read with what the store of a world asks for.
 fn compare(followed: &Followed, inventory: &Inventory) -> Report {
-    verify(&followed.world.snapshot, &followed.world.host, &Options::default(), inventory, 100).unwrap()
+    verify(&followed.world.snapshot, &followed.world.host, &TableOptions::default(), inventory, 100).unwrap()
 }
 
 /// The packets that a table judges otherwise than the store says.
@@ -67,7 +67,7 @@ fn sentences(report: &Report) -> Vec<&str> {
 fn the_rendered_table_enforces_the_content_of_the_store() {
     let worlds = std::env::var("TORTIE_WORLDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
     let (probes, steps) = in_namespace(|| {
-        let mut kernel = Kernel::open(Options::default()).unwrap();
+        let mut kernel = Kernel::open(TableOptions::default()).unwrap();
         let (mut probes, mut steps) = (0, 0);
         for seed in 0..worlds {
             let case = Case::random(seed);
@@ -124,7 +124,7 @@ fn small() -> Case {
 #[test]
 fn a_table_that_lacks_any_rule_of_a_policy_is_noticed() {
     in_namespace(|| {
-        let mut kernel = Kernel::open(Options::default()).unwrap();
+        let mut kernel = Kernel::open(TableOptions::default()).unwrap();
         let (followed, table) = world(&mut kernel, &small());
         assert!(misjudged(&followed, table.clone()).is_empty());
         let lines = table.rules.iter().filter(|rule| !rule.chain.ends_with("/fragments"));
@@ -155,7 +155,7 @@ fn a_range_of_ports_for_outgoing_nat_is_verified() {
                 "ipNetworks": ["10.65.0.3/32"], "profiles": ["projectcalico-default-allow"]}}),
         );
         case.steps.splice(0..0, [pool, ports, workload]);
-        let mut kernel = Kernel::open(Options::default()).unwrap();
+        let mut kernel = Kernel::open(TableOptions::default()).unwrap();
         let (followed, _) = world(&mut kernel, &case);
         let report = compare(&followed, &read());
         assert!(report.wrong == 0 && report.probes > 0, "{:#?}", report.differences);
@@ -165,7 +165,7 @@ fn a_range_of_ports_for_outgoing_nat_is_verified() {
 #[test]
 fn a_difference_names_the_endpoint_the_packet_and_both_answers() {
     in_namespace(|| {
-        let mut kernel = Kernel::open(Options::default()).unwrap();
+        let mut kernel = Kernel::open(TableOptions::default()).unwrap();
         let (followed, mut table) = world(&mut kernel, &small());
         table
             .rules
@@ -358,7 +358,7 @@ fn script(damage: &Damage, table: &TableDump) -> String {
 fn every_damage_of_the_table_is_found_and_named() {
     let only = std::env::var("TORTIE_DAMAGE").unwrap_or_default();
     in_namespace(|| {
-        let mut kernel = Kernel::open_unowned(Options::default()).unwrap();
+        let mut kernel = Kernel::open_unowned(TableOptions::default()).unwrap();
         let (followed, _) = world(&mut kernel, &small());
         for damage in DAMAGES.iter().filter(|damage| damage.name.contains(&only)) {
             kernel.repair().unwrap();

@@ -12,9 +12,9 @@ use tortie_agent::{Ended, FELIX_CONFIG, LogFormat, Options, uninstall};
 use crate::allocator;
 use crate::args::TextOrJson;
 use crate::ask;
-use crate::report::Exit;
 use crate::session::Session;
 use crate::store::StoreAccess;
+use crate::terminal::Exit;
 
 /// Arguments of `agent`.
 #[derive(Args, Debug)]

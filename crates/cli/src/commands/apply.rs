@@ -20,16 +20,16 @@ use crate::calicoctl_messages::{self, Summary};
 use crate::confirm::ConfirmArgs;
 use crate::diagnose;
 use crate::enforcement_warning;
-use crate::guard::{Guard, GuardArgs};
 use crate::input::{Item, Manifests};
+use crate::lock_out_guard::{Guard, GuardArgs};
 use crate::namespace::{self, NamespaceFlags};
-use crate::not_in_force;
+use crate::placement_warning;
 use crate::plan::Writer;
 use crate::preview::Preview;
-use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::StoreAccess;
 use crate::store_warnings;
+use crate::terminal::{Exit, Usage};
 use crate::workload_endpoint_name;
 
 /// Arguments of `create`.
@@ -167,7 +167,7 @@ pub(crate) fn run(
     session: &mut Session,
 ) -> anyhow::Result<Exit> {
     needs_files(verb, &args.files)?;
-    if left_out != LeftOutObjects::Stay && session.persona.is_calico() {
+    if left_out != LeftOutObjects::Stay && session.persona.is_calicoctl() {
         return Err(Usage("--prune works only under the name tortie: under this name some objects may be refused and others written, so it could delete what a refused object still needs".to_owned()).into());
     }
     if let (true, Some(folder)) = (left_out != LeftOutObjects::Stay, prune::unread_folder(&args.files)) {
@@ -300,7 +300,7 @@ pub(crate) fn run(
             of.flat_map(|outcome| &outcome.warnings).any(|warning| warning.severity == Severity::Warning(code))
         };
         let keys = manifests.items.iter().map(|item| item.object().key());
-        not_in_force::warn(&access, &agent, keys, is_told, session);
+        placement_warning::warn(&access, &agent, keys, is_told, session);
     }
     if !args.dry_run {
         args.confirm.announce(&access, session)?;
@@ -402,7 +402,7 @@ pub(crate) fn validate(args: &ValidateArgs, session: &mut Session) -> anyhow::Re
     // The program ends after the report, so freeing the memory of the manifests would only delay it.
     let manifests = ManuallyDrop::new(manifests);
     let mut outcomes = ManuallyDrop::new(tortie_parallel::map(&manifests.items, |item| validated(item, args)));
-    if !session.persona.is_calico() {
+    if !session.persona.is_calicoctl() {
         given_twice(&mut outcomes, &manifests);
     }
     Ok(report(Wording::VALIDATE, &manifests, &outcomes, Extent::Each, false, None, session))
@@ -468,7 +468,7 @@ fn report(
     preview: Option<&Preview>,
     session: &mut Session,
 ) -> Exit {
-    if !session.persona.is_calico() {
+    if !session.persona.is_calicoctl() {
         return report_ours(words, manifests, outcomes, extent, dry_run, preview, session);
     }
     let errors: Vec<String> = outcomes

@@ -20,17 +20,17 @@ use sha2::{Digest, Sha256};
 use tortie_api::{Key, Kind};
 use tortie_store::{Op, Selection};
 
-use super::transfer::{self, Content};
 use super::undo;
 use crate::ask::{self, Agent};
 use crate::confirm::ConfirmArgs;
 use crate::enforcement_warning;
-use crate::guard::{Guard, GuardArgs};
 use crate::in_force::{InForceRequest, Purpose};
+use crate::lock_out_guard::{Guard, GuardArgs};
 use crate::plan::Plan;
-use crate::report::{Exit, Usage, counted};
 use crate::session::Session;
 use crate::store::StoreAccess;
+use crate::store::transfer::{self, Content};
+use crate::terminal::{Exit, Usage, counted};
 
 /// The version of the format that is written, and the newest that is read.
 const VERSION: u64 = 1;

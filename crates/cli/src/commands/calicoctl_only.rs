@@ -11,6 +11,6 @@ pub(crate) fn refuse(command: &str, persona: Persona) -> anyhow::Error {
         "cluster" => ("does not collect a cluster's diagnostics", "Calico's own calicoctl"),
         _ => ("does not speak BGP", "the routing daemon's own tools"),
     };
-    let name = if persona.is_calico() { "this calicoctl (tortie)" } else { "tortie" };
+    let name = if persona.is_calicoctl() { "this calicoctl (tortie)" } else { "tortie" };
     anyhow::anyhow!("{command}: {name} {what}; use {instead}")
 }

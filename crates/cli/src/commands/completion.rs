@@ -7,8 +7,8 @@ use tortie_api::Kind;
 use crate::args;
 use crate::output::GetFormat;
 use crate::persona::Persona;
-use crate::report::Exit;
 use crate::session::Session;
+use crate::terminal::Exit;
 
 /// Arguments of `completion`.
 #[derive(Args, Debug)]

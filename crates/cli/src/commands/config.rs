@@ -15,9 +15,9 @@ use crate::ask::Agent;
 use crate::in_force::{self, Basis, InForceRequest, Purpose, Sources};
 use crate::local_facts;
 use crate::output::table;
-use crate::report::Exit;
 use crate::session::Session;
 use crate::store::StoreAccess;
+use crate::terminal::Exit;
 
 /// Arguments of `config`.
 #[derive(Args, Debug)]

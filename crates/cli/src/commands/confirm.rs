@@ -12,10 +12,10 @@ use tortie_store::history::Pending;
 use crate::args::StoreArgs;
 use crate::commands::history::{is_overdue, revisions};
 use crate::output::table;
-use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::ssh::{self, Origin, origin};
 use crate::store::StoreAccess;
+use crate::terminal::{Exit, Usage};
 
 /// Arguments of `confirm`.
 #[derive(Args, Debug)]

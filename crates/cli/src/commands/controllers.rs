@@ -14,9 +14,9 @@ use tortie_store::{Author, Operation, Store};
 use crate::args::TextOrJson;
 use crate::author::author;
 use crate::commands::undo;
-use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::{self, StoreAccess};
+use crate::terminal::{Exit, Usage};
 
 /// The variable that says which controllers run, as for Calico's.
 const ENABLED: &str = "ENABLED_CONTROLLERS";

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use crate::args::StoreArgs;
-use crate::report::Exit;
 use crate::session::Session;
 use crate::store::StoreAccess;
+use crate::terminal::Exit;
 
 /// Arguments of `datastore`.
 #[derive(Args, Debug)]
@@ -149,7 +149,7 @@ fn lock(args: &ConfigArgs, session: &mut Session) -> anyhow::Result<Exit> {
 
 fn unlock(args: &ConfigArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let client = connect(args, session)?.writer(false)?;
-    let calico = session.persona.is_calico();
+    let calico = session.persona.is_calicoctl();
     client.unlock().map_err(|error| {
         if error.is_missing() && !calico {
             anyhow::anyhow!("the store is empty: there is nothing to unlock")
@@ -170,7 +170,7 @@ fn import(args: &ImportArgs, session: &mut Session) -> anyhow::Result<Exit> {
         let store_args = StoreArgs { config: args.store.config.clone(), namespace: None };
         return import::run(&access, args.filename.as_deref(), &store_args, session);
     }
-    if !session.persona.is_calico() {
+    if !session.persona.is_calicoctl() {
         anyhow::bail!(
             "an export is imported into Kubernetes, and this store is {kind}: `tortie datastore copy` copies one store into another"
         );

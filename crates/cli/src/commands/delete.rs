@@ -13,14 +13,14 @@ use crate::calicoctl_messages::{self, Summary};
 use crate::confirm::ConfirmArgs;
 use crate::diagnose;
 use crate::enforcement_warning;
-use crate::guard::{Guard, GuardArgs};
 use crate::input::Manifests;
+use crate::lock_out_guard::{Guard, GuardArgs};
 use crate::namespace::{self, NamespaceFlags};
 use crate::plan::{Plan, Writer};
-use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::StoreAccess;
 use crate::target;
+use crate::terminal::{Exit, Usage};
 use crate::workload_endpoint_name;
 
 /// Arguments of `delete`.
@@ -113,7 +113,7 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
             }
             Ok(_) => match outcomes.next().map(|outcome| outcome.result) {
                 None => continue,
-                Some(Ok(_)) if session.persona.is_calico() || extent == Extent::Nothing => continue,
+                Some(Ok(_)) if session.persona.is_calicoctl() || extent == Extent::Nothing => continue,
                 Some(Ok(done)) => {
                     let word = if done.change == Change::Skipped { "does not exist" } else { "deleted" };
                     session.terminal.line(format_args!("{} {word}{would}", request.key.as_argument()));
@@ -128,12 +128,12 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
         missing += usize::from(error.is_missing());
         errors.push(error.to_string());
         shown.push((request, batch::problems(&error, &request.key, &manifests, other)));
-        if let Some(kept) = KeptBack::of(&error).filter(|_| !session.persona.is_calico()) {
+        if let Some(kept) = KeptBack::of(&error).filter(|_| !session.persona.is_calicoctl()) {
             batch::say(&request.key, extent, &kept, &mut said, session);
         }
     }
     let (total, failed) = (requests.len(), errors.len());
-    if session.persona.is_calico() {
+    if session.persona.is_calicoctl() {
         let kind = Summary::kind_of(requests.iter().map(|request| request.key.kind));
         calicoctl_messages::deleted(&Summary { kind, total, errors, untried: 0 }, &mut session.terminal);
     }
@@ -141,12 +141,12 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
         for problem in problems {
             match request.item {
                 Some(at) => diagnose::show(problem, &manifests, &manifests.items[at], &mut session.terminal),
-                None if session.persona.is_calico() => {}
+                None if session.persona.is_calicoctl() => {}
                 None => session.terminal.error(problem.text()),
             }
         }
     }
-    if !session.persona.is_calico() {
+    if !session.persona.is_calicoctl() {
         let count = Count {
             total,
             failed,

@@ -26,11 +26,11 @@ use crate::commands::lint;
 use crate::diagnose;
 use crate::in_force::{self, InForceRequest, Purpose, Sources};
 use crate::namespace;
-use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::snapshot::topology;
 use crate::store::StoreAccess;
 use crate::target;
+use crate::terminal::{Exit, Usage};
 use machine::Machine;
 
 /// Arguments of `describe`.

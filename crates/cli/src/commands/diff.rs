@@ -14,13 +14,13 @@ use tortie_store::history::content_at;
 use crate::args::{Files, StoreArgs};
 use crate::ask::Agent;
 use crate::commands::{apply, delete};
-use crate::guard::{self, Lost};
 use crate::in_force::{InForceRequest, Purpose, Sources};
+use crate::lock_out_guard::{self, Lost};
 use crate::plan::Plan;
 use crate::preview::{Open, Preview};
-use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::StoreAccess;
+use crate::terminal::{Exit, Usage};
 
 /// Arguments of `diff`.
 #[derive(Args, Debug)]
@@ -133,7 +133,7 @@ fn of_store(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Option<Fou
     let preview = plan.preview()?;
     let is_unchanged = |key: &&Key| preview.objects.iter().all(|change| change.key != **key);
     unchanged.extend(plan.kubernetes.names().keys().filter(is_unchanged).cloned());
-    let losses = guard::losses(&access, &plan.sources, &plan.after()?, session);
+    let losses = lock_out_guard::losses(&access, &plan.sources, &plan.after()?, session);
     Ok(Some(Found { preview, unchanged, losses }))
 }
 

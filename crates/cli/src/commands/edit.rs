@@ -19,14 +19,14 @@ use crate::batch;
 use crate::commands::apply::{self, LeftOutObjects, WriteArgs};
 use crate::confirm::ConfirmArgs;
 use crate::diagnose;
-use crate::guard::GuardArgs;
 use crate::input::{self, Item, Manifests};
+use crate::lock_out_guard::GuardArgs;
 use crate::namespace::{self, NamespaceFlags};
 use crate::owner::owner;
-use crate::report::Exit;
 use crate::session::Session;
 use crate::store::StoreAccess;
 use crate::target;
+use crate::terminal::Exit;
 use crate::workload_endpoint_name;
 use file::EditedFile;
 

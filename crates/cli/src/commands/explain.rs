@@ -16,10 +16,10 @@ use tortie_explain::{AskError, Dnat, Question, State, Topology, TrafficSpec, jso
 
 use crate::args::TextOrJson;
 use crate::foreign_tables;
-use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::snapshot::{Beside, SnapshotArgs};
 use crate::target;
+use crate::terminal::{Exit, Usage};
 
 /// Arguments of `explain`.
 #[derive(Args, Debug)]

@@ -16,10 +16,10 @@ use crate::diagnose;
 use crate::label_filter::LabelFilter;
 use crate::namespace::{self, NamespaceFlags};
 use crate::output::{self, GetFormat, GetResult, Rows};
-use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::StoreAccess;
 use crate::target;
+use crate::terminal::{Exit, Usage};
 use crate::workload_endpoint_name;
 use watch::Watched;
 
@@ -68,7 +68,7 @@ impl Request {
 
 /// Looks them up and prints them.
 pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    let calico = session.persona.is_calico();
+    let calico = session.persona.is_calicoctl();
     let format = GetFormat::parse(&args.output, session.persona)?;
     let filter = args.selector.as_deref().map(LabelFilter::parse).transpose().map_err(Usage)?;
     let access = StoreAccess::find(session, &args.store)?;
@@ -191,7 +191,7 @@ fn watch(
     with_kinds: bool,
     session: &mut Session,
 ) -> anyhow::Result<Exit> {
-    if session.persona.is_calico() || !args.files.filename.is_empty() || args.export {
+    if session.persona.is_calicoctl() || !args.files.filename.is_empty() || args.export {
         return Err(Usage("--watch takes KIND [NAME...], without -f and --export".to_owned()).into());
     }
     access.mention_absent(session);
@@ -204,7 +204,7 @@ fn watch(
 }
 
 fn named(args: &GetArgs, session: &Session, errors: &mut Vec<String>) -> anyhow::Result<Vec<Request>> {
-    let calico = session.persona.is_calico();
+    let calico = session.persona.is_calicoctl();
     let targets = target::parse(&args.targets, session.persona);
     let targets =
         if calico { targets.map_err(|error| anyhow::anyhow!("failed to get resources: {error}"))? } else { targets? };

@@ -14,10 +14,10 @@ use tortie_store::{HistoryEntry, Store};
 use crate::args::{StoreArgs, TextOrJson};
 use crate::namespace::{self, NamespaceFlags};
 use crate::output::table;
-use crate::report::Exit;
 use crate::session::Session;
 use crate::store::StoreAccess;
 use crate::target;
+use crate::terminal::Exit;
 
 /// More objects of one entry are counted, not named.
 const SHOWN: usize = 3;

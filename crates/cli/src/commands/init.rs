@@ -13,9 +13,9 @@ use tortie_policy::machine::RouteKind;
 
 use crate::ask::Agent;
 use crate::local_facts;
-use crate::report::Exit;
 use crate::session::Session;
 use crate::ssh::{self, Origin};
+use crate::terminal::Exit;
 use manifest::{InUse, is_link_local};
 
 /// More tracked connections than this are not looked at.

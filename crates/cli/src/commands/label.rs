@@ -9,13 +9,13 @@ use crate::ask::Agent;
 use crate::confirm::ConfirmArgs;
 use crate::diagnose;
 use crate::enforcement_warning;
-use crate::guard::{Guard, GuardArgs};
+use crate::lock_out_guard::{Guard, GuardArgs};
 use crate::namespace::{self, NamespaceFlags};
 use crate::plan::Writer;
-use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::StoreAccess;
 use crate::target;
+use crate::terminal::{Exit, Usage};
 
 /// Arguments of `label`.
 #[derive(Args, Debug)]
@@ -42,7 +42,7 @@ pub(crate) struct LabelArgs {
 
 /// Changes the labels.
 pub(crate) fn run(args: &LabelArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    let calico = session.persona.is_calico();
+    let calico = session.persona.is_calicoctl();
     if calico && args.words.len() < 3 {
         anyhow::bail!("requires at least 3 arg(s), only received {}", args.words.len());
     }

@@ -26,11 +26,11 @@ use crate::commands::apply;
 use crate::diagnose;
 use crate::in_force::{self, InForceRequest, Purpose, Sources};
 use crate::plan::Plan;
-use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::snapshot::topology;
 use crate::store::StoreAccess;
 use crate::store_warnings::World;
+use crate::terminal::{Exit, Usage};
 use report::Report;
 
 pub(crate) use report::warnings_text;

@@ -8,8 +8,8 @@ use clap::{Args, Command};
 use clap_mangen::Man;
 
 use crate::args;
-use crate::report::Exit;
 use crate::session::Session;
+use crate::terminal::Exit;
 
 /// Arguments of `man`.
 #[derive(Args, Debug)]

@@ -13,12 +13,12 @@ use tortie_api::duration;
 use crate::ask::Agent;
 use crate::author::author;
 use crate::commands::agent::run_directory;
-use crate::guard::{self, Lost};
 use crate::in_force::{self, InForceRequest, Purpose};
-use crate::report::{Exit, Usage};
+use crate::lock_out_guard::{self, Lost};
 use crate::session::Session;
 use crate::ssh::{Origin, origin};
 use crate::store::StoreAccess;
+use crate::terminal::{Exit, Usage};
 
 /// How long the agent may take: it may be at work on a large change.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -98,7 +98,7 @@ fn losses(args: &OnArgs, session: &mut Session) -> anyhow::Result<Vec<Lost>> {
     let request = InForceRequest { from_store: false, purpose: Purpose::Answer };
     let mut sources = in_force::sources(&access, request, &Agent::soon())?;
     let after = std::mem::take(&mut sources.listing);
-    Ok(guard::losses(&access, &sources, &after, session))
+    Ok(lock_out_guard::losses(&access, &sources, &after, session))
 }
 
 /// Switches it on again.

@@ -11,13 +11,13 @@ use crate::calicoctl_messages;
 use crate::confirm::ConfirmArgs;
 use crate::diagnose;
 use crate::enforcement_warning;
-use crate::guard::{Guard, GuardArgs};
+use crate::lock_out_guard::{Guard, GuardArgs};
 use crate::namespace::{self, NamespaceFlags};
 use crate::plan::Writer;
-use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::StoreAccess;
 use crate::target;
+use crate::terminal::{Exit, Usage};
 
 /// Arguments of `patch`.
 #[derive(Args, Debug)]
@@ -44,7 +44,7 @@ pub(crate) struct PatchArgs {
 
 /// Patches it.
 pub(crate) fn run(args: &PatchArgs, session: &mut Session) -> anyhow::Result<Exit> {
-    let calico = session.persona.is_calico();
+    let calico = session.persona.is_calicoctl();
     if calico && args.target.len() != 2 {
         anyhow::bail!("accepts 2 arg(s), received {}", args.target.len());
     }

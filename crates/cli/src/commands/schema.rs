@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use crate::report::Exit;
 use crate::session::Session;
 use crate::target;
+use crate::terminal::Exit;
 
 /// Arguments of `schema`.
 #[derive(Args, Debug)]

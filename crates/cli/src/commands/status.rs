@@ -15,9 +15,9 @@ use tortie_api::duration;
 use crate::args::TextOrJson;
 use crate::ask::{Agent, Waited};
 use crate::enforcement_warning;
-use crate::report::{Exit, counted};
 use crate::session::Session;
 use crate::store::StoreAccess;
+use crate::terminal::{Exit, counted};
 
 /// Arguments of `status`.
 #[derive(Args, Debug)]

@@ -10,9 +10,9 @@ use tortie_explain::Topology;
 use tortie_explain::claim::{self, Counterexample};
 
 use crate::input;
-use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::snapshot::SnapshotArgs;
+use crate::terminal::{Exit, Usage};
 
 /// Arguments of `test`.
 #[derive(Args, Debug)]

@@ -16,8 +16,8 @@ use tortie_api::duration;
 
 use crate::args::TextOrJson;
 use crate::ask::Agent;
-use crate::report::Exit;
 use crate::session::Session;
+use crate::terminal::Exit;
 
 /// Arguments of `top`.
 #[derive(Args, Debug)]

@@ -16,12 +16,12 @@ use crate::author::author;
 use crate::commands::history::revisions;
 use crate::confirm::ConfirmArgs;
 use crate::enforcement_warning;
-use crate::guard::{Guard, GuardArgs};
 use crate::in_force::{InForceRequest, Purpose};
+use crate::lock_out_guard::{Guard, GuardArgs};
 use crate::plan::Plan;
-use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::StoreAccess;
+use crate::terminal::{Exit, Usage};
 
 /// Arguments of `undo`.
 #[derive(Args, Debug)]

@@ -24,9 +24,9 @@ use crate::ask::{Agent, Waited};
 use crate::enforcement_warning;
 use crate::in_force::{self, Basis, InForceRequest, Purpose};
 use crate::local_facts;
-use crate::report::Exit;
 use crate::session::Session;
 use crate::store::StoreAccess;
+use crate::terminal::Exit;
 
 /// How often everything is looked at while it goes on changing.
 const TRIES: usize = 3;

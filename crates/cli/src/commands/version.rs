@@ -4,9 +4,9 @@ use clap::Args;
 use tortie_api::{Key, Kind, Object, duration};
 use tortie_client::Client;
 
-use crate::report::{Exit, Usage};
 use crate::session::Session;
 use crate::store::{CALICO_VERSION, StoreAccess};
+use crate::terminal::{Exit, Usage};
 
 /// The commit that this program was built from; `unknown` where the build could not tell.
 const COMMIT: &str = env!("TORTIE_COMMIT");
@@ -28,9 +28,9 @@ pub(crate) struct VersionArgs {
 /// Prints the versions.
 pub(crate) fn run(args: &VersionArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let invalid = |text| Usage(format!("invalid poll duration specified: {text}"));
-    let parse = if session.persona.is_calico() { duration::parse } else { duration::positive };
+    let parse = if session.persona.is_calicoctl() { duration::parse } else { duration::positive };
     let poll = args.poll.as_deref().map(|text| parse(text).map_err(|_| invalid(text))).transpose()?;
-    if session.persona.is_calico() {
+    if session.persona.is_calicoctl() {
         let version = format!("{CALICO_VERSION}-tortie-{}", env!("CARGO_PKG_VERSION"));
         session.terminal.line(format_args!("Client Version:    {version}"));
         session.terminal.line(format_args!("Git commit:        {COMMIT}"));
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &VersionArgs, session: &mut Session) -> anyhow::Result<E
     }
     let access = StoreAccess::find_by(session, &args.config)?;
     let client = access.reader()?;
-    if !session.persona.is_calico() {
+    if !session.persona.is_calicoctl() {
         let store = access.describe()?;
         session.terminal.line(format_args!("store: {store}"));
     }
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &VersionArgs, session: &mut Session) -> anyhow::Result<E
 
 fn look(client: &Client, seen: &mut (String, String), session: &mut Session) -> anyhow::Result<Exit> {
     let key = Key::cluster(Kind::ClusterInformation, "default");
-    let calico = session.persona.is_calico();
+    let calico = session.persona.is_calicoctl();
     let information = match client.get(&key) {
         Ok(found) => found.object,
         Err(error) if error.is_missing() && !calico => return Ok(Exit::Done),

@@ -13,8 +13,8 @@ use tortie_agent::watch_stream::{Denial, WatchEvent};
 use super::agent::run_directory;
 use crate::args::TextOrJson;
 use crate::ask;
-use crate::report::{Exit, counted};
 use crate::session::Session;
+use crate::terminal::{Exit, counted};
 
 /// Arguments of `watch`.
 #[derive(Args, Debug)]

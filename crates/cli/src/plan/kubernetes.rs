@@ -8,8 +8,8 @@ use tortie_store::{Listing, Revision, Stored};
 use tortie_store_kube::convert::manifest::{self, KubernetesKind, Reference};
 use tortie_store_kube::convert::{pod, profile};
 
-use crate::report::counted;
 use crate::session::Session;
+use crate::terminal::counted;
 
 /// What kubectl would change.
 #[derive(Default)]

@@ -11,7 +11,7 @@ use tortie_explain::{Dnat, EndSpec, Question, Topology, TrafficSpec, trace};
 use tortie_hostnet::{Tracked, TrackedList, tracked};
 use tortie_net::Protocol;
 
-use crate::report::counted;
+use crate::terminal::counted;
 
 /// More connections than this are not judged.
 const MOST: usize = 2_000;

@@ -6,7 +6,7 @@ use tortie_diff::{Default, DefaultChange};
 
 use super::text::{names, places};
 use super::{NoEffect, Preview};
-use crate::report::counted;
+use crate::terminal::counted;
 
 /// More rows than this are counted, not listed: a comment has a limit, and nobody reads more.
 const ROWS: usize = 200;

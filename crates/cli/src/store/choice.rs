@@ -10,7 +10,7 @@ use tortie_store_kube::RawSettings as KubeGiven;
 
 use crate::calico_api_config::Spec;
 use crate::persona::Persona;
-use crate::report::Usage;
+use crate::terminal::Usage;
 
 /// Where the embedded store is unless something else is said.
 pub(crate) const DEFAULT_STORE: &str = "/var/lib/tortie/tortie.db";
@@ -165,7 +165,7 @@ fn embedded_path(asked: &Asked<'_>) -> PathBuf {
 
 /// Nothing names a store.
 fn fallback(asked: &Asked<'_>, file: Option<String>, kubernetes: KubeGiven) -> Choice {
-    if asked.persona.is_calico() {
+    if asked.persona.is_calicoctl() {
         let by = file.unwrap_or_else(|| "default of calicoctl".to_owned());
         return Choice { kind: StoreKind::Kubernetes(Box::new(kubernetes)), by };
     }

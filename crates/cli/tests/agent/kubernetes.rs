@@ -132,7 +132,8 @@ fn a_cluster_restored_from_a_backup_changes_nothing_until_it_is_accepted() {
         agent.kill();
         let _agent = world.started(&[]);
         until("it is noticed again", || state() == "replaced");
-        assert!(!reaches(world, 80) && reaches(world, 81));
+        let reached = [80, 81].map(|port| reaches(world, port));
+        assert_eq!(reached, [false, true], "{}", world.status());
         let said = world.call(&["agent", "--accept-store"]);
         assert!(said.starts_with("the agent follows the Kubernetes at https://"), "{said}");
         until("the restored policy is in force", || reaches(world, 80) && !reaches(world, 81));

@@ -8,8 +8,8 @@ use tortie_nft::{Batch, BatchError, CommitError, ObjectRef};
 
 use super::{Kernel, Refused, TransactionSize};
 use crate::batch::Script;
+use crate::endpoint::OWN;
 use crate::names;
-use crate::place::OWN;
 use crate::sets::Shape;
 
 /// Batches of more bytes are large.

@@ -7,7 +7,7 @@ use tortie_nft::{Batch, ChainKind, RequestError, Socket, TableId, dump};
 use super::{ApplyError, Existing, Kernel, replace};
 use crate::form::{Ruleset, SetForm, sort};
 use crate::index::Index;
-use crate::options::Options;
+use crate::options::TableOptions;
 use crate::sets::{self, Shape};
 use crate::skeleton::{self, Plan};
 use crate::uses;
@@ -32,7 +32,7 @@ impl Kernel {
 
     /// Takes every verdict that an agent left out of the kernel. Fails with [`ApplyError::Held`] while one runs that owns
     /// the table.
-    pub fn take_verdicts_out(options: &Options) -> Result<Existing, ApplyError> {
+    pub fn take_verdicts_out(options: &TableOptions) -> Result<Existing, ApplyError> {
         let mut socket = Socket::open().map_err(RequestError::Io)?;
         take_out(&mut socket, &TableId::inet(&options.table))
     }
@@ -60,7 +60,7 @@ fn take_out(socket: &mut Socket, id: &TableId) -> Result<Existing, ApplyError> {
 }
 
 /// The table while enforcement is off.
-pub(super) fn without_verdicts(state: &State, index: &Index, options: &Options) -> Ruleset {
+pub(super) fn without_verdicts(state: &State, index: &Index, options: &TableOptions) -> Ruleset {
     let mut ruleset = Ruleset::new(TableId::inet(&options.table));
     skeleton::without_verdicts(&Plan::new(state, index), options, &mut ruleset);
     for name in [SetId::POOLS, SetId::TRANSLATED_POOLS] {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tortie_dataplane::{Delta, Place, Rule, RulesId, SetId, State};
 
 use super::Refused;
-use crate::source::Quarantined;
+use crate::state_view::Quarantined;
 
 /// What the kernel refused.
 #[derive(Clone, Debug, Default)]

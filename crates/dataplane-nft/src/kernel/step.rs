@@ -17,7 +17,7 @@ use crate::change::{Change, Step, Transaction};
 use crate::index::{Index, StepChanges};
 use crate::sets::Families;
 use crate::skeleton::Plan;
-use crate::source::{CurrentState, PreviousState};
+use crate::state_view::{CurrentState, PreviousState};
 use crate::undo::undo;
 
 impl Dataplane for Kernel {

@@ -5,10 +5,10 @@ use tortie_policy::{Family, HostAction};
 
 use super::Plan;
 use super::early::{TUNNELS_IN, TUNNELS_OUT, WORKLOAD_NEIGHBOURS, WORKLOAD_OPENSTACK, established_or_related};
+use crate::endpoint::{WORKLOADS, exceptions};
 use crate::form::{ChainForm, Line, Ruleset};
 use crate::match_expr::{DenyAction, HookInterface, ICMPV6, Side};
-use crate::options::Options;
-use crate::place::{WORKLOADS, exceptions};
+use crate::options::TableOptions;
 use crate::sets::FAMILIES;
 use crate::stage::Stage;
 
@@ -43,11 +43,11 @@ fn to_loopback() -> Vec<Line> {
 /// Collects base chains; one without lines is none.
 struct Bases<'a> {
     plan: &'a Plan,
-    options: &'a Options,
+    options: &'a TableOptions,
     into: &'a mut Ruleset,
 }
 
-pub(super) fn render(plan: &Plan, options: &Options, into: &mut Ruleset) {
+pub(super) fn render(plan: &Plan, options: &TableOptions, into: &mut Ruleset) {
     let mut bases = Bases { plan, options, into };
     bases.start();
     bases.pre_dnat();
@@ -151,10 +151,10 @@ impl Bases<'_> {
         };
         if plan.workloads() {
             let settings = plan.settings();
-            let unknown = Line::new().deny(Stage::WorkloadOut.refuse(settings)).note("unknown workload interface");
-            let dispatch = Line::new().dispatch(HookInterface::In, Stage::WorkloadOut.tag());
+            let unknown = Line::new().deny(Stage::WorkloadEgress.refuse(settings)).note("unknown workload interface");
+            let dispatch = Line::new().dispatch(HookInterface::In, Stage::WorkloadEgress.tag());
             self.chain(FROM_WORKLOAD, vec![dispatch.clone(), unknown.clone()]);
-            let unknown_in = Line::new().dispatch(HookInterface::Out, Stage::WorkloadIn.tag());
+            let unknown_in = Line::new().dispatch(HookInterface::Out, Stage::WorkloadIngress.tag());
             self.chain(TO_WORKLOAD, vec![unknown_in, unknown]);
             self.chain(INPUT_FROM_WORKLOAD, allowances().chain([Line::new().goto(FROM_WORKLOAD)]).collect());
             let lines = self.if_workload(HookInterface::In, INPUT_FROM_WORKLOAD);
@@ -224,7 +224,7 @@ impl Bases<'_> {
         self.base("output", Hook::Output, FILTER, lines);
         let mut lines = self.to_workload_passes();
         lines.push(established_or_related());
-        lines.extend(self.dispatch(Stage::HostOutLate));
+        lines.extend(self.dispatch(Stage::HostOutTranslated));
         self.chain(OUTPUT_TRANSLATED, lines);
         let translated = Line::new().own().translated().goto(OUTPUT_TRANSLATED);
         self.base("output-late", Hook::Postrouting, MANGLE, vec![translated]);

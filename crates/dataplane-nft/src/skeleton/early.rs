@@ -30,8 +30,14 @@ pub(super) fn render(plan: &Plan, into: &mut Ruleset) {
     let mut chain = |name: &str, lines: Vec<Line>| {
         into.chains.insert(name.to_owned(), ChainForm::new(lines));
     };
-    let host_stages =
-        [Stage::UntrackedIn, Stage::UntrackedOut, Stage::PreDnat, Stage::HostIn, Stage::HostOut, Stage::HostOutLate];
+    let host_stages = [
+        Stage::UntrackedIn,
+        Stage::UntrackedOut,
+        Stage::PreDnat,
+        Stage::HostIn,
+        Stage::HostOut,
+        Stage::HostOutTranslated,
+    ];
     let used = |stage: &Stage| plan.has(*stage);
     if host_stages.iter().any(used) {
         chain(NEIGHBOURS, neighbours());
@@ -49,14 +55,14 @@ pub(super) fn render(plan: &Plan, into: &mut Ruleset) {
         chain(&stage.nothing(), vec![Line::new().jump(stage.early()), Line::new().accept()]);
     }
     if plan.workloads() {
-        let mut out = connection_states(plan, Stage::WorkloadOut);
+        let mut out = connection_states(plan, Stage::WorkloadEgress);
         let encapsulation = encapsulation(plan);
         if !encapsulation.is_empty() {
             chain(ENCAPSULATION, encapsulation);
             out.push(Line::new().jump(ENCAPSULATION));
         }
-        chain(&Stage::WorkloadOut.early(), out);
-        chain(&Stage::WorkloadIn.early(), connection_states(plan, Stage::WorkloadIn));
+        chain(&Stage::WorkloadEgress.early(), out);
+        chain(&Stage::WorkloadIngress.early(), connection_states(plan, Stage::WorkloadIngress));
         chain(WORKLOAD_NEIGHBOURS, workload_neighbours());
         if plan.settings().openstack {
             chain(WORKLOAD_OPENSTACK, openstack(plan.settings()));
@@ -192,7 +198,7 @@ fn failsafes(plan: &Plan, direction: Direction, replies: bool) -> Vec<Line> {
 /// What a workload may not send: VXLAN, IPIP.
 fn encapsulation(plan: &Plan) -> Vec<Line> {
     let settings = plan.settings();
-    let refuse = Stage::WorkloadOut.refuse(settings);
+    let refuse = Stage::WorkloadEgress.refuse(settings);
     let mut lines = Vec::new();
     if !settings.ipip_from_workloads {
         lines.push(Line::new().protocol(IPIP).deny(refuse).note("IPIP from a workload"));

@@ -11,7 +11,7 @@ use tortie_policy::{Family, NatOutgoing};
 use super::Plan;
 use crate::form::{ChainForm, Line, Ruleset, SetForm};
 use crate::match_expr::{HookInterface, Side, TCP, UDP, address_type, fields, octets, word};
-use crate::options::Options;
+use crate::options::TableOptions;
 use crate::sets::FAMILIES;
 
 /// Where destinations are rewritten.
@@ -19,7 +19,7 @@ pub const DESTINATION: i32 = -100;
 /// Where sources are rewritten.
 pub const SOURCE: i32 = 100;
 
-pub(super) fn render(plan: &Plan, _options: &Options, into: &mut Ruleset) {
+pub(super) fn render(plan: &Plan, _options: &TableOptions, into: &mut Ruleset) {
     let mut destination = Vec::new();
     let mut source = Vec::new();
     for family in FAMILIES {

@@ -14,7 +14,7 @@
 
 use serde_json::{Value, json};
 use tortie_dataplane::Dataplane;
-use tortie_dataplane_nft::{Kernel, Options};
+use tortie_dataplane_nft::{Kernel, TableOptions};
 use tortie_manifest::read::{Source, read};
 use tortie_policy::packet::Packet;
 use tortie_testkit::namespace::in_namespace;
@@ -49,7 +49,7 @@ pub const NAMES: [(&str, &str); 15] = [
 pub fn play(name: &str, text: &str) {
     in_namespace(|| {
         let mut bed = TestBed::new(&LINKS);
-        let mut kernel = Kernel::open(Options::default()).unwrap();
+        let mut kernel = Kernel::open(TableOptions::default()).unwrap();
         let mut followed = Followed::new();
         followed.step(&links("eth0=192.0.2.11,2001:db8::11 eth1=198.51.100.11"));
         let mut fresh = true;

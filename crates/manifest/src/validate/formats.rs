@@ -2,6 +2,8 @@
 //!
 //! The texts of the label rules are Kubernetes', which Calico passes on.
 
+use tortie_api::names::kubernetes;
+
 /// `[a-z0-9]([-a-z0-9]*[a-z0-9])?`, as messages show it.
 pub(super) const LABEL: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
 /// Labels with dots between, as messages show it.
@@ -24,7 +26,9 @@ pub fn is_subdomain(text: &str) -> bool {
 /// The name of a NetworkPolicy: at most one dot, or one of two prefixes that other programs write.
 pub(super) fn is_network_policy_name(text: &str) -> bool {
     is_global_policy_name(text)
-        || ["knp.default.", "ossg.default."].iter().any(|prefix| text.strip_prefix(prefix).is_some_and(is_subdomain))
+        || [kubernetes::NETWORK_POLICY, "ossg.default."]
+            .iter()
+            .any(|prefix| text.strip_prefix(prefix).is_some_and(is_subdomain))
 }
 
 /// The name of a GlobalNetworkPolicy: at most one dot.

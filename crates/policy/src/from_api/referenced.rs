@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde_json::Value;
+use tortie_api::names::kubernetes;
 use tortie_api::{Kind, Object};
 use tortie_net::{parse_address, parse_cidr};
 
@@ -102,7 +103,7 @@ pub(super) fn network_set(object: &Object, early: EarlyLists, wrong: &mut Invali
     let mut profile = None;
     if !namespace.is_empty() {
         labels.insert(NAMESPACE_LABEL.to_owned(), namespace.clone());
-        profile = Some(format!("kns.{namespace}"));
+        profile = Some(kubernetes::namespace_profile(&namespace));
     }
     let id = SetId { namespace, name: object.metadata.name.clone() };
     NetworkSet { id, labels, profile, nets, incomplete }

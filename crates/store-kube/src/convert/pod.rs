@@ -183,7 +183,7 @@ pub fn workload_endpoint(pod: &Pod, interface_prefix: &str) -> Result<Option<Con
         pod.nets()?
     };
     let (meta, account) = (&pod.metadata, &pod.spec.service_account_name);
-    let mut profiles = vec![super::profile::namespace_name(&meta.namespace)];
+    let mut profiles = vec![names::kubernetes::namespace_profile(&meta.namespace)];
     if !account.is_empty() {
         profiles.push(super::profile::account_name(&meta.namespace, account));
     }

@@ -6,6 +6,7 @@
 use serde::Deserialize;
 use tortie_api::kinds::profile::ProfileSpec;
 use tortie_api::kinds::rule::Rule;
+use tortie_api::names::kubernetes;
 use tortie_api::{Kind, Object};
 
 use super::{ConversionError, Converted, object};
@@ -22,15 +23,10 @@ pub struct Labelled {
     pub metadata: Meta,
 }
 
-/// The name of a namespace's profile.
-pub fn namespace_name(namespace: &str) -> String {
-    format!("kns.{namespace}")
-}
-
 /// The name of a service account's profile.
 pub fn account_name(namespace: &str, account: &str) -> String {
     let namespace = if namespace.is_empty() { "default" } else { namespace };
-    format!("ksa.{namespace}.{account}")
+    kubernetes::account_profile(namespace, account)
 }
 
 /// What a profile is made of.
@@ -44,10 +40,12 @@ pub enum Source {
 
 /// What the profile of this name is made of; the message is the reference's.
 pub fn source(name: &str) -> Result<Source, ConversionError> {
-    if let Some(namespace) = name.strip_prefix("kns.") {
+    if let Some(namespace) = name.strip_prefix(kubernetes::NAMESPACE_PROFILE) {
         return Ok(Source::Namespace(namespace.to_owned()));
     }
-    let Some(rest) = name.strip_prefix("ksa.") else { return Err(ConversionError(format!("Invalid name {name}"))) };
+    let Some(rest) = name.strip_prefix(kubernetes::ACCOUNT_PROFILE) else {
+        return Err(ConversionError(format!("Invalid name {name}")));
+    };
     match rest.split_once('.') {
         Some((namespace, account)) => Ok(Source::ServiceAccount(namespace.to_owned(), account.to_owned())),
         None => Err(ConversionError(format!("Profile {name} is not formatted correctly"))),
@@ -57,7 +55,7 @@ pub fn source(name: &str) -> Result<Source, ConversionError> {
 /// The profile of a namespace. Its version has the form `<namespace's>/`.
 pub fn of_namespace(namespace: &Labelled) -> Result<Converted, ConversionError> {
     let allow = Rule { action: "Allow".to_owned(), ..Rule::default() };
-    let name = namespace_name(&namespace.metadata.name);
+    let name = kubernetes::namespace_profile(&namespace.metadata.name);
     let mut object = profile(namespace, name, "pcns.", &[allow])?;
     object.metadata.resource_version = format!("{}/", namespace.metadata.resource_version);
     Ok(Converted { object, warnings: Vec::new() })

@@ -14,8 +14,8 @@ use crate::args::Files;
 use crate::diagnose;
 use crate::input;
 use crate::owner::owner;
-use crate::report::counted;
 use crate::session::Session;
+use crate::terminal::counted;
 
 /// The stored objects that the files leave out.
 pub(super) struct LeftOut {

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Args;
 
-use crate::commands::transfer::{self, Content, Plan};
-use crate::report::{Exit, Usage, counted};
 use crate::session::Session;
 use crate::store;
+use crate::store::transfer::{self, Content, Plan};
+use crate::terminal::{Exit, Usage, counted};
 
 /// Arguments of `datastore copy`.
 #[derive(Args, Debug)]

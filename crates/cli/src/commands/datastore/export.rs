@@ -6,13 +6,13 @@
 use std::collections::HashMap;
 
 use serde_json::Value;
-use tortie_api::{Key, Kind, Object, encode};
+use tortie_api::{Key, Kind, Object, encode, names};
 use tortie_client::Client;
 use tortie_manifest::write;
 use tortie_store::Selection;
 
-use crate::report::Exit;
 use crate::session::Session;
+use crate::terminal::Exit;
 
 /// The kinds, in the order of the export: objects that others refer to come first.
 pub(super) const KINDS: [Kind; 17] = [
@@ -35,13 +35,10 @@ pub(super) const KINDS: [Kind; 17] = [
     Kind::BGPFilter,
 ];
 
-/// The prefix of the name of a Kubernetes NetworkPolicy in an etcd store. It is not exported, because Kubernetes has it itself.
-const KUBERNETES_POLICY: &str = "knp.default.";
-
 /// Prints everything, or an error: all is read before anything is printed.
 pub(super) fn run(client: &Client, session: &mut Session) -> anyhow::Result<Exit> {
     let name = session.persona.name();
-    let calico = session.persona.is_calico();
+    let calico = session.persona.is_calicoctl();
     let information = client.get(&Key::cluster(Kind::ClusterInformation, "default")).map_err(|error| {
         if error.is_missing() && !calico {
             return anyhow::anyhow!("the store is empty: there is nothing to export");
@@ -64,7 +61,7 @@ pub(super) fn run(client: &Client, session: &mut Session) -> anyhow::Result<Exit
         }
         let mut items = Vec::new();
         for mut object in listed.objects {
-            if kind == Kind::NetworkPolicy && object.metadata.name.starts_with(KUBERNETES_POLICY) {
+            if kind == Kind::NetworkPolicy && object.metadata.name.starts_with(names::kubernetes::NETWORK_POLICY) {
                 continue;
             }
             strip(&mut object);

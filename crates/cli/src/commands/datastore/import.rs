@@ -13,14 +13,15 @@ use tortie_store::Stored;
 use super::export::KINDS;
 use crate::args::StoreArgs;
 use crate::ask::Agent;
-use crate::commands::{apply, transfer};
+use crate::commands::apply;
 use crate::diagnose;
 use crate::in_force::{InForceRequest, Purpose};
 use crate::input::{self, Manifests};
 use crate::plan::Plan;
-use crate::report::{Exit, Usage, counted};
 use crate::session::Session;
 use crate::store::StoreAccess;
+use crate::store::transfer;
+use crate::terminal::{Exit, Usage, counted};
 
 /// Stores an export, or nothing of it.
 pub(super) fn run(

@@ -9,9 +9,9 @@ use tortie_store_kube::convert::manifest::KubernetesKind;
 
 use super::{ExplainArgs, with_basis};
 use crate::args::TextOrJson;
-use crate::report::Exit;
 use crate::session::Session;
 use crate::snapshot::Beside;
+use crate::terminal::Exit;
 
 /// Tells about an endpoint, a policy or a tier.
 pub(super) fn answer(

@@ -6,9 +6,9 @@ use tortie_explain::{AskError, Question, Topology, json};
 use super::{ExplainArgs, with_basis};
 use crate::args::TextOrJson;
 use crate::foreign_tables;
-use crate::report::Exit;
 use crate::session::Session;
 use crate::snapshot::Beside;
+use crate::terminal::Exit;
 
 /// Prints the rows. A table of all protocols is an answer whatever it says, exit status 0; with a protocol it is 0 if
 /// all of it is allowed, and 1 if any of it is denied. It is 2 if there is no answer to some of it.

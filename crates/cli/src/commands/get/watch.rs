@@ -17,8 +17,8 @@ use tortie_store::{Event, Listing, Position, Selection, Store, StoreError, Store
 use super::Request;
 use crate::label_filter::LabelFilter;
 use crate::output::{GetFormat, Printing, Rows};
-use crate::report::{Exit, reported};
 use crate::session::Session;
+use crate::terminal::{Exit, reported};
 
 /// How long a reader that went away may go unnoticed.
 const LOOK: Duration = Duration::from_millis(250);

@@ -8,7 +8,7 @@ use tortie_api::Key;
 use tortie_manifest::{Problem, Severity};
 
 use super::Warnings;
-use crate::report::counted;
+use crate::terminal::counted;
 
 /// What `lint` found.
 pub(super) struct Report {

@@ -11,8 +11,8 @@ use tortie_verify::foreign_tables::{ForeignChain, base_chains};
 
 use crate::args::TextOrJson;
 use crate::foreign_summary::{CanDo, not_looked_into, undecoded};
-use crate::report::{Exit, counted};
 use crate::session::Session;
+use crate::terminal::{Exit, counted};
 
 /// Prints them. Needs no agent. Fails where a part of them cannot be read or decoded.
 pub(super) fn run(output: TextOrJson, session: &mut Session) -> anyhow::Result<Exit> {

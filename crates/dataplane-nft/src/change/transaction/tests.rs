@@ -10,7 +10,7 @@ use tortie_testkit::worlds::Case;
 
 use super::{Transaction, Transactions, only, still_asked};
 use crate::kernel::Kernel;
-use crate::options::Options;
+use crate::options::TableOptions;
 use follow::Followed;
 
 impl<'a> Transactions<'a> {
@@ -44,7 +44,7 @@ fn opens(one: &Transaction<'_>) -> Vec<String> {
 fn play(seeds: Range<u64>) -> (Vec<String>, BTreeSet<usize>) {
     let (mut wrong, mut counts) = (Vec::new(), BTreeSet::new());
     for seed in seeds {
-        let (mut followed, mut kernel) = (Followed::new(), Kernel::open_unowned(Options::default()).unwrap());
+        let (mut followed, mut kernel) = (Followed::new(), Kernel::open_unowned(TableOptions::default()).unwrap());
         for step in &Case::random(seed).steps {
             let Some(delta) = followed.step(step) else { continue };
             followed.state.apply(&delta).unwrap();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tortie_api::{Key, Kind};
+use tortie_api::{Key, Kind, names};
 
 use crate::convert::profile;
 
@@ -115,7 +115,7 @@ impl Reference {
         let (namespace, name) = (self.namespace.as_str(), self.name.as_str());
         match self.kind {
             KubernetesKind::Pod | KubernetesKind::Service => None,
-            KubernetesKind::Namespace => Some(Key::cluster(Kind::Profile, profile::namespace_name(name))),
+            KubernetesKind::Namespace => Some(Key::cluster(Kind::Profile, names::kubernetes::namespace_profile(name))),
             KubernetesKind::ServiceAccount => Some(Key::cluster(Kind::Profile, profile::account_name(namespace, name))),
             KubernetesKind::NetworkPolicy => Some(Key::namespaced(Kind::KubernetesNetworkPolicy, namespace, name)),
             KubernetesKind::ClusterNetworkPolicy => Some(Key::cluster(Kind::KubernetesClusterNetworkPolicy, name)),

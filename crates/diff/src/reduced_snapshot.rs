@@ -10,7 +10,7 @@ use crate::endpoint_paths::OTHER;
 
 /// What a packet is judged by.
 #[derive(Clone, Debug)]
-pub(crate) struct Part {
+pub(crate) struct ReducedSnapshot {
     /// All that can matter of a side, and more is no mistake.
     pub(crate) snapshot: Snapshot,
     /// The node, with the interface and none of its others.
@@ -18,7 +18,7 @@ pub(crate) struct Part {
 }
 
 /// One side, ordered by where its endpoints are.
-pub(crate) struct Parts<'a> {
+pub(crate) struct ReducedSnapshots<'a> {
     side: &'a Snapshot,
     named: BTreeMap<(&'a str, &'a str), Vec<&'a HostEndpoint>>,
     /// Host endpoints that no interface is named for, by node.
@@ -28,7 +28,7 @@ pub(crate) struct Parts<'a> {
     floating: BTreeMap<&'a str, Vec<&'a WorkloadEndpoint>>,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> ReducedSnapshots<'a> {
     pub(crate) fn new(side: &'a Snapshot) -> Self {
         let mut parts = Self {
             side,
@@ -55,7 +55,7 @@ impl<'a> Parts<'a> {
     }
 
     /// The endpoints that may govern an interface, or one that no endpoint is named for; without any policy.
-    pub(crate) fn governing(&self, host: &Host, interface: &str) -> Part {
+    pub(crate) fn governing(&self, host: &Host, interface: &str) -> ReducedSnapshot {
         let node = host.node.as_str();
         let links: Vec<Link> =
             host.links.iter().filter(|link| link.name == interface || link.name == OTHER).cloned().collect();
@@ -76,7 +76,7 @@ impl<'a> Parts<'a> {
             ..Snapshot::default()
         };
         self.add_profiles(&mut snapshot);
-        Part { snapshot, host: Host { node: node.to_owned(), links } }
+        ReducedSnapshot { snapshot, host: Host { node: node.to_owned(), links } }
     }
 
     /// The profiles that the endpoints and sets of a part name.

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use tortie_api::{Key, decode, encode};
 use tortie_store::{Operation, Position, Selection, Store, Stored, Write};
 
-use crate::report::counted;
+use crate::terminal::counted;
 
 /// How many objects are given to the store at once.
 const BATCH: usize = 2_000;

@@ -15,7 +15,7 @@ use crate::stage::Stage;
 
 /// What one endpoint puts into the tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Rendered {
+pub(crate) struct RenderedEndpoint {
     /// Elements by the name of their map or set.
     pub(crate) elements: Vec<(String, Element)>,
     /// Chains of its own by name.
@@ -37,11 +37,11 @@ pub(crate) fn exceptions(family: Family) -> String {
 }
 
 /// Writes one endpoint. `*` has no elements: it is the end of the base chains.
-pub(crate) fn render(place: &Place, endpoint: &Endpoint, settings: &Settings) -> Rendered {
-    let (Place::Workload(interface) | Place::Host(interface)) = place else { return Rendered::default() };
+pub(crate) fn render(place: &Place, endpoint: &Endpoint, settings: &Settings) -> RenderedEndpoint {
+    let (Place::Workload(interface) | Place::Host(interface)) = place else { return RenderedEndpoint::default() };
     // A name that is none governs nothing.
-    let Some(key) = interface_name(interface) else { return Rendered::default() };
-    let mut rendered = Rendered::default();
+    let Some(key) = interface_name(interface) else { return RenderedEndpoint::default() };
+    let mut rendered = RenderedEndpoint::default();
     for stage in Stage::ALL.into_iter().filter(|stage| stage.is_at(place)) {
         if let Some(chain) = target(stage, interface, endpoint, settings, &mut rendered) {
             let element = Element::verdict(Key::One(key.to_vec()), Verdict::Goto(chain));
@@ -70,7 +70,7 @@ fn target(
     interface: &str,
     endpoint: &Endpoint,
     settings: &Settings,
-    rendered: &mut Rendered,
+    rendered: &mut RenderedEndpoint,
 ) -> Option<String> {
     let Some(program) = stage.program(endpoint) else {
         // It hides `*` from its interface.
@@ -78,8 +78,8 @@ fn target(
     };
     let chain = chain_name(stage.chains(settings), program);
     let direction = match stage {
-        Stage::WorkloadIn => Direction::Ingress,
-        Stage::WorkloadOut => Direction::Egress,
+        Stage::WorkloadIngress => Direction::Ingress,
+        Stage::WorkloadEgress => Direction::Egress,
         _ => return Some(chain),
     };
     let limits = *endpoint.limits.get(direction);

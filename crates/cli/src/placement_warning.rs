@@ -26,7 +26,7 @@ pub(crate) fn warn(
     session: &mut Session,
 ) {
     let names: BTreeSet<String> = written.filter(|key| key.kind == Kind::HostEndpoint).map(|key| key.name).collect();
-    if names.is_empty() || session.persona.is_calico() {
+    if names.is_empty() || session.persona.is_calicoctl() {
         return;
     }
     let Ok(store) = access.name() else { return };

@@ -5,11 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use tortie_dataplane::{Delta, Endpoint, HostState, Place, Program, ProgramId, Rule, RulesId, SetId, State};
 use tortie_policy::{Family, Settings};
 
+use crate::endpoint;
 use crate::form::ChainForm;
 use crate::index::{Index, StepChanges};
 use crate::list::{List, Traits};
-use crate::options::Options;
-use crate::place;
+use crate::options::TableOptions;
 use crate::program::Writer;
 use crate::sets::Shape;
 use crate::stage::{Stage, Variant};
@@ -46,7 +46,7 @@ impl Quarantined<'_> {
 }
 
 /// A state that can be asked for what renderers need.
-pub(crate) trait Source {
+pub(crate) trait StateView {
     fn settings(&self) -> &Settings;
     fn rules(&self, id: &RulesId) -> &[Rule];
     fn program(&self, id: ProgramId) -> Option<&Program>;
@@ -65,7 +65,7 @@ pub(crate) trait Source {
     /// Whether an endpoint is left out for that.
     fn left_out(&self, place: &Place) -> bool;
 
-    fn list_chains(&self, id: &RulesId, variant: Variant, options: &Options) -> Chains
+    fn list_chains(&self, id: &RulesId, variant: Variant, options: &TableOptions) -> Chains
     where
         Self: Sized,
     {
@@ -80,7 +80,7 @@ pub(crate) trait Source {
         list.chains(variant, self.settings(), options, &shape)
     }
 
-    fn program_chains(&self, id: ProgramId, stage: Stage, options: &Options) -> Chains
+    fn program_chains(&self, id: ProgramId, stage: Stage, options: &TableOptions) -> Chains
     where
         Self: Sized,
     {
@@ -89,9 +89,9 @@ pub(crate) trait Source {
         Writer { stage, program, settings: self.settings(), options, traits: &traits }.chains(id)
     }
 
-    fn place(&self, place: &Place) -> place::Rendered {
+    fn place(&self, place: &Place) -> endpoint::RenderedEndpoint {
         let endpoint = self.endpoint(place).filter(|_| !self.left_out(place));
-        endpoint.map(|one| place::render(place, one, self.settings())).unwrap_or_default()
+        endpoint.map(|one| endpoint::render(place, one, self.settings())).unwrap_or_default()
     }
 }
 
@@ -110,7 +110,7 @@ impl<'a> CurrentState<'a> {
     }
 }
 
-impl Source for CurrentState<'_> {
+impl StateView for CurrentState<'_> {
     fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -192,7 +192,7 @@ impl<'a> PreviousState<'a> {
     }
 }
 
-impl Source for PreviousState<'_> {
+impl StateView for PreviousState<'_> {
     fn settings(&self) -> &Settings {
         &self.settings
     }

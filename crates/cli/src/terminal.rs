@@ -63,8 +63,8 @@ impl Terminal {
         Self {
             persona,
             out: BufWriter::with_capacity(64 * 1024, io::stdout()),
-            colour_out: wanted && !persona.is_calico() && io::stdout().is_terminal(),
-            colour_err: wanted && !persona.is_calico() && io::stderr().is_terminal(),
+            colour_out: wanted && !persona.is_calicoctl() && io::stdout().is_terminal(),
+            colour_err: wanted && !persona.is_calicoctl() && io::stderr().is_terminal(),
             status: false,
             broken: None,
         }
@@ -82,7 +82,7 @@ impl Terminal {
 
     /// Tells a person at a terminal what is going on, until something else is printed.
     pub(crate) fn status(&mut self, text: impl Display) {
-        if io::stderr().is_terminal() && !self.persona.is_calico() {
+        if io::stderr().is_terminal() && !self.persona.is_calicoctl() {
             say(&format!("{CLEAR}{text}"));
             self.status = true;
         }
@@ -119,7 +119,7 @@ impl Terminal {
 
     /// What went wrong, as the persona says it.
     pub(crate) fn error(&mut self, text: impl Display) {
-        if self.persona.is_calico() {
+        if self.persona.is_calicoctl() {
             self.note(text);
         } else if self.colour_err {
             self.note(format_args!("\x1b[1;31merror\x1b[0m: {text}"));
@@ -159,7 +159,7 @@ impl Terminal {
         if let Some(error) = self.broken.take().filter(|error| error.kind() != ErrorKind::BrokenPipe) {
             self.error(format_args!("cannot write to standard output: {error}"));
             // 1 is an answer of some commands; calicoctl has no other number.
-            code = if self.persona.is_calico() { 1 } else { 2 };
+            code = if self.persona.is_calicoctl() { 1 } else { 2 };
         }
         ExitCode::from(code)
     }
@@ -169,12 +169,12 @@ impl Terminal {
         if error.is::<Reported>() {
             return 1;
         }
-        if self.persona.is_calico() && error.is::<NoStore>() {
+        if self.persona.is_calicoctl() && error.is::<NoStore>() {
             self.line(format_args!("Failed to create Calico API client: {error}"));
             return 1;
         }
         self.error(format_args!("{error:#}"));
-        if error.is::<Usage>() && !self.persona.is_calico() { 2 } else { 1 }
+        if error.is::<Usage>() && !self.persona.is_calicoctl() { 2 } else { 1 }
     }
 }
 

@@ -12,7 +12,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 
 /// The files that must exist.
 #[derive(Default)]
-pub(super) struct Files {
+pub(super) struct WantedStatusFiles {
     prefix: Option<PathBuf>,
     files: Option<StatusFiles>,
     /// The name and text of each workload's file, by interface.
@@ -24,14 +24,14 @@ pub(super) struct Files {
     pub(super) is_outdated: bool,
 }
 
-impl Files {
+impl WantedStatusFiles {
     /// Sets the folder, or none to write no files. The files in the old folder are removed.
     pub(super) fn move_to(&mut self, prefix: Option<PathBuf>) {
         if self.prefix == prefix {
             return;
         }
         if let Some(mut files) = self.files.take() {
-            // Files that cannot be removed do no harm: programs that read them follow the setting.
+            // WantedStatusFiles that cannot be removed do no harm: programs that read them follow the setting.
             drop(files.update(&BTreeMap::new()));
         }
         (self.prefix, self.is_outdated) = (prefix, true);

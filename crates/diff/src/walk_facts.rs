@@ -9,7 +9,7 @@ use tortie_policy::{Direction, HostEndpoint, Settings, WorkloadEndpoint};
 
 use crate::applied::{LISTS, Side};
 use crate::endpoint_paths::OTHER;
-use crate::part::Part;
+use crate::reduced_snapshot::ReducedSnapshot;
 
 /// The numbers of settings: equal ones have the same.
 #[derive(Default)]
@@ -51,7 +51,7 @@ impl WalkFacts {
     pub(crate) fn new<'a>(
         side: &mut Side<'a>,
         settings: &mut SettingsNumbers<'a>,
-        Part { snapshot, host }: &Part,
+        ReducedSnapshot { snapshot, host }: &ReducedSnapshot,
         interface: &str,
     ) -> Self {
         let own = side.snapshot.settings(&host.node);
