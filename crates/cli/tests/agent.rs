@@ -35,6 +35,8 @@ mod nat_outgoing;
 mod node_name;
 #[path = "agent/nodes.rs"]
 mod nodes;
+#[path = "agent/not_taken_in.rs"]
+mod not_taken_in;
 #[path = "agent/off.rs"]
 mod off;
 #[path = "agent/open_connections.rs"]

@@ -191,7 +191,8 @@ fn on_path<'q>(
         let named = Question { in_interface, out_interface, ..question.clone() };
         let asked = Asked { question: &named, ..asked.clone() };
         let traced = asked.trace(source, destination, Some(transport), judging);
-        let is_same = |(_, of): &(Vec<String>, Vec<Hop>)| allowed(of) == allowed(hops);
+        let comes_to = |hops: &[Hop]| (allowed(hops), hops.last().is_some_and(|hop| hop.dropped.is_some()));
+        let is_same = |(_, of): &(Vec<String>, Vec<Hop>)| comes_to(of) == comes_to(hops);
         if traced.is_ok_and(|traced| traced.answers.iter().all(is_same)) {
             return Cow::Owned(named);
         }

@@ -33,6 +33,7 @@ pub mod new_denial;
 pub mod node;
 mod not_asked;
 pub mod not_in_force;
+mod not_taken_in;
 pub mod own_nat;
 mod owners;
 pub mod policy;
@@ -56,6 +57,7 @@ mod transport_text;
 mod undeliverable;
 mod unknown_addresses;
 mod unreachable;
+mod unspecified;
 
 pub use counts::Counts;
 pub use listed::listed;

@@ -132,6 +132,8 @@ pub struct Topology<'a> {
     alike: RefCell<HashMap<(String, Vec<String>), Distinct>>,
     /// The kinds of sources that nodes behind one without a known address tell apart.
     source_classes: RefCell<HashMap<SourceClassesKey, SourceClasses>>,
+    /// Whether nodes have routes to their workloads, by IP version.
+    routed_workloads: RefCell<HashMap<(String, Family), Option<bool>>>,
     /// What the nodes behind one tell apart of the source ports that its settings name.
     port_classes: RefCell<HashMap<SourceClassesKey, PortClasses>>,
 }
@@ -166,6 +168,7 @@ impl<'a> Topology<'a> {
             absent_pods: None,
             alike: RefCell::default(),
             source_classes: RefCell::default(),
+            routed_workloads: RefCell::default(),
             port_classes: RefCell::default(),
         }
     }
@@ -185,6 +188,7 @@ impl<'a> Topology<'a> {
     /// Sets a node's routes, as read on its machine. Without them it is unknown which of several interfaces a packet uses.
     #[must_use]
     pub fn with_machine(mut self, node: &str, machine: Machine) -> Self {
+        self.routed_workloads = RefCell::default();
         let local = machine.routes.iter().filter(|route| route.kind == RouteKind::Local);
         self.local_nets.extend(local.map(|route| (node.to_owned(), route.to)));
         self.machines.insert(node.to_owned(), machine);
@@ -240,6 +244,23 @@ impl<'a> Topology<'a> {
     /// A node's routes, if they are known completely.
     pub(crate) fn route_to(&self, node: &str, address: IpAddr) -> Option<RouteDecision<'_>> {
         self.machine(node).filter(|machine| machine.partial.is_none())?.route_to(address)
+    }
+
+    /// Whether a node whose machine tells its routes has one to a workload of its own, of an IP version. None if it has no such workload.
+    pub(crate) fn has_routes_to_workloads(&self, node: &str, family: Family) -> Option<bool> {
+        let key = (node.to_owned(), family);
+        *self.routed_workloads.borrow_mut().entry(key).or_insert_with(|| {
+            let machine = self.machine(node)?;
+            let own = self.snapshot.workload_endpoints.values().filter(|endpoint| endpoint.node == node);
+            let addresses = |endpoint: &'a WorkloadEndpoint| {
+                endpoint.addresses.iter().map(move |address| (&endpoint.interface, *address))
+            };
+            let own: Vec<_> = own.flat_map(addresses).filter(|(_, address)| Family::of(*address) == family).collect();
+            let leads = |(interface, address): &(&String, IpAddr)| {
+                machine.route_to(*address).is_some_and(|leads| leads.interfaces.contains(&interface.as_str()))
+            };
+            (!own.is_empty()).then(|| own.iter().any(leads))
+        })
     }
 
     /// The node on one of whose links an address is the broadcast address, as far as the machines tell.

@@ -22,8 +22,8 @@ use crate::text::{before_translation, hops_decided_by};
 use crate::topology::{ANOTHER, Location, Topology};
 use crate::translation::{self, Dnat, TranslatedBy, Translation};
 use crate::{
-    alike_interfaces, interfaces, multicast, not_asked, not_in_force, own_nat, reach, services, undeliverable,
-    unreachable,
+    alike_interfaces, interfaces, multicast, not_asked, not_in_force, not_taken_in, own_nat, reach, services,
+    undeliverable, unreachable, unspecified,
 };
 
 /// So many interfaces are named.
@@ -330,7 +330,13 @@ pub(crate) fn trace_between(
     let node = question.node.as_deref();
     let (mut notes, mut assumed) = (Vec::new(), Vec::new());
     let to = multicast::receiver(topology, question, &from, to)?;
-    let (from, to) = (topology.facing(from.clone(), &to), topology.facing(to, &from));
+    let (from, to) = match unspecified::to_itself(question, &from, &to) {
+        Some(([from, to], note)) => {
+            notes.push(note);
+            (from, to)
+        }
+        None => (topology.facing(from.clone(), &to), topology.facing(to, &from)),
+    };
     let snapshot = judging.snapshot();
     for location in [&from, &to] {
         if let Location::Workload(endpoint) = location
@@ -360,6 +366,7 @@ pub(crate) fn trace_between(
     notes.extend(route.notes_of_sources(&answers));
     notes.extend(answers.iter().filter_map(|(_, hops)| own_nat::own_source_note(hops)).collect::<BTreeSet<_>>());
     notes.extend(multicast::copies(topology, judging.judge, &answers));
+    assumed.extend(answers.iter().flat_map(|(_, hops)| not_taken_in::assumed(topology, hops)).collect::<BTreeSet<_>>());
     let mut left_out = route.unused(question);
     for note in answers.iter().flat_map(|(_, hops)| not_asked::notes(snapshot, topology, hops)) {
         if !left_out.contains(&note) {
@@ -703,7 +710,8 @@ impl Route {
             nodes,
         };
         route.floating = route.floating_leads_to(topology);
-        route.passes_by = unreachable::passes_by(topology, &route.end, notes);
+        let destination = route.destination_behind(route.nodes.len().saturating_sub(1));
+        route.passes_by = unreachable::passes_by(topology, &route.end, destination, notes);
         route.dropped = unreachable::drops(topology, &route.end).filter(|_| !route.passes_by);
         unreachable::note_silent(topology, from, notes);
         let mut dropped = None;
@@ -1164,15 +1172,19 @@ impl Route {
             packet.translated = translation.map(|translation| translation.to);
             let before_translation = before_translation.as_ref().filter(|_| starts);
             let translated_by = translation.map(|translation| translation.by.clone());
-            if let Some((at, why)) = &self.dropped
-                && at == node
-            {
+            let dropped = self.dropped.as_ref().filter(|(at, _)| at == node).map(|(_, why)| why.clone());
+            let dropped = dropped.or_else(|| {
+                let ends = [&self.from, &self.end];
+                let crossed = (entry.as_deref(), exit.as_deref());
+                not_taken_in::why(topology, node, crossed, &packet, self.destination_behind(index), ends)
+            });
+            if let Some(why) = dropped {
                 packet.path = match entry {
                     Some(interface) => PacketPath::Input { interface },
                     None => PacketPath::Output { interface: String::new() },
                 };
                 let untracked = translated_by.is_some() && judging.judge.decide(&host, &packet).untracked;
-                hops.push(Hop::dropped(host, packet, why, translated_by, untracked));
+                hops.push(Hop::dropped(host, packet, &why, translated_by, untracked));
                 return Some(hops);
             }
             let lo = "lo".to_owned();

@@ -2,18 +2,20 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use tortie_policy::machine::{RouteDecision, RouteKind};
 use tortie_policy::{EndpointId, WorkloadEndpoint};
 
 use crate::interfaces::ASSUMED;
 use crate::topology::{Location, Topology};
-use crate::{not_in_force, own_nat};
+use crate::{fault, not_in_force, own_nat};
 
-/// Whether packets to the workload at this end do not go to its interface, as far as its machine tells; a note then says
-/// why, and where they go.
-pub(crate) fn passes_by(topology: &Topology<'_>, end: &Location, notes: &mut Vec<String>) -> bool {
+/// Whether packets to the workload at this end, with this destination, do not go to its interface, as far as its machine tells; a note
+/// then says why, and where they go.
+pub(crate) fn passes_by(topology: &Topology<'_>, end: &Location, destination: IpAddr, notes: &mut Vec<String>) -> bool {
     let Location::Workload(endpoint) = end else { return false };
-    let Some(why) = no_route(topology, endpoint) else { return false };
+    let why = no_route(topology, endpoint).or_else(|| other_route(topology, endpoint, destination));
+    let Some(why) = why else { return false };
     let node = &endpoint.node;
     // A floating IP is translated before the route is chosen.
     let floating = |address: &IpAddr| own_nat::floating_leads_to(topology.snapshot(), endpoint, *address);
@@ -66,6 +68,21 @@ fn no_route(topology: &Topology<'_>, endpoint: &WorkloadEndpoint) -> Option<Stri
         let why = not_in_force::workload_endpoint(topology.snapshot(), stored)?;
         Some(format!("{} has no route of its own, since it is not in force: {why}", name(endpoint)))
     })
+}
+
+/// Why packets to an address of a workload do not go to its interface although that carries packets: another route is for this address alone
+/// too, and is chosen before the agent's.
+fn other_route(topology: &Topology<'_>, endpoint: &WorkloadEndpoint, to: IpAddr) -> Option<String> {
+    let (node, interface) = (&endpoint.node, &endpoint.interface);
+    topology.snapshot().workload_endpoints.get(&endpoint.id)?;
+    let is_alone = topology.machine(node)?.routes.iter().any(|route| route.to == IpNet::from(to));
+    let leads = topology.route_to(node, to).filter(|_| is_alone && !fault("route-of-another-ignored"))?;
+    let is_other = match leads.kind {
+        RouteKind::Blocked => true,
+        RouteKind::Unicast => !leads.interfaces.is_empty() && !leads.interfaces.contains(&interface.as_str()),
+        RouteKind::Local | RouteKind::Broadcast | RouteKind::Multicast => false,
+    };
+    is_other.then(|| format!("{node}'s route to {to} does not lead by {interface}"))
 }
 
 /// Why the interface of a workload carries no packets; none if it does, or if nobody tells.

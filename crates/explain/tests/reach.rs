@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use tortie_classes::TransportRanges;
 use tortie_explain::reach::{Outcome, Reach, reach};
-use tortie_explain::{AskError, Dnat, EndSpec, Location, Question, State, Topology, TrafficSpec, text, trace};
+use tortie_explain::{AskError, Dnat, EndSpec, Hop, Location, Question, State, Topology, TrafficSpec, text, trace};
 use tortie_net::Protocol;
 use tortie_policy::Family;
 use tortie_policy::packet::Transport;
@@ -45,11 +45,17 @@ fn single(topology: &Topology<'_>, question: &Question) -> Result<(Outcome, Stri
     let answer = trace(topology, question)?;
     let text = text::decided_by(topology.snapshot(), &answer);
     let line = text::verdict_line(topology.snapshot(), &answer);
+    let is_dropped = |hops: &[Hop]| hops.last().is_some_and(|hop| hop.dropped.is_some());
+    let denied = match answer.paths.as_slice() {
+        [] if is_dropped(&answer.hops) => Outcome::Dropped,
+        [_, ..] if answer.paths.iter().all(|way| is_dropped(&way.hops)) => Outcome::Dropped,
+        _ => Outcome::Denied,
+    };
     let (outcome, text) = match answer.paths.iter().map(|way| way.allowed()).collect::<Vec<_>>().as_slice() {
         [] if answer.allowed() => (Outcome::Allowed, text),
-        [] => (Outcome::Denied, text),
+        [] => (denied, text),
         paths if !paths.contains(&false) => (Outcome::Allowed, String::new()),
-        paths if !paths.contains(&true) => (Outcome::Denied, String::new()),
+        paths if !paths.contains(&true) => (denied, String::new()),
         _ => (Outcome::Depends, String::new()),
     };
     // A row begins with the word with which the last line of the single question does.

@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use tortie_netlink::wire::{Attrs, Message, address, host_u32, lossy_text};
 use tortie_netlink::{Buffers, Protocol, RequestError, Socket};
-use tortie_policy::machine::{Machine, Port, Route, RouteKind};
+use tortie_policy::machine::{DroppingRule, Incoming, Machine, Port, Route, RouteKind};
 
 use crate::links::message::{self, IFINFO};
 use crate::route::{RTMSG, of_family};
+use crate::sysctl;
 
 const BUFFERS: Buffers = Buffers { send: 64 << 10, receive: 256 << 10 };
 /// More routes than this are not kept: whoever routes for the Internet is asked for the interface.
@@ -29,25 +30,41 @@ pub fn machine() -> Result<Machine, RequestError> {
     let carried_by = links.iter().filter_map(|link| Some((link.name.clone(), names.get(&link.carrier?)?.name.clone())));
     let carried_by = carried_by.collect();
     let indexes = links.iter().map(|link| (link.name.clone(), link.index)).collect();
-    let mut machine = Machine { ports: ports_of(&links, &names), carried_by, down, indexes, ..Machine::default() };
+    let (ports, incoming) = (ports_of(&links, &names), incoming(&links));
+    let mut machine = Machine { ports, carried_by, down, indexes, incoming, ..Machine::default() };
     for family in [libc::AF_INET, libc::AF_INET6] {
-        let each = |all: &mut Vec<Route>, message: &Message<'_>| {
-            if all.len() <= MOST_ROUTES {
-                all.extend(route(message, &names));
+        let each = |(all, blocked): &mut (Vec<Route>, Vec<IpNet>), message: &Message<'_>| {
+            match route(message, &names) {
+                Some((route, true)) if all.len() <= MOST_ROUTES => all.push(route),
+                Some((route, false)) if route.kind == RouteKind::Blocked && blocked.len() <= MOST_ROUTES => {
+                    blocked.push(route.to);
+                }
+                _ => {}
             }
             Ok(())
         };
-        let routes = socket.dump("list the routes", libc::RTM_GETROUTE, &of_family::<RTMSG>(family), |_| (), each)?;
+        let (routes, blocked) =
+            socket.dump("list the routes", libc::RTM_GETROUTE, &of_family::<RTMSG>(family), |_| (), each)?;
         if routes.len() > MOST_ROUTES {
             machine.partial = Some(format!("it has more than {MOST_ROUTES} routes"));
         }
         machine.routes.extend(routes);
-        let each = |unusual: &mut bool, message: &Message<'_>| {
-            *unusual |= !is_usual_rule(message);
+        let each = |rules: &mut Vec<Rule>, message: &Message<'_>| {
+            rules.extend(rule(message));
             Ok(())
         };
-        if socket.dump("list the routing rules", libc::RTM_GETRULE, &of_family::<RULE>(family), |_| (), each)? {
+        let rules: Vec<Rule> =
+            socket.dump("list the routing rules", libc::RTM_GETRULE, &of_family::<RULE>(family), |_| (), each)?;
+        if rules.iter().any(|rule| !rule.is_usual) {
             machine.partial = Some("it chooses routes by rules of its own (ip rule)".to_owned());
+            machine.dropping_rules.extend(dropping(rules));
+            machine.dropping_rules.extend(blocked.into_iter().map(|to| DroppingRule {
+                ipv6: family == libc::AF_INET6,
+                from: None,
+                to: Some(to),
+                incoming: None,
+                is_certain: false,
+            }));
         }
     }
     Ok(machine)
@@ -60,6 +77,29 @@ pub fn ports() -> Result<Vec<Port>, RequestError> {
     Ok(ports_of(&links, &names))
 }
 
+/// What is done with packets that come in by these interfaces.
+fn incoming(links: &[Link]) -> BTreeMap<String, Incoming> {
+    let all = sysctl::number::<u32>("ipv4/conf/all/rp_filter").unwrap_or_default();
+    // Of IPv6 this setting counts for all interfaces, but since Linux 6.17 an interface may say otherwise.
+    let forwards_ipv6 = sysctl::number::<u32>("ipv6/conf/all/forwarding").is_none_or(|value| value != 0);
+    let of = |link: &Link| {
+        let [forwarding, rp_filter] = link.ipv4?;
+        let forced = || sysctl::number::<u32>(&format!("ipv6/conf/{}/force_forwarding", link.name));
+        let forwards_ipv6 = forwards_ipv6 || forced().is_some_and(|value| value != 0);
+        let incoming = Incoming { forwards_ipv4: forwarding != 0, forwards_ipv6, rp_filter: rp_filter.max(all) };
+        Some((link.name.clone(), incoming))
+    };
+    links.iter().filter_map(of).collect()
+}
+
+/// The settings `forwarding` and `rp_filter` of an interface, from what it says of its IPv4 (`IFLA_INET_CONF`).
+fn ipv4_settings(of_families: &[u8]) -> Option<[u32; 2]> {
+    let of_ipv4 = Attrs::new(of_families).find(libc::AF_INET as u16)?;
+    let settings = Attrs::new(of_ipv4).find(IFLA_INET_CONF)?;
+    let number = |setting: usize| host_u32(settings.get((setting - 1) * 4..setting * 4)?);
+    Some([number(IPV4_DEVCONF_FORWARDING)?, number(IPV4_DEVCONF_RP_FILTER)?])
+}
+
 struct Link {
     index: u32,
     name: String,
@@ -68,6 +108,8 @@ struct Link {
     carrier: Option<u32>,
     kind: Option<String>,
     is_running: bool,
+    /// Its settings `forwarding` and `rp_filter` of IPv4.
+    ipv4: Option<[u32; 2]>,
 }
 
 fn links(socket: &mut Socket) -> Result<Vec<Link>, RequestError> {
@@ -91,6 +133,7 @@ fn link(message: &Message<'_>) -> Option<Link> {
     Some(Link {
         index,
         name: attrs.clone().find(libc::IFLA_IFNAME).map(lossy_text)?,
+        ipv4: attrs.clone().find(libc::IFLA_AF_SPEC).and_then(ipv4_settings),
         master: attrs.find(libc::IFLA_MASTER).and_then(host_u32),
         carrier: carrier.filter(|carrier| is_here && *carrier != index),
         kind,
@@ -107,8 +150,8 @@ fn ports_of(links: &[Link], names: &BTreeMap<u32, &Link>) -> Vec<Port> {
     links.iter().filter_map(port).collect()
 }
 
-/// Reads a route of the tables that every packet is looked up in; none if it is of no interest.
-fn route(message: &Message<'_>, names: &BTreeMap<u32, &Link>) -> Option<Route> {
+/// Reads a route, and whether it is in one of the tables that every packet is looked up in; none if it is of no interest.
+fn route(message: &Message<'_>, names: &BTreeMap<u32, &Link>) -> Option<(Route, bool)> {
     if message.kind != libc::RTM_NEWROUTE {
         return None;
     }
@@ -152,7 +195,8 @@ fn route(message: &Message<'_>, names: &BTreeMap<u32, &Link>) -> Option<Route> {
     route.interfaces.dedup();
     route.local_table = table == u32::from(libc::RT_TABLE_LOCAL);
     let main = [libc::RT_TABLE_MAIN, libc::RT_TABLE_DEFAULT].map(u32::from);
-    (route.local_table || main.contains(&table)).then_some(route)
+    let is_usual = route.local_table || main.contains(&table);
+    Some((route, is_usual))
 }
 
 /// The interfaces of the hops of a route of several: each is a `struct rtnexthop` with attributes behind it.
@@ -165,33 +209,83 @@ fn hops(mut rest: &[u8]) -> impl Iterator<Item = u32> {
     })
 }
 
-/// Whether a rule only asks the tables local, main and default, for every packet, as in a machine that nobody has told
-/// otherwise.
-fn is_usual_rule(message: &Message<'_>) -> bool {
-    if message.kind != libc::RTM_NEWRULE {
-        return true;
-    }
-    let Some((&[_, destination, source, tos, table, _, _, action, ..], rest)) =
-        message.body.split_first_chunk::<RULE>()
-    else {
-        return false;
-    };
-    let mut table = u32::from(table);
-    let mut narrow = false;
-    for attr in Attrs::new(rest).flatten() {
-        match attr.kind {
-            FRA_TABLE => table = host_u32(attr.payload).unwrap_or_default(),
-            FRA_PRIORITY | FRA_PROTOCOL => (),
-            FRA_SUPPRESS_PREFIXLEN => narrow |= host_u32(attr.payload) != Some(u32::MAX),
-            _ => narrow = true,
-        }
-    }
-    let usual = [libc::RT_TABLE_LOCAL, libc::RT_TABLE_MAIN, libc::RT_TABLE_DEFAULT].map(u32::from);
-    !narrow && [destination, source, tos] == [0; 3] && action == FR_ACT_TO_TBL && usual.contains(&table)
+/// A routing rule.
+struct Rule {
+    /// It only asks one of the tables local, main and default, for every packet, as in a machine that nobody has told otherwise.
+    is_usual: bool,
+    /// It only asks the table local, in which the machine's own addresses are.
+    is_local: bool,
+    /// What it drops; certain if it has no other condition.
+    drops: Option<DroppingRule>,
 }
 
+/// Reads a routing rule; none if the message is about something else.
+fn rule(message: &Message<'_>) -> Option<Rule> {
+    if message.kind != libc::RTM_NEWRULE {
+        return None;
+    }
+    let unknown = Rule { is_usual: false, is_local: false, drops: None };
+    let Some((&[family, to, from, tos, table, _, _, action, f0, f1, f2, f3], rest)) =
+        message.body.split_first_chunk::<RULE>()
+    else {
+        return Some(unknown);
+    };
+    let is_inverted = u32::from_ne_bytes([f0, f1, f2, f3]) & FIB_RULE_INVERT != 0;
+    let mut drops = DroppingRule {
+        ipv6: i32::from(family) == libc::AF_INET6,
+        from: None,
+        to: None,
+        incoming: None,
+        is_certain: true,
+    };
+    let (mut table, mut others) = (u32::from(table), tos != 0 || is_inverted);
+    for attr in Attrs::new(rest).flatten() {
+        match attr.kind {
+            FRA_DST => drops.to = IpNet::new(address(attr.payload)?, to).ok(),
+            FRA_SRC => drops.from = IpNet::new(address(attr.payload)?, from).ok(),
+            FRA_IIFNAME => drops.incoming = Some(lossy_text(attr.payload)),
+            FRA_TABLE => table = host_u32(attr.payload).unwrap_or_default(),
+            FRA_PRIORITY | FRA_PROTOCOL => (),
+            FRA_SUPPRESS_PREFIXLEN => others |= host_u32(attr.payload) != Some(u32::MAX),
+            _ => others = true,
+        }
+    }
+    if is_inverted {
+        (drops.from, drops.to, drops.incoming) = (None, None, None);
+    }
+    drops.is_certain = !others;
+    let is_for_all = !others && [to, from] == [0; 2] && drops.incoming.is_none();
+    let [local, main, default] = [libc::RT_TABLE_LOCAL, libc::RT_TABLE_MAIN, libc::RT_TABLE_DEFAULT].map(u32::from);
+    let is_usual = is_for_all && action == FR_ACT_TO_TBL && [local, main, default].contains(&table);
+    let is_drop = matches!(action, FR_ACT_BLACKHOLE | FR_ACT_UNREACHABLE | FR_ACT_PROHIBIT);
+    Some(Rule { is_usual, is_local: is_usual && table == local, drops: is_drop.then_some(drops) })
+}
+
+/// The rules that drop packets, of all rules in their order. Nothing is certain behind a rule that may have chosen a route.
+fn dropping(rules: Vec<Rule>) -> Vec<DroppingRule> {
+    let mut is_first = true;
+    let mut found = Vec::new();
+    for rule in rules {
+        match rule.drops {
+            Some(drops) => found.push(DroppingRule { is_certain: drops.is_certain && is_first, ..drops }),
+            None => is_first &= rule.is_local,
+        }
+    }
+    found
+}
+
+const IFLA_INET_CONF: u16 = 1;
+const IPV4_DEVCONF_FORWARDING: usize = 1;
+const IPV4_DEVCONF_RP_FILTER: usize = 8;
 const RTNH_F_DEAD: u32 = 1;
+const FIB_RULE_INVERT: u32 = 2;
 const FR_ACT_TO_TBL: u8 = 1;
+const FR_ACT_BLACKHOLE: u8 = 6;
+const FR_ACT_UNREACHABLE: u8 = 7;
+const FR_ACT_PROHIBIT: u8 = 8;
+const FRA_DST: u16 = 1;
+const FRA_SRC: u16 = 2;
+const FRA_IIFNAME: u16 = 3;
 const FRA_PRIORITY: u16 = 6;
 const FRA_SUPPRESS_PREFIXLEN: u16 = 14;
 const FRA_TABLE: u16 = 15;

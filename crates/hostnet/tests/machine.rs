@@ -6,7 +6,7 @@ mod common;
 
 use common::{in_namespace, ip};
 use tortie_hostnet::machine;
-use tortie_policy::machine::RouteKind;
+use tortie_policy::machine::{Incoming, RouteKind};
 
 #[test]
 fn the_routes_of_the_machine_lead_where_the_kernel_sends() {
@@ -22,6 +22,12 @@ fn the_routes_of_the_machine_lead_where_the_kernel_sends() {
         ip("route add 10.9.0.0/16 via 198.51.100.1 src 198.51.100.11");
         ip("route add blackhole 10.8.0.0/16");
         ip("route add 10.7.0.0/16 nexthop via 192.0.2.1 nexthop via 198.51.100.1");
+        // The kernel makes the local route of an IPv6 address a moment later.
+        let (own, began) = ("2001:db8::11".parse().unwrap(), std::time::Instant::now());
+        let is_local = || machine().unwrap().route_to(own).is_some_and(|leads| leads.kind == RouteKind::Local);
+        while !is_local() && began.elapsed() < std::time::Duration::from_secs(10) {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
         let machine = machine().unwrap();
         let leads = |address: &str| {
             let found = machine.route_to(address.parse().unwrap()).unwrap();
@@ -113,6 +119,76 @@ fn rules_that_choose_other_tables_make_the_routes_partial() {
         assert_eq!(machine().unwrap().partial, None);
         ip("rule add lookup main suppress_prefixlength 0");
         assert!(machine().unwrap().partial.is_some());
+    });
+}
+
+#[test]
+fn rules_that_drop_packets_are_read_and_certain_only_before_what_may_choose_a_route() {
+    in_namespace(|| {
+        let found = || {
+            let text = |net: Option<ipnet::IpNet>| net.map_or_else(|| "all".to_owned(), |net| net.to_string());
+            let rules = machine().unwrap().dropping_rules.into_iter();
+            let texts = rules.map(|rule| {
+                let incoming = rule.incoming.unwrap_or_default();
+                format!("{} {} {incoming} {} {}", text(rule.from), text(rule.to), rule.ipv6, rule.is_certain)
+            });
+            texts.collect::<Vec<_>>()
+        };
+        assert_eq!(found(), [""; 0]);
+        for line in [
+            "rule add from 192.0.2.0/24 iif lo prohibit pref 10",
+            "rule add to 198.51.100.7 unreachable pref 11",
+            "rule add from 203.0.113.0/24 fwmark 7 blackhole pref 12",
+            "rule add not from 203.0.113.0/24 blackhole pref 13",
+            "rule add from 203.0.113.0/24 lookup 100 pref 14",
+            "rule add from 203.0.113.0/24 blackhole pref 15",
+            "-6 rule add from fd01::/64 blackhole pref 40000",
+            "link set lo up",
+            "route add prohibit 10.9.0.0/16 table 100",
+            "route add unreachable 10.8.0.0/16",
+        ] {
+            ip(line);
+        }
+        assert_eq!(
+            found(),
+            [
+                "192.0.2.0/24 all lo false true",
+                "all 198.51.100.7/32  false true",
+                "203.0.113.0/24 all  false false",
+                "all all  false false",
+                "203.0.113.0/24 all  false false",
+                "all 10.9.0.0/16  false false",
+                "fd01::/64 all  true false",
+            ]
+        );
+    });
+}
+
+#[test]
+fn what_is_done_with_packets_that_come_in_is_what_the_settings_say() {
+    in_namespace(|| {
+        let set = |name: &str, value: u32| std::fs::write(format!("/proc/sys/net/{name}"), value.to_string()).unwrap();
+        ip("link add eth0 type veth peer name p-eth0");
+        for name in ["all", "eth0", "p-eth0"] {
+            set(&format!("ipv4/conf/{name}/rp_filter"), 0);
+        }
+        set("ipv4/ip_forward", 0);
+        set("ipv6/conf/all/forwarding", 0);
+        let of = |name: &str| machine().unwrap().incoming[name];
+        let incoming = |forwards_ipv4, forwards_ipv6, rp_filter| Incoming { forwards_ipv4, forwards_ipv6, rp_filter };
+        assert_eq!(of("eth0"), incoming(false, false, 0));
+        set("ipv4/conf/eth0/forwarding", 1);
+        set("ipv4/conf/eth0/rp_filter", 1);
+        set("ipv6/conf/eth0/forwarding", 1);
+        assert_eq!((of("eth0"), of("p-eth0")), (incoming(true, false, 1), incoming(false, false, 0)));
+        set("ipv4/conf/all/rp_filter", 2);
+        set("ipv6/conf/all/forwarding", 1);
+        assert_eq!((of("eth0"), of("p-eth0")), (incoming(true, true, 2), incoming(false, true, 2)));
+        set("ipv6/conf/all/forwarding", 0);
+        // Since Linux 6.17.
+        if std::fs::write("/proc/sys/net/ipv6/conf/eth0/force_forwarding", "1").is_ok() {
+            assert_eq!([of("eth0").forwards_ipv6, of("p-eth0").forwards_ipv6], [true, false]);
+        }
     });
 }
 

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::Family;
+
 /// The ways of one machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -25,6 +27,48 @@ pub struct Machine {
     /// The indexes of its interfaces.
     #[serde(default)]
     pub indexes: BTreeMap<String, u32>,
+    /// What it does with packets that come in by its interfaces, as its settings say. Of an interface that is missing nothing is known.
+    #[serde(default)]
+    pub incoming: BTreeMap<String, Incoming>,
+    /// Its routing rules that drop packets, or may.
+    #[serde(default)]
+    pub dropping_rules: Vec<DroppingRule>,
+}
+
+/// A rule by which a machine drops packets instead of looking up their route (blackhole, unreachable, prohibit), or a table that such a rule
+/// may choose and that has a route that drops them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DroppingRule {
+    /// Whether it is for IPv6.
+    pub ipv6: bool,
+    /// From this net; none for all.
+    pub from: Option<IpNet>,
+    /// To this net; none for all.
+    pub to: Option<IpNet>,
+    /// By this interface; `lo` for what the machine sends.
+    pub incoming: Option<String>,
+    /// Such packets are dropped for certain: there is no other condition, and no other rule comes first that may choose a route.
+    pub is_certain: bool,
+}
+
+impl DroppingRule {
+    /// The IP version of its packets.
+    pub fn family(&self) -> Family {
+        if self.ipv6 { Family::V6 } else { Family::V4 }
+    }
+}
+
+/// What a machine does with packets that come in by an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Incoming {
+    /// It forwards IPv4 packets for others.
+    pub forwards_ipv4: bool,
+    /// It forwards IPv6 packets for others.
+    pub forwards_ipv6: bool,
+    /// The `rp_filter` that counts there: 1 requires of an IPv4 source that its route leads by the interface, 2 that it has a route.
+    pub rp_filter: u32,
 }
 
 /// One route.

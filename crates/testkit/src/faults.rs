@@ -97,6 +97,15 @@ pub const REPLACED_SOURCE: &[&str] = &[
     "spared-nodes-undivided",
 ];
 
+/// Faults of answers about packets that the kernel loses though no policy denies them.
+pub const NOT_TAKEN_IN: &[&str] = &[
+    "forwarding-assumed",
+    "sources-accepted",
+    "routing-rules-ignored",
+    "route-of-another-ignored",
+    "unspecified-is-elsewhere",
+];
+
 /// Faults of answers about services of Kubernetes.
 pub const SERVICES: &[&str] = &[
     "terminating-unused",

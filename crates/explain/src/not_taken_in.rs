@@ -1,0 +1,152 @@
+//! What a machine does not take in although no policy denies it: packets for others where it does not forward, sources that it does not
+//! accept, and what its routing rules drop. Source: `ip_route_input_slow` in net/ipv4/route.c, `fib_validate_source` in
+//! net/ipv4/fib_frontend.c, `ip6_forward` in net/ipv6/ip6_output.c, `fib_rules_lookup` in net/core/fib_rules.c.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use tortie_eval::{Packet, PacketPath};
+use tortie_policy::Family;
+use tortie_policy::machine::{DroppingRule, Incoming, RouteKind};
+
+use crate::interfaces::ASSUMED;
+use crate::topology::{Location, Topology};
+use crate::trace::Hop;
+use crate::{fault, multicast};
+
+/// By which interfaces a packet is to cross a node; none where it begins or ends there.
+pub(crate) type Crossed<'a> = (Option<&'a str>, Option<&'a str>);
+
+/// Why a node drops a packet that it is to take in or to send on. Of what comes `from` a workload of the node the source is checked by a
+/// step of the answer.
+pub(crate) fn why(
+    topology: &Topology<'_>,
+    node: &str,
+    (enters, leaves_by): Crossed<'_>,
+    packet: &Packet,
+    destination: IpAddr,
+    [from, end]: [&Location; 2],
+) -> Option<String> {
+    let is_workload = matches!(from, Location::Workload(endpoint) if endpoint.node == node);
+    let of_incoming = enters.and_then(|enters| {
+        let not_forwarded = leaves_by
+            .and_then(|leaves_by| not_forwarded(topology, node, (enters, leaves_by), packet.source, [from, end]));
+        not_forwarded.or_else(|| source_not_accepted(topology, node, enters, packet).filter(|_| !is_workload))
+    });
+    let of_leaving = || {
+        leaves_by?;
+        let rule = rules(topology, node, packet.source, destination, enters).find(|rule| rule.is_certain)?;
+        Some(format!("{node} drops it by a routing rule (ip rule), {}", text(rule)))
+    };
+    of_incoming.or_else(of_leaving)
+}
+
+/// Why a node does not forward what comes from an address by one interface and is to leave by another.
+fn not_forwarded(
+    topology: &Topology<'_>,
+    node: &str,
+    (enters, leaves_by): (&str, &str),
+    source: IpAddr,
+    ends: [&Location; 2],
+) -> Option<String> {
+    let stays = |source: Ipv6Addr| source.is_unicast_link_local() || source.is_unspecified();
+    if matches!(source, IpAddr::V6(source) if stays(source)) && enters != leaves_by {
+        return Some(format!("{node} does not forward what comes from {source}: such packets stay on their link"));
+    }
+    let family = Family::of(source);
+    let Incoming { forwards_ipv4, forwards_ipv6, .. } = *topology.machine(node)?.incoming.get(enters)?;
+    let (forwards, why) = match family {
+        Family::V4 => (forwards_ipv4, format!("comes in by {enters}: net.ipv4.conf.{enters}.forwarding is 0")),
+        Family::V6 => (forwards_ipv6, "comes in: net.ipv6.conf.all.forwarding is 0".to_owned()),
+    };
+    let is_new = |end: &Location| {
+        matches!(end, Location::Workload(one)
+            if one.node == node && !topology.snapshot().workload_endpoints.contains_key(&one.id))
+    };
+    // The agent makes its machine forward before it makes the route to its first workload.
+    let waits = match topology.has_routes_to_workloads(node, family) {
+        Some(has_routes) => !has_routes,
+        None => ends.into_iter().any(is_new),
+    };
+    (!forwards && !waits && !fault("forwarding-assumed"))
+        .then(|| format!("{node} forwards no {family} packet that {why}"))
+}
+
+/// Why a node drops what comes from an IPv4 address by an interface: nobody has this address, or `rp_filter`.
+fn source_not_accepted(topology: &Topology<'_>, node: &str, enters: &str, packet: &Packet) -> Option<String> {
+    let source = packet.source;
+    if source.is_ipv6() || enters == "lo" || fault("sources-accepted") {
+        return None;
+    }
+    let by = |why: &str| Some(format!("{node} drops what comes from {source} by {enters}: {why}"));
+    if source.is_unspecified() {
+        let is_one = multicast::kind(topology, packet.destination).is_none();
+        return by("only a packet to a broadcast address may have no source").filter(|_| is_one);
+    }
+    let machine = topology.machine(node).filter(|machine| machine.partial.is_none())?;
+    let rp_filter = machine.incoming.get(enters)?.rp_filter;
+    let has_address = || {
+        let mut links = topology.known_host(node)?.links.iter();
+        Some(links.find(|link| link.name == enters)?.addresses.iter().any(IpAddr::is_ipv4))
+    };
+    let leads = machine.route_to(source);
+    let checks = match leads.as_ref().map(|leads| (leads.kind, leads.interfaces.as_slice())) {
+        _ if rp_filter == 0 => return None,
+        None => "it has no route to there".to_owned(),
+        Some((RouteKind::Blocked, _)) => "its route to there drops packets".to_owned(),
+        Some((RouteKind::Broadcast, _)) => "that is a broadcast address".to_owned(),
+        Some((RouteKind::Unicast, by)) if !by.is_empty() && !by.contains(&enters) => match rp_filter {
+            1 => format!("its route to there leads by {}", by.join(" and ")),
+            // An interface without an address is checked as strictly.
+            _ if has_address() == Some(false) => {
+                format!("its route to there leads by {}, {enters} has no IPv4 address", by.join(" and "))
+            }
+            _ => return None,
+        },
+        Some((RouteKind::Unicast | RouteKind::Local | RouteKind::Multicast, _)) => return None,
+    };
+    by(&format!("{checks}, and rp_filter of {enters} is {rp_filter}"))
+}
+
+/// The rules of a node that drop a packet, or may.
+fn rules<'a>(
+    topology: &'a Topology<'_>,
+    node: &str,
+    source: IpAddr,
+    destination: IpAddr,
+    enters: Option<&'a str>,
+) -> impl Iterator<Item = &'a DroppingRule> {
+    let all = topology.machine(node).map_or(&[][..], |machine| &machine.dropping_rules);
+    let all = all.iter().filter(move |_| !multicast::is_anywhere(destination) && !fault("routing-rules-ignored"));
+    // What the machine sends itself counts as coming in by the loopback interface.
+    let enters = enters.unwrap_or("lo");
+    all.filter(move |rule| {
+        rule.from.is_none_or(|net| net.contains(&source))
+            && rule.to.is_none_or(|net| net.contains(&destination))
+            && rule.incoming.as_ref().is_none_or(|name| name == enters)
+            && Family::of(source) == rule.family()
+    })
+}
+
+/// `from 10.0.0.0/8 to all`.
+fn text(rule: &DroppingRule) -> String {
+    let end = |net: &Option<ipnet::IpNet>| net.map_or_else(|| "all".to_owned(), |net| net.to_string());
+    let incoming = rule.incoming.as_ref().map(|name| format!(" iif {name}")).unwrap_or_default();
+    format!("from {} to {}{incoming}", end(&rule.from), end(&rule.to))
+}
+
+/// What is assumed of a packet that nodes send on although their routing rules may drop it.
+pub(crate) fn assumed(topology: &Topology<'_>, hops: &[Hop]) -> Vec<String> {
+    let note = |hop: &Hop| {
+        let Hop { host, packet, .. } = hop;
+        let (enters, leaves_by) = match &packet.path {
+            PacketPath::Input { .. } => return None,
+            PacketPath::Forward { from, .. } => (Some(from.as_str()), hop.leaves_by()),
+            PacketPath::Output { .. } => (None, hop.leaves_by()),
+        };
+        leaves_by.filter(|name| *name != "lo" && hop.verdict.allowed)?;
+        let to = packet.translated.filter(|_| hop.is_tracked()).map_or(packet.destination, |(to, _)| to);
+        rules(topology, &host.node, packet.source, to, enters).next()?;
+        Some(format!("{ASSUMED}no routing rule of {0} drops it; {0} has some that may (ip rule)", host.node))
+    };
+    hops.iter().filter_map(note).collect()
+}

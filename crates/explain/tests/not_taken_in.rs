@@ -1,0 +1,282 @@
+//! What the kernel of a machine loses though no policy denies it, as far as the machine tells.
+
+#![allow(clippy::unwrap_used)]
+
+use tortie_explain::claim::{check, parse};
+use tortie_explain::reach::{Outcome, reach};
+use tortie_explain::{Question, Topology, text, trace};
+use tortie_policy::Snapshot;
+use tortie_policy::machine::{DroppingRule, Incoming, Machine, RouteKind};
+use tortie_policy::packet::Host;
+use tortie_testkit::machine::{link, route};
+use tortie_testkit::{faults, manifests};
+
+const WORLD: &str = r#"
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: h0, labels: {role: h0}},
+ spec: {node: web1, interfaceName: eth0, expectedIPs: [192.0.2.11]}}
+---
+{apiVersion: projectcalico.org/v3, kind: WorkloadEndpoint, metadata: {name: web1-cni-a-eth0, namespace: shop, labels: {app: a}},
+ spec: {node: web1, orchestrator: cni, containerID: a, endpoint: eth0, interfaceName: calia, ipNetworks: [10.65.0.2/32]}}
+---
+{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: all},
+ spec: {selector: app == 'a', types: [Ingress, Egress], ingress: [{action: Allow}], egress: [{action: Allow}]}}
+---
+{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: in},
+ spec: {selector: role == 'h0', types: [Ingress], ingress: [{action: Allow}]}}
+"#;
+
+const POD: &str = "wep/shop/web1-cni-a-eth0";
+
+/// The topology as the machine web1 tells it, with a change of what it tells.
+fn told(snapshot: &Snapshot, change: impl FnOnce(&mut Machine)) -> Topology<'_> {
+    let links = vec![
+        link("lo", &["127.0.0.1", "::1"]),
+        link("eth0", &["192.0.2.11", "fd01::11"]),
+        link("eth1", &["198.51.100.1", "fd02::1"]),
+        link("eth2", &[]),
+        link("calia", &[]),
+    ];
+    let routes = vec![
+        route("192.0.2.0/24", RouteKind::Unicast, "eth0"),
+        route("198.51.100.0/24", RouteKind::Unicast, "eth1"),
+        route("fd01::/64", RouteKind::Unicast, "eth0"),
+        route("fd02::/64", RouteKind::Unicast, "eth1"),
+        route("10.65.0.2/32", RouteKind::Unicast, "calia"),
+        route("192.0.2.11/32", RouteKind::Local, "eth0"),
+        route("198.51.100.1/32", RouteKind::Local, "eth1"),
+    ];
+    let incoming = Incoming { forwards_ipv4: true, forwards_ipv6: true, rp_filter: 0 };
+    let incoming = links.iter().map(|link| (link.name.clone(), incoming)).collect();
+    let mut machine = Machine { routes, incoming, ..Machine::default() };
+    change(&mut machine);
+    Topology::new(snapshot).with_host(Host { node: "web1".into(), links }).with_machine("web1", machine)
+}
+
+fn question(from: &str, to: &str, enters: Option<&str>) -> Question {
+    let [from, to] = [from, to].map(|end| end.parse().unwrap());
+    let question = Question::new(from, to, "udp/777".parse().unwrap());
+    Question { node: Some("web1".into()), in_interface: enters.map(str::to_owned), ..question }
+}
+
+/// Compares every form of the answer with what becomes of the packet: none if it arrives, else why it is lost.
+fn compare(
+    topology: &Topology<'_>,
+    from: &str,
+    to: &str,
+    enters: Option<&str>,
+    lost: Option<&str>,
+) -> Result<(), String> {
+    let asked = question(from, to, enters);
+    let snapshot = topology.snapshot();
+    let answer = trace(topology, &asked).map_err(|error| error.to_string())?;
+    let line = text::verdict_line(snapshot, &answer);
+    let is_right = |line: &str| match lost {
+        Some(why) => line == format!("DROPPED: {why}"),
+        None => line.starts_with("ALLOWED"),
+    };
+    if !is_right(&line) || answer.allowed() != lost.is_none() {
+        return Err(format!("{from} -> {to}: {line}"));
+    }
+    let rows = reach(topology, &asked, None).map_err(|error| error.to_string())?;
+    if let Some(row) = rows.rows.iter().find(|row| row.line().contains("DROPPED: ") != lost.is_some()) {
+        return Err(format!("{from} -> {to} in a table: {}", row.line()));
+    }
+    if !to.contains("wep") && !from.contains("wep") && from.parse::<std::net::IpAddr>().is_ok() {
+        let all = if to.contains(':') { 128 } else { 32 };
+        let many = question(from, &format!("{to}/{all}"), enters);
+        let expected = if lost.is_some() { Outcome::Dropped } else { Outcome::Allowed };
+        // Addresses that nothing crosses the network for are no part of a net.
+        if let Ok(rows) = reach(topology, &many, Some(&many.what))
+            && rows.rows[0].parts[0].outcome != expected
+        {
+            return Err(format!("{from} -> {to}/{all}: {:?}", rows.rows[0].parts[0].outcome));
+        }
+    }
+    let word = if lost.is_some() { "forbids" } else { "permits" };
+    let enters = enters.map(|name| format!(" --in-interface {name}")).unwrap_or_default();
+    let claim = parse(topology, &format!("{word} {from} -> {to} udp/777 --node web1{enters}")).remove(0).claim;
+    let found = check(topology, &claim.map_err(|error| format!("{error:?}"))?).map_err(|error| error.to_string())?;
+    found.counterexample.map_or(Ok(()), |found| Err(format!("{from} -> {to}: {}", found.text())))
+}
+
+fn forwarding() -> Result<(), String> {
+    let snapshot = manifests::snapshot(WORLD);
+    let off =
+        |name: &'static str| move |machine: &mut Machine| machine.incoming.get_mut(name).unwrap().forwards_ipv4 = false;
+    let v4 = Some("web1 forwards no IPv4 packet that comes in by eth0: net.ipv4.conf.eth0.forwarding is 0");
+    let topology = told(&snapshot, off("eth0"));
+    for to in ["198.51.100.9", POD] {
+        compare(&topology, "192.0.2.9", to, None, v4)?;
+    }
+    for (from, to) in
+        [("198.51.100.9", "192.0.2.9"), (POD, "192.0.2.9"), ("192.0.2.9", "192.0.2.11"), ("node/web1", POD)]
+    {
+        compare(&topology, from, to, None, None)?;
+    }
+    compare(&topology, "fd01::9", "fd02::9", None, None)?;
+    let pod = Some("web1 forwards no IPv4 packet that comes in by calia: net.ipv4.conf.calia.forwarding is 0");
+    compare(&told(&snapshot, off("calia")), POD, "192.0.2.9", None, pod)?;
+    let topology = told(&snapshot, |machine| machine.incoming.get_mut("eth0").unwrap().forwards_ipv6 = false);
+    let v6 = Some("web1 forwards no IPv6 packet that comes in: net.ipv6.conf.all.forwarding is 0");
+    compare(&topology, "fd01::9", "fd02::9", None, v6)?;
+    compare(&topology, "192.0.2.9", "198.51.100.9", None, None)?;
+    // The agent makes its machine forward before it makes the route to the first workload.
+    let topology = told(&snapshot, |machine| {
+        off("eth0")(machine);
+        machine.routes.retain(|route| !route.interfaces.contains(&"calia".to_owned()));
+    });
+    compare(&topology, "192.0.2.9", "198.51.100.9", None, None)?;
+    let none = manifests::snapshot(WORLD.split_once("---").unwrap().0);
+    let topology = told(&none, off("eth0"));
+    compare(&topology, "192.0.2.9", "198.51.100.9", None, v4)?;
+    let new = text::verdict_line(&none, &trace(&topology, &question("192.0.2.9", "labels:app=new", None)).unwrap());
+    if new.contains("DROPPED") {
+        return Err(new);
+    }
+    // Of another machine nothing is known, nor of one that does not tell it.
+    compare(&Topology::new(&snapshot), "192.0.2.9", POD, Some("eth0"), None)?;
+    compare(&told(&snapshot, |machine| machine.incoming.clear()), "192.0.2.9", POD, None, None)
+}
+
+fn sources() -> Result<(), String> {
+    let snapshot = manifests::snapshot(WORLD);
+    let with = |rp_filter: u32| {
+        told(&snapshot, move |machine| {
+            machine.incoming.values_mut().for_each(|incoming| incoming.rp_filter = rp_filter);
+            machine.routes.push(route("10.9.0.0/16", RouteKind::Blocked, "lo"));
+        })
+    };
+    let why = |from: &str, why: &str, rp_filter: u32| {
+        format!("web1 drops what comes from {from} by eth0: {why}, and rp_filter of eth0 is {rp_filter}")
+    };
+    let other = "its route to there leads by eth1";
+    for (rp_filter, from, lost) in [
+        (0, "198.51.100.9", None),
+        (1, "198.51.100.9", Some(other)),
+        (2, "198.51.100.9", None),
+        (0, "203.0.113.9", None),
+        (1, "203.0.113.9", Some("it has no route to there")),
+        (2, "203.0.113.9", Some("it has no route to there")),
+        (0, "10.9.0.9", None),
+        (2, "10.9.0.9", Some("its route to there drops packets")),
+        (1, "192.0.2.9", None),
+        (1, "fd02::9", None),
+    ] {
+        let lost = lost.map(|lost| why(from, lost, rp_filter));
+        let ends = if from.contains(':') { ["fd01::11", "fd01::7"] } else { ["192.0.2.11", "192.0.2.7"] };
+        for to in ends {
+            compare(&with(rp_filter), from, to, Some("eth0"), lost.as_deref())?;
+        }
+    }
+    let lost = "web1 drops what comes from 198.51.100.9 by eth2: its route to there leads by eth1, eth2 has no IPv4 address, and rp_filter of eth2 is 2";
+    compare(&with(2), "198.51.100.9", "192.0.2.7", Some("eth2"), Some(lost))?;
+    // The route alone leads to no such packet.
+    compare(&with(1), "198.51.100.9", "192.0.2.11", None, None)?;
+    let partial = told(&snapshot, |machine| {
+        machine.incoming.values_mut().for_each(|incoming| incoming.rp_filter = 1);
+        machine.partial = Some("it has rules".to_owned());
+    });
+    compare(&partial, "198.51.100.9", "192.0.2.11", Some("eth0"), None)?;
+    // What holds of every kernel.
+    let topology = told(&snapshot, |_| ());
+    let stays = |from: &str| format!("web1 does not forward what comes from {from}: such packets stay on their link");
+    for from in ["fe80::9", "::"] {
+        compare(&topology, from, "fd02::9", Some("eth0"), Some(&stays(from)))?;
+        compare(&topology, from, "fd01::11", Some("eth0"), None)?;
+    }
+    compare(&topology, "169.254.7.7", "198.51.100.9", Some("eth0"), None)?;
+    let none = "web1 drops what comes from 0.0.0.0 by eth0: only a packet to a broadcast address may have no source";
+    compare(&topology, "0.0.0.0", "192.0.2.11", Some("eth0"), Some(none))?;
+    compare(&topology, "0.0.0.0", "255.255.255.255", Some("eth0"), None)
+}
+
+fn rules() -> Result<(), String> {
+    let snapshot = manifests::snapshot(WORLD);
+    let rule = |from: &str, to: &str, incoming: &str, is_certain| DroppingRule {
+        ipv6: to.contains(':'),
+        from: from.parse().ok(),
+        to: to.parse().ok(),
+        incoming: (!incoming.is_empty()).then(|| incoming.to_owned()),
+        is_certain,
+    };
+    let with = |rule: DroppingRule| told(&snapshot, |machine| machine.dropping_rules.push(rule));
+    let lost = |text: &str| Some(format!("web1 drops it by a routing rule (ip rule), {text}"));
+    let from = with(rule("192.0.2.0/24", "", "", true));
+    let text = lost("from 192.0.2.0/24 to all");
+    for to in ["198.51.100.9", POD] {
+        compare(&from, "192.0.2.9", to, None, text.as_deref())?;
+    }
+    compare(&from, "192.0.2.9", "192.0.2.11", None, None)?;
+    compare(&from, "198.51.100.9", POD, None, None)?;
+    compare(&from, "192.0.2.11", POD, None, text.as_deref())?;
+    let by = with(rule("", "198.51.100.0/24", "calia", true));
+    compare(&by, POD, "198.51.100.9", None, lost("from all to 198.51.100.0/24 iif calia").as_deref())?;
+    compare(&by, "192.0.2.9", "198.51.100.9", None, None)?;
+    let own = with(rule("", "198.51.100.0/24", "lo", true));
+    compare(&own, "node/web1", "198.51.100.9", None, lost("from all to 198.51.100.0/24 iif lo").as_deref())?;
+    compare(&own, "192.0.2.9", "198.51.100.9", None, None)?;
+    let v6 = with(rule("", "fd02::/64", "", true));
+    compare(&v6, "fd01::9", "fd02::9", None, lost("from all to fd02::/64").as_deref())?;
+    let maybe = with(rule("", "198.51.100.0/24", "", false));
+    let answer = trace(&maybe, &question("192.0.2.9", "198.51.100.9", None)).unwrap();
+    let note = "assumed: no routing rule of web1 drops it; web1 has some that may (ip rule)".to_owned();
+    let other = trace(&maybe, &question("198.51.100.9", "192.0.2.9", None)).unwrap();
+    match answer.notes.contains(&note) && answer.allowed() && !other.notes.contains(&note) {
+        true => Ok(()),
+        false => Err(format!("{:?}", answer.notes)),
+    }
+}
+
+fn route_of_another() -> Result<(), String> {
+    let snapshot = manifests::snapshot(WORLD);
+    let topology = told(&snapshot, |machine| {
+        machine.routes.retain(|route| route.to.addr().to_string() != "10.65.0.2");
+        machine.routes.push(route("10.65.0.2/32", RouteKind::Blocked, "lo"));
+    });
+    compare(&topology, "192.0.2.9", POD, None, Some("web1 has a route that drops what goes to 10.65.0.2"))?;
+    let topology = told(&snapshot, |machine| {
+        machine.routes.iter_mut().for_each(|route| route.metric = 1024);
+        machine.routes.push(route("10.65.0.2/32", RouteKind::Unicast, "eth1"));
+    });
+    let answer = trace(&topology, &question("192.0.2.9", POD, None)).unwrap();
+    let said = text::render(&snapshot, &answer);
+    match said.contains("leaves web1 by eth1") && said.contains("web1's route to 10.65.0.2 does not lead by calia; ") {
+        true => Ok(()),
+        false => Err(said),
+    }
+}
+
+fn unspecified() -> Result<(), String> {
+    let snapshot = manifests::snapshot(
+        WORLD.replace("types: [Ingress], ingress: [{action: Allow}]", "types: [Egress], egress: [{action: Deny}]"),
+    );
+    let topology = told(&snapshot, |_| ());
+    for (from, to) in [("node/web1", "0.0.0.0"), ("192.0.2.11", "0.0.0.0"), ("node/web1", "::"), ("fd01::11", "::")] {
+        compare(&topology, from, to, None, None)?;
+    }
+    Ok(())
+}
+
+type Check = fn() -> Result<(), String>;
+const CHECKS: [(Check, &str); 5] = [
+    (forwarding, "forwarding-assumed"),
+    (sources, "sources-accepted"),
+    (rules, "routing-rules-ignored"),
+    (route_of_another, "route-of-another-ignored"),
+    (unspecified, "unspecified-is-elsewhere"),
+];
+
+#[test]
+fn what_the_kernel_loses_is_dropped_in_every_form_of_the_answer() {
+    for (check, _) in CHECKS {
+        check().unwrap_or_else(|why| panic!("{why}"));
+    }
+}
+
+#[test]
+fn every_fault_of_what_the_kernel_loses_is_noticed() {
+    assert_eq!(CHECKS.map(|(_, fault)| fault), faults::NOT_TAKEN_IN);
+    for (check, fault) in CHECKS {
+        assert!(faults::with(fault, check).is_err(), "{fault} is not noticed");
+    }
+}
