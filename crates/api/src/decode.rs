@@ -68,6 +68,9 @@ pub fn stored(key: &Key, bytes: &[u8]) -> Result<Object, DecodeError> {
     of_its_kind(key, value.map_err(|source| DecodeError::Json { key: key.clone(), source })?)
 }
 
+/// The depth of an item of a list in the spec.
+const IN_LISTS: usize = 3;
+
 /// How many bytes a tree takes at most that is made of an object of this size for enforcement.
 pub fn room(bytes: &[u8]) -> usize {
     bytes.len().saturating_mul(10).saturating_add(1 << 20)
@@ -75,7 +78,7 @@ pub fn room(bytes: &[u8]) -> usize {
 
 /// The same, but in the spec and in labels a key that appears twice is null, and `repeated` receives the places of the first
 /// hundred; two spellings of one field are the same key. Beyond `room` bytes of tree a list ends with a null and an object is null. No other
-/// field that the kind has is null.
+/// field that the kind has is null, except in the items of lists of a FelixConfiguration: there it may have narrowed a failsafe port.
 pub fn without_repeats(
     key: &Key,
     bytes: &[u8],
@@ -88,8 +91,9 @@ pub fn without_repeats(
         }
         true
     });
+    let null_stays = if key.kind == Kind::FelixConfiguration { IN_LISTS } else { usize::MAX };
     read_repaired(bytes, |bytes| {
-        let limits = Limits { room: &Cell::new(room), receiver: &receiver, repeats: &Cell::new(REPEATS) };
+        let limits = Limits { room: &Cell::new(room), receiver: &receiver, repeats: &Cell::new(REPEATS), null_stays };
         parse(Seed::new(Some(kinds::shape(key.kind)), Mode::NoRepeats(limits)), bytes)
     })
     .map_err(|source| DecodeError::Json { key: key.clone(), source })
@@ -130,7 +134,7 @@ pub fn exact(
     let shape = Some(kinds::shape(key.kind));
     let value = read_repaired(bytes, |bytes| {
         let (room, receiver) = (Cell::new(room), RefCell::new(|part: Part<'_>| receiver(part)));
-        let limits = Limits { room: &room, receiver: &receiver, repeats: &Cell::new(REPEATS) };
+        let limits = Limits { room: &room, receiver: &receiver, repeats: &Cell::new(REPEATS), null_stays: 0 };
         parse(Seed::new(shape, Mode::Exact(limits)), bytes)
     });
     let value = value.map_err(|source| DecodeError::Json { key: key.clone(), source })?;

@@ -28,7 +28,7 @@ pub(super) enum Mode<'e> {
     Tolerant,
     /// As the limits say, but a key that appears twice is null where it decides something.
     NoRepeats(Limits<'e>),
-    /// For enforcement: null stays null too, and long lists are handed over item by item.
+    /// For enforcement: as the limits say, and long lists are handed over item by item.
     Exact(Limits<'e>),
 }
 
@@ -42,6 +42,8 @@ pub(super) struct Limits<'e> {
     pub(super) receiver: &'e Receiver<'e>,
     /// How many more keys that appear twice are reported: the others are only null.
     pub(super) repeats: &'e Cell<usize>,
+    /// From this depth on a null stays null; before, it is absence.
+    pub(super) null_stays: usize,
 }
 
 /// How many keys that appear twice are reported.
@@ -268,7 +270,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
                         let seed = self.field(field, &place);
                         // Metadata as a whole has labels.
                         let decides = seed.decides || (self.depth == 0 && name == "metadata");
-                        let keeps_null = decides && self.exact().is_some();
+                        let keeps_null = decides && self.limits().is_some_and(|limits| self.depth >= limits.null_stays);
                         let value = entries.next_value_seed(OrNull(seed, keeps_null))?;
                         let matters = decides && self.limits().is_some();
                         let again = matters && (map.contains_key(name) || absent.contains(&name));

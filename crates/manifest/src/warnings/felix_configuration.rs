@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 use tortie_api::{Object, Path};
+use tortie_net::{Protocol, parse_cidr};
 use tortie_selector::Selector;
 
 use crate::problem::Problem;
@@ -23,10 +24,27 @@ pub(super) fn check(object: &Object, spec: &Map<String, Value>, out: &mut Vec<Pr
         ("failsafeInboundHostPorts", "a host endpoint that no policy opens cannot be reached at all, not even by ssh"),
         ("failsafeOutboundHostPorts", "a host endpoint that no policy opens reaches nothing, not even its store"),
     ] {
-        if spec.get(field).and_then(Value::as_array).is_some_and(Vec::is_empty) {
+        let Some(list) = spec.get(field).and_then(Value::as_array) else { continue };
+        unusable_failsafes(field, list, out);
+        if list.is_empty() {
             let message = format!("`{field}` is empty: {danger}");
             let problem = Problem::warning("no-failsafes", Path::from("spec").key(field), message);
             out.push(problem.help("leave it out for the default ports, or list those that you depend on"));
+        }
+    }
+}
+
+/// Failsafe ports that open nothing. Calico's validator does not look inside these lists.
+fn unusable_failsafes(field: &str, list: &[Value], out: &mut Vec<Problem>) {
+    for (index, entry) in list.iter().enumerate() {
+        let text = |name: &str| entry.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let net = text("net").and_then(|net| Some(("net", net, parse_cidr(net).err()?.to_string())));
+        let protocol = text("protocol");
+        let protocol =
+            protocol.and_then(|name| Some(("protocol", name, Protocol::parse_any_case(name).err()?.to_string())));
+        for (name, value, reason) in net.into_iter().chain(protocol) {
+            let message = format!("`{value}` cannot be read ({reason}): this failsafe port opens nothing");
+            out.push(Problem::warning("no-effect", Path::from("spec").key(field).index(index).key(name), message));
         }
     }
 }

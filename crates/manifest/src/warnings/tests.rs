@@ -131,7 +131,7 @@ fn empty_addresses_and_settings_without_effect_get_warnings() {
 }
 
 #[test]
-fn an_empty_list_of_failsafes_gets_a_warning() {
+fn an_empty_list_of_failsafes_and_one_that_opens_nothing_get_a_warning() {
     let with = |spec| {
         let mut settings = object(Kind::FelixConfiguration, spec);
         settings.metadata.name = "default".to_owned();
@@ -142,6 +142,11 @@ fn an_empty_list_of_failsafes_gets_a_warning() {
     assert_eq!(found(&of(&settings(json!([])))), warned);
     assert!(of(&settings(json!([{"protocol": "tcp", "port": 2222}]))).is_empty());
     assert!(of(&with(json!({}))).is_empty(), "then there are the default ones");
+    for (field, value) in [("net", "10.0.0.0/33"), ("protocol", "zz")] {
+        let entry = json!([{"port": 22}, {"port": 23, field: value}]);
+        let warned = [("no-effect", format!("spec.failsafeInboundHostPorts[1].{field}"))];
+        assert_eq!(found(&of(&settings(entry))), warned);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use tortie_net::Port;
 use super::Invalid;
 
 /// So many places are named; what else is wrong is counted.
-const NAMED: usize = 100;
+pub(super) const NAMED: usize = 100;
 /// A reason longer than this is cut: it may repeat the value.
 const REASON: usize = 300;
 

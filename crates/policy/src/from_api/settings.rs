@@ -1,6 +1,7 @@
 //! A node's settings from FelixConfiguration, weakest first: `default`, the one with a fitting `nodeSelector`, the
 //! node's own `node.NAME`. What is not said, or has no meaning, leaves the weaker value; a
-//! failsafe list that cannot be read leaves the weaker list, never an empty one. What opens something is closed instead.
+//! failsafe list that is no list leaves the weaker list, and an item that cannot be read opens nothing. What opens something is
+//! closed instead.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddrV4;
@@ -11,13 +12,15 @@ use tortie_api::{Object, Path};
 use tortie_net::{Protocol, interface_prefixes, is_interface_filter, parse_cidr};
 
 use super::Invalid;
-use super::read::{self, reason_of_repeated};
+use super::read::{self, NAMED, Reason, reason_of_repeated};
 use crate::endpoint::Labels;
 use crate::referenced::Pool;
 use crate::settings::{Failsafe, HostAction, LogLimit, Refusal, Settings};
 use crate::snapshot::Snapshot;
 
 const OWN: &str = "node.";
+/// The lists of failsafe ports, inbound and outbound.
+const FAILSAFES: [&str; 2] = ["failsafeInboundHostPorts", "failsafeOutboundHostPorts"];
 
 impl Snapshot {
     /// Works out the settings of every node that has an own configuration or is known by name.
@@ -97,7 +100,7 @@ impl Settings {
         let mut wrong: Vec<(usize, Invalid)> = specs
             .iter()
             .enumerate()
-            .filter_map(|(index, spec)| Some((index, unusable_prefix(spec.get("interfacePrefix")?.as_str()?)?)))
+            .flat_map(|(index, spec)| unusable_items(spec).map(move |why| (index, why)))
             .collect();
         // The fields that are wrong, with the number of their spec.
         let mut bad: HashSet<(usize, String)> = HashSet::new();
@@ -182,14 +185,9 @@ impl Settings {
         if let Some(names) = text("interfaceExclude") {
             self.interface_exclude = list(names);
         }
-        for (field, into) in [
-            ("failsafeInboundHostPorts", &mut self.failsafe_inbound),
-            ("failsafeOutboundHostPorts", &mut self.failsafe_outbound),
-        ] {
-            match spec.get(field).and_then(Value::as_array).map(|list| failsafes(list)) {
-                Some(Ok(list)) => *into = list,
-                Some(Err(reason)) => note(field, reason),
-                None => {}
+        for (field, into) in FAILSAFES.into_iter().zip([&mut self.failsafe_inbound, &mut self.failsafe_outbound]) {
+            if let Some(list) = spec.get(field).and_then(Value::as_array) {
+                *into = failsafes(list).flatten().collect();
             }
         }
         if let Some(action) = text("defaultEndpointToHostAction") {
@@ -271,6 +269,12 @@ impl Settings {
         }
         invalid
     }
+}
+
+/// What is left out of lists whose other items are in force.
+fn unusable_items(spec: &Value) -> impl Iterator<Item = Invalid> {
+    let prefix = spec.get("interfacePrefix").and_then(Value::as_str).and_then(unusable_prefix);
+    prefix.into_iter().chain(unusable_failsafes(spec))
 }
 
 /// A prefix that is left out of a list whose other prefixes are in force.
@@ -371,25 +375,52 @@ fn port_range(value: &Value) -> Option<(u16, u16)> {
     (first <= last).then_some((first, last))
 }
 
-fn failsafes(list: &[Value]) -> Result<Vec<Failsafe>, String> {
-    let one = |value: &Value| {
-        let protocol = match value.get("protocol") {
-            None => Protocol::TCP,
-            Some(Value::String(text)) => {
-                Protocol::parse_any_case(text).map_err(|error| format!("protocol {text:?}: {error}"))?
-            }
-            Some(other) => {
-                Protocol::parse_any_case(&other.to_string()).map_err(|error| format!("protocol {other}: {error}"))?
-            }
-        };
-        let port = value.get("port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
-        let net = match value.get("net").and_then(Value::as_str).filter(|net| !net.is_empty()) {
-            Some(text) => Some(parse_cidr(text).map_err(|error| format!("net {text:?}: {error}"))?.trunc()),
-            None => None,
-        };
-        Ok(Failsafe { protocol, net, port: port.ok_or_else(|| format!("{value} has no port"))? })
+/// The failsafe ports of a list that can be read. Of the others, an unknown field or an unreadable net may have narrowed one.
+fn failsafes(list: &[Value]) -> impl Iterator<Item = Result<Failsafe, Unreadable>> {
+    list.iter().map(failsafe)
+}
+
+/// The field of a record that cannot be read, and why.
+type Unreadable = (Option<String>, Reason);
+
+fn failsafe(value: &Value) -> Result<Failsafe, Unreadable> {
+    let map = read::record(value).map_err(|reason| (None, reason))?;
+    if let Some(name) = map.keys().find(|name| !["protocol", "port", "net"].contains(&name.as_str())) {
+        return Err((Some(name.clone()), "this release does not know the field".into()));
+    }
+    let text = |name| map.get(name).map_or(Ok(""), read::text);
+    let protocol = text("protocol").and_then(|name| match name {
+        "" => Ok(Protocol::TCP),
+        _ => Protocol::parse_any_case(name).map_err(|error| format!("{name:?}: {error}").into()),
+    });
+    let net = text("net").and_then(|net| match net {
+        "" => Ok(None),
+        _ => parse_cidr(net).map(|net| Some(net.trunc())).map_err(|error| format!("{net:?}: {error}").into()),
+    });
+    let port = map.get("port").map_or(Ok(None), read::whole);
+    let port = port.and_then(|port| {
+        port.and_then(|port| u16::try_from(port).ok()).ok_or_else(|| "it has no port, or none from 0 to 65535".into())
+    });
+    let at = |name: &'static str| move |reason| (Some(name.to_owned()), reason);
+    Ok(Failsafe {
+        protocol: protocol.map_err(at("protocol"))?,
+        net: net.map_err(at("net"))?,
+        port: port.map_err(at("port"))?,
+    })
+}
+
+/// The failsafe ports of a list that cannot be read. They open nothing; the others are in force.
+fn unusable_failsafes<'a>(spec: &'a Value) -> impl Iterator<Item = Invalid> + 'a {
+    let unusable = move |field: &'static str| {
+        let list = spec.get(field).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        failsafes(list).enumerate().filter_map(move |(index, one)| {
+            let (name, reason) = one.err()?;
+            let entry = Path::from("spec").key(field).index(index);
+            let path = name.map_or(entry.clone(), |name| entry.key(name));
+            Some(Invalid { path, reason: reason.into_owned(), consequence: "this failsafe port opens nothing" })
+        })
     };
-    list.iter().map(one).collect()
+    FAILSAFES.into_iter().flat_map(unusable).take(NAMED)
 }
 
 fn log_limit(text: &str, burst: u32) -> Option<LogLimit> {

@@ -16,7 +16,7 @@ pub struct Damage {
 }
 
 /// Texts that cannot be read at all where they are not any text: fields with a form of their own.
-const TYPED: [&str; 19] = [
+const TYPED: [&str; 20] = [
     "action",
     "protocol",
     "notProtocol",
@@ -24,6 +24,7 @@ const TYPED: [&str; 19] = [
     "notSelector",
     "namespaceSelector",
     "serviceAccountSelector",
+    "net",
     "nets",
     "notNets",
     "ports",
@@ -77,7 +78,11 @@ impl Damage {
         let whole = matches!(path[..], [] | ["spec"]);
         match self.key.kind {
             Kind::Tier | Kind::Profile | Kind::NetworkPolicy => false,
-            Kind::Node | Kind::IPPool | Kind::FelixConfiguration => true,
+            // A failsafe port that cannot be read opens nothing; which list is in force without one is another question.
+            Kind::FelixConfiguration => {
+                !matches!(path[..], ["spec", "failsafeInboundHostPorts" | "failsafeOutboundHostPorts", _, ..])
+            }
+            Kind::Node | Kind::IPPool => true,
             Kind::HostEndpoint => whole || matches!(path[..], ["spec", "node"] | ["spec", "expectedIPs", ..]),
             Kind::WorkloadEndpoint => {
                 whole || matches!(path[..], ["spec", "node" | "interfaceName"] | ["spec", "ipNATs", ..])
@@ -114,6 +119,7 @@ fn damage_value(value: &mut Value, random: &mut Random, path: &mut Vec<String>) 
     let stops = random.once_in(4);
     match value {
         Value::Object(map) if !map.is_empty() && random.once_in(8) => repeat(map, random, path),
+        Value::Object(map) if !map.is_empty() && may_narrow(path) && random.once_in(4) => rename(map, random, path),
         Value::Object(map) if !map.is_empty() && !stops => {
             let names: Vec<String> = map.keys().cloned().collect();
             let mut name = random.pick(&names).clone();
@@ -136,6 +142,22 @@ fn damage_value(value: &mut Value, random: &mut Random, path: &mut Vec<String>) 
         }
         other => *other = replaced(other, random, path),
     }
+}
+
+/// Whether an unknown field may narrow what a record means: in an item of a list of rules or of failsafe ports.
+fn may_narrow(path: &[String]) -> bool {
+    let list = path.get(1).map_or("", String::as_str);
+    path.len() > 2 && matches!(list, "ingress" | "egress" | "failsafeInboundHostPorts" | "failsafeOutboundHostPorts")
+}
+
+/// Gives a field a name that no release knows.
+fn rename(map: &mut Map<String, Value>, random: &mut Random, path: &mut Vec<String>) {
+    let names: Vec<String> = map.keys().cloned().collect();
+    let name = random.pick(&names).clone();
+    if let Some(value) = map.shift_remove(&name) {
+        map.insert(format!("{name}X"), value);
+    }
+    path.push(name);
 }
 
 /// Repeats a key with another value, before or behind, in this spelling or another that means the same field.

@@ -78,6 +78,48 @@ fn a_prefix_that_no_interface_can_have_is_left_out_with_a_note_and_the_others_ar
 }
 
 #[test]
+fn a_failsafe_port_that_cannot_be_read_opens_nothing_and_is_told() {
+    let key = tortie_api::Key::cluster(tortie_api::Kind::FelixConfiguration, "default");
+    for (field, path) in [
+        (r#""port":22,"net":7"#, ".net"),
+        (r#""port":22,"net":null"#, ".net"),
+        (r#""port":22,"net":[]"#, ".net"),
+        (r#""port":22,"net":{"a":1}"#, ".net"),
+        (r#""port":22,"net":true"#, ".net"),
+        (r#""port":22,"net":"x""#, ".net"),
+        (r#""port":22,"net":"192.0.2.0/24","net":"192.0.2.0/24""#, ".net"),
+        (r#""port":22,"nets":["192.0.2.0/24"]"#, ".nets"),
+        (r#""port":22,"protocol":7"#, ".protocol"),
+        (r#""port":22,"protocol":null"#, ".protocol"),
+        (r#""port":22,"protocol":"zz""#, ".protocol"),
+        (r#""port":null"#, ".port"),
+        (r#""port":70000"#, ".port"),
+        (r#""net":"192.0.2.0/24""#, ".port"),
+    ] {
+        for list in ["failsafeInboundHostPorts", "failsafeOutboundHostPorts"] {
+            let stored = format!(r#"{{"spec":{{"{list}":[{{"port":68,"protocol":"UDP"}},{{{field}}}]}}}}"#);
+            let object = crate::from_api::Stored::read(&key, stored.as_bytes()).object;
+            let (settings, wrong) = Settings::default().settle(&[&object.body["spec"]]);
+            let told: Vec<_> = wrong.iter().map(|(_, why)| why.to_string()).collect();
+            assert_eq!(told.len(), 1, "{field}: {told:?}");
+            assert!(told[0].starts_with(&format!("spec.{list}[1]{path}: ")), "{field}: {told:?}");
+            assert!(told[0].ends_with("(this failsafe port opens nothing)"), "{told:?}");
+            let inbound = list == "failsafeInboundHostPorts";
+            let ports = if inbound { settings.failsafe_inbound } else { settings.failsafe_outbound };
+            assert_eq!(ports.iter().map(|one| (one.port, one.net)).collect::<Vec<_>>(), [(68, None)], "{field}");
+        }
+    }
+    for list in [r#"[null]"#, r#"[7]"#, r#"[[]]"#] {
+        let stored = format!(r#"{{"spec":{{"failsafeInboundHostPorts":{list}}}}}"#);
+        let object = crate::from_api::Stored::read(&key, stored.as_bytes()).object;
+        let (settings, wrong) = Settings::default().settle(&[&object.body["spec"]]);
+        assert_eq!((settings.failsafe_inbound, wrong.len()), (Vec::new(), 1), "{list}");
+    }
+    let (settings, wrong) = Settings::default().settle(&[&json!({ "failsafeInboundHostPorts": "nonsense" })]);
+    assert_eq!((settings.failsafe_inbound, wrong.len()), (Settings::default().failsafe_inbound, 1));
+}
+
+#[test]
 fn a_filter_of_outgoing_interfaces_that_every_name_passes_is_no_filter() {
     let settings =
         |filter: &str| Settings::default().settle(&[&json!({ "iptablesNATOutgoingInterfaceFilter": filter })]).0;
