@@ -27,6 +27,7 @@ fn wide(world: &World) {
     ] {
         run("ip", &line.split(' ').collect::<Vec<_>>());
     }
+    std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
     world.apply(&(ENDPOINT.to_owned() + &allow(80)));
 }
 
