@@ -6,16 +6,17 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use tortie_api::Object;
-use tortie_dataplane_nft::TooFewBits;
+use tortie_dataplane_nft::{Bits, TooFewBits};
 use tortie_hostnet::links::{Watcher, links};
 use tortie_nft::dump;
 use tortie_nft::foreign::{self, ForeignTable};
 use tortie_nft::{Family, RequestError, Socket, TableId, inventory};
-use tortie_policy::Settings;
 use tortie_policy::from_api::configurations_of;
 use tortie_policy::machine::Machine;
 use tortie_policy::packet::{Host, Link};
+use tortie_policy::{Policy, PolicyStage, Settings};
 use tortie_sync::InForce;
+use tortie_verify::foreign_tables::AllowedMark;
 use tortie_verify::{Report, VerifyError, verify};
 
 use crate::config::{self, AgentSettings, Effective, Local, LocalError, Sources};
@@ -108,6 +109,16 @@ impl LocalFacts {
         let inventory =
             inventory::read(&mut Socket::open()?, &TableId::inet(&options.table)).map_err(LocalFactsError::Read)?;
         Ok(verify(&in_force.snapshot, &self.host(), &options, &inventory, most)?)
+    }
+
+    /// The mark bit that says that an untracked or pre-DNAT policy has allowed a packet; none where no such policy is in force.
+    pub fn allowed_mark(&self, in_force: &InForce) -> Option<AllowedMark> {
+        let is_early = |policy: &Policy| !policy.staged && !matches!(policy.stage, PolicyStage::Normal { .. });
+        in_force.snapshot.policies.values().any(is_early).then_some(())?;
+        let base = Settings::of_pools(in_force.snapshot.pools.values());
+        let resolved = config::resolve(&self.local, base, &self.configurations(in_force));
+        let bit = Bits::from_mask(resolved.agent.mark_mask).ok()?.accept;
+        Some(AllowedMark { bit, priority_shift: self.local.hook_priority })
     }
 
     /// Reads the tables of other programs with chains at hooks of packets. They are never changed.

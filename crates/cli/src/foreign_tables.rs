@@ -14,18 +14,21 @@ use tortie_nft::foreign::ForeignTable;
 use tortie_policy::machine::Machine;
 use tortie_policy::packet::{Conntrack, Host, OwnNat, Packet, PacketPath};
 use tortie_verify::foreign_tables::{
-    Effect, Exempts, FLOATING_IPS, destination, effect_among, exempts, may_give_source, may_reroute, translates_at,
+    AllowedMark, Effect, Exempts, FLOATING_IPS, MarkBit, destination, effect_among, exempts, may_give_source,
+    may_reroute, may_write_mark, translates_at,
 };
+
+use crate::snapshot::Beside;
 
 /// Answers a question about one packet, with what other programs do with it on this machine, or why that was not looked at. If one of
 /// them translates it for certain, the translated packet is judged.
 pub(crate) fn answer(
     topology: &Topology<'_>,
     question: &Question,
-    local_facts: Option<&LocalFacts>,
+    beside: &Beside<'_>,
     offline: bool,
 ) -> Result<Answer, AskError> {
-    let source = Source::new(local_facts, offline);
+    let source = Source { allowed_mark: beside.allowed_mark, ..Source::new(beside.local_facts, offline) };
     let mut answer = trace(topology, question)?;
     let Looked { translation: found, exempt } = look(&mut answer, &source, None);
     if let Some(Exempt { node, tables, is_certain }) = exempt {
@@ -133,6 +136,7 @@ fn look(answer: &mut Answer, source: &Source<'_>, translated_at: Option<i32>) ->
             others.translates = all.translates;
             others.may_translate = all.may_translate.into_iter().collect();
             others.may_change = all.may_change.into_iter().collect();
+            others.may_mark = all.may_mark.into_iter().collect();
             others.may_drop = all.may_drop.into_iter().filter(|_| may_arrive(answer)).collect();
             let mut drops: Vec<String> = all.drops.into_iter().filter(|_| answer.paths.is_empty()).collect();
             for path in answer.paths.iter().filter(|path| path.allowed()) {
@@ -199,6 +203,8 @@ struct Found {
     may_translate: BTreeSet<String>,
     /// The tables that may change it otherwise.
     may_change: BTreeSet<String>,
+    /// The tables that may write the mark bit that the verdict depends on.
+    may_mark: BTreeSet<String>,
 }
 
 /// So many destinations of a table are named.
@@ -208,12 +214,13 @@ const SHOWN_TARGETS: usize = 4;
 struct Source<'a> {
     local_facts: Option<&'a LocalFacts>,
     offline: bool,
+    allowed_mark: Option<AllowedMark>,
     read: OnceCell<Result<ForeignTables, String>>,
 }
 
 impl<'a> Source<'a> {
     fn new(local_facts: Option<&'a LocalFacts>, offline: bool) -> Self {
-        Self { local_facts, offline, read: OnceCell::new() }
+        Self { local_facts, offline, allowed_mark: None, read: OnceCell::new() }
     }
 
     /// The tables of other programs on this machine, if packets of the answer pass it; otherwise why they were not looked at.
@@ -238,7 +245,8 @@ impl<'a> Source<'a> {
         }
         let read = self.read.get_or_init(|| LocalFacts::foreign_tables().map_err(|error| error.to_string()));
         let tables = read.as_ref().map_err(String::clone)?;
-        Ok(Tables { tables, host: local_facts.host(), machine: local_facts.machine.as_ref(), translated_at })
+        let (host, machine) = (local_facts.host(), local_facts.machine.as_ref());
+        Ok(Tables { tables, host, machine, translated_at, allowed_mark: self.allowed_mark })
     }
 }
 
@@ -249,6 +257,8 @@ struct Tables<'a> {
     machine: Option<&'a Machine>,
     /// The place of the chain of these tables that translates the packet, where one does.
     translated_at: Option<i32>,
+    /// The mark bit that says that an early policy has allowed a packet.
+    allowed_mark: Option<AllowedMark>,
 }
 
 impl Tables<'_> {
@@ -345,6 +355,10 @@ impl Tables<'_> {
                             said.insert(format!("{name} may {} ({why})", may.join(", or ")));
                         }
                     }
+                }
+                if let Some(note) = self.marked(table, &name, hop) {
+                    found.may_mark.insert(name.clone());
+                    said.insert(note);
                 }
                 said.extend(self.rerouted(table, &name, packet));
                 said.extend(self.as_assumed(table, hop));
@@ -522,6 +536,19 @@ impl Tables<'_> {
                 next.packet.source
             )
         })
+    }
+
+    /// What to say of a table that may write the mark bit that the verdict on a packet depends on.
+    fn marked(&self, table: &ForeignTable, name: &str, hop: &Hop) -> Option<String> {
+        let mark = MarkBit::of(&hop.verdict, self.allowed_mark?)?;
+        let chain = may_write_mark(table, &self.host, self.machine, &seen(hop), mark)?;
+        let becomes = match mark.is_set {
+            true => {
+                "clear the mark bit by which tortie knows that a policy has allowed it: then later policies judge it too"
+            }
+            false => "set the mark bit by which tortie knows that a policy has allowed it: then it is not denied here",
+        };
+        Some(format!("{name} may {becomes} (chain {chain})"))
     }
 
     /// What to say of a packet that this machine sends, where a table may have its route chosen again.

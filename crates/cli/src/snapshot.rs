@@ -11,6 +11,7 @@ use tortie_policy::Snapshot;
 use tortie_policy::packet::Host;
 use tortie_store_kube::KubeStore;
 use tortie_sync::InForce;
+use tortie_verify::foreign_tables::AllowedMark;
 
 use crate::args::{Files, StoreArgs};
 use crate::ask::Agent;
@@ -101,8 +102,10 @@ impl SnapshotArgs {
         }
         let topology = topology(&in_force.snapshot, sources.local_facts.as_ref());
         let topology = topology.with_services(services).with_unknown_services(services_unknown).with_absent_pods(pods);
+        let local_facts = sources.local_facts.as_ref();
         let beside = Beside {
-            local_facts: sources.local_facts.as_ref(),
+            local_facts,
+            allowed_mark: local_facts.and_then(|local_facts| local_facts.allowed_mark(&in_force)),
             not_from_store: &not_from_store,
             not_compared: sources.not_compared.as_deref(),
         };
@@ -151,6 +154,8 @@ impl SnapshotArgs {
 pub(crate) struct Beside<'a> {
     /// What the agent of this machine knows beside the store.
     pub(crate) local_facts: Option<&'a LocalFacts>,
+    /// The mark bit by which the kernel of this machine knows that an early policy has allowed a packet.
+    pub(crate) allowed_mark: Option<AllowedMark>,
     /// Why what is in force is not what the store says.
     pub(crate) not_from_store: &'a [String],
     /// Why it is not known whether what is in force is what the store says.

@@ -25,6 +25,8 @@ mod layout;
 mod local_facts;
 #[path = "agent/lock_out.rs"]
 mod lock_out;
+#[path = "agent/marks.rs"]
+mod marks;
 #[path = "agent/migrate.rs"]
 mod migrate;
 #[path = "agent/missing_store.rs"]

@@ -70,5 +70,5 @@ pub use kernel::{ApplyError, Existing, Kernel, Refused, TransactionSize};
 pub use options::{Bits, TableOptions, TooFewBits};
 pub use readback::read_back;
 pub use render::{render, render_with_ipv6};
-pub use skeleton::{FLOATING_IPS, GIVES_SOURCE};
+pub use skeleton::{FILTER, FLOATING_IPS, GIVES_SOURCE, MANGLE, RAW};
 pub use watch::{Watch, WatchStatistics};

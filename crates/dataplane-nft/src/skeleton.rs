@@ -26,6 +26,7 @@ use crate::options::TableOptions;
 use crate::sets::{FAMILIES, Shape};
 use crate::stage::Stage;
 
+pub use base::{FILTER, MANGLE, RAW};
 pub use nat::{DESTINATION as FLOATING_IPS, SOURCE as GIVES_SOURCE};
 
 /// The chain that keeps connection tracking on.

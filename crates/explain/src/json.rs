@@ -28,6 +28,7 @@ pub fn render(snapshot: &Snapshot, answer: &Answer) -> Value {
             "mayTranslate": answer.others.may_translate,
             "mayChange": answer.others.may_change,
             "mayExempt": answer.others.may_exempt,
+            "mayMark": answer.others.may_mark,
             "notes": answer.others.notes,
         },
         "ways": answer.paths.iter().map(|path| json!({

@@ -91,7 +91,7 @@ fn translation_text(text: &mut String, hop: &Hop, number: &mut usize) {
     );
 }
 
-/// `ALLOWED by ...`, `DENIED by ...`, each with `unless TABLE drops the packet`, `translates`, `changes` or `exempts` it where one may, or `DROPPED by ...` where another program drops what tortie allows: by what, and where; for what is denied also what came nearest to allowing it.
+/// `ALLOWED by ...`, `DENIED by ...`, each with `unless TABLE drops the packet`, `translates`, `changes` or `exempts` it or `writes the mark bit of tortie` where one may, or `DROPPED by ...` where another program drops what tortie allows: by what, and where; for what is denied also what came nearest to allowing it.
 /// `UNANSWERED` where another program translates it and that is not followed.
 /// Where the packet may take several ways that are not answered alike, what each of them comes to.
 pub fn verdict_line(snapshot: &Snapshot, answer: &Answer) -> String {
@@ -102,6 +102,7 @@ pub fn verdict_line(snapshot: &Snapshot, answer: &Answer) -> String {
         (&others.may_translate, "translates the packet"),
         (&others.may_change, "changes the packet"),
         (&others.may_exempt, "exempts the packet from connection tracking"),
+        (&others.may_mark, "writes the mark bit of tortie"),
     ];
     let may = may.into_iter().filter(|(tables, _)| !tables.is_empty());
     let may: Vec<String> = may.map(|(tables, does)| format!("{} {does}", tables.join(" or "))).collect();

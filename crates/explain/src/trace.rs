@@ -129,6 +129,8 @@ pub struct OtherPrograms {
     pub unanswered: Option<String>,
     /// The tables that may exempt it from connection tracking, where that makes a difference.
     pub may_exempt: Vec<String>,
+    /// The tables that may write the mark bit by which tortie knows that an earlier policy has allowed it, where the verdict depends on that.
+    pub may_mark: Vec<String>,
     /// What they do or may do, and what was not looked at.
     pub notes: Vec<String>,
 }

@@ -5,6 +5,7 @@
 mod among;
 mod chains;
 mod device;
+mod marks;
 mod open;
 mod own_nat;
 mod possible;
@@ -34,6 +35,7 @@ use crate::xt;
 
 pub use among::{Exempts, destination, effect_among, exempts};
 pub use chains::{ForeignChain, HookPlace, base_chains};
+pub use marks::{AllowedMark, MarkBit, may_write_mark};
 pub use reroute::may_reroute;
 pub use source::may_give_source;
 pub use tortie_dataplane_nft::FLOATING_IPS;

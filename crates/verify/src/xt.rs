@@ -36,6 +36,39 @@ pub(crate) fn target(unknown: &Unknown) -> Option<String> {
     is_named(unknown, "target").then(|| name(unknown)).flatten()
 }
 
+/// How a target writes the mark of a packet: `(mark & kept) ^ value`, with some bits that are not known.
+pub(crate) struct GivenMark {
+    kept: u32,
+    value: u32,
+    unknown: u32,
+}
+
+impl GivenMark {
+    /// Whether it may give a packet the other value of a bit.
+    pub(crate) fn may_give(&self, bit: u32, is_set: bool) -> bool {
+        let [kept, value, unknown] = [self.kept, self.value, self.unknown].map(|bits| bits & bit != 0);
+        unknown || if kept { value } else { value != is_set }
+    }
+}
+
+/// What a target MARK or CONNMARK writes into the mark of a packet; none for anything else.
+pub(crate) fn mark(unknown: &Unknown) -> Option<GivenMark> {
+    /// `XT_CONNMARK_RESTORE`.
+    const RESTORE: u8 = 2;
+    let target = target(unknown).filter(|name| matches!(&**name, "MARK" | "CONNMARK"))?;
+    let revision = attribute(unknown, REVISION).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes);
+    let info = attribute(unknown, INFO).unwrap_or_default();
+    let word = |at: usize| Some(u32::from_ne_bytes(info.get(at * 4..at * 4 + 4)?.try_into().ok()?));
+    let of = || match (&*target, revision) {
+        ("MARK", 2) => Some(GivenMark { kept: !word(1)?, value: word(0)?, unknown: 0 }),
+        // Connections have marks of their own; only what restores one writes into the packet's.
+        ("CONNMARK", 1) if *info.get(12)? != RESTORE => Some(GivenMark { kept: u32::MAX, value: 0, unknown: 0 }),
+        ("CONNMARK", 1) => Some(GivenMark { kept: !word(2)?, value: 0, unknown: word(1)? }),
+        _ => None,
+    };
+    Some(of().unwrap_or(GivenMark { kept: 0, value: 0, unknown: u32::MAX }))
+}
+
 /// Where a DNAT target translates to: an address and port, or a range of them.
 pub(crate) fn dnat(unknown: &Unknown) -> Option<String> {
     let revision = attribute(unknown, REVISION).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes);

@@ -120,7 +120,6 @@ fn answer(
     session: &mut Session,
 ) -> Result<Exit, AskError> {
     let snapshot = topology.snapshot();
-    let local_facts = beside.local_facts;
     if let (Some(one), None) = (&args.from, &args.to) {
         return about::answer(args, topology, one, beside, session);
     }
@@ -134,7 +133,7 @@ fn answer(
     if args.log.is_none() && (args.what.is_none() || question.from.is_many() || question.to.is_many()) {
         return reach::answer(args, topology, &question, beside, session);
     }
-    let answer = foreign_tables::answer(topology, &question, local_facts, args.snapshot.offline)?;
+    let answer = foreign_tables::answer(topology, &question, beside, args.snapshot.offline)?;
     match args.output {
         TextOrJson::Json => {
             let shown = with_basis(json::render(snapshot, &answer), beside);

@@ -12,10 +12,12 @@ use crate::options::TableOptions;
 use crate::sets::FAMILIES;
 use crate::stage::Stage;
 
-/// Before connection tracking.
-const RAW: i32 = -300;
-const MANGLE: i32 = -150;
-const FILTER: i32 = 0;
+/// The priority of the chains before connection tracking.
+pub const RAW: i32 = -300;
+/// The priority of the chains before translation.
+pub const MANGLE: i32 = -150;
+/// The priority of the first chains behind it.
+pub const FILTER: i32 = 0;
 
 const SOURCE_CHECK: &str = "source-check";
 const WORKLOAD_TO_HOST: &str = "workload-to-host";
