@@ -122,6 +122,16 @@ impl MemoryStore {
         written
     }
 
+    /// Changes or removes an object and leaves its revision and the log as they are: as a program that writes into the file of an
+    /// embedded store.
+    pub fn tamper(&self, key: &Key, value: Option<crate::Value>) {
+        let mut state = self.state();
+        match (value, state.objects.get_mut(key)) {
+            (Some(value), Some(stored)) => stored.value = value,
+            _ => drop(state.objects.remove(key)),
+        }
+    }
+
     fn part_of(&self, kind: Kind) -> Part {
         self.shared.by_kind.then_some(kind)
     }

@@ -2,6 +2,7 @@
 
 mod recording_watch;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -194,7 +195,7 @@ impl CachedStore {
     /// Refuses a store that does not know a kind any more of which objects were read, unless it was accepted: in Kubernetes its
     /// definition was deleted, and the objects with it.
     fn check_kinds(&self, store: &dyn Store, seen: &Identity, now: &Position) -> Result<(), StoreError> {
-        let lost: Vec<String> = seen.vanished(now).into_iter().filter(|name| self.has_read(name)).collect();
+        let lost = self.having_objects(seen.vanished(now));
         if lost.is_empty() {
             return Ok(());
         }
@@ -209,18 +210,27 @@ impl CachedStore {
         )))
     }
 
-    /// Whether the snapshot has objects of the kind with this part of the position; true if that is not known.
-    fn has_read(&self, part: &str) -> bool {
-        let is_of = |kind: Kind| match kind {
+    /// Of these parts of a position those of whose kind the snapshot has objects, or may have.
+    fn having_objects(&self, mut parts: Vec<String>) -> Vec<String> {
+        let moment = self.disk.as_ref().filter(|_| !parts.is_empty()).map(CacheWriter::moment);
+        let Some(Ok(moment)) = moment else { return parts };
+        let mut kinds = BTreeSet::new();
+        let take = |stored: Stored| {
+            kinds.insert(stored.key.kind);
+            Ok::<(), ()>(())
+        };
+        if !matches!(moment.each(take), Ok(Ok(()))) {
+            return parts;
+        }
+        let is_of = |kind: Kind, part: &str| match kind {
             Kind::KubernetesClusterNetworkPolicy => part.starts_with("clusternetworkpolicies."),
             kind => kind.plural() == part,
         };
-        let Some(kind) = Kind::ALL.iter().chain(Kind::KUBERNETES).copied().find(|kind| is_of(*kind)) else {
-            return true;
-        };
-        let Some(Ok(moment)) = self.disk.as_ref().map(CacheWriter::moment) else { return true };
-        let found = moment.each(|stored| if stored.key.kind == kind { Err(()) } else { Ok(()) });
-        !matches!(found, Ok(Ok(())))
+        parts.retain(|part| {
+            let kind = Kind::ALL.iter().chain(Kind::KUBERNETES).find(|kind| is_of(**kind, part));
+            kind.is_none_or(|kind| kinds.contains(kind))
+        });
+        parts
     }
 
     /// Lists the store page by page. A store that says that it is not ready counts as unreachable; so does one that is not
@@ -261,7 +271,9 @@ impl CachedStore {
             return Err(not_ready());
         }
         let vanished = lock(&self.seen).vanished(&position);
-        if let Some(name) = vanished.iter().find(|name| !self.accepted.load(Ordering::SeqCst) && self.has_read(name)) {
+        if !self.accepted.load(Ordering::SeqCst)
+            && let Some(name) = self.having_objects(vanished).first()
+        {
             return Err(StoreError::Failed(format!(
                 "{} lost its definition of {name} while it was read",
                 store.describe()

@@ -1,9 +1,10 @@
 //! Whether the log of a store continues the history that was read. A backup that was restored and then written past the last
 //! revision that was read has the same GUID and no earlier end, but another history.
 //!
-//! The log after a revision, replayed up to the last one read, must result in the content of the copy. If the log was compacted
-//! past the last revision read, there is nothing to replay: then every object of the store that is not newer must be in the copy
-//! unchanged. A change that was undone, and whose object does not exist any more, is not noticed in this way.
+//! The log after a revision, replayed up to the last one read, must result in the content of the copy, if it was not compacted past
+//! the last revision read. In any case every object of the store that is not newer must be in the copy unchanged, and what the copy
+//! has must exist unless the log since then says otherwise: so another program that changed or removed a row of an embedded store
+//! without a log is noticed too. If the log was compacted past the last revision read, an object that was removed is not noticed.
 //!
 //! A store that does not return its log at once (etcd), or that has a log for each kind, is not compared.
 
@@ -41,23 +42,44 @@ pub(super) fn difference(store: &dyn Store, seen: &SnapshotReader) -> Result<Opt
                     version.0 > from && changed.get(key).is_none_or(|known| known.as_ref() != Some(version))
                 })
             };
-            not_copied.map(|(key, _)| key.clone()).or_else(|| not_logged().map(|(key, _)| key.clone()))
+            match not_copied.map(|(key, _)| key.clone()).or_else(|| not_logged().map(|(key, _)| key.clone())) {
+                Some(key) => Some(key),
+                None => unlogged(store, upto, copy, is_copied)?,
+            }
         }
-        Log::Compacted => {
-            let mut found = None;
-            store.list_pages(&Selection::default(), &mut |page| {
-                let differs = |stored: &&Stored| {
-                    stored.revision <= upto
-                        && is_copied(&stored.key)
-                        && copy.get(&stored.key) != Some(&fingerprint(stored))
-                };
-                found = found.take().or_else(|| page.iter().find(differs).map(|stored| stored.key.clone()));
-            })?;
-            found
-        }
+        Log::Compacted => unlogged(store, upto, copy, is_copied)?,
         Log::NotGiven => None,
     };
     Ok(found.map(|key| format!("has another history: up to revision {upto}, {key} is not what was seen")))
+}
+
+/// An object that is not newer than revision `upto` and not what the copy has, or that does not exist any more without a log of
+/// its removal.
+fn unlogged(
+    store: &dyn Store,
+    upto: u64,
+    mut copy: BTreeMap<Key, Fingerprint>,
+    is_copied: impl Fn(&Key) -> bool,
+) -> Result<Option<Key>, StoreError> {
+    let mut found = None;
+    store.list_pages(&Selection::default(), &mut |page| {
+        for stored in page.iter().filter(|stored| is_copied(&stored.key)) {
+            if copy.remove(&stored.key) != Some(fingerprint(stored)) && stored.revision <= upto {
+                found.get_or_insert_with(|| stored.key.clone());
+            }
+        }
+    })?;
+    if found.is_some() || copy.is_empty() {
+        return Ok(found);
+    }
+    // Without the log since then, what does not exist any more may have been removed in it.
+    let Some(now) = store.position()?.number() else { return Ok(None) };
+    let removed = match replay(store, upto, now) {
+        Ok(Some(changed)) => changed,
+        Ok(None) | Err(StoreError::Compacted { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Ok(copy.into_keys().find(|key| !removed.contains_key(key)))
 }
 
 /// The log of the last revisions up to a given one.

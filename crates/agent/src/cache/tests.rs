@@ -261,6 +261,34 @@ fn a_store_whose_log_continues_is_the_same_however_much_of_the_log_is_left() {
 }
 
 #[test]
+fn a_row_that_was_changed_or_removed_without_a_log_is_another_history() {
+    for (text, after, compact, expected) in [
+        (Some("all()"), false, None, true),
+        (None, false, None, true),
+        (Some("all()"), true, None, true),
+        (None, true, None, true),
+        (Some("all()"), true, Some(7), true),
+        // It may have been removed in the part of the log that is compacted.
+        (None, true, Some(8), false),
+    ] {
+        let machine = Machine::new();
+        ["a", "b"].iter().for_each(|name| write(&machine.store, name, "has(x)"));
+        machine.live("s");
+        if after {
+            write(&machine.store, "c", "has(x)");
+            write(&machine.store, "c", "has(y)");
+        }
+        compact.iter().for_each(|number| machine.store.compact_to(*number));
+        let key = Key::cluster(Kind::GlobalNetworkPolicy, "a");
+        let stored = machine.store.get(&key).unwrap().unwrap();
+        let value = text.map(|text| String::from_utf8_lossy(&stored.value).replace("has(x)", text).into_bytes().into());
+        machine.store.tamper(&key, value);
+        let is_replaced = machine.live("s").1 == StoreState::Replaced;
+        assert_eq!(is_replaced, expected, "{text:?} {after} {compact:?}");
+    }
+}
+
+#[test]
 fn kinds_that_an_earlier_release_did_not_copy_are_no_other_history() {
     let machine = Machine::new();
     write(&machine.store, "a", "all()");
