@@ -9,6 +9,7 @@ pub mod defaults;
 pub mod duration;
 pub mod encode;
 mod error_text;
+mod go_bool;
 mod kind;
 pub mod kinds;
 pub mod kube_labels;
@@ -19,6 +20,7 @@ pub mod scalar;
 pub mod shape;
 
 pub use error_text::error_with_causes;
+pub use go_bool::go_bool;
 pub use kind::{API_VERSION, Key, KeyError, Kind};
 pub use object::{Metadata, Object, OwnerReference};
 pub use path::{Path, Step};

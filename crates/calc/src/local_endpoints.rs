@@ -226,13 +226,13 @@ impl LocalEndpoints {
         self.changed_places.insert(place);
     }
 
-    /// The workload endpoint that governs an interface. One that has spoofed source prefixes while these are not allowed governs none.
+    /// The workload endpoint that governs an interface.
     fn first(&self, interface: &str, settings: &Settings) -> Option<LocalIndex> {
         if !settings.is_workload_interface(interface) {
             return None;
         }
         let may = |index: LocalIndex| match &self.slab.get(index).body {
-            Body::Workload(endpoint) => settings.spoofing_allowed || endpoint.spoofing.is_empty(),
+            Body::Workload(endpoint) => settings.admits(endpoint),
             Body::Host(_) => false,
         };
         self.interfaces.get(interface)?.iter().map(|turn| turn.2).find(|&index| may(index))

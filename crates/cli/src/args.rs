@@ -532,12 +532,10 @@ pub(crate) fn plain_flags(args: impl Iterator<Item = std::ffi::OsString>) -> Vec
             let (name, value) = text.strip_prefix("--")?.split_once('=')?;
             SWITCHES.contains(&name).then(|| (format!("--{name}"), value.to_owned()))
         });
-        match switch {
-            Some((name, value)) if matches!(value.as_str(), "true" | "1" | "t" | "T" | "TRUE" | "True") => {
-                Some(name.into())
-            }
-            Some((_, value)) if matches!(value.as_str(), "false" | "0" | "f" | "F" | "FALSE" | "False") => None,
-            _ => Some(arg),
+        match switch.and_then(|(name, value)| Some((name, tortie_api::go_bool(&value)?))) {
+            Some((name, true)) => Some(name.into()),
+            Some((_, false)) => None,
+            None => Some(arg),
         }
     })
     .collect()

@@ -116,8 +116,7 @@ impl<'a> World<'a> {
             }
         }
         let mut interfaces: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        // One that asks for foreign source addresses while that is not allowed counts as absent.
-        let counts = |one: &&WorkloadEndpoint| one.spoofing.is_empty() || snapshot.settings(&one.node).spoofing_allowed;
+        let counts = |one: &&WorkloadEndpoint| snapshot.settings(&one.node).admits(one);
         for endpoint in snapshot.workload_endpoints.values().filter(counts).filter(|one| !one.interface.is_empty()) {
             interfaces.entry((&*endpoint.node, &*endpoint.interface)).or_default().push(endpoint);
         }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
-use tortie_api::{Key, Kind, Object, Path, decode, encode};
+use tortie_api::{Key, Kind, Object, Path, decode, encode, go_bool};
 
 use super::{ClientError, pool};
 use tortie_store::{Revision, Stored};
@@ -51,7 +51,7 @@ pub(super) fn read(stored: &Stored) -> Result<Object, ClientError> {
         Kind::BlockAffinity => {
             let deleted = object.body.get_mut("spec").and_then(|spec| spec.get_mut("deleted"));
             if let Some(Value::String(text)) = deleted.as_deref() {
-                let is = matches!(text.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True");
+                let is = go_bool(text) == Some(true);
                 *deleted.expect("it was just read") = Value::Bool(is);
             }
         }

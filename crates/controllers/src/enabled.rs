@@ -40,11 +40,7 @@ impl Environment {
 
     /// Reads `SYNC_NODE_LABELS`; none if it is not true or false, as Go reads them.
     pub fn sync_labels(text: &str) -> Option<bool> {
-        match text {
-            "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-            "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-            _ => None,
-        }
+        tortie_api::go_bool(text)
     }
 }
 

@@ -58,13 +58,12 @@ impl<'a> Endpoints<'a> {
         self.specific_host_endpoint(host, interface).or_else(|| self.wildcard_host_endpoint(host))
     }
 
-    /// The workload endpoint of an interface: of several the lowest of orchestrator, workload and endpoint. One that asks
-    /// for spoofed prefixes while that is not allowed counts as absent.
+    /// The workload endpoint of an interface: of several that count the lowest of orchestrator, workload and endpoint.
     pub(crate) fn workload_endpoint(&self, host: &Host, interface: &str) -> Option<&'a WorkloadEndpoint> {
-        let spoofing_allowed = self.snapshot.settings(&host.node).spoofing_allowed;
+        let settings = self.snapshot.settings(&host.node);
         self.workloads_of(&host.node)
             .filter(|endpoint| endpoint.interface == interface)
-            .filter(|endpoint| spoofing_allowed || endpoint.spoofing.is_empty())
+            .filter(|endpoint| settings.admits(endpoint))
             .min_by(|a, b| a.precedence.cmp(&b.precedence))
     }
 }

@@ -52,7 +52,7 @@ pub fn workload_endpoint(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -> Op
             endpoint.node
         ));
     }
-    if !endpoint.spoofing.is_empty() && !settings.spoofing_allowed {
+    if !settings.admits(endpoint) {
         return Some(
             "it asks for allowSpoofedSourcePrefixes while workloadSourceSpoofing is Disabled, so it counts as absent"
                 .to_owned(),

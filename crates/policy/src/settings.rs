@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use ipnet::IpNet;
 use tortie_net::Protocol;
 
+use crate::endpoint::WorkloadEndpoint;
+
 /// A port that stays open whatever the policy says.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Failsafe {
@@ -159,6 +161,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Whether a workload endpoint counts: one that asks for spoofed source prefixes while these are not allowed counts as absent.
+    pub fn admits(&self, endpoint: &WorkloadEndpoint) -> bool {
+        self.spoofing_allowed || endpoint.spoofing.is_empty()
+    }
+
     /// Whether an interface of this name is a workload's.
     pub fn is_workload_interface(&self, name: &str) -> bool {
         self.interface_prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()))

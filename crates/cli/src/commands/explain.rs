@@ -135,10 +135,7 @@ fn answer(
     }
     let answer = foreign_tables::answer(topology, &question, beside, args.snapshot.offline)?;
     match args.output {
-        TextOrJson::Json => {
-            let shown = with_basis(json::render(snapshot, &answer), beside);
-            session.terminal.line(format_args!("{shown:#}"));
-        }
+        TextOrJson::Json => print_json(json::render(snapshot, &answer), beside, session),
         TextOrJson::Text if args.quiet => session.terminal.line(text::verdict_line(snapshot, &answer)),
         TextOrJson::Text => session.terminal.print(&text::render(snapshot, &answer)),
     }
@@ -147,6 +144,10 @@ fn answer(
         (None, true) => Exit::Done,
         (None, false) => Exit::Failed,
     })
+}
+
+fn print_json(answer: Value, beside: &Beside<'_>, session: &mut Session) {
+    session.terminal.line(format_args!("{:#}", with_basis(answer, beside)));
 }
 
 /// The answer with why what it is judged by is not what the store says, in each object of it. Empty where it is.

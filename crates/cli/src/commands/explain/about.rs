@@ -7,7 +7,7 @@ use tortie_explain::{AskError, Counts, EndSpec, Location, Topology, endpoint, no
 use tortie_policy::{HostEndpoint, WorkloadEndpoint};
 use tortie_store_kube::convert::manifest::KubernetesKind;
 
-use super::{ExplainArgs, with_basis};
+use super::{ExplainArgs, print_json};
 use crate::args::TextOrJson;
 use crate::session::Session;
 use crate::snapshot::Beside;
@@ -25,7 +25,7 @@ pub(super) fn answer(
     if let Some(name) = policy_name(word)? {
         let about = policy::about(topology.snapshot(), name.find(topology.snapshot())?);
         match json {
-            true => session.terminal.line(format_args!("{:#}", with_basis(policy::json(&about), beside))),
+            true => print_json(policy::json(&about), beside, session),
             false => session.terminal.print(&policy::text(topology, &about, &Counts::default())),
         }
         return Ok(Exit::Done);
@@ -33,7 +33,7 @@ pub(super) fn answer(
     if let Some(name) = tier_name(word) {
         let about = tier::about(topology.snapshot(), name)?;
         match json {
-            true => session.terminal.line(format_args!("{:#}", with_basis(tier::json(&about), beside))),
+            true => print_json(tier::json(&about), beside, session),
             false => session.terminal.print(&tier::text(&about)),
         }
         return Ok(Exit::Done);
@@ -41,7 +41,7 @@ pub(super) fn answer(
     if let Ok(EndSpec::Set(namespace, name)) = word.parse() {
         let about = set::about(topology, &namespace, &name)?;
         match json {
-            true => session.terminal.line(format_args!("{:#}", with_basis(set::json(&about), beside))),
+            true => print_json(set::json(&about), beside, session),
             false => session.terminal.print(&set::text(&about)),
         }
         return Ok(Exit::Done);
@@ -51,7 +51,7 @@ pub(super) fn answer(
     match json {
         true => {
             let shown: Value = found.iter().filter_map(|one| one.json(topology)).collect();
-            session.terminal.line(format_args!("{:#}", with_basis(shown, beside)));
+            print_json(shown, beside, session);
         }
         false => {
             let texts: Vec<String> = found.iter().map(|one| one.text(topology)).collect();
