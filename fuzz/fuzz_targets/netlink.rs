@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tortie_nft::wire::Messages;
+use tortie_netlink::wire::Messages;
 use tortie_nft::{Chain, Rule, Set, Table, decode_list};
 
 fuzz_target!(|data: &[u8]| {

@@ -2,9 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tortie_explain::{Party, What};
+use tortie_explain::{EndSpec, TrafficSpec};
 
 fuzz_target!(|text: &str| {
-    let _ = text.parse::<Party>().map_err(|error| error.to_string());
-    let _ = text.parse::<What>().map_err(|error| error.to_string());
+    let _ = text.parse::<EndSpec>().map_err(|error| error.to_string());
+    let _ = text.parse::<TrafficSpec>().map_err(|error| error.to_string());
 });

@@ -104,6 +104,24 @@ fn every_item_that_architecture_names_exists() {
     assert!(checked > 15, "{checked}");
 }
 
+/// The fuzz targets are a workspace of their own, which nothing else compiles.
+#[test]
+fn every_item_that_a_fuzz_target_uses_exists() {
+    let mut checked = 0;
+    for target in root().join("fuzz/fuzz_targets").read_dir().unwrap() {
+        let text = std::fs::read_to_string(target.unwrap().path()).unwrap();
+        for used in text.lines().filter_map(|line| line.strip_prefix("use tortie_")) {
+            let (name, items) = used.trim_end_matches(';').split_once("::").unwrap();
+            let source = root().join("crates").join(name.replace('_', "-")).join("src");
+            for item in items.split(['{', '}', ',', ':', ' ']).filter(|item| !item.is_empty()) {
+                checked += 1;
+                assert!(occurs(item, &source), "{used}: {item} is not in {}", source.display());
+            }
+        }
+    }
+    assert!(checked > 15, "{checked}");
+}
+
 /// Whether a folder has a module of this name, or an item that is public beyond its file.
 fn occurs(name: &str, folder: &Path) -> bool {
     let items = ["fn", "struct", "enum", "trait", "type", "mod"].map(|word| format!(" {word} {name}"));

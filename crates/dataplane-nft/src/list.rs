@@ -60,7 +60,7 @@ impl List<'_> {
         let mut all = Vec::new();
         for rule in self.rules {
             for found in matches(rule, shape) {
-                let decides = rule.action != Action::Log || is_on("end-of-log");
+                let decides = rule.action.decides() || is_on("end-of-log");
                 let ends = found.line.exprs.is_empty() && decides;
                 all.push((rule, found));
                 if ends {

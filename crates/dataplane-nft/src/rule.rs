@@ -12,7 +12,7 @@
 use ipnet::IpNet;
 use tortie_dataplane::{End, Rule, SetId};
 use tortie_net::PortRange;
-use tortie_policy::{Action, Family};
+use tortie_policy::Family;
 
 use crate::faults::is_on;
 use crate::form::Line;
@@ -128,7 +128,7 @@ fn line_for(
         line = line.not_protocol(not.number());
     }
     // Lines behind which others are asked must not overlap.
-    let excludes = *action == Action::Log && !is_on("log-lines-overlap");
+    let excludes = !action.decides() && !is_on("log-lines-overlap");
     let mut transport = false;
     if only_icmp.is_some() || not_icmp.is_some() {
         line = icmp(rule, family?, line)?;

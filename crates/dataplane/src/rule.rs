@@ -103,7 +103,7 @@ impl Ports {
 
 /// The first rule of a list that matches every packet and decides it: no rule after it is evaluated.
 pub fn first_catch_all(rules: &[Rule]) -> Option<&Rule> {
-    rules.iter().find(|rule| rule.action != Action::Log && rule.is_any())
+    rules.iter().find(|rule| rule.action.decides() && rule.is_any())
 }
 
 impl Rule {

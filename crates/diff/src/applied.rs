@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use tortie_classes::{Clause, Conditions, Domain};
 use tortie_eval::{PolicyList, Subject};
-use tortie_policy::{Action, Direction, Family, Labels, PolicyId, Rule, Snapshot};
+use tortie_policy::{Direction, Family, Labels, PolicyId, Rule, Snapshot};
 
 use crate::program::Program;
 
@@ -152,5 +152,5 @@ fn compiled(none: &Conditions<'_>, rules: &[Rule], family: Family) -> CompiledRu
     let numbered = rules.iter().enumerate();
     let clauses = numbered
         .flat_map(|(index, rule)| none.clauses(rule, family).into_iter().map(move |clause| (index + 1, clause)));
-    clauses.filter(|(_, clause)| clause.action != Action::Log).collect()
+    clauses.filter(|(_, clause)| clause.action.decides()).collect()
 }

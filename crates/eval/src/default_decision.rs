@@ -47,7 +47,7 @@ impl Subject {
             let rules = enforced.flat_map(|policy| {
                 policy.rules(direction).iter().enumerate().map(|(index, rule)| (&policy.id, index + 1, rule))
             });
-            let first = rules.filter(|(_, _, rule)| rule.action != Action::Log).find(|(_, _, rule)| rule.is_any());
+            let first = rules.filter(|(_, _, rule)| rule.action.decides()).find(|(_, _, rule)| rule.is_any());
             match first {
                 Some((id, number, rule)) => match rule.action {
                     Action::Allow if !tier.asked_first => {
@@ -80,7 +80,7 @@ fn profile_rule(snapshot: &Snapshot, profiles: &[String], direction: Direction) 
                 Direction::Ingress => &profile.ingress,
                 Direction::Egress => &profile.egress,
             };
-            let mut rules = rules.iter().enumerate().filter(|(_, rule)| rule.action != Action::Log);
+            let mut rules = rules.iter().enumerate().filter(|(_, rule)| rule.action.decides());
             let (index, rule) = rules.find(|(_, rule)| rule.is_any())?;
             // One that passes leads to the next profile.
             let denies = rule.action == Action::Deny;

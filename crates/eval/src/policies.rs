@@ -91,7 +91,7 @@ impl Walk<'_> {
         for (index, rule) in rules.iter().enumerate() {
             let number = index + 1;
             let Match { action, mismatches } = matching(self.snapshot, rule, self.header, self.ends, self.reasons);
-            let ends = mismatches.is_empty() && action != Action::Log;
+            let ends = mismatches.is_empty() && action.decides();
             steps.push(RuleStep { number, action, mismatches });
             if ends {
                 return (steps, Some((number, action)));

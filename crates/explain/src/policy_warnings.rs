@@ -82,7 +82,7 @@ impl Found {
             for tier in judge.tiers(subject, list, direction).iter() {
                 let policies: Vec<&Policy> = enforced(tier).collect();
                 let Some(last) = policies.last() else { continue };
-                let decides = |rule: &Rule| rule.action != Action::Log;
+                let decides = |rule: &Rule| rule.action.decides();
                 if matches!(list, PolicyList::Normal) && tier.denies && !rules(&policies, direction).any(decides) {
                     let closing = self.closing.entry((last.id.clone(), direction.name())).or_default();
                     closing.insert(subject.id.clone());
@@ -118,7 +118,7 @@ impl Found {
                     continue;
                 }
                 goes_on |= rule.action == Action::Pass || tier.asked_first && rule.action == Action::Allow;
-                if rule.action != Action::Log && rule.is_any() {
+                if rule.action.decides() && rule.is_any() {
                     let why = format!("{direction} rule {} of {} decides every packet before it", index + 1, policy.id);
                     stop = Some((&policy.id, why));
                 }

@@ -433,7 +433,7 @@ fn tier_label(snapshot: &Snapshot, tier: &str) -> String {
 
 /// What the rules said; for what was never reached only a match is worth a line.
 fn policy_text(rules: &[RuleStep], staged: bool, reached: bool) -> Option<String> {
-    let hit = rules.iter().find(|rule| rule.matched() && rule.action != Action::Log);
+    let hit = rules.iter().find(|rule| rule.matched() && rule.action.decides());
     if staged || !reached {
         let note = if staged { " (staged, not enforced)" } else { "" };
         return match hit {

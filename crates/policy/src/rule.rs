@@ -23,6 +23,16 @@ pub enum Action {
     Log,
 }
 
+impl Action {
+    /// Whether no further rule of the tier is asked after a matching one.
+    pub fn decides(self) -> bool {
+        match self {
+            Action::Allow | Action::Deny | Action::Pass => true,
+            Action::Log => false,
+        }
+    }
+}
+
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -189,7 +189,15 @@ fn rank(what: &DifferenceKind) -> u8 {
             2
         }
         DifferenceKind::ChainUnused { .. } | DifferenceKind::SetUnused { .. } => 4,
-        _ => 3,
+        DifferenceKind::ChainMissing { .. }
+        | DifferenceKind::BaseChainExtra { .. }
+        | DifferenceKind::BaseOther { .. }
+        | DifferenceKind::SetMissing { .. }
+        | DifferenceKind::SetOther { .. }
+        | DifferenceKind::RuleMissing { .. }
+        | DifferenceKind::RuleExtra { .. }
+        | DifferenceKind::RuleOther { .. }
+        | DifferenceKind::RuleOrder { .. } => 3,
     }
 }
 

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use tortie_classes::{Classes, Conditions, Domain};
 use tortie_eval::{End, Endpoints, has_members, rule_action};
 use tortie_policy::packet::{Conntrack, Transport, first_tracking};
-use tortie_policy::{Action, Family, PeerMatch, PolicyStage, PortMatch, Rule, Snapshot};
+use tortie_policy::{Family, PeerMatch, PolicyStage, PortMatch, Rule, Snapshot};
 
 /// At most so many classes of packets times rules are asked; with many endpoints and sets, each of which may have to be
 /// looked at, less.
@@ -151,7 +151,7 @@ impl Search<'_, '_> {
                     let (source, destination) = (source.address(), destination.address());
                     let sample = Sample { source, destination, protocol: header.0, transport: header.1 };
                     self.samples[index].get_or_insert(sample);
-                    first = (action != Action::Log).then_some(index + 1);
+                    first = action.decides().then_some(index + 1);
                 }
             }
         }
