@@ -67,17 +67,20 @@ impl Reporter {
             if self.status.read().unknown_objects != unknown.len() {
                 self.status.update(|record| record.unknown_objects = unknown.len());
             }
-            self.problem(log_event::OBJECT_UNREADABLE, "unknown objects", unread_in_one_line(&unknown));
+            let reason = unread_in_one_line(&unknown);
+            if let Some(reason) = self.status.set_problem("unknown objects", reason.as_deref()) {
+                log::warn!(target: log_event::OBJECT_UNREADABLE, "unknown objects: {reason}");
+            }
             let Some(reports) = store.status_reports() else { continue };
             let result = self.write(reports, &settings, &mut reported);
-            self.problem(log_event::REPORT_FAILED, "status in the store", result.err().map(|error| error.to_string()));
+            self.problem("status in the store", result.err().map(|error| error.to_string()));
         }
     }
 
     /// Records a problem, or that there is none, and logs a new one.
-    fn problem(&self, event: &'static str, what: &'static str, reason: Option<String>) {
+    fn problem(&self, what: &'static str, reason: Option<String>) {
         if let Some(reason) = self.status.set_problem(what, reason.as_deref()) {
-            log::warn!(target: event, "{what}: {reason}");
+            log::warn!(target: log_event::REPORT_FAILED, "{what}: {reason}");
         }
     }
 
