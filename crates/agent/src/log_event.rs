@@ -24,6 +24,7 @@ events! {
     CONFIRMATION_FAILED = "confirmation-failed",
     CONNECTIONS_TRACKED = "connections-tracked",
     CONNECTIONS_UNTRACKED = "connections-untracked",
+    DEFINITIONS_TWICE = "definitions-twice",
     DENIAL_UNREADABLE = "denial-unreadable",
     DENIALS_UNWATCHED = "denials-unwatched",
     DENIALS_WATCHED = "denials-watched",

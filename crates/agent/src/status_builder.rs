@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::TryLockError;
 use std::time::{Duration, Instant};
 
+use tortie_api::Key;
 use tortie_dataplane::{Endpoint, Owner, Place, Program, ProgramEnd, ProgramId, RulesId, State, first_catch_all};
 use tortie_policy::machine::Port;
 use tortie_policy::{Action, EndpointId};
@@ -21,7 +22,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) const OTHER_SETTINGS: &str = "its other settings count";
 
 /// Builds the status. `left_out` lists what the store could not convert.
-pub(crate) fn status(node: &str, status: &StatusCell, dataplane: &SharedDataplane, left_out: Vec<String>) -> Status {
+pub(crate) fn status(
+    node: &str,
+    status: &StatusCell,
+    dataplane: &SharedDataplane,
+    left_out: Vec<(Key, String)>,
+) -> Status {
     let mut reading = DataplaneReading { busy: true, ..DataplaneReading::default() };
     let deadline = Instant::now() + PATIENCE;
     while reading.busy && Instant::now() < deadline {
@@ -110,9 +116,10 @@ pub(crate) fn status(node: &str, status: &StatusCell, dataplane: &SharedDataplan
 const LEFT_OUT: usize = 100;
 
 /// The notes about what the store could not convert.
-fn left_out(lines: Vec<String>) -> Vec<String> {
-    let more = lines.len().saturating_sub(LEFT_OUT);
-    let mut notes: Vec<String> = lines.into_iter().take(LEFT_OUT).map(|line| format!("left out: {line}")).collect();
+fn left_out(parts: Vec<(Key, String)>) -> Vec<String> {
+    let more = parts.len().saturating_sub(LEFT_OUT);
+    let note = |(key, why)| format!("left out: {key}: {why}");
+    let mut notes: Vec<String> = parts.into_iter().take(LEFT_OUT).map(note).collect();
     if more > 0 {
         notes.push(format!("left out: {more} more"));
     }

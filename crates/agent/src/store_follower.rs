@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tortie_store::{Backoff, Selection};
+use tortie_store::{Backoff, Selection, part_of};
 use tortie_sync::{Message, Sync};
 
 use crate::cache::{CachedLastValid, CachedStore};
@@ -19,6 +19,12 @@ const WAIT: Duration = Duration::from_secs(2);
 
 /// The longest pause between two attempts to open a store that does not exist: its first policy should not wait for a long backoff.
 const MISSING: Duration = Duration::from_millis(500);
+
+/// Pauses between attempts while an API server has no definitions: many nodes ask the same one.
+const UNDEFINED: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(30));
+
+/// After which time it is asked again whether objects are not read because they are defined twice.
+const DEFINED_TWICE: Duration = Duration::from_secs(300);
 
 /// A message with more changes than this is a page of a listing.
 const PAGE: usize = 100;
@@ -47,18 +53,38 @@ pub(crate) fn run(
     let mut sync = Sync::of(store, selection, kept);
     let mut lost: Option<Backoff> = None;
     let mut is_open = true;
+    let mut checked = Instant::now();
     while is_open && !stop.is_set() {
+        if store.has_two_definitions() && checked.elapsed() > part_of(DEFINED_TWICE) {
+            store.check_two_definitions();
+            checked = Instant::now();
+        }
         let mut received = false;
         let working = supervisor::working();
         sync.step(WAIT, &mut |message| {
-            lost = matches!(message, Message::Lost(_)).then(Backoff::default);
+            lost = matches!(message, Message::Lost(_)).then(|| match store.is_undefined() {
+                true => UNDEFINED,
+                false => Backoff::default(),
+            });
             received = true;
             is_open = is_open && deliver(message);
         });
         drop(working);
         if !received && let Some(backoff) = &mut lost {
             let pause = backoff.pause();
-            stop.wait(if store.is_missing() { pause.min(MISSING) } else { pause });
+            wait(store, pause, stop);
         }
+    }
+}
+
+/// Waits before the next attempt. One without definitions that is accepted meanwhile is read at once.
+fn wait(store: &CachedStore, pause: Duration, stop: &StopFlag) {
+    if !store.is_undefined() {
+        stop.wait(if store.is_missing() { pause.min(MISSING) } else { pause });
+        return;
+    }
+    let until = Instant::now() + pause;
+    while Instant::now() < until && !stop.is_set() && !store.is_accepted() {
+        stop.wait(until.saturating_duration_since(Instant::now()).min(MISSING));
     }
 }

@@ -82,6 +82,8 @@ pub(crate) struct Sources {
     notes: Vec<String>,
     /// The objects of the store that are of kinds which this release does not know, in one line: nothing of them is in force.
     pub(crate) unknown: Option<String>,
+    /// What of the store's objects could not be converted, and which of them are not in force though they exist.
+    pub(crate) left_out: Vec<(Key, String)>,
 }
 
 /// Reads a store, and asks the agent of this machine unless only the store is to be asked. Says so first where what the
@@ -115,6 +117,7 @@ pub(crate) fn sources(access: &StoreAccess, request: InForceRequest, agent: &Age
     {
         sources.unknown = unread_in_one_line(&store.unread());
     }
+    sources.left_out = access.store().map(|store| store.left_out()).unwrap_or_default();
     match enforcement_warning::off_note().filter(|_| !request.from_store) {
         Some(note) if request.purpose == Purpose::Answer => sources.deviations.insert(0, note),
         Some(note) => sources.not_enforced = Some(note),
@@ -131,11 +134,12 @@ fn if_enforced(access: &StoreAccess, request: InForceRequest, agent: &Agent) -> 
         Ok(store?.list(&Selection::default())?)
     };
     let mut listing = list();
-    let notes = Vec::from_iter(match purpose {
+    let mut notes = Vec::from_iter(match purpose {
         Purpose::Answer => None,
         Purpose::Change => access.absent(),
         Purpose::Apply => access.empty(),
     });
+    notes.extend(access.defined_twice().map(|text| format!("warning: {text}")));
     // A store that cannot be named has no agent.
     let Some(name) = access.name().ok().filter(|_| !from_store) else {
         return Ok(Sources { listing: listing?, notes, ..Sources::default() });
@@ -278,6 +282,11 @@ fn deviation(listing: &anyhow::Result<Listing>, state: &AgentState) -> (Option<S
 }
 
 impl Sources {
+    /// Why an object that exists in the store is not in force, or a part of it is not; to be appended to what is said of it.
+    pub(crate) fn why_left_out(&self, key: &Key) -> Option<&str> {
+        self.left_out.iter().find(|(of, _)| of == key).map(|(_, why)| why.as_str())
+    }
+
     /// Notes that the kernel does not have yet what the agent has received.
     fn with_lag(mut self, now: &Position, all: &Position) -> Self {
         if self.not_enforced.is_none() && now.is_behind(&self.listing.position) && now.is_behind(all) {

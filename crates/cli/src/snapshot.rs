@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use tortie_agent::LocalFacts;
+use tortie_api::Key;
 use tortie_explain::{AbsentPods, Service, Topology, enforce_staged};
 use tortie_policy::Snapshot;
 use tortie_policy::packet::Host;
@@ -108,6 +109,7 @@ impl SnapshotArgs {
             allowed_mark: local_facts.and_then(|local_facts| local_facts.allowed_mark(&in_force)),
             not_from_store: &not_from_store,
             not_compared: sources.not_compared.as_deref(),
+            left_out: &sources.left_out,
         };
         answer(&topology, &beside, session).map(Some)
     }
@@ -158,6 +160,8 @@ pub(crate) struct Beside<'a> {
     pub(crate) allowed_mark: Option<AllowedMark>,
     /// Why what is in force is not what the store says.
     pub(crate) not_from_store: &'a [String],
+    /// What of the store's objects could not be converted, and which of them are not in force though they exist.
+    pub(crate) left_out: &'a [(Key, String)],
     /// Why it is not known whether what is in force is what the store says.
     pub(crate) not_compared: Option<&'a str>,
 }

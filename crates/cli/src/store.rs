@@ -15,7 +15,7 @@ use tortie_agent::config::felix_cfg;
 use tortie_agent::status::StoreState;
 use tortie_api::{Key, Kind};
 use tortie_client::Client;
-use tortie_store::{History, Store};
+use tortie_store::{Definitions, History, Store};
 use tortie_store_etcd::{EtcdStore, RawSettings, Settings};
 use tortie_store_kube::{KubeStore, RawSettings as RawKubernetes, SettingsError};
 use tortie_store_sqlite::SqliteStore;
@@ -129,10 +129,9 @@ impl StoreAccess {
 
     /// The store itself, which must exist: a question about one that does not must not be answered as of an empty one.
     pub(crate) fn existing(&self) -> anyhow::Result<Arc<dyn Store>> {
-        let opened = self.opened()?;
-        match opened.missing() {
-            Some(_) => Err(NoStore(self.absent().unwrap_or_default()).into()),
-            None => Ok(opened.store()),
+        match self.absent() {
+            Some(absent) => Err(NoStore(absent).into()),
+            None => Ok(self.opened()?.store()),
         }
     }
 
@@ -164,6 +163,9 @@ impl StoreAccess {
 
     /// What is to be said when there is no store and manifests are answered as if they were applied.
     pub(crate) fn empty(&self) -> Option<String> {
+        if let Some(undefined) = self.undefined() {
+            return Some(undefined);
+        }
         let path = self.opened.as_ref().ok()?.missing()?.display();
         let beside = match self.is_gone() {
             true => " any more: only these manifests were looked at, not what the agent of this machine keeps in force",
@@ -174,8 +176,27 @@ impl StoreAccess {
 
     /// What is to be said when there is no store.
     pub(crate) fn absent(&self) -> Option<String> {
+        if let Some(undefined) = self.undefined() {
+            return Some(undefined);
+        }
         let path = self.opened.as_ref().ok()?.missing()?;
         Some(if self.is_gone() { gone(path) } else { absent(path) })
+    }
+
+    /// What is to be said of a store without the definitions of what people write. Of one that cannot be reached nothing is.
+    fn undefined(&self) -> Option<String> {
+        match self.opened.as_ref().ok()?.store().definitions() {
+            Ok(Definitions::Missing(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// What is to be said of a store where objects are not read because they are defined twice.
+    pub(crate) fn defined_twice(&self) -> Option<String> {
+        match self.opened.as_ref().ok()?.store().definitions() {
+            Ok(Definitions::Twice { text, has_unread: true }) => Some(text),
+            _ => None,
+        }
     }
 
     /// Whether the agent of this machine follows this store and has read it.

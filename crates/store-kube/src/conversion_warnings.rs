@@ -41,12 +41,12 @@ impl ConversionWarnings {
         self.state().objects.retain(|key, (_, read)| key.kind != kind || *read >= listing);
     }
 
-    /// The warnings about all objects, as lines.
-    pub(crate) fn lines(&self) -> Vec<String> {
-        let line = |(key, (warnings, _)): (&Key, &(Vec<String>, u64))| {
-            warnings.iter().map(|warning| format!("{key}: {warning}")).collect::<Vec<_>>()
+    /// The warnings about all objects.
+    pub(crate) fn all(&self) -> Vec<(Key, String)> {
+        let of_object = |(key, (warnings, _)): (&Key, &(Vec<String>, u64))| {
+            warnings.iter().map(|warning| (key.clone(), warning.clone())).collect::<Vec<_>>()
         };
-        self.state().objects.iter().flat_map(line).collect()
+        self.state().objects.iter().flat_map(of_object).collect()
     }
 
     /// Whether these are others than the last; remembers them.
@@ -93,7 +93,7 @@ mod tests {
         ] {
             assert_eq!(logged.is_new(key, warnings), is_new, "{key} {warnings:?}");
         }
-        assert_eq!(logged.lines(), ["Node(a): two", "Node(b): one"]);
+        assert_eq!(logged.all(), [(one.clone(), "two".to_owned()), (other, "one".to_owned())]);
         logged.forget(&one);
         assert!(logged.is_new(&one, &second));
     }
@@ -107,6 +107,7 @@ mod tests {
         let listing = logged.begin_listing();
         assert!(!logged.is_new(&keys[1], &warning));
         logged.end_listing(Kind::Node, listing);
-        assert_eq!(logged.lines(), ["Node(b): w", "Tier(c): w"]);
+        let left: Vec<Key> = logged.all().into_iter().map(|(key, _)| key).collect();
+        assert_eq!(left, keys[1..]);
     }
 }

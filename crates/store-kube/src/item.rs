@@ -129,6 +129,9 @@ impl Decoder {
 
     fn cluster_policy(&self, it: cluster_policy::ClusterNetworkPolicy) -> Item {
         let key = Key::cluster(Kind::KubernetesClusterNetworkPolicy, &it.metadata.name);
+        if let Some(why) = cluster_policy::why_ignored(&it) {
+            self.conversion_warnings.log(&key, &[why]);
+        }
         self.converted(key, &it.metadata.resource_version, cluster_policy::global_network_policy(&it))
     }
 

@@ -23,6 +23,8 @@ mod conversion_warnings;
 pub mod convert;
 pub mod custom;
 pub mod definitions;
+mod discovery;
+mod installed;
 mod item;
 mod kubeconfig;
 mod leases;

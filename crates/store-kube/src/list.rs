@@ -7,6 +7,7 @@ use tortie_store::{Position, Revision, Selection, Stored};
 
 use crate::client::{Call, CallError};
 use crate::custom::Group;
+use crate::discovery::Age;
 use crate::item::{Decoder, Item, Page};
 use crate::meta::version_in;
 use crate::runtime::{runtime, wait_for};
@@ -32,7 +33,7 @@ pub(crate) fn pages(
         tasks.spawn_on(
             async move {
                 let version = one_source(&shared, &decoder, source, namespace.as_deref(), &sender).await?;
-                Ok::<_, CallError>((source.name(), version))
+                Ok::<_, CallError>((source.name(decoder.group).into_owned(), version))
             },
             runtime().handle(),
         );
@@ -45,7 +46,7 @@ pub(crate) fn pages(
 }
 
 /// The position that consists of what these calls answer; if some fail, their errors together.
-async fn position_of(mut calls: JoinSet<Result<(&'static str, Revision), CallError>>) -> Result<Position, CallError> {
+async fn position_of(mut calls: JoinSet<Result<(String, Revision), CallError>>) -> Result<Position, CallError> {
     let (mut parts, mut errors) = (Vec::new(), Vec::new());
     while let Some(ended) = calls.join_next().await {
         match ended.map_err(|error| CallError::Away(error.to_string()))? {
@@ -77,7 +78,10 @@ pub(crate) async fn one_source(
         };
         let Page { items, version, next: more } = decoder.page(source, &body).map_err(CallError::Away)?;
         if version.is_empty() {
-            return Err(CallError::Away(format!("{}: the answer is not a list of objects", source.name())));
+            return Err(CallError::Away(format!(
+                "{}: the answer is not a list of objects",
+                source.name(decoder.group)
+            )));
         }
         if !items.is_empty() && pages.send(items).await.is_err() {
             return Err(CallError::Away("nobody wants the rest of the list".to_owned()));
@@ -101,8 +105,8 @@ async fn find(shared: &Shared, group: Group, source: Source, call: &Call) -> Res
         return shared.client().call(call).await.map(Some);
     }
     let found = shared.client().find(call).await?;
-    if found.is_none() && shared.serves(&source.path(group, None)).await? {
-        let name = source.name();
+    if found.is_none() && shared.serves(&source.path(group, None), Age::Now).await? {
+        let name = source.name(group);
         let text = format!("it answers 404 Not Found for {name}, and names it among the resources that it has");
         return Err(CallError::Away(text));
     }
@@ -121,7 +125,9 @@ pub(crate) async fn versions(shared: &Shared, decoder: &Decoder, selection: &Sel
     let mut tasks = JoinSet::new();
     for source in Source::of(selection, decoder.group) {
         let (shared, decoder) = (shared.clone(), decoder.clone());
-        let ask = async move { Ok::<_, CallError>((source.name(), version(&shared, &decoder, source).await?)) };
+        let ask = async move {
+            Ok::<_, CallError>((source.name(decoder.group).into_owned(), version(&shared, &decoder, source).await?))
+        };
         tasks.spawn_on(ask, runtime().handle());
     }
     position_of(tasks).await

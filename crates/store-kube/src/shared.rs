@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 use tortie_store::{Purpose, StoreError};
 
-use crate::client::{Call, CallError, Client};
+use crate::client::{CallError, Client};
 use crate::conversion_warnings::ConversionWarnings;
 use crate::custom::Group;
+use crate::discovery::{Age, Discovery};
 use crate::item::Decoder;
 
 /// The state that a store handle and its watches share.
@@ -18,14 +18,16 @@ pub(crate) struct Shared(Arc<Inner>);
 
 struct Inner {
     client: Client,
-    group: OnceCell<Group>,
+    group: Mutex<Option<Group>>,
+    discovery: Discovery,
     conversion_warnings: ConversionWarnings,
 }
 
 impl Shared {
     pub(crate) fn new(client: Client) -> Self {
-        let group = OnceCell::new_with(client.settings().group);
-        Self(Arc::new(Inner { client, group, conversion_warnings: ConversionWarnings::default() }))
+        let group = Mutex::new(client.settings().group);
+        let discovery = Discovery::default();
+        Self(Arc::new(Inner { client, group, discovery, conversion_warnings: ConversionWarnings::default() }))
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -34,44 +36,45 @@ impl Shared {
 
     /// The group of custom resources: as set, else as the server's groups say, asked for once.
     async fn group(&self) -> Result<Group, CallError> {
-        let group = self.0.group.get_or_try_init(|| async {
-            let body = self.client().call(&Call::get("/apis")).await?;
-            let list: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-            let names = list["groups"].as_array().into_iter().flatten().filter_map(|group| group["name"].as_str());
-            Ok(Group::discovered(names))
-        });
-        group.await.copied()
+        let mut group = self.0.group.lock().await;
+        if let Some(group) = *group {
+            return Ok(group);
+        }
+        let groups = self.0.discovery.groups(self.client()).await?;
+        Ok(*group.insert(Group::discovered(groups.iter().map(String::as_str))))
     }
 
-    /// Whether the server names the resource with this path (`/apis/GROUP/VERSION/RESOURCE`) among those that it has. An answer that
-    /// is no such list is an error.
-    pub(crate) async fn serves(&self, path: &str) -> Result<bool, CallError> {
-        let (folder, resource) = path.rsplit_once('/').unwrap_or_default();
-        let version = folder.trim_start_matches("/apis/");
-        let groups = self.discovered("/apis", "groups").await?;
-        // No iterator of it is kept while the next answer is waited for.
-        let has_version = |group: &Value| {
-            let versions = group["versions"].as_array();
-            versions.is_some_and(|versions| versions.iter().any(|one| one["groupVersion"] == version))
-        };
-        if !groups.iter().any(has_version) {
-            return Ok(false);
-        }
-        let resources = self.discovered(folder, "resources").await?;
-        Ok(resources.iter().any(|one| one["name"] == resource))
+    /// Whether the server names the resource with this path (`/apis/GROUP/VERSION/RESOURCE`) among those that it has.
+    pub(crate) async fn serves(&self, path: &str, age: Age) -> Result<bool, CallError> {
+        self.0.discovery.serves(self.client(), path, age).await
     }
 
-    /// A list of what the server has. A server has such lists, so 404 comes from something else.
-    async fn discovered(&self, path: &str, field: &str) -> Result<Vec<Value>, CallError> {
-        let body = match self.client().call(&Call::get(path)).await {
-            Err(error) if error.code() == Some(404) => Err(CallError::Away(format!("{path}: {}", error.text()))),
-            answer => answer,
-        }?;
-        let mut list: Value = serde_json::from_slice(&body).unwrap_or_default();
-        match list[field].take() {
-            Value::Array(items) => Ok(items),
-            _ => Err(CallError::Away(format!("{path}: the answer is not a list of {field}"))),
+    /// Whether the server has the definitions of a group.
+    pub(crate) async fn serves_group(&self, group: Group, age: Age) -> Result<bool, CallError> {
+        let path = format!("/apis/{}", group.api_version());
+        self.0.discovery.serves_version(self.client(), &path, age).await
+    }
+
+    /// Whether the server has only the other group now, and none is set: then that one is to be used from now on.
+    pub(crate) async fn has_only_the_other(&self, group: Group, age: Age) -> Result<bool, CallError> {
+        let is_set = self.client().settings().group.is_some();
+        Ok(!is_set && !self.serves_group(group, age).await? && self.serves_group(group.other(), age).await?)
+    }
+
+    /// Waits until the server is to be asked again whether it has what it lacked.
+    pub(crate) async fn wait_until_due(&self) {
+        self.0.discovery.wait_until_due().await;
+    }
+
+    /// The group of custom resources. One that was chosen because of what the server had is chosen again if the server has only the
+    /// other now.
+    pub(crate) async fn group_of_now(&self) -> Result<Group, CallError> {
+        let group = self.group().await?;
+        if !self.has_only_the_other(group, Age::Now).await? {
+            return Ok(group);
         }
+        *self.0.group.lock().await = Some(group.other());
+        Ok(group.other())
     }
 
     /// What is left out of objects.
@@ -81,14 +84,19 @@ impl Shared {
 
     /// How objects are read for this purpose.
     pub(crate) async fn decoder(&self, purpose: Purpose) -> Result<Decoder, CallError> {
+        Ok(self.decoder_of(self.group().await?, purpose))
+    }
+
+    /// How objects of this group are read.
+    pub(crate) fn decoder_of(&self, group: Group, purpose: Purpose) -> Decoder {
         let settings = self.client().settings();
-        Ok(Decoder {
-            group: self.group().await?,
+        Decoder {
+            group,
             use_pod_cidr: settings.use_pod_cidr,
             interface_prefix: settings.interface_prefix.clone(),
             purpose,
             conversion_warnings: self.0.conversion_warnings.clone(),
-        })
+        }
     }
 
     /// The error that says where and why.

@@ -1,5 +1,7 @@
 //! What each kind is read from: the resources of the API server, each with a history of its own.
 
+use std::borrow::Cow;
+
 use tortie_api::{Key, Kind};
 use tortie_store::Selection;
 
@@ -59,9 +61,9 @@ impl Source {
         }
     }
 
-    /// Its name, which is also that of its part of positions.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
+    /// Its name, which is also that of its part of positions; of a custom resource that of its definition.
+    pub(crate) fn name(self, group: Group) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Source::Pods => "pods",
             Source::Namespaces => "namespaces",
             Source::ServiceAccounts => "serviceaccounts",
@@ -70,8 +72,11 @@ impl Source {
             Source::ClusterNetworkPolicies => "clusternetworkpolicies.policy.networking.k8s.io",
             Source::Services => "services",
             Source::EndpointSlices => "endpointslices.discovery.k8s.io",
-            Source::Custom(kind) => kind.plural(),
-        }
+            Source::Custom(kind) => {
+                let plural = group.resource(kind).map_or(kind.plural(), |(_, plural)| plural);
+                return Cow::Owned(format!("{plural}.{}", group.name()));
+            }
+        })
     }
 
     /// Whether every API server has it. The others come with a definition, which may come later.
@@ -92,9 +97,11 @@ impl Source {
     /// The path of all its objects, or of those in a namespace.
     pub(crate) fn path(self, group: Group, namespace: Option<&str>) -> String {
         let (prefix, plural) = match self {
-            Source::Pods | Source::Namespaces | Source::ServiceAccounts | Source::Nodes | Source::Services => {
-                ("/api/v1".to_owned(), self.name())
-            }
+            Source::Pods => ("/api/v1".to_owned(), "pods"),
+            Source::Namespaces => ("/api/v1".to_owned(), "namespaces"),
+            Source::ServiceAccounts => ("/api/v1".to_owned(), "serviceaccounts"),
+            Source::Nodes => ("/api/v1".to_owned(), "nodes"),
+            Source::Services => ("/api/v1".to_owned(), "services"),
             Source::NetworkPolicies => ("/apis/networking.k8s.io/v1".to_owned(), "networkpolicies"),
             Source::ClusterNetworkPolicies => {
                 ("/apis/policy.networking.k8s.io/v1alpha2".to_owned(), "clusternetworkpolicies")

@@ -2,12 +2,13 @@
 
 use tortie_api::{Key, Kind};
 use tortie_store::{
-    Abilities, Leases, Listing, Operation, Position, Purpose, Selection, Store, StoreError, Stored, Support, Watch,
-    Write, WriteError, Written, list_by_pages,
+    Abilities, Definitions, Leases, Listing, Operation, Position, Purpose, Selection, Store, StoreError, Stored,
+    Support, Watch, Write, WriteError, Written, list_by_pages,
 };
 
 use crate::client::{Call, CallError, Client};
 use crate::convert::pod;
+use crate::installed;
 use crate::leases::Watched;
 use crate::list;
 use crate::runtime::wait_for;
@@ -73,12 +74,16 @@ impl Store for KubeStore {
         Abilities { one_history: false, transactions: false, any_content: false }
     }
 
+    fn definitions(&self) -> Result<Definitions, StoreError> {
+        wait_for(installed::definitions(&self.shared)).map_err(|error| self.failed(&error))
+    }
+
     fn cluster_type(&self) -> &'static str {
         "kdd"
     }
 
-    fn left_out(&self) -> Vec<String> {
-        self.shared.conversion_warnings().lines()
+    fn left_out(&self) -> Vec<(Key, String)> {
+        self.shared.conversion_warnings().all()
     }
 
     fn supports(&self, kind: Kind, operation: Operation) -> Support {

@@ -12,6 +12,7 @@ use tortie_api::error_with_causes;
 use tortie_store::{Backoff, Event, Revision, part_of};
 
 use crate::client::{Call, CallError, Status, backoff};
+use crate::discovery::Age;
 use crate::item::{Decoder, Item};
 use crate::list;
 use crate::meta::version_in;
@@ -25,8 +26,6 @@ const KEPT: u64 = 300;
 const SILENCE: Duration = Duration::from_secs(180);
 /// The same after a connection was lost: one of the client's streams asks.
 const RETURNED: Duration = Duration::from_secs(10);
-/// How often a resource that the server does not have is looked for.
-const ABSENT: Duration = Duration::from_secs(5);
 
 /// A stream of one resource.
 pub(crate) struct Stream {
@@ -54,6 +53,8 @@ pub(crate) enum Content {
     Events(Vec<(Revision, Option<Event>)>),
     /// The position is no longer kept.
     Expired,
+    /// The server has only the other group of custom resources now.
+    OtherGroup,
 }
 
 /// Why a stream ends for good, or what to do next.
@@ -98,7 +99,12 @@ impl Stream {
                 // Its definition is not there yet: nothing to watch is no trouble.
                 CallError::Refused(_) if is_absent => {
                     self.found();
-                    ABSENT.mul_f64(0.5) + failing.at_least(ABSENT.mul_f64(0.5))
+                    if self.shared.has_only_the_other(self.decoder.group, Age::Due).await == Ok(true) {
+                        let _ = self.report(Content::OtherGroup).await;
+                        return;
+                    }
+                    self.shared.wait_until_due().await;
+                    continue;
                 }
                 CallError::Busy(wait, _) => failing.at_least(*wait),
                 _ => failing.pause(),
@@ -134,6 +140,11 @@ impl Stream {
 
     /// A resource that was not there when the watch began: once it is, all its objects are new. False when nobody reads.
     async fn appear(&mut self) -> Result<bool, CallError> {
+        if !self.source.is_always_served()
+            && !self.shared.serves(&self.source.path(self.decoder.group, None), Age::Due).await?
+        {
+            return Err(CallError::of(404, None, b""));
+        }
         let (sender, mut pages) = mpsc::channel(4);
         let collecting = tokio::spawn(async move {
             let mut all = Vec::new();
@@ -212,7 +223,7 @@ impl Stream {
         if line.is_empty() {
             return Ok(None);
         }
-        let wrong = |error: String| CallError::Away(format!("{}: {error}", self.source.name()));
+        let wrong = |error: String| CallError::Away(format!("{}: {error}", self.source.name(self.decoder.group)));
         let (kind, object) = split_line(line).ok_or_else(|| wrong("a line of the watch cannot be read".to_owned()))?;
         if kind == "ERROR" {
             let status = Status::of(None, object);
@@ -234,7 +245,12 @@ impl Stream {
                 Some(Event::Deleted(stored.key, stored.revision))
             }
             Item::Object(stored) => Some(Event::Put(stored)),
-            Item::Nothing(key) => Some(Event::Deleted(key, at.clone())),
+            Item::Nothing(key) => {
+                if kind == "DELETED" {
+                    self.decoder.conversion_warnings.forget(&key);
+                }
+                Some(Event::Deleted(key, at.clone()))
+            }
             Item::Foreign => None,
         };
         Ok(Some((at, event)))

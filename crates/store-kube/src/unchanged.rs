@@ -24,7 +24,8 @@ pub(crate) async fn between(
     let mut tasks = JoinSet::new();
     for source in Source::of(&Selection::default(), decoder.group) {
         // Whoever watches for a purpose has no part of what it does not need.
-        let (Some(after), Some(until)) = (after.part(source.name()), until.part(source.name())) else { continue };
+        let name = source.name(decoder.group);
+        let (Some(after), Some(until)) = (after.part(&name), until.part(&name)) else { continue };
         match after {
             after if after >= until => {}
             after if *after != Revision::default() => {

@@ -51,7 +51,7 @@ impl KubeWatch {
         let decoder =
             wait_for(shared.decoder(selection.purpose.clone())).map_err(|call_error| shared.failed(&call_error))?;
         let sources = Source::of(selection, decoder.group);
-        if sources.iter().any(|source| from.part(source.name()).is_none()) {
+        if sources.iter().any(|source| from.part(&source.name(decoder.group)).is_none()) {
             return Err(StoreError::Compacted { from: from.clone(), kept: from.clone() });
         }
         let (sender, reports) = mpsc::channel(QUEUE);
@@ -77,7 +77,7 @@ impl KubeWatch {
             before.task.abort();
             before.epoch + 1
         });
-        let from = from.part(source.name()).cloned().unwrap_or_default();
+        let from = from.part(&source.name(self.decoder.group)).cloned().unwrap_or_default();
         let stream = stream::Stream {
             shared: self.shared.clone(),
             decoder: self.decoder.clone(),
@@ -102,6 +102,9 @@ impl KubeWatch {
             Content::Events(events) => {
                 self.pending.extend(events.into_iter().map(|(at, event)| (report.source, at, event)));
             }
+            Content::OtherGroup => {
+                return Err(StoreError::Compacted { from: self.position.clone(), kept: self.position.clone() });
+            }
             Content::Expired => {
                 stream.expired = true;
                 let kind = report.source.kind();
@@ -120,7 +123,7 @@ impl KubeWatch {
     /// The next event that is here; bookmarks on the way are taken in.
     fn pop(&mut self) -> Option<Event> {
         while let Some((source, at, event)) = self.pending.pop_front() {
-            self.position.set_part(source.name(), at);
+            self.position.set_part(&source.name(self.decoder.group), at);
             if event.is_some() {
                 return event;
             }
@@ -179,8 +182,8 @@ impl Watch for KubeWatch {
         self.pending.retain(|(source, _, _)| source.kind() != kind);
         for source in sources {
             self.begin(source, from);
-            if let Some(at) = from.part(source.name()) {
-                self.position.set_part(source.name(), at.clone());
+            if let Some(at) = from.part(&source.name(self.decoder.group)) {
+                self.position.set_part(&source.name(self.decoder.group), at.clone());
             }
         }
         Ok(())

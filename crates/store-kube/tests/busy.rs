@@ -27,15 +27,21 @@ struct Server {
 
 impl Server {
     fn start(answers: impl IntoIterator<Item = Answer>) -> Self {
+        let mut answers = VecDeque::from_iter(answers);
+        Self::answering(move |_| answers.pop_front())
+    }
+
+    /// A server that answers each request, of which this is the first line, until it has no answer.
+    fn answering(mut answer: impl FnMut(&str) -> Option<Answer> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let (answers, seen) = (Mutex::new(VecDeque::from_iter(answers)), asked.clone());
+        let seen = asked.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let Some(line) = request(stream.as_ref().unwrap()) else { continue };
-                seen.lock().unwrap().push((line, Instant::now()));
-                let Some((code, wait, body)) = answers.lock().unwrap().pop_front() else { return };
+                seen.lock().unwrap().push((line.clone(), Instant::now()));
+                let Some((code, wait, body)) = answer(&line) else { return };
                 let wait = wait.map_or(String::new(), |seconds| format!("Retry-After: {seconds}\r\n"));
                 let body = if body.is_null() { String::new() } else { format!("{body}\n") };
                 let head =
@@ -233,6 +239,28 @@ fn policies_and_namespaces_are_never_taken_for_absent_while_the_server_answers_s
 }
 
 /// What a server has: these groups, each with a version and its resources.
+#[test]
+fn resources_that_the_server_lacks_are_looked_for_together_and_ever_more_seldom() {
+    let server = Server::answering(|line| {
+        Some(match line.split('?').next().unwrap() {
+            "GET /apis" => (200, None, groups(&["apps/v1"])),
+            line if line.starts_with("GET /apis/projectcalico.org/") => (404, None, json!({})),
+            _ => (200, None, json!({ "metadata": { "resourceVersion": "9" }, "items": [] })),
+        })
+    });
+    let store = server.store(LONG);
+    let listing = store.list(&Selection::default()).unwrap();
+    let before = server.asked().len();
+    let mut watch = store.watch(&Selection::default(), &listing.position).unwrap();
+    assert!(watch.next(Duration::from_secs(14)).unwrap().is_none());
+    let asked: Vec<String> = server.asked().into_iter().skip(before).map(|(line, _)| line).collect();
+    let lists = asked.iter().filter(|line| *line == "GET /apis").count();
+    // After 2.5 to 5 s, and after 5 to 10 s more.
+    assert!((1..=3).contains(&lists), "{asked:?}");
+    let of_resources: Vec<_> = asked.iter().filter(|line| line.contains("projectcalico")).collect();
+    assert!(of_resources.is_empty(), "{of_resources:?}");
+}
+
 fn groups(names: &[&str]) -> Value {
     let group = |name: &&str| json!({ "name": name.split('/').next(), "versions": [{ "groupVersion": name }] });
     json!({ "kind": "APIGroupList", "groups": names.iter().map(group).collect::<Vec<_>>() })

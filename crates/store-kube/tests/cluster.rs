@@ -405,8 +405,9 @@ fn it_is_known_whether_anything_changed_between_two_positions() {
     assert!(!before.has_reached(&after), "{before} {after}");
     assert!(store.is_unchanged_between(&before, &after).expect("an answer"));
     // Who watches for a purpose knows nothing of what that does not need.
+    let peers = "bgppeers.crd.projectcalico.org";
     let enforcing = store.list(&Selection::for_enforcement("n1")).expect("a list").position;
-    assert!(enforcing.part("bgppeers").is_none() && after.part("bgppeers").is_some());
+    assert!(enforcing.part(peers).is_none() && after.part(peers).is_some());
     assert!(store.is_unchanged_between(&enforcing, &after).expect("an answer"));
     cluster.kubectl(&["-n", "shop", "delete", "pod", "web", "--force"], "");
     let after = store.position().expect("a position");

@@ -22,8 +22,8 @@ use std::time::Duration;
 use tortie_api::{Key, Kind};
 
 use crate::{
-    Abilities, Event, History, Leases, Listing, Operation, Position, Selection, StatusReports, Stopped, StoreError,
-    Stored, Support, Write, WriteError, Written, WrittenTogether,
+    Abilities, Definitions, Event, History, Leases, Listing, Operation, Position, Selection, StatusReports, Stopped,
+    StoreError, Stored, Support, Write, WriteError, Written, WrittenTogether,
 };
 
 /// Lists all objects of a selection, in the order of their keys, by [`Store::list_pages`]. If the server drops the
@@ -65,14 +65,19 @@ pub trait Store: Send + Sync {
         true
     }
 
+    /// Whether the kinds that people write are defined here. A store that cannot be reached is an error.
+    fn definitions(&self) -> Result<Definitions, StoreError> {
+        Ok(Definitions::Installed)
+    }
+
     /// What the store promises as a whole.
     fn abilities(&self) -> Abilities {
         Abilities::default()
     }
 
-    /// The parts of stored objects that could not be converted when they were last read, as lines for users.
-    /// Objects that are unreadable as a whole are not among them.
-    fn left_out(&self) -> Vec<String> {
+    /// The parts of stored objects that could not be converted when they were last read, in words for users, and objects that count as
+    /// deleted although they exist. Objects that are unreadable as a whole are not among them.
+    fn left_out(&self) -> Vec<(Key, String)> {
         Vec::new()
     }
 

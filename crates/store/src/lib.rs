@@ -25,6 +25,7 @@
 mod abilities;
 pub mod backoff;
 mod contract;
+mod definitions;
 mod error;
 pub mod history;
 mod leases;
@@ -46,6 +47,7 @@ mod layer;
 pub use abilities::{Abilities, Operation, Support, Unsupported};
 pub use backoff::{Backoff, part_of};
 pub use contract::{Store, Watch, list_by_pages, unread_in_one_line};
+pub use definitions::Definitions;
 pub use error::StoreError;
 pub use history::{Author, History, HistoryEntry};
 #[cfg(feature = "conformance")]

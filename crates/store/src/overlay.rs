@@ -8,8 +8,8 @@ use tortie_api::{Key, Kind};
 
 use crate::memory::MemoryStore;
 use crate::{
-    Abilities, Listing, Op, Operation, Position, Revision, Selection, Store, StoreError, Stored, Support, Watch, Write,
-    WriteError, Written,
+    Abilities, Definitions, Listing, Op, Operation, Position, Revision, Selection, Store, StoreError, Stored, Support,
+    Watch, Write, WriteError, Written,
 };
 
 /// A store over another one, which it never changes.
@@ -125,6 +125,10 @@ impl Store for Overlay {
 
     fn abilities(&self) -> Abilities {
         self.of.abilities()
+    }
+
+    fn definitions(&self) -> Result<Definitions, StoreError> {
+        self.of.definitions()
     }
 
     fn supports(&self, kind: Kind, operation: Operation) -> Support {

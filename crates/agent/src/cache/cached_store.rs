@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tortie_api::{Key, Kind, decode};
 use tortie_store::{
-    Abilities, Backoff, Event, Listing, Operation, Position, Selection, Store, StoreError, Stored, Support, Watch,
-    Write, WriteError, Written,
+    Abilities, Backoff, Definitions, Event, Listing, Operation, Position, Selection, Store, StoreError, Stored,
+    Support, Watch, Write, WriteError, Written,
 };
 
 use self::recording_watch::RecordingWatch;
@@ -28,6 +28,9 @@ use crate::utc;
 
 /// How long the watch of a snapshot waits while the store must not be asked.
 const NOT_ASKED: Duration = Duration::from_secs(3600);
+
+/// The problem that objects are not read because they are defined twice.
+const TWICE: &str = "definitions of two groups";
 
 /// Opens the store with its current configuration and certificates.
 pub type Opener = Box<dyn Fn() -> Result<Arc<dyn Store>, StoreError> + Send + Sync>;
@@ -111,6 +114,16 @@ impl CachedStore {
         *self.refused() == Some(StoreState::Missing)
     }
 
+    /// Whether it is missing because it has no definitions: it is a server that many nodes ask.
+    pub(crate) fn is_undefined(&self) -> bool {
+        self.is_missing() && self.opened().is_some_and(|store| !store.abilities().one_history)
+    }
+
+    /// Whether another store may take over.
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.accepted.load(Ordering::SeqCst)
+    }
+
     fn refused(&self) -> MutexGuard<'_, Option<StoreState>> {
         lock(&self.refused)
     }
@@ -137,11 +150,19 @@ impl CachedStore {
     }
 
     /// Refuses a store that is not the one that the agent follows, unless it was accepted.
-    fn check(&self, store: &dyn Store, now: &Identity, selection: &Selection) -> Result<(), StoreError> {
+    fn check(
+        &self,
+        store: &dyn Store,
+        now: &Identity,
+        definitions: &Definitions,
+        selection: &Selection,
+    ) -> Result<(), StoreError> {
         let differs = lock(&self.seen).differs(now);
-        let Some(why) = differs.map_or_else(|| self.other_history(store, selection), |why| Ok(Some(why)))? else {
+        let other_history = || self.other_history(store, definitions, selection);
+        let Some(why) = differs.map_or_else(other_history, |why| Ok(Some(why)))? else {
             return Ok(());
         };
+        let why = why + &cause(definitions);
         // A store without any history does not exist (yet): its disk may not be mounted. It cannot be accepted.
         if *now == Identity::default() {
             return Err(StoreError::Failed(format!(
@@ -162,10 +183,15 @@ impl CachedStore {
     }
 
     /// How the store's history differs from the revisions that were read; none if nothing was read yet, or nothing can be compared.
-    fn other_history(&self, store: &dyn Store, selection: &Selection) -> Result<Option<String>, StoreError> {
+    fn other_history(
+        &self,
+        store: &dyn Store,
+        definitions: &Definitions,
+        selection: &Selection,
+    ) -> Result<Option<String>, StoreError> {
         if !store.abilities().one_history {
             // The watch has asked for the history of a kind before the kind is listed alone.
-            return if selection.kind.is_none() { self.earlier_end(store, selection) } else { Ok(None) };
+            return if selection.kind.is_none() { self.earlier_end(store, definitions, selection) } else { Ok(None) };
         }
         let is_comparable = || lock(&self.seen).position.number().is_some_and(|at| at > 0);
         let Some(disk) = self.disk.as_ref().filter(|_| is_comparable()) else { return Ok(None) };
@@ -175,14 +201,19 @@ impl CachedStore {
     }
 
     /// Which history of a kind ends before what was read of it, in words. Of such a kind only its own end is asked for again.
-    fn earlier_end(&self, store: &dyn Store, selection: &Selection) -> Result<Option<String>, StoreError> {
+    fn earlier_end(
+        &self,
+        store: &dyn Store,
+        definitions: &Definitions,
+        selection: &Selection,
+    ) -> Result<Option<String>, StoreError> {
         let seen = lock(&self.seen).clone();
         if seen.position.parts().next().is_none() {
             return Ok(None);
         }
         let mut suspect = lock(&self.suspect);
         let now = store.position_of(&suspect.map_or_else(|| selection.clone(), |kind| selection.of_kind(kind)))?;
-        self.check_kinds(store, &seen, &now)?;
+        self.check_kinds(store, definitions, &seen, &now)?;
         let why = seen.ends_before(&now);
         if why.is_some() && suspect.is_none() {
             let end = |kind: Kind| store.position_of(&selection.of_kind(kind));
@@ -194,12 +225,19 @@ impl CachedStore {
 
     /// Refuses a store that does not know a kind any more of which objects were read, unless it was accepted: in Kubernetes its
     /// definition was deleted, and the objects with it.
-    fn check_kinds(&self, store: &dyn Store, seen: &Identity, now: &Position) -> Result<(), StoreError> {
+    fn check_kinds(
+        &self,
+        store: &dyn Store,
+        definitions: &Definitions,
+        seen: &Identity,
+        now: &Position,
+    ) -> Result<(), StoreError> {
         let lost = self.having_objects(seen.vanished(now));
         if lost.is_empty() {
             return Ok(());
         }
-        let why = format!("{} has no definition of {} any more", store.describe(), lost.join(", "));
+        let why =
+            format!("{} has no definition of {} any more{}", store.describe(), lost.join(", "), cause(definitions));
         if self.accepted.load(Ordering::SeqCst) {
             log::warn!(target: log_event::STORE_ACCEPTED, "{why}; the agent follows it without them, because --accept-store was given");
             return Ok(());
@@ -224,7 +262,9 @@ impl CachedStore {
         }
         let is_of = |kind: Kind, part: &str| match kind {
             Kind::KubernetesClusterNetworkPolicy => part.starts_with("clusternetworkpolicies."),
-            kind => kind.plural() == part,
+            kind => {
+                part.strip_suffix("projectcalico.org").is_some_and(|part| part.split('.').next() == Some(kind.plural()))
+            }
         };
         parts.retain(|part| {
             let kind = Kind::ALL.iter().chain(Kind::KUBERNETES).find(|kind| is_of(**kind, part));
@@ -245,13 +285,15 @@ impl CachedStore {
             ))
         };
         *self.refused() = None;
+        let definitions = store.definitions()?;
+        self.check_definitions(&definitions, selection)?;
         // Checked before everything is fetched, and again in what was fetched.
         let information = store.list(&Selection::kind(Kind::ClusterInformation))?;
         if information.items.iter().any(is_locked) {
             return Err(not_ready());
         }
         let now = Identity::of(&information);
-        self.check(&*store, &now, selection)?;
+        self.check(&*store, &now, &definitions, selection)?;
         let copying = self.disk.as_ref().map(|disk| disk.listing(self.describe(), selection.kind));
         let (mut locked, mut guid, mut is_empty) = (false, None, information.items.is_empty());
         let position = store.list_pages(selection, &mut |items| {
@@ -301,6 +343,41 @@ impl CachedStore {
         Ok(position)
     }
 
+    /// Whether objects of the store were not read because they are defined twice.
+    pub(crate) fn has_two_definitions(&self) -> bool {
+        self.status.read().problems.contains_key(TWICE)
+    }
+
+    /// Finds out whether that is still so.
+    pub(crate) fn check_two_definitions(&self) {
+        let twice = self.store().and_then(|store| store.definitions());
+        // Whether the store can be reached is reported elsewhere.
+        if let Ok(Definitions::Installed | Definitions::Twice { has_unread: false, .. }) = twice {
+            self.status.set_problem(TWICE, None);
+        }
+    }
+
+    /// Refuses a store without the definitions of what people write, unless it was accepted: what people want is not known, which is
+    /// not the same as no policy. Of a store that was read before it is known which definitions it had. Records where there are two.
+    fn check_definitions(&self, definitions: &Definitions, selection: &Selection) -> Result<(), StoreError> {
+        let twice = match definitions {
+            Definitions::Missing(why) if selection.kind.is_none() && *lock(&self.seen) == Identity::default() => {
+                if !self.accepted.load(Ordering::SeqCst) {
+                    *self.refused() = Some(StoreState::Missing);
+                    return Err(StoreError::Failed(why.clone()));
+                }
+                log::warn!(target: log_event::STORE_ACCEPTED, "{why}; the agent follows it without them, because --accept-store was given");
+                None
+            }
+            Definitions::Twice { text, has_unread: true } => Some(text.as_str()),
+            _ => None,
+        };
+        if let Some(text) = self.status.set_problem(TWICE, twice) {
+            log::error!(target: log_event::DEFINITIONS_TWICE, "{text}");
+        }
+        Ok(())
+    }
+
     fn copy(&self) -> Option<Snapshot> {
         lock(&self.copy).clone()
     }
@@ -320,7 +397,7 @@ impl Store for CachedStore {
         self.opened().map(|store| store.abilities()).unwrap_or_default()
     }
 
-    fn left_out(&self) -> Vec<String> {
+    fn left_out(&self) -> Vec<(Key, String)> {
         self.opened().map(|store| store.left_out()).unwrap_or_default()
     }
 
@@ -437,6 +514,14 @@ impl Store for CachedStore {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Every change is made in one step, so what a panic left is whole.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What definitions have to do with a store that is not the one that was read, to be appended to why it is not.
+fn cause(definitions: &Definitions) -> String {
+    match definitions {
+        Definitions::Installed => String::new(),
+        Definitions::Missing(text) | Definitions::Twice { text, .. } => format!(" ({text})"),
+    }
 }
 
 /// Why a store counts as missing, in words.

@@ -62,8 +62,15 @@ impl Identity {
     /// The kinds that had a version when they were read, and have none at `now`: the store does not know them any more.
     pub(crate) fn vanished(&self, now: &Position) -> Vec<String> {
         let had = |name: &str| self.position.part(name).is_some_and(|seen| *seen != Revision::default());
-        let parts = now.parts().filter(|(name, at)| **at == Revision::default() && had(name));
-        parts.map(|(name, _)| name.to_owned()).collect()
+        let gone = now.parts().filter(|(name, at)| **at == Revision::default() && had(name)).map(|(name, _)| name);
+        // The kinds are read from another group now, whose parts have other names.
+        let is_new = |(name, _): (&str, &Revision)| name.contains('.') && self.position.part(name).is_none();
+        let is_read_elsewhere = now.parts().any(is_new);
+        let left = self
+            .position
+            .parts()
+            .filter(|(name, _)| is_read_elsewhere && name.contains('.') && now.part(name).is_none() && had(name));
+        gone.chain(left.map(|(name, _)| name)).map(str::to_owned).collect()
     }
 
     /// Why `now` is another store, or another history of the store that was read; none if no difference is known.
@@ -102,6 +109,9 @@ mod tests {
         }
         assert_eq!(seen.vanished(&parts(&[("pods", 0), ("nodes", 0), ("tiers", 1)])), ["pods"]);
         assert!(seen.vanished(&Position::at(1)).is_empty());
+        let seen = Identity { guid: None, position: parts(&[("pods", 5), ("tiers.a", 3), ("sets.a", 0)]) };
+        assert_eq!(seen.vanished(&parts(&[("pods", 6), ("tiers.b", 6), ("sets.b", 6)])), ["tiers.a"], "another group");
+        assert!(seen.vanished(&parts(&[("pods", 6)])).is_empty(), "a part of the kinds");
     }
 
     #[test]

@@ -59,6 +59,7 @@ struct Known<'a> {
     store: Option<Arc<dyn Store>>,
     machine: Machine,
     local_facts: Option<&'a LocalFacts>,
+    sources: &'a Sources,
 }
 
 /// Describes the objects.
@@ -81,6 +82,7 @@ pub(crate) fn run(args: &DescribeArgs, session: &mut Session) -> anyhow::Result<
         machine: Machine::ask(&sources, &agent, args.from_store),
         local_facts: sources.local_facts.as_ref(),
         in_force: &in_force,
+        sources: &sources,
     };
     let mut failed = false;
     let mut first = true;
@@ -195,6 +197,10 @@ impl Known<'_> {
             // The object exists, even if nothing is known of what it does.
             (Err(_), _) if unreadable.is_some() => {}
             (Err(_), Some(Err(AskError(why)))) => return Err(why.clone() + &self.elsewhere(key).unwrap_or_default()),
+            (Err(_), None) if self.sources.why_left_out(key).is_some() => {
+                text += &format!("it exists, and {}\n", self.sources.why_left_out(key).unwrap_or_default());
+                return Ok(text);
+            }
             (Err(error), None) => {
                 let lists = || format!("; `tortie get {}` lists what does", key.kind.plural());
                 return Err(diagnose::line(error, key) + &self.elsewhere(key).unwrap_or_else(lists));

@@ -79,6 +79,9 @@ fn lint(args: &LintArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let objects = listing.items.iter().filter(|stored| !is_own(&stored.key)).count();
     of_objects(listing, &mut found)?;
     of_world(&in_force, sources.local_facts.as_ref(), &mut found);
+    for (key, why) in &sources.left_out {
+        found.entry(key.clone()).or_default().push(Problem::warning("left-out", Path::root(), why));
+    }
     let report = Report::new(objects, found, &args.allow);
     match args.output {
         TextOrJson::Text => session.terminal.print(&report.text()),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tortie_testkit::kubernetes::{ADMIN, ApiServer};
 
 use super::pods::cluster_network_policies;
-use super::world::{Elsewhere, World, on_a_machine, reach_at, run, until};
+use super::world::{Elsewhere, World, on_a_machine, reach_at, run, served, until};
 
 const POD: [u8; 4] = [10, 65, 0, 2];
 /// `cali` and the hash of `shop.web`, as the CNI plugin makes it.
@@ -16,10 +16,14 @@ pub(super) const INTERFACE: &str = "cali551b05c3e54";
 
 /// An API server with the definitions that are shipped; from then on it is the machine's store.
 pub fn cluster(world: &mut World) -> ApiServer {
+    let server = bare_cluster(world);
+    install(&server, "projectcalico.org.yaml");
+    server
+}
+
+/// The same without definitions.
+fn bare_cluster(world: &mut World) -> ApiServer {
     let server = ApiServer::start();
-    let definitions = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/kubernetes/projectcalico.org.yaml");
-    server.kubectl(&["create", "-f", definitions], "");
-    server.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"], "");
     let objects = json!({ "apiVersion": "v1", "kind": "List", "items": [
         { "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "shop" } },
         { "apiVersion": "v1", "kind": "Node", "metadata": { "name": "web1" } },
@@ -233,6 +237,30 @@ fn an_administrators_policy_whose_tier_is_missing_comes_last_and_status_lint_and
         until("the policy comes first", || !reaches(world, 80));
         let status = world.said(&["status"]);
         assert!(!status.contains(missing), "{status}");
+
+        // One that nothing is known to do exists all the same.
+        let ignored = |name: &str, spec: Value| {
+            json!({ "apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy",
+                "metadata": { "name": name }, "spec": spec })
+        };
+        let tier = ignored("typo", json!({ "tier": "Amdin", "priority": 1, "subject": { "namespaces": {} } }));
+        let subject = ignored("new", json!({ "tier": "Admin", "priority": 1, "subject": { "nodes": {} } }));
+        for (policy, reason) in [(tier, "its tier is `Amdin`"), (subject, "its subject has neither")] {
+            server.kubectl(&["create", "-f", "-"], &policy.to_string());
+            let word = format!("kcnp/{}", policy["metadata"]["name"].as_str().unwrap());
+            assert!(world.fails(&["explain", &word]).contains(&format!("exists, and it is not enforced: {reason}")));
+            let described = world.call(&["describe", &word]);
+            assert!(
+                described.contains("it exists, and it is not enforced") && described.contains(reason),
+                "{described}"
+            );
+            let lint = world.fails(&["lint"]);
+            assert!(lint.contains("left-out") && lint.contains(reason), "{lint}");
+            until("the agent knows of it", || world.said(&["status"]).contains(reason));
+        }
+        server.kubectl(&["delete", "clusternetworkpolicy", "typo", "new"], "");
+        until("the notes end", || !world.said(&["status"]).contains("it is not enforced"));
+        assert!(world.fails(&["explain", "kcnp/typo"]).contains("there is no"));
     });
 }
 
@@ -443,7 +471,7 @@ fn a_definition_that_is_deleted_leaves_its_policies_in_force_until_it_is_install
                 server.kubectl(&["delete", "crd", &format!("{unused}.projectcalico.org")], "");
             }
         };
-        let text = "has no definition of globalnetworkpolicies any more";
+        let text = "has no definition of globalnetworkpolicies.projectcalico.org any more";
         let is_said = || world.said(&["status"]).contains(text);
         // The deletion of a definition deletes its objects first, which a running agent is told of each: this one is not.
         agent.signal(Signal::STOP);
@@ -692,7 +720,7 @@ fn a_store_is_copied_into_a_cluster_and_back_and_what_the_other_cannot_hold_is_s
         embedded(&["apply", "-f", manifests.to_str().unwrap()]);
         // The namespace does not exist: nothing is written.
         let refused = world.fails(&["datastore", "copy", from, "kubernetes"]);
-        assert!(refused.contains("cannot hold 1 Profile: profiles are made of namespaces"), "{refused}");
+        assert!(refused.contains("cannot hold 1 Profile (p): profiles are made of namespaces"), "{refused}");
         assert!(
             refused.contains("networkpolicy/data/db: the store refuses it: the namespace \"data\" does not exist"),
             "{refused}"
@@ -711,9 +739,14 @@ fn a_store_is_copied_into_a_cluster_and_back_and_what_the_other_cannot_hold_is_s
         // And back: what follows from pods and nodes is an object like others there.
         let back = file.with_file_name("back.db");
         let back = back.to_str().unwrap();
+        // Services are nothing that is enforced: they are named, and all the rest is copied.
+        let all = world.call_all(&["datastore", "copy", "kubernetes", back]);
+        assert!(all.contains("cannot hold 1 KubernetesService (default/kubernetes)"), "{all}");
+        std::fs::remove_file(back).unwrap();
+        // A policy without which more is allowed is missed.
         server.kubectl(&["create", "-f", "-"], &policy(80).to_string());
         let said = world.fails(&["datastore", "copy", "kubernetes", back]);
-        assert!(said.contains("cannot hold 1 KubernetesNetworkPolicy"), "{said}");
+        assert!(said.contains("cannot hold 1 KubernetesNetworkPolicy (shop/web)"), "{said}");
         let shown = |store: &str, kind: &str| {
             let mut get = world.tortie();
             get.env("DATASTORE_TYPE", "embedded").env("TORTIE_STORE", store);
@@ -800,5 +833,131 @@ fn an_export_is_imported_as_a_whole_or_not_at_all_and_leaves_the_datastore_locke
         assert_eq!(server.kubectl(&["get", "clusterinformation", "default", "-o", path], ""), "truekdd");
         let refused = world.fails(&["datastore", "migrate", "export"]);
         assert!(refused.contains("Datastore type must be etcdv3"), "{refused}");
+    });
+}
+
+/// A policy for the pod in the group that an API server has.
+fn closed(api_version: &str) -> Value {
+    json!({ "apiVersion": api_version, "kind": "GlobalNetworkPolicy", "metadata": { "name": "closed" },
+        "spec": { "selector": "app == 'web'", "types": ["Ingress"] } })
+}
+
+fn install(server: &ApiServer, file: &str) {
+    server.kubectl(&["apply", "--server-side", "-f", &shipped(file)], "");
+    server.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"], "");
+}
+
+#[test]
+fn a_server_without_the_definitions_of_the_group_that_is_used_is_no_healthy_store() {
+    on_a_machine(|world| {
+        world.file("felix.cfg", "HealthEnabled = true\nPrometheusMetricsEnabled = true\n");
+        let server = bare_cluster(world);
+        let (_pod, _listeners) = pod(world);
+        let agent = world.agent();
+        let is_told = |world: &World, reason: &str| {
+            let status = world.fails(&["status"]);
+            assert!(status.contains("DOES NOT EXIST or is empty") && status.contains(reason), "{status}");
+            let ready = served(9099, "/readiness");
+            assert!(ready.contains(" 503 ") && ready.contains(reason), "{ready}");
+            let metrics = served(9091, "/metrics");
+            assert!(metrics.lines().any(|line| line == "tortie_store_missing 1"), "{metrics}");
+            for words in [&["lint"][..], &["explain", "192.0.2.99", "pod/shop/web", "tcp/80"], &["verify"]] {
+                assert!(world.fails(words).contains(reason), "{words:?}: {}", world.fails(words));
+            }
+            let get = world.tortie().args(["get", "gnp"]).output().unwrap();
+            assert!(String::from_utf8(get.stderr).unwrap().contains(reason));
+        };
+        let install_native =
+            "`kubectl apply --server-side -f packaging/kubernetes/projectcalico.org.yaml` installs them";
+        is_told(world, install_native);
+        assert_eq!(agent.log().lines().filter(|line| line.contains(install_native)).count(), 1, "{}", agent.log());
+        agent.kill();
+
+        // Those of the other group than the one that is set.
+        install(&server, "projectcalico.org.yaml");
+        world.api_group = Some("crd.projectcalico.org/v1".to_owned());
+        let agent = world.agent();
+        is_told(world, "has them in projectcalico.org/v3: CALICO_API_GROUP=projectcalico.org/v3 uses these");
+        agent.kill();
+
+        // The agent finds the definitions that are installed while it runs.
+        world.api_group = None;
+        drop(server);
+        let server = bare_cluster(world);
+        let agent = world.agent();
+        is_told(world, install_native);
+        install(&server, "projectcalico.org.yaml");
+        until("the agent is in sync", || world.status()["store"]["state"] == "in-sync");
+        server.kubectl(&["create", "-f", "-"], &closed("projectcalico.org/v3").to_string());
+        until("the policy is in force", || !reaches(world, 80));
+        world.call(&["status"]);
+        assert!(agent.log().contains("the store exists now"), "{}", agent.log());
+    });
+}
+
+#[test]
+fn a_cluster_without_definitions_that_is_accepted_has_its_network_policies_in_force_and_finds_definitions_later() {
+    on_a_machine(|world| {
+        let server = bare_cluster(world);
+        let (_pod, _listeners) = pod(world);
+        server.kubectl(&["apply", "-f", "-"], &policy(80).to_string());
+        let agent = world.agent();
+        assert_eq!(world.status()["store"]["state"], "missing");
+        world.call(&["agent", "--accept-store"]);
+        until("the NetworkPolicy is in force", || !reaches(world, 81) && reaches(world, 80));
+        agent.kill();
+        let _agent = world.agent();
+        assert_eq!(world.status()["store"]["state"], "in-sync", "what was accepted is not asked about again");
+        install(&server, "projectcalico.org.yaml");
+        until("a policy can be written", || {
+            server
+                .kubectl_as(ADMIN, &["apply", "-f", "-"], &closed("projectcalico.org/v3").to_string())
+                .status
+                .success()
+        });
+        until("the policy is in force", || !reaches(world, 80));
+    });
+}
+
+#[test]
+fn objects_of_a_group_that_is_not_used_are_told_and_a_group_that_is_added_replaces_nothing() {
+    on_a_machine(|world| {
+        let server = cluster(world);
+        let (_pod, _listeners) = pod(world);
+        let agent = world.agent();
+        server.kubectl(&["create", "-f", "-"], &closed("projectcalico.org/v3").to_string());
+        until("the policy is in force", || !reaches(world, 80));
+        agent.kill();
+        // As `calicoctl datastore migrate import` does it. Nobody has written ClusterInformation.
+        install(&server, "crd.projectcalico.org.yaml");
+        let agent = world.started(&[]);
+        let text = "GlobalNetworkPolicy(closed) only in projectcalico.org/v3 is NOT enforced; CALICO_API_GROUP=projectcalico.org/v3 uses the other";
+        until("the reason is told", || world.said(&["status"]).contains(text));
+        let gone = "has no definition of globalnetworkpolicies.projectcalico.org any more";
+        until("the loss is told", || world.said(&["status"]).contains(gone));
+        world.fails(&["status"]);
+        assert!(!reaches(world, 80), "the policy stays in force");
+        assert!(world.fails(&["verify"]).contains(text));
+        agent.kill();
+        world.api_group = Some("projectcalico.org/v3".to_owned());
+        let agent = world.agent();
+        assert!(!reaches(world, 80));
+        world.call(&["status"]);
+        agent.kill();
+
+        // A node that starts for the first time.
+        world.api_group = None;
+        std::fs::remove_dir_all(world.place.path().join("state")).unwrap();
+        let agent = world.started(&[]);
+        until("it says so", || world.said(&["status"]).contains(text));
+        world.fails(&["status"]);
+        let said = world.tortie().args(["lint"]).output().unwrap();
+        assert!(String::from_utf8(said.stderr).unwrap().contains(text));
+        assert_eq!(agent.log().lines().filter(|line| line.contains(text)).count(), 1, "{}", agent.log());
+        agent.kill();
+        // Without it nothing is left out.
+        server.kubectl(&["delete", "globalnetworkpolicies.projectcalico.org", "closed"], "");
+        let _agent = world.agent();
+        world.call(&["status"]);
     });
 }

@@ -31,6 +31,8 @@ pub struct World {
     pub unowned: bool,
     /// The way to the API server that is the store, once one is.
     pub kubeconfig: Option<PathBuf>,
+    /// The group of custom resources that is set.
+    pub api_group: Option<String>,
 }
 
 /// A process that goes with the test.
@@ -128,6 +130,7 @@ impl World {
             etcd_process: None,
             unowned,
             kubeconfig: None,
+            api_group: None,
         };
         world.outside(|| {
             run("ip", &["addr", "add", "192.0.2.99/24", "dev", "out"]);
@@ -177,6 +180,7 @@ impl World {
             (Some(url), _) => command.env("DATASTORE_TYPE", "etcdv3").env("ETCD_ENDPOINTS", url),
             (None, Some(path)) => command.env("DATASTORE_TYPE", "kubernetes").env("KUBECONFIG", path),
         };
+        command.envs(self.api_group.iter().map(|group| ("CALICO_API_GROUP", group)));
         command
     }
 
@@ -220,6 +224,13 @@ impl World {
         let output = self.tortie().args(arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", text(&output));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The same with what it notes beside its output.
+    pub fn call_all(&self, arguments: &[&str]) -> String {
+        let output = self.tortie().args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output));
+        text(&output)
     }
 
     /// Calls the program, and expects it to fail; what it says.

@@ -44,6 +44,11 @@ impl PolicyName {
         Ok(Some(Self(PolicyId { kind, namespace: namespace.to_owned(), name: name.to_owned() })))
     }
 
+    /// What names it.
+    pub fn id(&self) -> &PolicyId {
+        &self.0
+    }
+
     /// The policy; the error says what there is. NetworkPolicy is the name of a kind of Calico's and of one of Kubernetes', so where
     /// Calico's has no such object, the other is meant.
     pub fn find<'a>(&self, snapshot: &'a Snapshot) -> Result<&'a Policy, AskError> {

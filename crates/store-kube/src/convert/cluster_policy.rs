@@ -134,11 +134,7 @@ pub struct Range {
 /// The global policy of a cluster policy; `None` for one of an unknown tier or subject, which counts as deleted.
 pub fn global_network_policy(source: &ClusterNetworkPolicy) -> Result<Option<Converted>, ConversionError> {
     let (meta, spec) = (&source.metadata, &source.spec);
-    let tier = match spec.tier.as_str() {
-        "Admin" => "kube-admin",
-        "Baseline" => "kube-baseline",
-        _ => return Ok(None),
-    };
+    let Some(tier) = tier(&spec.tier) else { return Ok(None) };
     let Some((selector, namespace_selector)) = selectors(&spec.subject) else { return Ok(None) };
     let mut metadata = meta.as_calico(meta.name.clone(), String::new());
     if !meta.uid.is_empty() {
@@ -172,6 +168,27 @@ pub fn global_network_policy(source: &ClusterNetworkPolicy) -> Result<Option<Con
         ..GlobalNetworkPolicySpec::default()
     };
     Ok(Some(Converted { object: object(Kind::KubernetesClusterNetworkPolicy, metadata, spec), warnings }))
+}
+
+/// The tier that one of these policies names.
+fn tier(name: &str) -> Option<&'static str> {
+    match name {
+        "Admin" => Some("kube-admin"),
+        "Baseline" => Some("kube-baseline"),
+        _ => None,
+    }
+}
+
+/// Why a policy counts as deleted, as it does in Calico; none if it counts.
+pub fn why_ignored(source: &ClusterNetworkPolicy) -> Option<String> {
+    let spec = &source.spec;
+    if tier(&spec.tier).is_none() {
+        let name = &spec.tier;
+        return Some(format!("it is not enforced: its tier is `{name}`, and only `Admin` and `Baseline` are known"));
+    }
+    selectors(&spec.subject).is_none().then(|| {
+        "it is not enforced: its subject has neither `namespaces` nor `pods`, the only ones that are known".to_owned()
+    })
 }
 
 /// The selectors of pods and of their namespaces.

@@ -78,7 +78,9 @@ pub fn convert(
         KubernetesKind::ServiceAccount => profile::of_service_account(&typed(manifest)?),
         KubernetesKind::NetworkPolicy => network_policy::network_policy(&typed(manifest)?),
         KubernetesKind::ClusterNetworkPolicy => {
-            cluster_policy::global_network_policy(&typed(manifest)?)?.ok_or_else(none)
+            let policy = typed(manifest)?;
+            let ignored = || ConversionError(cluster_policy::why_ignored(&policy).unwrap_or_default());
+            cluster_policy::global_network_policy(&policy)?.ok_or_else(ignored)
         }
         KubernetesKind::EndpointSlice => endpoint_slice::endpoint_slice(&typed(manifest)?),
         KubernetesKind::Service => Err(none()),

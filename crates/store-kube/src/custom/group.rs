@@ -27,6 +27,14 @@ impl Group {
         if native && !packed { Group::Native } else { Group::Packed }
     }
 
+    /// The other one.
+    pub const fn other(self) -> Group {
+        match self {
+            Group::Packed => Group::Native,
+            Group::Native => Group::Packed,
+        }
+    }
+
     /// Its name.
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,11 +1,11 @@
 //! `explain` with one word: what applies to an endpoint, or what a policy or a tier decides.
 
 use serde_json::Value;
-use tortie_api::Kind;
+use tortie_api::{Key, Kind};
 use tortie_explain::policy::{self, PolicyName};
 use tortie_explain::{AskError, Counts, EndSpec, Location, Topology, endpoint, not_in_force, set, suggest, tier};
-use tortie_policy::{HostEndpoint, WorkloadEndpoint};
-use tortie_store_kube::convert::manifest::KubernetesKind;
+use tortie_policy::{HostEndpoint, PolicyId, WorkloadEndpoint};
+use tortie_store_kube::convert::manifest::{KubernetesKind, Reference};
 
 use super::{ExplainArgs, print_json};
 use crate::args::TextOrJson;
@@ -23,7 +23,8 @@ pub(super) fn answer(
 ) -> Result<Exit, AskError> {
     let json = matches!(args.output, TextOrJson::Json);
     if let Some(name) = policy_name(word)? {
-        let about = policy::about(topology.snapshot(), name.find(topology.snapshot())?);
+        let found = name.find(topology.snapshot()).map_err(|error| is_ignored(&name, beside).unwrap_or(error))?;
+        let about = policy::about(topology.snapshot(), found);
         match json {
             true => print_json(policy::json(&about), beside, session),
             false => session.terminal.print(&policy::text(topology, &about, &Counts::default())),
@@ -65,6 +66,14 @@ pub(super) fn answer(
 fn policy_name(word: &str) -> Result<Option<PolicyName>, AskError> {
     let of_kubernetes = word.split_once('/').and_then(|(kind, _)| KubernetesKind::from_word(kind)?.policies());
     of_kubernetes.map_or_else(|| PolicyName::parse(word), |kind| PolicyName::of_kind(kind, word))
+}
+
+/// Why a policy that exists is not in force.
+fn is_ignored(name: &PolicyName, beside: &Beside<'_>) -> Option<AskError> {
+    let PolicyId { kind, namespace, name } = name.id().clone();
+    let key = Key { kind, namespace, name };
+    let (_, why) = beside.left_out.iter().find(|(of, _)| *of == key)?;
+    Some(AskError(format!("{} exists, and {why}", Reference::of_key(&key)?)))
 }
 
 /// Puts together a kind and the name of an object that were typed as two words: `gnp web`.
