@@ -26,7 +26,7 @@ use crate::ask::Agent;
 use crate::author::author;
 use crate::in_force::{self, InForceRequest, Purpose, Sources};
 use crate::local_facts;
-use crate::plan::Plan;
+use crate::plan::{Plan, controllers};
 use crate::session::Session;
 use crate::snapshot::judging_host;
 use crate::ssh::{Origin, SshConnection, origin};
@@ -140,7 +140,10 @@ impl Guard<'_> {
         let sources = in_force::sources(self.access, request, &Agent::soon())?;
         let client = Client::plan(self.access.store()?, sources.listing.clone());
         attempt(&client);
-        let after = client.store().list(&Selection::default())?;
+        let mut after = client.store().list(&Selection::default())?;
+        if let Some(written) = controllers::follow(&sources.listing, &mut after) {
+            session.terminal.note(written);
+        }
         find_losses(self.access, &sources, &after, session)
     }
 }

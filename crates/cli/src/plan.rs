@@ -1,6 +1,7 @@
 //! A change before it is made. Every preview plans it here: on what the store has that would be written to, whatever the
 //! agent of this machine has in force, and with the code that writes.
 
+pub(crate) mod controllers;
 mod kubernetes;
 
 use std::sync::Arc;
@@ -52,11 +53,23 @@ impl Plan {
         Ok(Self { sources: Sources::default(), client, kubernetes: KubernetesChanges::default() })
     }
 
-    /// What the store would have after the change.
-    pub(crate) fn after(&self) -> anyhow::Result<Listing> {
+    /// What the store would have right after the change.
+    pub(crate) fn written(&self) -> anyhow::Result<Listing> {
         let mut listing = self.client.store().list(&Selection::default())?;
         self.kubernetes.make(&mut listing);
         Ok(listing)
+    }
+
+    /// What the store would have once controllers have followed the change too.
+    pub(crate) fn after(&self) -> anyhow::Result<Listing> {
+        Ok(self.after_controllers()?.0)
+    }
+
+    /// The same, with what controllers will have written by then, in words.
+    pub(crate) fn after_controllers(&self) -> anyhow::Result<(Listing, Option<String>)> {
+        let mut listing = self.written()?;
+        let written = controllers::follow(&self.sources.listing, &mut listing);
+        Ok((listing, written))
     }
 
     /// Applies manifests of Kubernetes' own kinds; those without a namespace in this one. False when one cannot be applied, which was
@@ -70,7 +83,7 @@ impl Plan {
         if manifests.is_empty() {
             return Ok(true);
         }
-        let listing = self.after()?;
+        let listing = self.written()?;
         Ok(self.kubernetes.apply(manifests, namespace.unwrap_or_default(), &listing, session))
     }
 
@@ -79,15 +92,16 @@ impl Plan {
         if objects.is_empty() {
             return Ok(true);
         }
-        let listing = self.after()?;
+        let listing = self.written()?;
         Ok(self.kubernetes.delete(objects, &listing, session))
     }
 
     /// What the change means.
     pub(crate) fn preview(&self) -> anyhow::Result<Preview> {
         let open = Open::of_this_machine(self.sources.local_facts.as_ref());
-        let preview = Preview::of(&self.sources, &self.sources.listing, &self.after()?, open);
-        Ok(preview.with_names(self.kubernetes.names()))
+        let (after, written) = self.after_controllers()?;
+        let preview = Preview::of(&self.sources, &self.sources.listing, &after, open);
+        Ok(preview.with_names(self.kubernetes.names()).with_controllers(written))
     }
 }
 

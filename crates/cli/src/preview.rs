@@ -35,6 +35,8 @@ pub(crate) struct Preview {
     lost: Vec<LostConnections>,
     /// What was not looked at.
     notes: Vec<String>,
+    /// What controllers are taken to write after the change; it is a part of what changes.
+    controllers: Option<String>,
     /// The names of objects that people know under other names than those of the store.
     names: BTreeMap<Key, String>,
 }
@@ -69,6 +71,7 @@ impl Preview {
             without_effect,
             lost,
             notes,
+            controllers: None,
             names: BTreeMap::new(),
         }
     }
@@ -77,6 +80,11 @@ impl Preview {
     pub(crate) fn with_names(mut self, names: &BTreeMap<Key, String>) -> Self {
         self.names.extend(names.iter().map(|(key, name)| (key.clone(), name.clone())));
         self
+    }
+
+    /// Says what of it controllers are taken to write.
+    pub(crate) fn with_controllers(self, controllers: Option<String>) -> Self {
+        Self { controllers, ..self }
     }
 
     /// As people name an object: `hostendpoint/web1`, `networkpolicy.networking.k8s.io/shop/db`.

@@ -144,7 +144,8 @@ impl SnapshotArgs {
         if !plan.apply_kubernetes(&manifests.kubernetes, self.store.namespace.as_deref(), session)? {
             return Ok(None);
         }
-        let after = plan.after()?;
+        let (after, written) = plan.after_controllers()?;
+        written.into_iter().for_each(|written| session.terminal.note(written));
         let in_force = plan.sources.in_force(&after);
         let services = services(&after, plan.kubernetes.services());
         let pods = pods_of(cluster, Some(plan.kubernetes));

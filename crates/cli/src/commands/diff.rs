@@ -143,7 +143,7 @@ fn offline(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Option<Foun
         return Err(Usage("diff --offline takes two files or folders of manifests: OLD NEW".to_owned()).into());
     };
     let mut sides = Vec::new();
-    let mut names = BTreeMap::new();
+    let (mut names, mut controllers) = (BTreeMap::new(), false);
     for side in [old, new] {
         let Files { recursive, skip_empty, .. } = args.files;
         let files = Files { filename: vec![side.clone()], recursive, skip_empty };
@@ -151,10 +151,15 @@ fn offline(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Option<Foun
         if apply(&files, &args.store, &mut plan, session)?.is_none() {
             return Ok(None);
         }
-        sides.push(plan.after()?);
+        let (side, written) = plan.after_controllers()?;
+        sides.push(side);
+        controllers |= written.is_some();
         names.extend(plan.kubernetes.names().clone());
     }
-    let preview = Preview::of(&Sources::default(), &sides[0], &sides[1], Open::default()).with_names(&names);
+    let preview = Preview::of(&Sources::default(), &sides[0], &sides[1], Open::default());
+    let assumed =
+        "both sides have the automatic host endpoints that controllers make of them: this assumes that they run";
+    let preview = preview.with_names(&names).with_controllers(controllers.then(|| assumed.to_owned()));
     Ok(Some(Found { preview, unchanged: Vec::new(), losses: Vec::new() }))
 }
 

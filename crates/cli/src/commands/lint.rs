@@ -112,7 +112,8 @@ fn looked_at(args: &LintArgs, session: &mut Session) -> anyhow::Result<Option<(S
     for ((key, _), item) in done.into_iter().zip(&manifests.items) {
         found.entry(key).or_default().extend(apply::warnings_of(item));
     }
-    let listing = plan.after()?;
+    let (listing, written) = plan.after_controllers()?;
+    written.into_iter().for_each(|written| session.terminal.note(written));
     Ok(Some((plan.sources, listing, found)))
 }
 

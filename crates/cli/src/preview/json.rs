@@ -59,6 +59,7 @@ impl Preview {
         json!({
             "objects": objects,
             "notLookedAt": self.notes,
+            "controllers": self.controllers,
             "openConnections": lost.collect::<Vec<_>>(),
             "withoutEffect": without_effect.collect::<Vec<_>>(),
             "defaults": defaults.collect::<Vec<_>>(),

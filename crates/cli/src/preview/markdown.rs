@@ -25,6 +25,9 @@ impl Preview {
             }
         }
         more(&mut text, self.objects.len());
+        if let Some(controllers) = &self.controllers {
+            let _ = writeln!(text, "\n{controllers}.");
+        }
         self.effects(&mut text);
         self.default_rows(&mut text);
         self.verdict_rows(&mut text);

@@ -52,7 +52,7 @@ impl Preview {
         }
         self.lost.iter().take(ROWS).for_each(|lost| session.terminal.line(format_args!("  {lost}")));
         more(self.lost.len(), session);
-        self.notes.iter().for_each(|note| session.terminal.note(note));
+        self.notes.iter().chain(&self.controllers).for_each(|note| session.terminal.note(note));
         for one in &verdicts.too_many {
             session.terminal.line(format_args!(
                 "not computed: {}, {}: the rules tell {} kinds of packets apart, which are too many",

@@ -1,9 +1,10 @@
 //! Moving the whole content of a store: read at one revision, written into an empty one, read back and compared.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use anyhow::{Context, bail};
-use tortie_api::{Key, decode, encode};
+use tortie_api::{Key, Kind, decode, encode};
 use tortie_store::{Operation, Position, Selection, Store, Stored, Write};
 
 use crate::terminal::counted;
@@ -42,29 +43,52 @@ impl Content {
 pub(crate) struct Plan {
     /// The objects that it takes.
     pub(crate) objects: Vec<(Key, Vec<u8>)>,
-    /// Kinds that the target cannot hold: how many objects, and why.
-    pub(crate) left_out: Vec<String>,
+    /// Kinds that the target cannot hold: which objects, and why.
+    pub(crate) left_out: Vec<LeftOut>,
     /// Other objects that the target refuses, and why.
     pub(crate) refused: Vec<String>,
+}
+
+/// Objects of a kind that a store cannot hold.
+pub(crate) struct LeftOut {
+    kind: Kind,
+    reason: String,
+    names: Vec<String>,
+}
+
+impl LeftOut {
+    /// Whether what is enforced from the copy may differ without them. Services and EndpointSlices are not policy, no program writes them
+    /// to another store, and every cluster has some.
+    pub(crate) fn is_missed(&self) -> bool {
+        !matches!(self.kind, Kind::KubernetesService | Kind::KubernetesEndpointSlice)
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, reason, names } = self;
+        write!(f, "{} ({})", counted(names.len(), kind.name()), names.join(", "))?;
+        if reason.is_empty() { Ok(()) } else { write!(f, ": {reason}") }
+    }
 }
 
 impl Plan {
     /// Asks the store about each object; nothing is written.
     pub(crate) fn of(store: &dyn Store, objects: Vec<(Key, Vec<u8>)>) -> anyhow::Result<Self> {
         let mut plan = Self::default();
-        let mut kinds: BTreeMap<(&str, String), usize> = BTreeMap::new();
+        let mut kinds: BTreeMap<(Kind, String), Vec<String>> = BTreeMap::new();
         for (key, value) in objects {
             match store.supports(key.kind, Operation::Create) {
                 Ok(()) => plan.objects.push((key, value)),
                 Err(unsupported) => {
-                    *kinds.entry((key.kind.name(), unsupported.reason.unwrap_or_default())).or_default() += 1;
+                    let reason = unsupported.reason.unwrap_or_default();
+                    let name =
+                        if key.namespace.is_empty() { key.name } else { format!("{}/{}", key.namespace, key.name) };
+                    kinds.entry((key.kind, reason)).or_default().push(name);
                 }
             }
         }
-        for ((kind, reason), count) in kinds {
-            let colon = if reason.is_empty() { "" } else { ": " };
-            plan.left_out.push(format!("{}{colon}{reason}", counted(count, kind)));
-        }
+        plan.left_out = kinds.into_iter().map(|((kind, reason), names)| LeftOut { kind, reason, names }).collect();
         let answers = store.rehearse(&creates(&plan.objects)).context("the target cannot be asked")?;
         for ((key, _), answer) in plan.objects.iter().zip(answers) {
             if let Err(refused) = answer {
@@ -134,7 +158,6 @@ fn content(key: &Key, value: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use tortie_api::Kind;
     use tortie_store::memory::MemoryStore;
 
     use super::*;

@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::session::Session;
 use crate::store;
-use crate::store::transfer::{self, Content, Plan};
+use crate::store::transfer::{self, Content, LeftOut, Plan};
 use crate::terminal::{Exit, Usage, counted};
 
 /// Arguments of `datastore copy`.
@@ -65,7 +65,8 @@ pub(super) fn run(args: &CopyArgs, session: &mut Session) -> anyhow::Result<Exit
         from.describe(),
         to.describe()
     ));
-    if content.unread.is_empty() && plan.left_out.is_empty() {
+    let is_missed = plan.left_out.iter().any(LeftOut::is_missed);
+    if content.unread.is_empty() && !is_missed {
         return Ok(Exit::Done);
     }
     if !content.unread.is_empty() {
@@ -73,7 +74,7 @@ pub(super) fn run(args: &CopyArgs, session: &mut Session) -> anyhow::Result<Exit
         let were = if count == 1 { "was" } else { "were" };
         session.terminal.error(format_args!("{} {were} not copied", counted(count, "key")));
     }
-    if !plan.left_out.is_empty() {
+    if is_missed {
         session.terminal.error("not everything was copied: see the warnings");
     }
     Ok(Exit::Failed)

@@ -51,10 +51,11 @@ pub(super) fn run(
     }
     let keys: Vec<Key> = manifests.items.iter().map(|item| item.object().key()).collect();
     let is_new = |it: &Stored| it.key.kind != Kind::Node && keys.contains(&it.key);
-    let new = plan.after()?.items.into_iter().filter(is_new).map(|it| (it.key, it.value.to_vec())).collect();
+    let new = plan.written()?.items.into_iter().filter(is_new).map(|it| (it.key, it.value.to_vec())).collect();
     let tried = transfer::Plan::of(&*access.store()?, new)?;
     if !tried.refused.is_empty() || !tried.left_out.is_empty() {
-        tried.refused.iter().chain(&tried.left_out).for_each(|line| session.terminal.error(line));
+        tried.refused.iter().for_each(|line| session.terminal.error(line));
+        tried.left_out.iter().for_each(|left| session.terminal.error(left));
         let count = counted(tried.refused.len() + tried.left_out.len(), "object");
         bail!("nothing was imported: the {} refuses {count}", access.describe()?);
     }
