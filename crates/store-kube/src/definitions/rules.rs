@@ -180,6 +180,7 @@ fn limits(kind: Kind) -> Vec<(&'static str, Value)> {
             vec![("spec.{ingress,egress}[].ports[].port", json!({ "maximum": 65535 }))]
         }
         Kind::FelixConfiguration => vec![
+            ("spec.interfacePrefix", json!({ "pattern": INTERFACE_PREFIXES })),
             ("spec.healthTimeoutOverrides[].name", json!({ "pattern": "^[a-zA-Z0-9_ -]+$" })),
             ("spec.healthTimeoutOverrides[].timeout", json!({ "pattern": "^[^-]" })),
         ],
@@ -203,6 +204,9 @@ fn limits(kind: Kind) -> Vec<(&'static str, Value)> {
         _ => Vec::new(),
     }
 }
+
+/// Prefixes of interfaces with commas between them, of which one at least is not empty; or nothing.
+const INTERFACE_PREFIXES: &str = r"^([\s,]*[A-Za-z0-9_.-]{1,15}\s*(,[\s,]*[A-Za-z0-9_.-]{1,15}\s*)*(,[\s,]*)?)?$";
 
 const TIER_NAME: &str = "the name of a tier has lower-case letters, digits and inner `-`, and at most 63 characters";
 const POLICY_NAME: &str = "the name of a policy has lower-case letters, digits and inner `-`, and at most one `.`";
