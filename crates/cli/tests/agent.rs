@@ -19,6 +19,8 @@ mod init;
 mod kills;
 #[path = "agent/kubernetes.rs"]
 mod kubernetes;
+#[path = "agent/kubernetes_page.rs"]
+mod kubernetes_page;
 #[path = "agent/layout.rs"]
 mod layout;
 #[path = "agent/local_facts.rs"]

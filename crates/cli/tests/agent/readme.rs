@@ -56,14 +56,14 @@ fn commands(page: &str) -> Vec<String> {
     found
 }
 
-fn script(path: &Path, text: &str) {
+pub(super) fn script(path: &Path, text: &str) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// A shell that finds `tortie` and `sudo`, with the program's environment.
-fn shell(world: &World, home: &Path, command: &str) -> Command {
+pub(super) fn shell(world: &World, home: &Path, command: &str) -> Command {
     let tortie = world.tortie();
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).current_dir(home).env_clear().stdin(Stdio::null());
