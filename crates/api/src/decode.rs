@@ -124,7 +124,8 @@ fn of_its_kind(key: &Key, value: Value) -> Result<Object, DecodeError> {
 /// null stays null, and a key that appears twice is null. Beyond `room` bytes of tree a list ends with a null and an
 /// object is null. The items of `spec.ingress`, `spec.egress` and `spec.nets` are handed to `receiver` one by one, for as long as
 /// it answers that it wants more. Another
-/// kind than the key's is left in the body. What stands in the spec may be anything.
+/// kind than the key's is left in the body. What stands in the spec may be anything. Whatever writes to a store writes a name in the
+/// metadata: without one and without labels, which labels there were is unknown.
 pub fn exact(
     key: &Key,
     bytes: &[u8],
@@ -139,12 +140,16 @@ pub fn exact(
     });
     let value = value.map_err(|source| DecodeError::Json { key: key.clone(), source })?;
     let mut says = None;
+    let is_named = value.pointer("/metadata/name").is_some();
     let mut object = object(key, value, &mut |found| {
         says = Some(found);
         Ok(())
     })?;
     if let Some(kind) = says {
         object.body.insert("kind".to_owned(), Value::from(kind));
+    }
+    if !is_named && object.metadata.labels.is_empty() {
+        object.metadata.other.entry("labels").or_insert(Value::Null);
     }
     Ok(object)
 }

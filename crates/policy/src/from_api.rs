@@ -105,15 +105,20 @@ fn read(object: &Object, early: EarlyLists, mut wrong: Invalidities) -> (Item, V
         None => stored::needs_spec(kind).then_some("it does not exist"),
         Some(spec) => (!spec.is_object()).then_some("expected an object"),
     };
+    let has_labels = !object.metadata.other.contains_key("labels");
     if let Some(reason) = unreadable_spec.filter(|_| !wrong.silent) {
-        wrong.note(FieldPath::SPEC, reason, stored::consequence(kind));
+        let consequence = match kind {
+            Kind::NetworkSet | Kind::GlobalNetworkSet if has_labels => referenced::NO_NETS,
+            kind => stored::consequence(kind),
+        };
+        wrong.note(FieldPath::SPEC, reason, consequence);
         wrong.silent = true;
         let mut object = object.clone();
         // What does not exist is as little known as what is no object.
         object.body.insert("spec".to_owned(), serde_json::Value::Null);
         return read(&object, early, wrong);
     }
-    if wrong.silent && !stored::counts_by_name(kind) {
+    if wrong.silent && !stored::counts_without_spec(kind, has_labels) {
         return (Item::Nothing, wrong.into_list());
     }
     let item = match kind {

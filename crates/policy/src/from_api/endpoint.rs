@@ -38,7 +38,10 @@ pub(super) fn labels(object: &Object, consequence: &'static str, wrong: &mut Inv
     match object.metadata.other.get("labels") {
         None => object.metadata.labels.clone(),
         Some(value) => {
-            let reason = texts(value).err().unwrap_or_else(|| "they cannot be read".into());
+            let reason = match value {
+                Value::Null => "they are null, or there is no metadata".into(),
+                value => texts(value).err().unwrap_or_else(|| "they cannot be read".into()),
+            };
             wrong.note(FieldPath::LABELS, reason, consequence);
             unreadable_labels()
         }

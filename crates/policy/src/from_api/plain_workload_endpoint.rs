@@ -28,6 +28,10 @@ impl Item {
         if !whole.kind.is_empty() && whole.kind != key.kind.name() {
             return None;
         }
+        // Without a name the metadata is damaged, and there may have been labels.
+        if whole.metadata.0.name.is_empty() {
+            return None;
+        }
         let id = WorkloadId { namespace: key.namespace.clone(), name: key.name.clone() };
         let spec = whole.spec?.0;
         if spec.ip_networks.is_empty() {
@@ -59,8 +63,7 @@ struct Whole<'a> {
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 struct Meta<'a> {
     labels: LabelsOnce,
-    #[serde(rename = "name")]
-    _name: &'a str,
+    name: &'a str,
     #[serde(rename = "generateName")]
     _generate_name: &'a str,
     #[serde(rename = "namespace")]

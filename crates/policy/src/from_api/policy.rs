@@ -7,7 +7,9 @@ use serde_json::Value;
 use tortie_api::{Kind, Object};
 use tortie_selector::Selector;
 
-use super::read::{FieldPath, Fields, Invalidities, Read, float, items, list, one_of, owned, text, tier_name};
+use super::read::{
+    FieldPath, Fields, Invalidities, Read, UNKNOWN_FIELD, float, items, list, one_of, owned, text, tier_name,
+};
 use super::referenced::NetList;
 use super::rule::{RuleList, is_set, rules};
 use super::selector::{
@@ -128,9 +130,37 @@ fn restrict_unreadable(rule: &mut Rule, only_denies: bool, in_no_tier: bool) {
     }
 }
 
+/// The fields of a policy's spec that this release knows.
+const POLICY: &[&str] = &[
+    "tier",
+    "order",
+    "ingress",
+    "egress",
+    "selector",
+    "types",
+    "doNotTrack",
+    "preDNAT",
+    "applyOnForward",
+    "serviceAccountSelector",
+    "namespaceSelector",
+    "performanceHints",
+    "stagedAction",
+];
+
+/// Whether an unknown field may say which endpoints a policy applies to: by its name, or because no `selector` says it.
+/// Others are left out, so that a field of a later release of Calico that is no scope closes nothing.
+fn may_be_scope(spec: Fields<'_>, namespace: &str, name: &str) -> bool {
+    let is_known = POLICY.contains(&name) && (name != "namespaceSelector" || namespace.is_empty());
+    !is_known && (spec.get("selector").is_none() || name.to_ascii_lowercase().contains("sele"))
+}
+
 /// The endpoints that it applies to: of its parts those that can be read.
 fn scope(spec: Fields<'_>, namespace: &str, uncertain: &mut Uncertain, wrong: &mut Invalidities) -> (Selector, String) {
     let consequence = "the policy applies to all endpoints that this may have meant, and only what it denies counts";
+    for name in spec.names().filter(|name| may_be_scope(spec, namespace, name)) {
+        wrong.note(FieldPath::SPEC.key(name), UNKNOWN_FIELD, consequence);
+        uncertain.place = true;
+    }
     let mut part = |name: &str| {
         let parsed = spec.read(name, owned).and_then(|text| selector(text.trim()).map(|parsed| Some((text, parsed))));
         let part = wrong.take(FieldPath::SPEC.key(name), parsed, consequence);

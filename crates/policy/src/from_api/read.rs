@@ -12,6 +12,8 @@ use super::Invalid;
 pub(super) const NAMED: usize = 100;
 /// A reason longer than this is cut: it may repeat the value.
 const REASON: usize = 300;
+/// Why an unknown field cannot be read.
+pub(super) const UNKNOWN_FIELD: &str = "this release does not know the field";
 
 /// A value, or why there is none.
 pub(super) type Read<T> = Result<T, Reason>;
@@ -142,6 +144,15 @@ impl<'a> Fields<'a> {
             Fields::Absent => None,
             Fields::Unreadable => Some(&Value::Null),
         }
+    }
+
+    /// The names of its fields.
+    pub(super) fn names(self) -> impl Iterator<Item = &'a str> {
+        let map = match self {
+            Fields::Map(map) => Some(map),
+            Fields::Absent | Fields::Unreadable => None,
+        };
+        map.into_iter().flat_map(|map| map.keys().map(String::as_str))
     }
 
     /// A field as its type; the zero value if it is absent.

@@ -59,6 +59,9 @@ pub(crate) struct NetList {
 const INCOMPLETE: &str =
     "rules that deny by this set deny whatever else they match; those that allow by it allow the other nets";
 
+/// What follows when no net can be read.
+pub(super) const NO_NETS: &str = "rules that deny by this set deny whatever else they match; none allows by it";
+
 impl NetList {
     pub(super) fn push(&mut self, value: &Value, at: FieldPath<'_>, wrong: &mut Invalidities) {
         let net = text(value).and_then(|text| match text {
@@ -79,7 +82,7 @@ impl NetList {
     fn finish(self, at: FieldPath<'_>, wrong: &mut Invalidities) -> (Vec<IpNet>, bool) {
         if self.count > NetworkSet::LIMIT {
             let reason = format!("{} nets are more than {}", self.count, NetworkSet::LIMIT);
-            wrong.note(at, reason, "rules that deny by this set deny whatever else they match; none allows by it");
+            wrong.note(at, reason, NO_NETS);
             return (Vec::new(), true);
         }
         (self.nets, self.incomplete)
@@ -90,7 +93,13 @@ pub(super) fn network_set(object: &Object, early: EarlyLists, wrong: &mut Invali
     let spec = Fields::of(object.body.get("spec"));
     let at = FieldPath::SPEC;
     let at = at.key("nets");
-    let values = wrong.take(at, spec.get("nets").map_or(Ok(&[][..]), list), INCOMPLETE);
+    let nets = match (spec.get("nets"), spec.names().next()) {
+        (Some(nets), _) => list(nets),
+        // Another name than `nets` may have meant them.
+        (None, Some(_)) => Err("it does not exist, and the spec has other fields".into()),
+        (None, None) => Ok(&[][..]),
+    };
+    let values = wrong.take(at, nets, NO_NETS);
     let mut nets = match early.nets {
         Some(early) if values.is_some() => early,
         _ => NetList { incomplete: values.is_none(), ..NetList::default() },

@@ -14,7 +14,9 @@ use serde_json::{Map, Value};
 use tortie_net::{Port, Protocol, parse_cidr};
 use tortie_selector::Selector;
 
-use super::read::{FieldPath, Invalidities, Read, flag, items, list, owned, record, scalar, text, texts, whole};
+use super::read::{
+    FieldPath, Invalidities, Read, UNKNOWN_FIELD, flag, items, list, owned, record, scalar, text, texts, whole,
+};
 use super::selector::{
     ALL_NAMESPACES, NAMESPACE_PREFIX, NO_NAMESPACE, SERVICE_ACCOUNT, SERVICE_ACCOUNT_PREFIX, in_namespace, rewritten,
     selector,
@@ -112,7 +114,7 @@ impl Checked<'_> {
     /// Notes the fields that are not known.
     fn known(&mut self, map: &Map<String, Value>, known: &[&str], at: FieldPath<'_>) {
         for name in map.keys().filter(|name| !known.contains(&name.as_str())) {
-            self.condition(at.key(name), Err::<(), _>("this release does not know the field".into()));
+            self.condition(at.key(name), Err::<(), _>(UNKNOWN_FIELD.into()));
         }
     }
 }

@@ -12,7 +12,7 @@ use tortie_api::{Object, Path};
 use tortie_net::{Protocol, interface_prefixes, is_interface_filter, parse_cidr};
 
 use super::Invalid;
-use super::read::{self, NAMED, Reason, reason_of_repeated};
+use super::read::{self, NAMED, Reason, UNKNOWN_FIELD, reason_of_repeated};
 use crate::endpoint::Labels;
 use crate::referenced::Pool;
 use crate::settings::{Failsafe, HostAction, LogLimit, Refusal, Settings};
@@ -386,7 +386,7 @@ type Unreadable = (Option<String>, Reason);
 fn failsafe(value: &Value) -> Result<Failsafe, Unreadable> {
     let map = read::record(value).map_err(|reason| (None, reason))?;
     if let Some(name) = map.keys().find(|name| !["protocol", "port", "net"].contains(&name.as_str())) {
-        return Err((Some(name.clone()), "this release does not know the field".into()));
+        return Err((Some(name.clone()), UNKNOWN_FIELD.into()));
     }
     let text = |name| map.get(name).map_or(Ok(""), read::text);
     let protocol = text("protocol").and_then(|name| match name {

@@ -87,6 +87,11 @@ impl Stored {
     }
 }
 
+/// Whether an object of a kind without a spec is damaged: programs write one, also an empty one.
+pub(super) fn needs_spec(kind: Kind) -> bool {
+    decides(kind) && kind != Kind::KubernetesEndpointSlice
+}
+
 /// Kinds of which every field can close something.
 fn decides(kind: Kind) -> bool {
     matches!(
@@ -132,25 +137,14 @@ pub(super) fn consequence(kind: Kind) -> &'static str {
     }
 }
 
-/// Whether an object of a kind always has a spec: without one it would mean every endpoint or no place.
-pub(super) fn needs_spec(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::NetworkPolicy
-            | Kind::GlobalNetworkPolicy
-            | Kind::StagedNetworkPolicy
-            | Kind::StagedGlobalNetworkPolicy
-            | Kind::KubernetesNetworkPolicy
-            | Kind::KubernetesClusterNetworkPolicy
-            | Kind::HostEndpoint
-            | Kind::WorkloadEndpoint
-    )
-}
-
-/// Whether an object of which only the name is known still counts. One that could be about everything does not: it
-/// would have to deny every packet of every node.
-pub(super) fn counts_by_name(kind: Kind) -> bool {
-    matches!(kind, Kind::Tier | Kind::NetworkPolicy | Kind::KubernetesNetworkPolicy | Kind::Profile)
+/// Whether an object of which nothing in the spec can be read still counts. One that could be about everything does not: it
+/// would have to deny every packet of every node. What a set is called in rules is in its labels; an endpoint has labels from its spec too.
+pub(super) fn counts_without_spec(kind: Kind, has_labels: bool) -> bool {
+    match kind {
+        Kind::Tier | Kind::NetworkPolicy | Kind::KubernetesNetworkPolicy | Kind::Profile => true,
+        Kind::NetworkSet | Kind::GlobalNetworkSet => has_labels,
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -88,6 +88,7 @@ impl Damage {
                 whole || matches!(path[..], ["spec", "node" | "interfaceName"] | ["spec", "ipNATs", ..])
             }
             Kind::KubernetesEndpointSlice => whole || matches!(path[..], ["spec", "service"]),
+            Kind::NetworkSet | Kind::GlobalNetworkSet => path.is_empty(),
             _ => whole,
         }
     }
@@ -96,12 +97,16 @@ impl Damage {
 /// Removes a field without which an object has no place; where it was.
 fn remove_required(tree: &mut Value, kind: Kind, random: &mut Random) -> Option<Vec<String>> {
     let fields: &[&str] = match kind {
-        Kind::NetworkPolicy | Kind::GlobalNetworkPolicy => &["spec"],
-        Kind::HostEndpoint | Kind::WorkloadEndpoint => &["spec", "node", "interfaceName"],
-        _ => return None,
+        Kind::HostEndpoint | Kind::WorkloadEndpoint => &["spec", "metadata", "node", "interfaceName"],
+        Kind::StagedKubernetesNetworkPolicy => return None,
+        _ => &["spec", "metadata"],
     };
     let name = *random.pick(fields);
-    if name == "spec" {
+    if name == "metadata" && random.once_in(2) {
+        tree["metadata"] = json!({});
+        return Some(vec![name.to_owned()]);
+    }
+    if matches!(name, "spec" | "metadata") {
         tree.as_object_mut()?.remove(name)?;
         return Some(vec![name.to_owned()]);
     }
@@ -119,7 +124,9 @@ fn damage_value(value: &mut Value, random: &mut Random, path: &mut Vec<String>) 
     let stops = random.once_in(4);
     match value {
         Value::Object(map) if !map.is_empty() && random.once_in(8) => repeat(map, random, path),
-        Value::Object(map) if !map.is_empty() && may_narrow(path) && random.once_in(4) => rename(map, random, path),
+        Value::Object(map) if map.keys().any(|name| may_narrow(path, name)) && random.once_in(4) => {
+            rename(map, random, path);
+        }
         Value::Object(map) if !map.is_empty() && !stops => {
             let names: Vec<String> = map.keys().cloned().collect();
             let mut name = random.pick(&names).clone();
@@ -144,18 +151,23 @@ fn damage_value(value: &mut Value, random: &mut Random, path: &mut Vec<String>) 
     }
 }
 
-/// Whether an unknown field may narrow what a record means: in an item of a list of rules or of failsafe ports.
-fn may_narrow(path: &[String]) -> bool {
-    let list = path.get(1).map_or("", String::as_str);
-    path.len() > 2 && matches!(list, "ingress" | "egress" | "failsafeInboundHostPorts" | "failsafeOutboundHostPorts")
+/// Whether a field may narrow what an object means, so that an unknown one in its place counts as unreadable: in an item of a
+/// list of rules or of failsafe ports, the scopes of a policy, and the nets of a set.
+fn may_narrow(path: &[String], name: &str) -> bool {
+    match path.get(1).map(String::as_str) {
+        Some("ingress" | "egress" | "failsafeInboundHostPorts" | "failsafeOutboundHostPorts") => path.len() > 2,
+        None => path == ["spec"] && (name == "nets" || name.to_ascii_lowercase().ends_with("selector")),
+        Some(_) => false,
+    }
 }
 
-/// Gives a field a name that no release knows.
+/// Gives a field that may narrow a name that no release knows.
 fn rename(map: &mut Map<String, Value>, random: &mut Random, path: &mut Vec<String>) {
-    let names: Vec<String> = map.keys().cloned().collect();
+    let names: Vec<String> = map.keys().filter(|name| may_narrow(path, name)).cloned().collect();
     let name = random.pick(&names).clone();
     if let Some(value) = map.shift_remove(&name) {
-        map.insert(format!("{name}X"), value);
+        let new = if name == "selector" { "appliesTo".to_owned() } else { format!("{name}X") };
+        map.insert(new, value);
     }
     path.push(name);
 }

@@ -5,7 +5,7 @@ use crate::{Action, Policy};
 
 fn read(kind: Kind, spec: &str) -> (Item, Vec<String>) {
     let key = Key { kind, namespace: String::new(), name: "x".to_owned() };
-    let (item, invalid) = Item::read_stored(&key, format!(r#"{{"spec":{spec}}}"#).as_bytes());
+    let (item, invalid) = Item::read_stored(&key, format!(r#"{{"metadata":{{"name":"x"}},"spec":{spec}}}"#).as_bytes());
     (item, invalid.iter().map(ToString::to_string).collect())
 }
 
@@ -113,10 +113,12 @@ fn an_object_without_what_it_must_have_is_told_and_opens_nothing() {
         (item, invalid.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     };
     for kind in Kind::ALL.iter().copied().filter(|kind| super::needs_spec(*kind)) {
-        for text in ["{}", r#"{"metadata":{"name":"x"}}"#] {
+        for (text, null) in
+            [("{}", r#"{"spec":null}"#), (r#"{"metadata":{"name":"x"}}"#, r#"{"metadata":{"name":"x"},"spec":null}"#)]
+        {
             let (item, told) = read(kind, text);
             assert!(told.starts_with("spec: it does not exist ("), "{kind}: {told}");
-            assert_eq!((item, told.replace("it does not exist", "expected an object")), read(kind, r#"{"spec":null}"#));
+            assert_eq!((item, told.replace("it does not exist", "expected an object")), read(kind, null));
         }
     }
     let (item, told) = read(Kind::HostEndpoint, r#"{"spec":{"interfaceName":"eth0"}}"#);
@@ -136,9 +138,79 @@ fn an_object_without_what_it_must_have_is_told_and_opens_nothing() {
         assert!(matches!(item, Item::WorkloadEndpoint(endpoint) if endpoint.interface.is_empty()));
     }
     assert_eq!(
-        read(Kind::WorkloadEndpoint, r#"{"spec":{"node":"n"}}"#),
+        read(Kind::WorkloadEndpoint, r#"{"metadata":{"name":"x"},"spec":{"node":"n"}}"#),
         (Item::Nothing, String::new()),
         "no address yet"
     );
-    assert_eq!(read(Kind::Profile, "{}").1, "");
+    assert_eq!(read(Kind::Profile, r#"{"spec":{}}"#).1, "");
+}
+
+#[test]
+fn an_unknown_field_that_may_be_a_scope_lets_only_denies_count() {
+    let rules = r#""ingress":[{"action":"Allow"},{"action":"Deny"}]"#;
+    for (scope, field) in [
+        (r#""endpointSelector":"role == 'web'""#, "endpointSelector"),
+        (r#""selektor":"role == 'web'""#, "selektor"),
+        (r#""appliesTo":"role == 'web'""#, "appliesTo"),
+        (r#""selector":"all()","nodeSelector":"all()""#, "nodeSelector"),
+        (r#""selector":"all()","namespaceSelektor":"all()""#, "namespaceSelektor"),
+    ] {
+        let (policy, reasons) = policy(&format!("{{{scope},{rules}}}"));
+        assert!(policy.ingress[0].never, "{scope}");
+        assert_eq!((policy.ingress[1].action, policy.ingress[1].never), (Action::Deny, false));
+        assert_eq!(
+            reasons,
+            [format!(
+                "spec.{field}: this release does not know the field (the policy applies to all endpoints that this may have meant, and only what it denies counts)"
+            )]
+        );
+    }
+    for spec in [r#""selector":"all()","performanceHints":[],"laterHints":[1]"#, r#""order":1"#] {
+        let (policy, reasons) = policy(&format!("{{{spec},{rules}}}"));
+        assert!(!policy.ingress[0].never && reasons.is_empty(), "{reasons:?}");
+    }
+}
+
+#[test]
+fn a_network_set_whose_spec_cannot_be_read_keeps_its_labels_and_every_net_may_be_its_own() {
+    let key = Key::cluster(Kind::GlobalNetworkSet, "x");
+    let named = r#""metadata":{"name":"x","labels":{"a":"b"}}"#;
+    for spec in [
+        r#","spec":"x""#,
+        r#","spec":null"#,
+        r#","spec":[]"#,
+        r#","spec":{},"spec":{}"#,
+        "",
+        r#","spec":{"netz":["10.0.0.0/8"]}"#,
+    ] {
+        let (item, invalid) = Item::read_stored(&key, format!("{{{named}{spec}}}").as_bytes());
+        let Item::NetworkSet(set) = item else { panic!("{spec}: {item:?}") };
+        assert!(set.incomplete && set.nets.is_empty() && set.labels.contains_key("a"), "{spec}: {set:?}");
+        assert_eq!(invalid.len(), 1, "{spec}: {invalid:?}");
+        assert!(invalid[0].to_string().starts_with("spec"), "{invalid:?}");
+    }
+    let (item, _) = Item::read_stored(&key, br#"{"metadata":{"labels":7},"spec":7}"#);
+    assert_eq!(item, Item::Nothing, "any set");
+}
+
+#[test]
+fn labels_of_an_object_without_metadata_are_unreadable() {
+    let host = r#""spec":{"node":"n","interfaceName":"eth0"}"#;
+    let workload = r#""spec":{"orchestrator":"cni","workload":"w","node":"n","endpoint":"eth0","containerID":"c","interfaceName":"cali1","ipNetworks":["10.0.0.1/32"]}"#;
+    for (kind, spec) in
+        [(Kind::HostEndpoint, host), (Kind::WorkloadEndpoint, workload), (Kind::GlobalNetworkSet, r#""spec":{}"#)]
+    {
+        let key = Key { kind, namespace: String::new(), name: "x".to_owned() };
+        for (metadata, is_told) in [
+            ("", true),
+            (r#""metadata":{},"#, true),
+            (r#""metadata":{"uid":"u"},"#, true),
+            (r#""metadata":{"name":"x"},"#, false),
+            (r#""metadata":{"labels":{"a":"b"}},"#, false),
+        ] {
+            let (_, invalid) = Item::read_stored(&key, format!("{{{metadata}{spec}}}").as_bytes());
+            let told: Vec<_> = invalid.iter().map(|why| why.path.to_string()).collect();
+            assert_eq!(told, if is_told { &["metadata.labels"][..] } else { &[] }, "{kind:?} {metadata}");
+        }
+    }
 }
