@@ -48,13 +48,10 @@ impl Preview {
         let local_facts = sources.local_facts.as_ref();
         let host = local_facts.map(judging_host);
         let not_in_force = [&old, &new].map(|side| effects::host_endpoints_not_in_force(side, local_facts));
-        let [not_in_force_before, not_in_force_after] =
-            not_in_force.each_ref().map(|not_in_force| not_in_force.keys().cloned().collect());
-        let unknown_nodes = [&old, &new]
-            .into_iter()
-            .zip(&not_in_force)
-            .flat_map(|(side, not_in_force)| effects::unknown_nodes(side, not_in_force))
-            .collect();
+        // One on a node that no other object names may well be in force there.
+        let [not_in_force_before, not_in_force_after] = not_in_force.each_ref().map(|not_in_force| {
+            not_in_force.iter().filter(|(_, why)| !why.has_unknown_node).map(|(name, _)| name.clone()).collect()
+        });
         let mut objects = objects(&begins_with(before, after), &after.items);
         // What a store keeps about itself is no change of anybody's.
         objects.retain(|change| change.key.kind != Kind::ClusterInformation);
@@ -67,7 +64,7 @@ impl Preview {
         Self {
             objects,
             defaults: defaults(&old, &new, [&not_in_force_before, &not_in_force_after]),
-            verdicts: verdicts(&old, &new, host.as_ref(), &unknown_nodes),
+            verdicts: verdicts(&old, &new, host.as_ref()),
             without_effect,
             lost,
             notes,

@@ -4,7 +4,7 @@
 //! both sides. So an answer is about every packet of the way, for new connections; what connection tracking knows already and
 //! what other programs translate is not looked at. Endpoints to which the same applies are answered once.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use tortie_classes::{AddressSet, Names};
@@ -62,15 +62,14 @@ pub struct TooMany {
     pub classes: usize,
 }
 
-/// The packets that are judged otherwise after a change. `known` is the machine whose interfaces are known; `nowhere` are nodes
-/// that do not exist, on which nothing is judged.
-pub fn verdicts(before: &Snapshot, after: &Snapshot, known: Option<&Host>, nowhere: &BTreeSet<&str>) -> Verdicts {
+/// The packets that are judged otherwise after a change. `known` is the machine whose interfaces are known.
+pub fn verdicts(before: &Snapshot, after: &Snapshot, known: Option<&Host>) -> Verdicts {
     let sides = [before, after];
     let names = Names::new(after);
     let mut found = Verdicts::default();
     let mut all: Vec<VerdictChange> = Vec::new();
     let mut answers = Answers::new(sides);
-    for placed in concerned(sides, known, nowhere) {
+    for placed in concerned(sides, known) {
         for (path, answer) in answers.of(&placed, &names) {
             let endpoint = placed.endpoint.clone();
             match &answer.regions {
@@ -86,9 +85,9 @@ pub fn verdicts(before: &Snapshot, after: &Snapshot, known: Option<&Host>, nowhe
 }
 
 /// The endpoints that may be judged otherwise. Of all others no packet is judged.
-fn concerned(sides: [&Snapshot; 2], known: Option<&Host>, nowhere: &BTreeSet<&str>) -> Vec<PlacedEndpoint> {
+fn concerned(sides: [&Snapshot; 2], known: Option<&Host>) -> Vec<PlacedEndpoint> {
     let affected = Affected::new(sides);
-    let mut found = placed(sides, known, |node| affected.is_node(node) && !nowhere.contains(node));
+    let mut found = placed(sides, known, |node| affected.is_node(node));
     found.retain(|placed| affected.is(placed));
     found
 }

@@ -32,25 +32,24 @@ pub(super) fn host_endpoints_not_in_force(
     not_in_force::all_host_endpoints(&topology(snapshot, local_facts))
 }
 
-/// The nodes of endpoints that are on one which is not known.
-pub(super) fn unknown_nodes<'a>(snapshot: &'a Snapshot, not_in_force: &NotInForceByName) -> Vec<&'a str> {
-    let endpoints = not_in_force.iter().filter(|(_, why)| why.has_unknown_node);
-    endpoints.filter_map(|(name, _)| Some(snapshot.host_endpoints.get(name)?.node.as_str())).collect()
-}
-
 /// What has no effect after the change and was not so before, or was written by it; and what was not looked at.
 pub(super) fn without(sides: [&Snapshot; 2], not_in_force: [&NotInForceByName; 2]) -> (Vec<NoEffect>, Vec<String>) {
     let [before, after] = sides;
-    let mut found = Vec::new();
+    let (mut found, mut notes) = (Vec::new(), Vec::new());
     for (name, why) in not_in_force[1] {
         let is_written = before.host_endpoints.get(name) != after.host_endpoints.get(name);
-        if is_written || not_in_force[0].get(name) != Some(why) {
-            found.push(NoEffect { what: EndpointId::Host(name.clone()).to_string(), why: why.to_string() });
+        let what = EndpointId::Host(name.clone()).to_string();
+        match is_written || not_in_force[0].get(name) != Some(why) {
+            true if why.has_unknown_node => {
+                notes.push(format!("{what} {why}; it is judged as if there was such a node"))
+            }
+            true => found.push(NoEffect { what, why: why.to_string() }),
+            false => {}
         }
     }
     let workloads: Vec<_> =
         after.workload_endpoints.iter().filter(|(id, one)| before.workload_endpoints.get(*id) != Some(one)).collect();
-    let mut notes = Vec::from_iter(not_looked_at(workloads.len(), "workload endpoints", "they are in force"));
+    notes.extend(not_looked_at(workloads.len(), "workload endpoints", "they are in force"));
     for (id, endpoint) in workloads.into_iter().take(MOST) {
         if let Some(why) = not_in_force::workload_endpoint(after, endpoint) {
             found.push(NoEffect {

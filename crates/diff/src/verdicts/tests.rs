@@ -168,8 +168,8 @@ fn compare_with_eval(seeds: std::ops::Range<u64>) -> (usize, usize) {
 fn two_equal_sides_have_no_differences_and_nothing_is_judged() {
     for seed in 0..10 {
         let (_, after) = pair(seed);
-        assert_eq!(verdicts(&after.snapshot, &after.snapshot, None, &BTreeSet::new()), Verdicts::default());
-        assert!(concerned([&after.snapshot, &after.snapshot], None, &BTreeSet::new()).is_empty());
+        assert_eq!(verdicts(&after.snapshot, &after.snapshot, None), Verdicts::default());
+        assert!(concerned([&after.snapshot, &after.snapshot], None).is_empty());
     }
 }
 
@@ -237,11 +237,11 @@ fn changes_of_objects_that_an_endpoint_depends_on_concern_it() {
         (object("Tier", "ops", "", serde_json::json!({"order": 1, "defaultAction": "Deny"})), "", ""),
     ] {
         let after = small(std::slice::from_ref(&change));
-        let verdicts_allow = verdicts(&before.snapshot, &after.snapshot, None, &BTreeSet::new());
+        let verdicts_allow = verdicts(&before.snapshot, &after.snapshot, None);
         let of: Vec<&VerdictChange> =
             verdicts_allow.changes.iter().filter(|row| row.endpoints == [EndpointId::Host("e".to_owned())]).collect();
         if packets.is_empty() {
-            let looked_at = concerned([&before.snapshot, &after.snapshot], None, &BTreeSet::new());
+            let looked_at = concerned([&before.snapshot, &after.snapshot], None);
             let is_it = |placed: &PlacedEndpoint| placed.endpoint == EndpointId::Host("e".to_owned());
             assert!(
                 looked_at.iter().any(is_it),
@@ -257,8 +257,8 @@ fn changes_of_objects_that_an_endpoint_depends_on_concern_it() {
     // What nothing depends on is not even looked at.
     let other = object("GlobalNetworkSet", "unused", "unused", serde_json::json!({"nets": ["203.0.113.0/24"]}));
     let after = small(&[other]);
-    assert_eq!(verdicts(&before.snapshot, &after.snapshot, None, &BTreeSet::new()), Verdicts::default());
-    assert!(concerned([&before.snapshot, &after.snapshot], None, &BTreeSet::new()).is_empty());
+    assert_eq!(verdicts(&before.snapshot, &after.snapshot, None), Verdicts::default());
+    assert!(concerned([&before.snapshot, &after.snapshot], None).is_empty());
 }
 
 #[test]
@@ -281,9 +281,8 @@ fn expected_addresses_do_not_limit_the_interface_of_a_machine_that_was_not_asked
     };
     for (policy, family, have) in [(version_six, Family::V6, "2001:db8::1"), (another_net, Family::V4, "10.1.2.3")] {
         let after = small(&[policy]);
-        let verdicts_allow = |known: Option<&tortie_policy::packet::Host>| {
-            verdicts(&before.snapshot, &after.snapshot, known, &BTreeSet::new()).changes
-        };
+        let verdicts_allow =
+            |known: Option<&tortie_policy::packet::Host>| verdicts(&before.snapshot, &after.snapshot, known).changes;
         let opens = |row: &VerdictChange| row.allowed && row.traffic == "tcp 3306" && row.families == [family];
         assert!(verdicts_allow(None).iter().any(opens), "{:#?}", verdicts_allow(None));
         // A machine that tells its addresses has no others.
@@ -310,10 +309,10 @@ fn endpoints_with_the_same_policies_are_judged_once() {
     let sides = [&before.snapshot, &after.snapshot];
     let mut answers = Answers::new(sides);
     let names = Names::new(sides[1]);
-    let concerned = concerned(sides, None, &BTreeSet::new());
+    let concerned = concerned(sides, None);
     concerned.iter().for_each(|placed| drop(answers.of(placed, &names)));
     assert_eq!((concerned.len(), answers.known.len()), (40, 2), "two ways, in and out");
-    let told = verdicts(sides[0], sides[1], None, &BTreeSet::new());
+    let told = verdicts(sides[0], sides[1], None);
     let [row] = &told.changes[..] else { panic!("{told:#?}") };
     assert_eq!((row.endpoints.len(), row.allowed, &row.others[..]), (40, false, &["10.128.0.0/9".to_owned()][..]));
 }
@@ -343,7 +342,7 @@ fn a_rule_about_an_address_changes_packets_to_its_floating_ip_too() {
     let sides = [&before.snapshot, &after.snapshot];
     let mut answers = Answers::new(sides);
     let names = Names::new(sides[1]);
-    let found: Vec<(EndpointPath, Rc<Answer>)> = concerned(sides, None, &BTreeSet::new())
+    let found: Vec<(EndpointPath, Rc<Answer>)> = concerned(sides, None)
         .iter()
         .flat_map(|placed| answers.of(placed, &names))
         .filter(|(path, _)| path.reach == TrafficKind::In)
