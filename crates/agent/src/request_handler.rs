@@ -6,7 +6,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use tortie_api::Key;
-use tortie_store::{Position, Revision, Store, Stored};
+use tortie_store::{Position, Purpose, Revision, Selection, Store, StoreError, Stored};
 use tortie_sync::Replacement;
 
 use crate::cache::{CacheWriter, CachedStore, SnapshotReader};
@@ -17,7 +17,7 @@ use crate::local_facts::LocalFacts;
 use crate::log_event;
 use crate::off::{Off, Switch};
 use crate::socket::{AgentState, Answer, Objects, Reply, Request};
-use crate::status::{Progress, Status, StoreState};
+use crate::status::{Progress, Status, StoreState, is_same_store};
 use crate::status_builder;
 use crate::status_cell::{StatusCell, StatusRecord};
 use crate::transfer;
@@ -26,6 +26,8 @@ use crate::watch_stream::WatchEvent;
 /// How long to wait for a position before asking the store whether anything changed up to it.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
 const LONGEST_LOOK: Duration = Duration::from_secs(2);
+/// The problem that the store does not tell how far it is.
+const POSITION: &str = "asking how far the store is";
 /// How long reading an accepted store may take, and then enforcing it.
 const LONGEST_ACCEPT: Duration = Duration::from_secs(30);
 /// The shortest time between two events of a watched status.
@@ -67,6 +69,7 @@ impl RequestHandler {
                 Reply::Failed { reason: "the answer to this request has more than one line".to_owned() }
             }
             Request::Status => {
+                self.ask_again();
                 let left_out = self.store.left_out();
                 Reply::Status(Box::new(status_builder::status(&self.node, &self.status, &self.dataplane, left_out)))
             }
@@ -77,8 +80,8 @@ impl RequestHandler {
                 Reply::Store(Box::new(record.store_status()))
             }
             Request::Wait { position, store, timeout_ms } => {
-                let own = self.status.read().store_name.clone();
-                if own != store {
+                let own = self.status.read().store_identity();
+                if !is_same_store(&own, &store) {
                     return Reply::Failed { reason: format!("the agent follows {own}, and this call means {store}") };
                 }
                 let most = Duration::from_millis(timeout_ms).min(LONGEST_WAIT);
@@ -91,7 +94,8 @@ impl RequestHandler {
                 let reason = record
                     .failing
                     .clone()
-                    .or_else(|| Some(record.store_reason.clone()).filter(|reason| !reason.is_empty()));
+                    .or_else(|| Some(record.store_reason.clone()).filter(|reason| !reason.is_empty()))
+                    .or_else(|| record.problems.get(POSITION).map(|why| format!("{POSITION}: {why}")));
                 let settings = record.unreadable_settings.iter();
                 let settings =
                     settings.map(|(key, why)| format!("{key}: {}; {}", why.join("; "), status_builder::OTHER_SETTINGS));
@@ -173,9 +177,9 @@ impl RequestHandler {
     fn accept(&self, store: &str) -> Reply {
         let (own, resyncs) = {
             let record = self.status.read();
-            (record.store_name.clone(), record.resyncs)
+            (record.store_identity(), record.resyncs)
         };
-        if own != store {
+        if !is_same_store(&own, store) {
             return Reply::Failed { reason: format!("the agent follows {own}, and this call means {store}") };
         }
         log::warn!(target: log_event::STORE_ACCEPTED, "a client asked the agent to accept the store as it is now");
@@ -231,6 +235,8 @@ impl RequestHandler {
             store: record.store_status(),
             wanted: record.wanted.clone(),
             in_kernel: record.in_kernel.clone(),
+            left_out: self.store.left_out().into_iter().map(|(key, warning)| (key.path(), warning)).collect(),
+            position_problem: record.problems.get(POSITION).cloned().unwrap_or_default(),
             objects: Objects::Same,
         };
         let replaced: Vec<(Key, Revision)> = record
@@ -242,7 +248,7 @@ impl RequestHandler {
             })
             .collect();
         drop(record);
-        if state.store.name != store {
+        if !is_same_store(&state.store.name, store) {
             state.objects = Objects::OtherStore;
             return with_objects(state, Vec::new(), None);
         }
@@ -275,6 +281,34 @@ impl RequestHandler {
         }
     }
 
+    /// Whether no object changed between two positions. That the store does not say so is a problem: nobody can wait for it then.
+    fn is_unchanged_between(&self, after: &Position, until: &Position) -> bool {
+        let answer = self.store.is_unchanged_between(after, until);
+        self.note_position(answer.as_ref().err());
+        answer.unwrap_or(false)
+    }
+
+    /// Asks how far the store is, if it did not say so before.
+    fn ask_again(&self) {
+        if self.status.read().problems.contains_key(POSITION) {
+            let purpose = Purpose::Enforcement { node: self.node.clone() };
+            let answer = self.store.position_of(&Selection { purpose, ..Selection::default() });
+            self.note_position(answer.as_ref().err());
+        }
+    }
+
+    /// Records why the store does not say how far it is. While the store is lost, that is known.
+    fn note_position(&self, error: Option<&StoreError>) {
+        let in_sync = self.status.read().store == StoreState::InSync;
+        let problem = error.filter(|_| in_sync).map(ToString::to_string);
+        if self.status.read().problems.get(POSITION) != problem.as_ref() {
+            self.status.update(|record| match problem {
+                Some(why) => drop(record.problems.insert(POSITION, why)),
+                None => drop(record.problems.remove(POSITION)),
+            });
+        }
+    }
+
     /// Waits a moment until the store was received up to this position, and not further. Returns whether it was.
     fn received(&self, position: &Position) -> bool {
         let in_sync = |record: &StatusRecord| record.store == StoreState::InSync;
@@ -283,7 +317,7 @@ impl RequestHandler {
         // Where the agent is, if no object changed from there up to the position. The API server takes a second to say so.
         let quiet_at = || {
             let at = self.status.read().wanted.position.clone();
-            let is_quiet = !position.is_behind(&at) && self.store.is_unchanged_between(&at, position).unwrap_or(false);
+            let is_quiet = !position.is_behind(&at) && self.is_unchanged_between(&at, position);
             is_quiet.then_some(at)
         };
         let quiet = if in_sync(&self.status.read()) { quiet_at() } else { None };
@@ -320,7 +354,7 @@ impl RequestHandler {
                 let all = record.in_kernel == record.wanted && record.network_at == record.wanted;
                 (record.programmed && one_history(&record) && all, record.wanted.position.clone())
             };
-            if settled && self.store.is_unchanged_between(&at, position).unwrap_or(false) {
+            if settled && self.is_unchanged_between(&at, position) {
                 return true;
             }
             if left.is_zero() {

@@ -163,6 +163,12 @@ pub struct AgentState {
     pub wanted: Progress,
     /// The mark that the kernel is at.
     pub in_kernel: Progress,
+    /// The parts of objects that could not be converted: the path of the key, and a line for users.
+    #[serde(default)]
+    pub left_out: Vec<(String, String)>,
+    /// Why the store does not tell the agent how far it is; empty if it does.
+    #[serde(default)]
+    pub position_problem: String,
     /// Which objects follow the answer.
     pub objects: Objects,
 }

@@ -92,6 +92,22 @@ pub struct StoreStatus {
     pub puts_back: bool,
 }
 
+/// What distinguishes a store from others: its description, and the API group of its objects if that is known.
+pub fn store_identity(name: &str, api_group: Option<&str>) -> String {
+    match api_group {
+        Some(group) => format!("{name} ({group})"),
+        None => name.to_owned(),
+    }
+}
+
+/// Whether two identities can be of the same store. One whose API group is not known can be that of each group.
+pub fn is_same_store(one: &str, other: &str) -> bool {
+    let has_group = |long: &str, short: &str| {
+        short.starts_with("Kubernetes at ") && long.strip_prefix(short).is_some_and(|rest| rest.starts_with(" ("))
+    };
+    one == other || has_group(one, other) || has_group(other, one)
+}
+
 /// The state of the store, as the agent sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -116,10 +116,10 @@ pub(crate) fn status(
 const LEFT_OUT: usize = 100;
 
 /// The notes about what the store could not convert.
-fn left_out(parts: Vec<(Key, String)>) -> Vec<String> {
-    let more = parts.len().saturating_sub(LEFT_OUT);
-    let note = |(key, why)| format!("left out: {key}: {why}");
-    let mut notes: Vec<String> = parts.into_iter().take(LEFT_OUT).map(note).collect();
+fn left_out(warnings: Vec<(Key, String)>) -> Vec<String> {
+    let more = warnings.len().saturating_sub(LEFT_OUT);
+    let line = |(key, warning): (Key, String)| format!("left out: {}: {warning}", key.for_users());
+    let mut notes: Vec<String> = warnings.into_iter().take(LEFT_OUT).map(line).collect();
     if more > 0 {
         notes.push(format!("left out: {more} more"));
     }

@@ -15,7 +15,7 @@ use crate::lag::Lag;
 use crate::links;
 use crate::metrics::Measures;
 use crate::off::Off;
-use crate::status::{Progress, SettingNote, StoreState, StoreStatus};
+use crate::status::{Progress, SettingNote, StoreState, StoreStatus, store_identity};
 use crate::supervisor::Supervisor;
 
 /// The current status: threads update it, read it, or wait until it changes.
@@ -39,6 +39,8 @@ pub(crate) struct StatusRecord {
     /// Since when enforcement is off; none if it is on.
     pub(crate) off: Option<Off>,
     pub(crate) store_name: String,
+    /// The API group of the store's objects, once it is known.
+    pub(crate) api_group: Option<&'static str>,
     pub(crate) store: StoreState,
     /// Since when the store is in this state, in UTC.
     pub(crate) store_since: String,
@@ -185,10 +187,15 @@ impl StatusRecord {
         self.programmed && self.failing.is_none() && !self.problems.contains_key(links::PROBLEM)
     }
 
+    /// What distinguishes the store from others.
+    pub(crate) fn store_identity(&self) -> String {
+        store_identity(&self.store_name, self.api_group)
+    }
+
     /// The state of the store.
     pub(crate) fn store_status(&self) -> StoreStatus {
         StoreStatus {
-            name: self.store_name.clone(),
+            name: self.store_identity(),
             state: self.store,
             since: self.store_since.clone(),
             reason: self.store_reason.clone(),

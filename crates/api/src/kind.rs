@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::names;
+
 macro_rules! kinds {
     (
         calico { $($(#[$doc:meta])* $kind:ident $plural:literal $scope:ident [$($alias:literal)*],)* }
@@ -238,6 +240,28 @@ impl Key {
             true => format!("{kind}/{}/{}", self.namespace, self.name),
             false => format!("{kind}/{}", self.name),
         }
+    }
+}
+
+impl Key {
+    /// As messages to users name an object of a cluster: `pod shop/web`, `knp shop/db`, `node n1`.
+    pub fn for_users(&self) -> String {
+        let Key { kind, namespace, name } = self;
+        if let Some(pod) = self.pod() {
+            return format!("pod {namespace}/{pod}");
+        }
+        let kind = match kind {
+            Kind::KubernetesNetworkPolicy => "knp".to_owned(),
+            Kind::KubernetesClusterNetworkPolicy => "kcnp".to_owned(),
+            kind => kind.name().trim_start_matches("Kubernetes").to_ascii_lowercase(),
+        };
+        if namespace.is_empty() { format!("{kind} {name}") } else { format!("{kind} {namespace}/{name}") }
+    }
+
+    /// The pod that this is a workload endpoint of.
+    pub fn pod(&self) -> Option<String> {
+        let parts = (self.kind == Kind::WorkloadEndpoint).then(|| names::workload::parse(&self.name).ok())??;
+        Some(parts.pod).filter(|pod| !pod.is_empty())
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Args;
-use tortie_agent::status::StoreState;
+use tortie_agent::status::{StoreState, is_same_store};
 use tortie_agent::utc;
 use tortie_api::duration;
 use tortie_client::Client;
@@ -88,7 +88,7 @@ impl ConfirmArgs {
         let why = match followed {
             Err(error) => error.to_string(),
             Ok(None) => "it does not say which store it follows".to_owned(),
-            Ok(Some(status)) if status.name != access.name()? => format!("it follows another store, {}", status.name),
+            Ok(Some(status)) if !is_same_store(&status.name, &access.name()?) => format!("it follows another store, {}", status.name),
             // The first write makes a missing one.
             Ok(Some(status)) if !matches!(status.state, StoreState::InSync | StoreState::Missing) => {
                 format!("it does not follow this store now: {}", status.reason)

@@ -2,7 +2,7 @@
 
 use tortie_agent::off::{Off, Places};
 use tortie_agent::socket::AskError;
-use tortie_agent::status::{StoreState, StoreStatus};
+use tortie_agent::status::{StoreState, StoreStatus, is_same_store};
 use tortie_agent::table_exists;
 
 use crate::ask::Agent;
@@ -74,7 +74,9 @@ pub(crate) fn left_behind() -> Option<&'static str> {
 pub(crate) fn of_agent(store: &StoreStatus, written: &str) -> Option<String> {
     let StoreStatus { name, state, since, reason, puts_back: _ } = store;
     match state {
-        _ if name != written => Some(format!("the agent of this machine follows the {name}, not the {written}")),
+        _ if !is_same_store(name, written) => {
+            Some(format!("the agent of this machine follows the {name}, not the {written}"))
+        }
         StoreState::Replaced => Some(format!("the agent of this machine does not follow the {written}: {reason}")),
         StoreState::NotAsked => Some(format!("the agent of this machine does not read the {written}: {reason}")),
         StoreState::Lost | StoreState::Stale => {

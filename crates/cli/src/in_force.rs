@@ -112,12 +112,15 @@ pub(crate) fn load(
 /// Finds the sources without printing anything. `agent` limits how long the command waits for the agent.
 pub(crate) fn sources(access: &StoreAccess, request: InForceRequest, agent: &Agent) -> anyhow::Result<Sources> {
     let mut sources = if_enforced(access, request, agent)?;
+    // Where the agent's copy is what is answered from, so are its warnings.
+    if sources.in_kernel.is_none() {
+        sources.left_out = access.store().map(|store| store.left_out()).unwrap_or_default();
+    }
     if request.purpose != Purpose::Change
         && let Ok(store) = access.store()
     {
         sources.unknown = unread_in_one_line(&store.unread());
     }
-    sources.left_out = access.store().map(|store| store.left_out()).unwrap_or_default();
     match enforcement_warning::off_note().filter(|_| !request.from_store) {
         Some(note) if request.purpose == Purpose::Answer => sources.deviations.insert(0, note),
         Some(note) => sources.not_enforced = Some(note),
@@ -219,6 +222,8 @@ fn answered(
         Objects::Copy(position) if !is_change => {
             sources.listing = Listing { position, items: copy };
             sources.in_kernel = Some(state.in_kernel.position.clone());
+            let left_out = state.left_out.into_iter();
+            sources.left_out = left_out.filter_map(|(path, warning)| Some((path.parse().ok()?, warning))).collect();
             return Ok(sources.with_lag(&state.in_kernel.position, &state.wanted.position));
         }
         Objects::Copy(_) => {}
@@ -274,6 +279,10 @@ fn deviation(listing: &anyhow::Result<Listing>, state: &AgentState) -> (Option<S
         (_, Err(error)) => {
             format!("the store cannot be read: the agent keeps its revision {revision} in force ({error:#})")
         }
+        (_, Ok(listing)) if !state.position_problem.is_empty() => format!(
+            "the agent enforces revision {revision}; the store is at {}, and whether anything changed in between the agent cannot ask: {}",
+            listing.position, state.position_problem
+        ),
         (_, Ok(listing)) => format!("the agent enforces revision {revision}; the store is at {}", listing.position),
     };
     let is_newer = store.state == StoreState::InSync
@@ -310,8 +319,19 @@ impl Sources {
         if let Some(local_facts) = &self.local_facts {
             local_facts.apply_settings(&mut in_force);
         }
+        for (key, warning) in &self.left_out {
+            // In a preview not what the manifests replace: of that the preview has told.
+            if stored(&self.listing, key).is_some_and(|one| stored(listing, key) == Some(one)) {
+                in_force.snapshot.left_out.entry(key.clone()).or_default().push(warning.clone());
+            }
+        }
         in_force
     }
+}
+
+/// The object of a key in a listing, which is in the order of the keys.
+fn stored<'a>(listing: &'a Listing, key: &Key) -> Option<&'a Stored> {
+    listing.items.binary_search_by(|one| one.key.cmp(key)).ok().map(|at| &listing.items[at])
 }
 
 /// Warns of each unreadable object, and says what is in force instead.

@@ -24,6 +24,10 @@ pub(crate) fn owner(object: &Object) -> Option<String> {
     if let Some(by) = object.metadata.labels.get(CREATED_BY) {
         return Some(format!("{by} (label {CREATED_BY})"));
     }
+    if !object.kind.is_calico() {
+        // It is the object of Kubernetes itself.
+        return None;
+    }
     if follows_kubernetes(object) {
         return Some("a Kubernetes object that it follows from".to_owned());
     }

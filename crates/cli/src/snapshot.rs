@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use tortie_agent::LocalFacts;
-use tortie_api::Key;
+use tortie_api::{Key, Kind};
 use tortie_explain::{AbsentPods, Service, Topology, enforce_staged};
 use tortie_policy::Snapshot;
 use tortie_policy::packet::Host;
@@ -127,7 +127,8 @@ impl SnapshotArgs {
             let cluster = access.kubernetes();
             // An agent has no services, so its copy of the objects has none either.
             let services_unknown = cluster.is_some() && sources.in_kernel.is_some();
-            return Ok(Some(Found { in_force, services, services_unknown, pods: pods_of(cluster, None), sources }));
+            let pods = pods_of(&in_force, cluster, None);
+            return Ok(Some(Found { in_force, services, services_unknown, pods, sources }));
         }
         let (mut plan, cluster) = match self.offline {
             true => (Plan::offline()?, None),
@@ -148,7 +149,7 @@ impl SnapshotArgs {
         written.into_iter().for_each(|written| session.terminal.note(written));
         let in_force = plan.sources.in_force(&after);
         let services = services(&after, plan.kubernetes.services());
-        let pods = pods_of(cluster, Some(plan.kubernetes));
+        let pods = pods_of(&in_force, cluster, Some(plan.kubernetes));
         Ok(Some(Found { sources: plan.sources, in_force, services, services_unknown: false, pods }))
     }
 }
@@ -177,9 +178,22 @@ struct Found {
     pods: AbsentPods<'static>,
 }
 
-/// Why pods have no endpoint: as the manifests of a preview say, else as the cluster says.
-fn pods_of(cluster: Option<Arc<KubeStore>>, previewed: Option<KubernetesChanges>) -> AbsentPods<'static> {
+/// Why pods have no endpoint: because they cannot be read, as the manifests of a preview say, or else as the cluster says.
+pub(crate) fn pods_of(
+    in_force: &InForce,
+    cluster: Option<Arc<KubeStore>>,
+    previewed: Option<KubernetesChanges>,
+) -> AbsentPods<'static> {
+    let unreadable = in_force.unreadable.iter().filter(|(key, _)| key.kind == Kind::WorkloadEndpoint);
+    let unreadable: Vec<(Key, String)> = unreadable.map(|(key, why)| (key.clone(), why.reasons.join("; "))).collect();
     Box::new(move |namespace, name| {
+        let is_it = |key: &Key| key.namespace == namespace && (key.name == name || key.pod().as_deref() == Some(name));
+        if let Some((key, why)) = unreadable.iter().find(|(key, _)| is_it(key)) {
+            return Some(format!(
+                "{} exists, and it has no endpoint because it cannot be read ({why}): its interface stays closed, so all its packets are denied",
+                key.for_users()
+            ));
+        }
         let previewed = previewed.as_ref().and_then(|changes| changes.why_no_endpoint(namespace, name));
         previewed.or_else(|| cluster.as_ref()?.why_no_endpoint(namespace, name))
     })

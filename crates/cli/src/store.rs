@@ -12,7 +12,7 @@ use anyhow::Context;
 use rustix::fs::Access;
 use tortie_agent::FELIX_CONFIG;
 use tortie_agent::config::felix_cfg;
-use tortie_agent::status::StoreState;
+use tortie_agent::status::{StoreState, is_same_store};
 use tortie_api::{Key, Kind};
 use tortie_client::Client;
 use tortie_store::{Definitions, History, Store};
@@ -202,7 +202,7 @@ impl StoreAccess {
     /// Whether the agent of this machine follows this store and has read it.
     fn is_gone(&self) -> bool {
         let followed = Agent::soon().store().ok().flatten();
-        let followed = followed.filter(|status| self.name().is_ok_and(|name| name == status.name));
+        let followed = followed.filter(|status| self.name().is_ok_and(|name| is_same_store(&name, &status.name)));
         followed.is_some_and(|status| !matches!(status.state, StoreState::Missing | StoreState::Waiting))
     }
 

@@ -27,6 +27,7 @@ mod counts;
 pub mod endpoint;
 mod interfaces;
 pub mod json;
+mod left_out;
 mod listed;
 mod multicast;
 pub mod new_denial;

@@ -8,6 +8,7 @@ mod words;
 
 use std::collections::BTreeMap;
 
+use tortie_api::Key;
 use tortie_eval::{PolicyList, Subject};
 use tortie_policy::{Direction, EndpointId, Policy, PolicyStage, Rule, Snapshot, Tier};
 
@@ -29,6 +30,8 @@ pub struct About<'a> {
     pub tier: Option<&'a Tier>,
     /// The endpoints that it applies to, by node.
     pub endpoints: BTreeMap<String, Vec<EndpointId>>,
+    /// What of it could not be converted.
+    pub left_out: &'a [String],
     /// The directions that it speaks about.
     pub directions: Vec<Side>,
 }
@@ -70,7 +73,9 @@ pub fn about<'a>(snapshot: &'a Snapshot, policy: &'a Policy) -> About<'a> {
         Side { end, ..side(snapshot, direction, policy.rules(direction), Some(policy.stage)) }
     });
     let directions = directions.collect();
-    About { policy, tier: snapshot.tiers.get(&policy.tier), endpoints, directions }
+    let key = Key { kind: policy.id.kind, namespace: policy.id.namespace.clone(), name: policy.id.name.clone() };
+    let left_out = snapshot.left_out.get(&key).map_or(&[][..], Vec::as_slice);
+    About { policy, tier: snapshot.tiers.get(&policy.tier), endpoints, left_out, directions }
 }
 
 /// The rules of one direction, without what comes after them; of a policy its stage.

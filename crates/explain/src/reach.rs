@@ -15,7 +15,7 @@ use std::rc::Rc;
 use tortie_classes::{AddressSet, Conditions, Names, Partition, Ranges, TransportClass, TransportClasses};
 use tortie_eval::{DecidedBy, Packet, Transport};
 use tortie_net::Protocol;
-use tortie_policy::{Family, Snapshot, WorkloadEndpoint};
+use tortie_policy::{EndpointId, Family, Snapshot, WorkloadEndpoint};
 
 use crate::owners::Owner;
 use crate::question::{AskError, EndSpec, Question, TrafficSpec};
@@ -26,7 +26,7 @@ use crate::trace::{
     DISCOVERY_NOTE, Hop, Judging, Traced, allowed, missing_tier_notes, placement_notes, trace_between, transport,
     with_judging,
 };
-use crate::{fault, interfaces, services, several_addresses, unknown_addresses};
+use crate::{fault, interfaces, left_out, services, several_addresses, unknown_addresses};
 
 pub(crate) use ends::{addresses, crossing, ends, remote, senders};
 pub use rows::{Addresses, Part, Reason, Row};
@@ -155,6 +155,8 @@ fn between(
             .notes
             .extend(table.passed.notes.iter().filter(|note| !reach.notes.contains(note)).cloned().collect::<Vec<_>>());
         reach.nodes.extend(table.passed.nodes.iter().cloned());
+        let left_out = left_out::notes(topology.snapshot(), &table.passed.endpoints, &table.passed.nodes);
+        reach.notes.extend(left_out.into_iter().filter(|note| !reach.notes.contains(note)).collect::<Vec<_>>());
         let rows = rows::rows(&table, &names, question);
         rows::merge(&mut reach.rows, rows, family, what.is_some());
     }
@@ -388,6 +390,7 @@ fn too_many(classes: usize, what: fmt::Arguments<'_>) -> AskError {
 pub(crate) struct Visited {
     notes: BTreeSet<String>,
     nodes: BTreeSet<String>,
+    endpoints: BTreeSet<EndpointId>,
 }
 
 impl Asked<'_, '_> {
@@ -556,6 +559,8 @@ impl Asked<'_, '_> {
         match self.trace(source, destination, transport, judging) {
             Ok(traced) => {
                 passed.nodes.extend(traced.answers.iter().flat_map(|(_, hops)| hops).map(|hop| hop.host.node.clone()));
+                let hops = traced.answers.iter().flat_map(|(_, hops)| hops);
+                passed.endpoints.extend(hops.flat_map(Hop::judges));
                 passed.notes.extend(traced.assumed.iter().cloned());
                 if !many {
                     passed.notes.extend(traced.left_out.iter().cloned());

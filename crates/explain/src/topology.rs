@@ -496,7 +496,10 @@ impl<'a> Topology<'a> {
             }),
             EndSpec::Workload(namespace, name) => self
                 .workload(namespace, name)
-                .ok_or_else(|| AskError(format!("there is no workload endpoint {namespace}/{name}"))),
+                .ok_or_else(|| {
+                    let absent = || AskError(format!("there is no workload endpoint {namespace}/{name}"));
+                    self.absent_pod(namespace, name).unwrap_or_else(absent)
+                }),
             EndSpec::Either(namespace, name) => {
                 self.pod(namespace, name).or_else(|| self.workload(namespace, name)).ok_or_else(|| {
                     self.absent_pod(namespace, name).unwrap_or_else(|| {

@@ -11,7 +11,7 @@ use tortie_eval::{
 use tortie_net::Protocol;
 use tortie_policy::machine::RouteKind;
 use tortie_policy::packet::OwnNat;
-use tortie_policy::{Family, GovernedInterfaces, HostEndpoint, Snapshot};
+use tortie_policy::{EndpointId, Family, GovernedInterfaces, HostEndpoint, Snapshot};
 
 use crate::interfaces::ASSUMED;
 use crate::listed::listed;
@@ -22,7 +22,7 @@ use crate::text::{before_translation, hops_decided_by};
 use crate::topology::{ANOTHER, Location, Topology};
 use crate::translation::{self, Dnat, TranslatedBy, Translation};
 use crate::{
-    alike_interfaces, interfaces, multicast, not_asked, not_in_force, not_taken_in, own_nat, reach, services,
+    alike_interfaces, interfaces, left_out, multicast, not_asked, not_in_force, not_taken_in, own_nat, reach, services,
     undeliverable, unreachable, unspecified,
 };
 
@@ -54,6 +54,11 @@ pub struct Hop {
 }
 
 impl Hop {
+    /// The endpoints that judge the packet there.
+    pub(crate) fn judges(&self) -> impl Iterator<Item = EndpointId> {
+        self.verdict.path.iter().filter_map(|step| step.endpoint.clone())
+    }
+
     /// A packet that a node drops before any policy.
     fn dropped(
         host: Rc<Host>,
@@ -243,6 +248,9 @@ pub(crate) fn trace_ends(
     let hops = first.map(|path| path.hops.clone()).unwrap_or_default();
     notes.extend(placement_notes(topology, question, &hops));
     notes.extend(missing_tier_notes(topology));
+    let judged: Vec<&Hop> = paths.iter().flat_map(|path| &path.hops).collect();
+    let nodes = judged.iter().map(|hop| hop.host.node.clone()).collect();
+    notes.extend(left_out::notes(topology.snapshot(), &judged.iter().flat_map(|hop| hop.judges()).collect(), &nodes));
     if let Some(Hop { packet, .. }) = hops.first() {
         notes.extend(reach::judged_otherwise(topology, question, packet));
     }

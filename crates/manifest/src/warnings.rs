@@ -20,6 +20,10 @@ pub use policy::untracked_on_any;
 pub const CODES: &[(&str, &str)] = &[
     ("duplicate-port", "two ports of an endpoint have the same name and protocol"),
     ("empty-address", "an address or net is an empty text, which means nothing"),
+    (
+        "invalid",
+        "`apply` would refuse a stored object that no agent reads, and whoever uses it may do without parts of it",
+    ),
     ("left-out", "a Kubernetes object, or a part of it, cannot be taken over, and is left out"),
     ("legacy-name", "a policy is stored under the name that Calico gave it before v3.32"),
     ("never-matches", "a rule matches no packet, or rules before it in its policy match all of its packets"),

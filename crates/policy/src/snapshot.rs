@@ -30,6 +30,8 @@ pub struct Snapshot {
     pub slices: BTreeMap<SliceId, EndpointSlice>,
     /// Nodes.
     pub nodes: BTreeMap<String, Node>,
+    /// What of objects of Kubernetes could not be converted, as lines for users. It is not in force.
+    pub left_out: BTreeMap<Key, Vec<String>>,
     /// Pools.
     pub pools: BTreeMap<String, Pool>,
     /// The settings of each node that has its own; see [`Snapshot::settings`].

@@ -255,7 +255,8 @@ mod tests {
         let Ok(Item::Object(stored)) = decoder.object(Source::NetworkPolicies, policy.to_string().as_bytes()) else {
             panic!("a policy is an object")
         };
-        let warning = "ingress rule 0 is left out, and so allows nothing: `nowhere` is not a CIDR".to_owned();
+        let warning =
+            "ingress rule 1 is left out, and so allows nothing: `nowhere` in `ipBlock.cidr` is not a CIDR".to_owned();
         assert!(!decoder.conversion_warnings.is_new(&stored.key, &[warning]), "it was logged when the policy was read");
     }
 }

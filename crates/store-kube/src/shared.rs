@@ -44,6 +44,11 @@ impl Shared {
         Ok(*group.insert(Group::discovered(groups.iter().map(String::as_str))))
     }
 
+    /// The group of custom resources, if it is set or was asked for.
+    pub(crate) fn known_group(&self) -> Option<Group> {
+        self.0.group.try_lock().ok().and_then(|group| *group)
+    }
+
     /// Whether the server names the resource with this path (`/apis/GROUP/VERSION/RESOURCE`) among those that it has.
     pub(crate) async fn serves(&self, path: &str, age: Age) -> Result<bool, CallError> {
         self.0.discovery.serves(self.client(), path, age).await

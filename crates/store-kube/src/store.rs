@@ -8,6 +8,7 @@ use tortie_store::{
 
 use crate::client::{Call, CallError, Client};
 use crate::convert::pod;
+use crate::custom::Group;
 use crate::installed;
 use crate::leases::Watched;
 use crate::list;
@@ -68,6 +69,10 @@ impl KubeStore {
 impl Store for KubeStore {
     fn describe(&self) -> String {
         format!("Kubernetes at {}", self.shared.client().settings().server)
+    }
+
+    fn api_group(&self) -> Option<&'static str> {
+        self.shared.known_group().map(Group::api_version)
     }
 
     fn abilities(&self) -> Abilities {

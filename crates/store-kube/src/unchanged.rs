@@ -36,14 +36,15 @@ pub(crate) async fn between(
             _ => return Ok(false),
         }
     }
+    let mut errors = Vec::new();
     while let Some(unchanged) = tasks.join_next().await {
         match unchanged.map_err(|error| CallError::Away(error.to_string()))? {
             Ok(true) => {}
             Ok(false) | Err(CallError::Expired) => return Ok(false),
-            Err(call_error) => return Err(call_error),
+            Err(call_error) => errors.push(call_error),
         }
     }
-    Ok(true)
+    CallError::one_of(errors).map_or(Ok(true), Err)
 }
 
 async fn one(shared: &Shared, path: &str, after: &Revision) -> Result<bool, CallError> {

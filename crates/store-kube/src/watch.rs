@@ -131,11 +131,12 @@ impl KubeWatch {
         None
     }
 
-    /// Why a stream has been lost for so long that it is worth telling.
+    /// Why a stream has been lost for so long that it is worth telling; the missing rights of all together.
     fn long_lost(&self) -> Option<StoreError> {
         let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, call_error) = lost.values().find(|(since, _)| since.elapsed() > GRACE)?;
-        Some(self.shared.failed(call_error))
+        let long = lost.values().filter(|(since, _)| since.elapsed() > GRACE).map(|(_, call_error)| call_error.clone());
+        let call_error = CallError::one_of(long.collect())?;
+        Some(self.shared.failed(&call_error))
     }
 }
 

@@ -59,6 +59,12 @@ pub trait Store: Send + Sync {
     /// What this store is, for messages: `embedded store /var/lib/tortie/tortie.db`.
     fn describe(&self) -> String;
 
+    /// The API group that its objects are in, of those that one server can have side by side. None if there is one only, or if it is
+    /// not known before the store is first read.
+    fn api_group(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Whether the store exists: the file of an embedded store may not exist yet. A store that cannot be reached counts
     /// as existing, and so does an empty one.
     fn exists(&self) -> bool {

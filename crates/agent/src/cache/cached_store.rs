@@ -288,7 +288,12 @@ impl CachedStore {
         let definitions = store.definitions()?;
         self.check_definitions(&definitions, selection)?;
         // Checked before everything is fetched, and again in what was fetched.
-        let information = store.list(&Selection::kind(Kind::ClusterInformation))?;
+        let information = store.list(&Selection::kind(Kind::ClusterInformation)).map_err(|error| {
+            // What keeps it from reading one kind may keep it from others: all of that is told together.
+            let all = (!store.abilities().one_history).then(|| store.position_of(selection).err()).flatten();
+            all.unwrap_or(error)
+        })?;
+        self.status.update(|record| record.api_group = store.api_group());
         if information.items.iter().any(is_locked) {
             return Err(not_ready());
         }
@@ -415,6 +420,10 @@ impl Store for CachedStore {
 
     fn position(&self) -> Result<Position, StoreError> {
         self.store()?.position()
+    }
+
+    fn position_of(&self, selection: &Selection) -> Result<Position, StoreError> {
+        self.store()?.position_of(selection)
     }
 
     fn list(&self, selection: &Selection) -> Result<Listing, StoreError> {

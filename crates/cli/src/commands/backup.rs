@@ -17,6 +17,7 @@ use base64::prelude::BASE64_STANDARD;
 use clap::Args;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tortie_agent::status::is_same_store;
 use tortie_api::{Key, Kind};
 use tortie_store::{Op, Selection};
 
@@ -173,7 +174,7 @@ fn replace(
 fn followed(access: &StoreAccess, session: &mut Session) -> anyhow::Result<Exit> {
     let Ok(name) = access.name() else { return Ok(Exit::Done) };
     let Ok(Some(store)) = Agent::patient().store() else { return Ok(Exit::Done) };
-    if store.name != name {
+    if !is_same_store(&store.name, &name) {
         return Ok(Exit::Done);
     }
     match ask::accept_store(&name)? {

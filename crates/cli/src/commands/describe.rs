@@ -27,7 +27,7 @@ use crate::diagnose;
 use crate::in_force::{self, InForceRequest, Purpose, Sources};
 use crate::namespace;
 use crate::session::Session;
-use crate::snapshot::topology;
+use crate::snapshot::{pods_of, topology};
 use crate::store::StoreAccess;
 use crate::target;
 use crate::terminal::{Exit, Usage};
@@ -76,7 +76,11 @@ pub(crate) fn run(args: &DescribeArgs, session: &mut Session) -> anyhow::Result<
     let sources: Sources = in_force::load(&access, request, &agent, session)?;
     let in_force = sources.in_force(&sources.listing);
     let known = Known {
-        topology: topology(&in_force.snapshot, sources.local_facts.as_ref()),
+        topology: topology(&in_force.snapshot, sources.local_facts.as_ref()).with_absent_pods(pods_of(
+            &in_force,
+            access.kubernetes(),
+            None,
+        )),
         client: Client::new(Arc::new(MemoryStore::holding(sources.listing.clone()))),
         store: access.existing().ok(),
         machine: Machine::ask(&sources, &agent, args.from_store),
@@ -132,8 +136,19 @@ impl Known<'_> {
             (KubernetesKind::Pod, _) => {
                 let is_of_pod = |id: &WorkloadId| id.namespace == *namespace && pod_of(id).as_ref() == Some(name);
                 let ids = self.in_force.snapshot.workload_endpoints.keys().filter(|id| is_of_pod(id));
-                let keys: Vec<Key> =
+                let mut keys: Vec<Key> =
                     ids.map(|id| Key::namespaced(Kind::WorkloadEndpoint, &id.namespace, &id.name)).collect();
+                // One that cannot be read has no endpoint.
+                let is_its = |key: &&Key| key.namespace == *namespace && key.pod().as_ref() == Some(name);
+                keys.extend(
+                    self.in_force
+                        .unreadable
+                        .keys()
+                        .filter(is_its)
+                        .filter(|key| !keys.contains(key))
+                        .cloned()
+                        .collect::<Vec<_>>(),
+                );
                 if !keys.is_empty() {
                     return Ok(keys);
                 }
@@ -202,7 +217,10 @@ impl Known<'_> {
                 return Ok(text);
             }
             (Err(error), None) => {
-                let lists = || format!("; `tortie get {}` lists what does", key.kind.plural());
+                let lists = || match Reference::of_key(key) {
+                    Some(reference) => format!("; `kubectl get {} -A` lists what does", reference.kind),
+                    None => format!("; `tortie get {}` lists what does", key.kind.plural()),
+                };
                 return Err(diagnose::line(error, key) + &self.elsewhere(key).unwrap_or_else(lists));
             }
         }

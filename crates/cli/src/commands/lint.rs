@@ -10,21 +10,21 @@ use std::sync::Arc;
 use clap::Args;
 use tortie_agent::LocalFacts;
 use tortie_api::{Key, Kind, Object, Path};
-use tortie_client::{BatchMode, Client, Mode, is_initial_tier};
+use tortie_client::{BatchMode, Client, ClientError, Mode, is_initial_tier};
 use tortie_eval::Judge;
 use tortie_explain::policy::{UnusedRule, unused_rules};
 use tortie_explain::{PolicyWarning, PolicyWarningKind, not_in_force, policy_warnings};
 use tortie_manifest::{Problem, Severity, validate, warnings};
 use tortie_policy::{Invalid, Policy, Snapshot};
 use tortie_store::memory::MemoryStore;
-use tortie_store::{Listing, Selection};
+use tortie_store::{Listing, Purpose, Selection};
 use tortie_sync::InForce;
 
 use crate::args::{Files, StoreArgs, TextOrJson};
 use crate::ask::Agent;
 use crate::commands::apply;
 use crate::diagnose;
-use crate::in_force::{self, InForceRequest, Purpose, Sources};
+use crate::in_force::{self, InForceRequest, Purpose as Asked, Sources};
 use crate::plan::Plan;
 use crate::session::Session;
 use crate::snapshot::topology;
@@ -79,7 +79,9 @@ fn lint(args: &LintArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let objects = listing.items.iter().filter(|stored| !is_own(&stored.key)).count();
     of_objects(listing, &mut found)?;
     of_world(&in_force, sources.local_facts.as_ref(), &mut found);
-    for (key, why) in &sources.left_out {
+    // Objects that count as deleted; of others `of_world` tells what is left out.
+    let is_there = |key: &Key| sources.listing.items.binary_search_by(|one| one.key.cmp(key)).is_ok();
+    for (key, why) in sources.left_out.iter().filter(|(key, _)| !is_there(key)) {
         found.entry(key.clone()).or_default().push(Problem::warning("left-out", Path::root(), why));
     }
     let report = Report::new(objects, found, &args.allow);
@@ -94,7 +96,7 @@ fn lint(args: &LintArgs, session: &mut Session) -> anyhow::Result<Exit> {
 fn looked_at(args: &LintArgs, session: &mut Session) -> anyhow::Result<Option<(Sources, Listing, Warnings)>> {
     let from_store = args.from_store;
     if args.files.filename.is_empty() {
-        let request = InForceRequest { from_store, purpose: Purpose::Answer };
+        let request = InForceRequest { from_store, purpose: Asked::Answer };
         let sources = in_force::load(&StoreAccess::find(session, &args.store)?, request, &Agent::soon(), session)?;
         let listing = sources.listing.clone();
         return Ok(Some((sources, listing, Warnings::new())));
@@ -103,7 +105,7 @@ fn looked_at(args: &LintArgs, session: &mut Session) -> anyhow::Result<Option<(S
     let plan = match args.offline {
         true => Plan::offline()?,
         false => {
-            let request = InForceRequest { from_store, purpose: Purpose::Apply };
+            let request = InForceRequest { from_store, purpose: Asked::Apply };
             Plan::begin(&StoreAccess::find(session, &args.store)?, request, &Agent::soon(), session)?
         }
     };
@@ -120,11 +122,20 @@ fn looked_at(args: &LintArgs, session: &mut Session) -> anyhow::Result<Option<(S
 /// The warnings that each object gets when it is written as it is.
 fn of_objects(listing: Listing, found: &mut Warnings) -> anyhow::Result<()> {
     let client = Client::new(Arc::new(MemoryStore::holding(listing)));
-    let mut objects = client.list(&Selection::default())?.objects;
+    let found_there = client.list(&Selection::default())?;
+    for error in found_there.unreadable {
+        // Of what is enforced `of_world` says it, with what is in force instead.
+        if let ClientError::Unreadable { key, .. } = &error
+            && is_unread(key.kind)
+        {
+            found.entry(key.clone()).or_default().push(Problem::warning("invalid", Path::root(), error.to_string()));
+        }
+    }
+    let mut objects = found_there.objects;
     // Kubernetes' own kinds are not written as Calico's are.
     objects.retain(|object| Kind::ALL.contains(&object.kind));
     for object in &objects {
-        found.entry(object.key()).or_default().extend(warnings::of(object));
+        found.entry(object.key()).or_default().extend(warnings::of(object).into_iter().chain(invalid(object)));
     }
     for outcome in client.write(objects, Mode::Apply, BatchMode::KeepGoing, None).outcomes {
         // What could not be written as it is was written by others, and is told where it cannot be read.
@@ -133,6 +144,21 @@ fn of_objects(listing: Listing, found: &mut Warnings) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether no agent reads objects of this kind, so that `InForce` says nothing about what cannot be read of them.
+fn is_unread(kind: Kind) -> bool {
+    !Purpose::Enforcement { node: String::new() }.needs(kind)
+}
+
+/// Why `apply` would refuse a stored object that no agent reads: other programs, or `tortie controllers`, do without these parts.
+fn invalid(object: &Object) -> Vec<Problem> {
+    // Programs that manage addresses mark what they delete, which users may not.
+    if !is_unread(object.kind) || object.kind == Kind::BlockAffinity {
+        return Vec::new();
+    }
+    let errors = validate::validate(object).into_iter().filter(Problem::is_error);
+    errors.map(|problem| Problem { severity: Severity::Warning("invalid"), ..problem }).collect()
 }
 
 /// The warnings about one object of a store that this client reads a copy of: those that `lint` has.
@@ -145,9 +171,11 @@ pub(crate) fn of_one(
     let key = object.key();
     let snapshot = &in_force.snapshot;
     let mut found = warnings::of(object);
+    found.extend(invalid(object));
     let outcomes = client.write(vec![object.clone()], Mode::Apply, BatchMode::KeepGoing, None).outcomes;
     found.extend(outcomes.into_iter().filter_map(|outcome| outcome.result.ok()).flat_map(|done| done.notes));
     found.extend(World::new(snapshot, snapshot.nodes.keys().cloned().collect()).warnings(&key));
+    found.extend(snapshot.left_out.get(&key).into_iter().flatten().map(left_out));
     let policy = snapshot.policies.values().find(|policy| self::key(policy) == key);
     if let Some(policy) = policy.filter(|policy| !policy.staged) {
         found.extend(never_matches(snapshot, &[policy]).into_iter().flatten());
@@ -194,6 +222,9 @@ fn of_world(in_force: &InForce, local_facts: Option<&LocalFacts>, found: &mut Wa
     for (policy, message) in snapshot.in_missing_tiers() {
         missing_tier(message, found.entry(key(policy)).or_default());
     }
+    for (key, warnings) in &snapshot.left_out {
+        found.entry(key.clone()).or_default().extend(warnings.iter().map(left_out));
+    }
     for (key, unreadable) in &in_force.unreadable {
         let warning = Problem::warning("unreadable", Path::root(), unreadable.to_string());
         found.entry(key.clone()).or_default().push(warning.help(diagnose::REPAIR));
@@ -222,6 +253,10 @@ fn never_matches(snapshot: &Snapshot, policies: &[&Policy]) -> Vec<Vec<Problem>>
     };
     let problems = |unused: Vec<UnusedRule>| unused.into_iter().map(problem).collect();
     unused_rules(snapshot, policies).into_iter().map(problems).collect()
+}
+
+fn left_out(message: &String) -> Problem {
+    Problem::warning("left-out", Path::root(), message.clone())
 }
 
 /// Says that the tier of a policy does not exist, unless the warnings of the policy say so already.

@@ -10,7 +10,7 @@ use clap::Args;
 use tortie_agent::socket::{AskError, Reply, Request};
 use tortie_agent::status::{EndpointStatus, LagStatus, Status, StoreState};
 use tortie_agent::{BaseChain, KernelTable};
-use tortie_api::duration;
+use tortie_api::{Key, Kind, duration};
 
 use crate::args::TextOrJson;
 use crate::ask::{Agent, Waited};
@@ -171,7 +171,8 @@ fn is_sound(status: &Status) -> bool {
 /// Waits for what was written before this call. It is not in force as long as a part of it cannot be read.
 fn wait(args: &StatusArgs, agent: &Agent, session: &mut Session) -> anyhow::Result<bool> {
     let access = StoreAccess::find_by(session, &args.config)?;
-    let (store, position) = (access.name()?, access.position()?);
+    let position = access.position()?;
+    let store = access.name()?;
     let Waited { kernel, unreadable } = agent.wait(&store, &position)?;
     let is_there = match kernel {
         Ok(in_kernel) => {
@@ -192,6 +193,16 @@ fn wait(args: &StatusArgs, agent: &Agent, session: &mut Session) -> anyhow::Resu
         unreadable.iter().for_each(|one| session.terminal.note(format_args!("  {one}")));
     }
     Ok(is_there && unreadable.is_empty())
+}
+
+/// The name of an endpoint, by its pod if it is of one: `wep/shop/n1-k8s-db-eth0` is `pod/shop/db`.
+fn by_pod(endpoint: &str) -> String {
+    let id = endpoint.strip_prefix("wep/").and_then(|id| id.split_once('/'));
+    let pod = id.and_then(|(namespace, name)| {
+        let pod = Key::namespaced(Kind::WorkloadEndpoint, namespace, name).pod()?;
+        Some(format!("pod/{namespace}/{pod}"))
+    });
+    pod.unwrap_or_else(|| endpoint.to_owned())
 }
 
 /// Everything, for people.
@@ -268,10 +279,11 @@ fn write_text(status: &Status, out: &mut String) -> std::fmt::Result {
     let endpoints = if status.off.is_some() { "endpoints, once enforcement is on" } else { "endpoints" };
     section(out, endpoints, &status.endpoints, endpoint)?;
     section(out, "interfaces", &status.interfaces, |one| {
-        let governor = one.endpoint.as_deref().unwrap_or(match one.closed {
+        let nobody = match one.closed {
             true => "a workload's without an endpoint: everything is denied",
             false => "no endpoint: no tortie policy applies",
-        });
+        };
+        let governor = one.endpoint.as_deref().map_or_else(|| nobody.to_owned(), by_pod);
         format!(
             "{}  {}  {governor}",
             one.name,
@@ -301,7 +313,7 @@ fn section<T>(out: &mut String, title: &str, all: &[T], line: impl Fn(&T) -> Str
 fn endpoint(one: &EndpointStatus) -> String {
     let place = if one.interfaces.is_empty() { "nowhere".to_owned() } else { one.interfaces.join(", ") };
     let note = if one.note.is_empty() { String::new() } else { format!("  ({})", one.note) };
-    let mut text = format!("{} on {place}{note}", one.name);
+    let mut text = format!("{} on {place}{note}", by_pod(&one.name));
     for stage in &one.stages {
         let name = if stage.stage == "normal" { String::new() } else { format!("{} ", stage.stage) };
         let policies: String = stage.policies.iter().map(|policy| format!("{policy}, ")).collect();

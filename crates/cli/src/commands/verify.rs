@@ -99,7 +99,6 @@ pub(crate) fn run(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Ex
 
 fn find_out(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Found> {
     let access = StoreAccess::find_by(session, &args.config)?;
-    let store = access.name()?;
     let agent = Agent::within(args.timeout);
     let request = InForceRequest { from_store: args.from_store, purpose: Purpose::Answer };
     let mut tries = 0;
@@ -113,7 +112,7 @@ fn find_out(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Found> {
         let mut behind = None;
         let mut in_kernel = sources.in_kernel.clone().unwrap_or_else(|| position.clone());
         if sources.is_received {
-            match agent.wait(&store, &position)? {
+            match agent.wait(&access.name()?, &position)? {
                 Waited { kernel: Ok(mark), .. } => in_kernel = mark.position,
                 Waited { kernel: Err(missing), .. } => behind = Some(missing),
             }

@@ -104,24 +104,13 @@ impl KubernetesChanges {
         let mut is_whole = true;
         for reference in references {
             let found: Vec<&Stored> = listing.items.iter().filter(|it| is_of(reference, it)).collect();
-            if found.is_empty() && reference.kind != KubernetesKind::Service {
+            if found.is_empty() {
                 session.terminal.error(format_args!("{reference} does not exist"));
                 is_whole = false;
             }
             for Stored { key, .. } in found {
-                self.names.insert(
-                    key.clone(),
-                    Reference::of_key(key).map_or_else(
-                        || {
-                            if reference.key().as_ref().is_none_or(|own| own == key) {
-                                reference.to_string()
-                            } else {
-                                key.as_argument()
-                            }
-                        },
-                        |own| own.to_string(),
-                    ),
-                );
+                let name = Reference::source_of(key).map_or_else(|| key.as_argument(), |own| own.to_string());
+                self.names.insert(key.clone(), name);
                 self.changes.insert(key.clone(), None);
             }
         }
@@ -151,7 +140,7 @@ impl KubernetesChanges {
 
     /// Notes which endpoints the preview assumes for a service. A controller of Kubernetes writes its EndpointSlices.
     fn note_endpoints(&self, reference: &Reference, listing: &Listing, session: &mut Session) {
-        let is_its = |stored: &&Stored| is_of(reference, stored);
+        let is_its = |stored: &&Stored| stored.key.kind == Kind::KubernetesEndpointSlice && is_of(reference, stored);
         if self.changes.values().flatten().any(|stored| is_its(&stored)) {
             return;
         }
@@ -186,7 +175,10 @@ fn is_of(reference: &Reference, stored: &Stored) -> bool {
     let is_in = *namespace == reference.namespace;
     match reference.kind {
         KubernetesKind::Pod => is_in && pod_of(stored).is_some_and(|pod| pod == reference.name),
-        KubernetesKind::Service => is_in && service(stored).is_some_and(|service| service == reference.name),
+        KubernetesKind::Service => {
+            let is_itself = *kind == Kind::KubernetesService && *name == reference.name;
+            is_in && (is_itself || service(stored).is_some_and(|service| service == reference.name))
+        }
         KubernetesKind::Namespace => {
             let accounts = profile::account_name(&reference.name, "");
             let is_profile = reference.key().is_some_and(|key| key == stored.key) || name.starts_with(&accounts);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tortie_agent::Opener;
+use tortie_agent::status::store_identity;
 use tortie_store::{Position, Store, StoreError};
 use tortie_store_etcd::{EtcdStore, Settings};
 use tortie_store_kube::KubeStore;
@@ -23,9 +24,11 @@ impl StoreAccess {
         opener(choose(session, config, felix)?)
     }
 
-    /// The store's name, as the agent of this machine has it.
+    /// The store's name, as the agent of this machine has it. The API group is part of it once the store was read.
     pub(crate) fn name(&self) -> anyhow::Result<String> {
-        opener(self.choice.clone()).map(|(_, name)| name)
+        let (_, name) = opener(self.choice.clone())?;
+        let group = self.kubernetes().and_then(|store| store.api_group());
+        Ok(store_identity(&name, group))
     }
 
     /// Where the store's history stands now.

@@ -133,11 +133,11 @@ pub(crate) fn fill(store: &dyn Store, objects: &[(Key, Vec<u8>)]) -> anyhow::Res
 pub(crate) fn refuse_full(store: &dyn Store) -> anyhow::Result<()> {
     let listing = store.list(&Selection::default()).context("cannot read the target")?;
     let is_written = |stored: &&Stored| store.supports(stored.key.kind, Operation::Create).is_ok();
-    let count = listing.items.iter().filter(is_written).count();
-    if count > 0 {
-        let objects = counted(count, "object");
+    let there: Vec<String> = listing.items.iter().filter(is_written).map(|stored| stored.key.as_argument()).collect();
+    if !there.is_empty() {
+        let (objects, names) = (counted(there.len(), "object"), tortie_explain::listed(there, 5));
         bail!(
-            "the {} has {objects} already; only an empty store is filled, so that nothing is mixed",
+            "the {} has {objects} already ({names}); only an empty store is filled, so that nothing is mixed",
             store.describe()
         );
     }

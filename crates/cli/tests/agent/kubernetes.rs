@@ -264,6 +264,140 @@ fn an_administrators_policy_whose_tier_is_missing_comes_last_and_status_lint_and
     });
 }
 
+#[test]
+fn commands_that_use_another_api_group_than_the_agent_say_so() {
+    on_a_machine(|world| {
+        let server = cluster(world);
+        let (_pod, _listeners) = pod(world);
+        let _agent = world.agent();
+        until("the pod is reached", || reaches(world, 80) && reaches(world, 81));
+        assert!(world.said(&["status"]).contains(" (projectcalico.org/v3), in sync"), "{}", world.said(&["status"]));
+        server.kubectl(&["create", "-f", &shipped("crd.projectcalico.org.yaml")], "");
+        server.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"], "");
+        let deny = world.file(
+            "deny.yaml",
+            "{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: closed}, spec: {selector: app == 'web', ingress: [{action: Deny}]}}",
+        );
+        let deny = deny.to_str().unwrap();
+        let texts = |arguments: &[&str]| {
+            let output = world.tortie().args(arguments).output().unwrap();
+            (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+        };
+        let (is_done, said) = texts(&["apply", "-f", deny]);
+        assert!(is_done, "{said}");
+        for part in ["warning[not-enforced]", "(projectcalico.org/v3), not the", "(crd.projectcalico.org/v1)"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        assert!(reaches(world, 80));
+        let another = "another store, Kubernetes at";
+        for (arguments, text) in [
+            (&["status", "--wait"][..], "(projectcalico.org/v3), and this call means"),
+            (&["verify"], another),
+            (&["explain", "192.0.2.99", "pod/shop/web", "tcp/80"], another),
+        ] {
+            let (is_done, said) = texts(arguments);
+            assert!(!is_done && said.contains(text), "{arguments:?}: {said}");
+        }
+        // Told to use the agent's group, all agree.
+        let deny = ["apply", "-f", deny];
+        let output = world.tortie().env("CALICO_API_GROUP", "projectcalico.org/v3").args(deny).output().unwrap();
+        assert!(
+            output.status.success() && !String::from_utf8_lossy(&output.stderr).contains("not-enforced"),
+            "{output:?}"
+        );
+        until("it is in force", || !reaches(world, 80));
+    });
+}
+
+#[test]
+fn what_is_left_out_of_policies_of_kubernetes_is_told_by_every_command_with_the_numbers_of_the_manifest() {
+    on_a_machine(|world| {
+        let server = cluster(world);
+        server.kubectl(&["create", "-f", "-"], &cluster_network_policies().to_string());
+        server.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"], "");
+        server.kubectl(&["create", "-f", &shipped("tiers.yaml")], "");
+        let (_pod, _listeners) = pod(world);
+        let agent = world.agent();
+        let admin = json!({ "apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy",
+            "metadata": { "name": "adm" },
+            "spec": { "tier": "Admin", "priority": 1, "subject": { "namespaces": {} }, "egress": [
+                { "action": "Accept", "name": "updates", "to": [{ "domainNames": ["example.org"] }] },
+                { "action": "Deny", "to": [{ "nodes": { "matchLabels": { "a": "b" } } }] }] } });
+        let mut from = policy(80);
+        from["spec"]["ingress"] = json!([{ "ports": [{ "port": 81 }] },
+            { "from": [{ "ipBlock": { "cidr": "10.0.0.0/8", "except": ["010.65.0.0/16"] } }] }]);
+        server.kubectl(&["create", "-f", "-"], &admin.to_string());
+        server.kubectl(&["create", "-f", "-"], &from.to_string());
+        until("both are in force", || {
+            let said = world.said(&["status"]);
+            said.contains("kcnp adm") && said.contains("knp shop/web")
+        });
+        let domains = "egress rule 1 `updates` is left out, and so accepts nothing: one of its peers is `domainNames`, which is not supported";
+        let nodes =
+            "egress rule 2 denies everything that reaches it: one of its peers is `nodes`, which is not supported";
+        let net =
+            "ingress rule 2 is left out, and so allows nothing: `010.65.0.0/16` in `ipBlock.except` is not a CIDR";
+        let said = |world: &World, arguments: &[&str]| {
+            let output = world.tortie().args(arguments).output().unwrap();
+            String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+        };
+        let all = |world: &World| {
+            for (arguments, parts) in [
+                (&["lint"][..], &[domains, nodes, net][..]),
+                (&["describe", "kcnp/adm"], &[domains, nodes]),
+                (&["describe", "knp/shop/web"], &[net]),
+                (&["explain", "kcnp/adm"], &[domains, nodes]),
+                (&["explain", "kcnp/adm", "-o", "json"], &[domains, nodes]),
+                (&["explain", "knp/shop/web"], &[net]),
+                (&["explain", "pod/shop/web", "192.0.2.99", "tcp/80"], &[nodes, "kcnp adm: "]),
+                (&["explain", "192.0.2.99", "pod/shop/web", "tcp/80"], &[net, "knp shop/web: "]),
+                (&["explain", "192.0.2.99", "pod/shop/web"], &[net]),
+                (&["status"], &[domains, nodes, net, "left out: kcnp adm: ", "left out: knp shop/web: "]),
+            ] {
+                let said = said(world, arguments);
+                for part in parts {
+                    assert!(said.contains(part), "{arguments:?}: {part}: {said}");
+                }
+            }
+        };
+        all(world);
+        // In a preview of the policy without the mistake nothing is left out any more.
+        let good = world.file("good.yaml", &policy(80).to_string());
+        let preview = said(world, &["explain", "knp/shop/web", "-f", good.to_str().unwrap()]);
+        assert!(!preview.contains("left out"), "{preview}");
+        drop(agent);
+        let output = world.tortie().args(["describe", "knp/shop/web", "--from-store"]).output().unwrap();
+        assert!(String::from_utf8_lossy(&output.stdout).contains(net), "{output:?}");
+    });
+}
+
+#[test]
+fn a_pod_that_cannot_be_read_exists_for_every_command() {
+    on_a_machine(|world| {
+        let server = cluster(world);
+        let pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "bad", "namespace": "shop",
+                "annotations": { "cni.projectcalico.org/floatingIPs": "[\"1.2.3.4\"" } },
+            "spec": { "nodeName": "web1", "containers": [{ "name": "c", "image": "i" }] } });
+        server.kubectl(&["create", "-f", "-"], &pod.to_string());
+        let status = r#"{"status":{"phase":"Running","podIP":"10.65.0.3","podIPs":[{"ip":"10.65.0.3"}]}}"#;
+        server.kubectl(&["-n", "shop", "patch", "pod", "bad", "--subresource=status", "-p", status], "");
+        for arguments in [
+            &["explain", "192.0.2.99", "pod/shop/bad", "tcp/80"][..],
+            &["explain", "pod/shop/bad"],
+            &["explain", "192.0.2.99", "wep/shop/web1-k8s-bad-eth0", "tcp/80"],
+        ] {
+            let said = world.fails(arguments);
+            for part in
+                ["pod shop/bad exists, and it has no endpoint because it cannot be read", "floatingIPs", "denied"]
+            {
+                assert!(said.contains(part), "{arguments:?}: {part}: {said}");
+            }
+        }
+        assert!(world.call(&["describe", "pod/shop/bad"]).contains("warning[unreadable]"));
+        assert!(world.fails(&["explain", "pod/shop/absent"]).contains("there is no pod shop/absent"));
+    });
+}
+
 /// An EndpointSlice of a service: the neighbour, on these ports.
 fn slice(name: &str, service: &str, ports: &[u16]) -> String {
     let ports: Vec<Value> = ports.iter().map(|port| json!({ "name": format!("p{port}"), "port": port })).collect();
@@ -318,9 +452,7 @@ fn a_rule_with_a_service_follows_its_endpoints() {
         names["addressType"] = json!("FQDN");
         names["endpoints"][0]["addresses"] = json!(["db.example"]);
         server.kubectl(&["create", "-f", "-"], &names.to_string());
-        until("a note says so", || {
-            world.status()["notes"].to_string().contains("left out: KubernetesEndpointSlice(data/names)")
-        });
+        until("a note says so", || world.status()["notes"].to_string().contains("left out: endpointslice data/names"));
         server.kubectl(&["-n", "data", "delete", "endpointslice", "names"], "");
         until("the note is gone", || world.status()["notes"] == json!([]));
         // Moved to another service, it is nobody's of this one.
@@ -348,6 +480,38 @@ fn account(world: &World, server: &ApiServer, name: &str) -> std::path::PathBuf 
 fn become_the_agent(world: &mut World, server: &ApiServer) {
     server.kubectl(&["create", "-f", &shipped("rbac.yaml")], "");
     world.kubeconfig = Some(account(world, server, "tortie-agent"));
+}
+
+#[test]
+fn a_wait_that_the_agent_has_no_right_for_is_named_while_its_watches_run() {
+    on_a_machine(|world| {
+        let server = cluster(world);
+        become_the_agent(world, &server);
+        let (_pod, _listeners) = pod(world);
+        let _agent = world.agent();
+        world.kubeconfig = Some(server.kubeconfig(ADMIN));
+        until("the pod is reached", || reaches(world, 81));
+        server.kubectl(&["delete", "clusterrolebinding", "tortie-agent"], "");
+        server.kubectl(&["apply", "-f", "-"], &policy(80).to_string());
+        until("the policy is in force", || reaches(world, 80) && !reaches(world, 81));
+        let said = |arguments: &[&str]| {
+            let output = world.tortie().args(arguments).output().unwrap();
+            (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+        };
+        until("it is not allowed to ask any more", || {
+            said(&["status", "--wait", "--timeout", "2s"]).1.contains("forbidden")
+        });
+        for arguments in [&["status", "--wait", "--timeout", "2s"][..], &["status"], &["verify"]] {
+            let (is_done, said) = said(arguments);
+            assert!(!is_done, "{arguments:?}: {said}");
+            for part in ["cannot list resource", "grants it by the rules", "\"networkpolicies\""] {
+                assert!(said.contains(part), "{arguments:?}: {part}: {said}");
+            }
+        }
+        server.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &shipped("rbac.yaml")], "");
+        until("it is allowed again", || said(&["status"]).0);
+        world.call(&["status", "--wait"]);
+    });
 }
 
 #[test]
@@ -640,11 +804,7 @@ fn a_preview_of_kubernetes_manifests_is_what_holds_once_kubectl_has_applied_or_d
             assert!(gone.contains("does not exist"), "{gone}");
         }
         let said = world.fails(&["diff", "--delete", "namespace/shop"]);
-        for name in [
-            "namespace/shop deleted",
-            "networkpolicy/shop/to-db deleted",
-            "workloadendpoint/shop/web1-k8s-web-eth0 deleted",
-        ] {
+        for name in ["namespace/shop deleted", "networkpolicy/shop/to-db deleted", "pod/shop/web deleted"] {
             assert!(said.contains(name), "{said}");
         }
     });

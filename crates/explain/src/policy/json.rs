@@ -29,6 +29,7 @@ pub fn json(about: &About<'_>) -> Value {
         "stage": stage,
         "applyOnForward": matches!(policy.stage, PolicyStage::Normal { forward: true }),
         "endpoints": endpoints.collect::<Vec<_>>(),
+        "leftOut": about.left_out,
         "directions": about.directions.iter().map(side).collect::<Vec<_>>(),
     })
 }

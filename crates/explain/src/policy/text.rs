@@ -24,6 +24,9 @@ pub fn text(topology: &Topology<'_>, about: &About<'_>, counts: &Counts) -> Stri
     let selector = if policy.written_selector.is_empty() { "all()" } else { policy.written_selector.as_str() };
     let _ = writeln!(text, "  selector: {selector}");
     let _ = writeln!(text, "  stage:    {}", stage(policy.stage));
+    for warning in about.left_out {
+        let _ = writeln!(text, "  left out: {warning}");
+    }
     endpoints(&mut text, topology, about);
     for direction in [Direction::Ingress, Direction::Egress] {
         match about.directions.iter().find(|side| side.direction == direction) {

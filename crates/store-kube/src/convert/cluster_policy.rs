@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use tortie_api::Kind;
 use tortie_api::kinds::network_policy::{GlobalNetworkPolicySpec, PolicyType};
 use tortie_api::kinds::rule::{EntityRule, Rule, RuleMetadata};
@@ -77,6 +78,9 @@ pub struct Pods {
     /// Addresses; only for where egress rules go to.
     #[serde(deserialize_with = "null_is_empty")]
     pub networks: Vec<String>,
+    /// Peers of other kinds, which are not known here: `nodes`, `domainNames`.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
 }
 
 /// Pods by their labels and their namespaces'.
@@ -143,7 +147,7 @@ pub fn global_network_policy(source: &ClusterNetworkPolicy) -> Result<Option<Con
     let mut warnings = Vec::new();
     let mut all = |direction: &str, list: &[ClusterRule]| -> Vec<Rule> {
         let each = list.iter().enumerate();
-        each.flat_map(|(at, rule)| rules(&format!("{direction} rule {at}"), rule, direction, &mut warnings)).collect()
+        each.flat_map(|(at, rule)| rules(&place(direction, at, rule), rule, direction, &mut warnings)).collect()
     };
     let (ingress, egress) = (all("ingress", &spec.ingress), all("egress", &spec.egress));
     let mut types = Vec::new();
@@ -202,6 +206,12 @@ fn selectors(pods: &Pods) -> Option<(String, String)> {
     }
 }
 
+/// As users find a rule in their manifest: by its number from 1, and its name.
+fn place(direction: &str, at: usize, rule: &ClusterRule) -> String {
+    let name = if rule.name.is_empty() { String::new() } else { format!(" `{}`", rule.name) };
+    format!("{direction} rule {}{name}", at + 1)
+}
+
 /// The rules of one rule: one for each protocol and each peer.
 fn rules(place: &str, rule: &ClusterRule, direction: &str, warnings: &mut Vec<String>) -> Vec<Rule> {
     let metadata = (!rule.name.is_empty())
@@ -251,9 +261,15 @@ fn peer(peer: &Pods, is_egress: bool) -> Result<EntityRule, ConversionError> {
         return Ok(EntityRule { selector, namespace_selector, ..EntityRule::default() });
     }
     if !is_egress || peer.networks.is_empty() {
-        return Err(ConversionError::new("one of its peers has nothing that is known here"));
+        let networks = (!peer.networks.is_empty()).then_some("networks");
+        let fields: Vec<String> =
+            peer.unknown.keys().map(String::as_str).chain(networks).map(|name| format!("`{name}`")).collect();
+        return Err(match fields.is_empty() {
+            true => ConversionError::new("one of its peers is empty"),
+            false => ConversionError(format!("one of its peers is {}, which is not supported", fields.join(" and "))),
+        });
     }
-    let nets = peer.networks.iter().map(|text| net(text)).collect::<Result<_, _>>()?;
+    let nets = peer.networks.iter().map(|text| net("networks", text)).collect::<Result<_, _>>()?;
     Ok(EntityRule { nets, ..EntityRule::default() })
 }
 

@@ -55,13 +55,13 @@ pub fn network_policy(source: &NetworkPolicy) -> Result<Converted, ConversionErr
     }
     let mut warnings = Vec::new();
     let ingress = spec.ingress.iter().enumerate().flat_map(|(at, rule)| {
-        let place = format!("ingress rule {at}");
+        let place = format!("ingress rule {}", at + 1);
         let source = |entity| Rule { source: entity, ..Rule::default() };
         rules(&place, &rule.from, &rule.ports, source, &mut warnings)
     });
     let ingress: Vec<Rule> = ingress.collect();
     let egress = spec.egress.iter().enumerate().flat_map(|(at, rule)| {
-        let place = format!("egress rule {at}");
+        let place = format!("egress rule {}", at + 1);
         let destination = |entity| Rule { destination: entity, ..Rule::default() };
         rules(&place, &rule.to, &rule.ports, destination, &mut warnings)
     });
@@ -143,11 +143,12 @@ fn port(port: &PolicyPort) -> Result<Option<tortie_net::Port>, ConversionError> 
     else {
         return Ok(None);
     };
-    let parsed: tortie_net::Port = text.parse().map_err(|error| ConversionError(format!("{error}")))?;
+    let parsed: tortie_net::Port = text.parse().map_err(|error| ConversionError(format!("`port`: {error}")))?;
     match (port.end_port, &parsed) {
         (None, _) => Ok(Some(parsed)),
         (Some(last), tortie_net::Port::Number(first)) => {
-            let last = u16::try_from(last).map_err(|_| ConversionError(format!("{last} is not a port number")))?;
+            let last =
+                u16::try_from(last).map_err(|_| ConversionError(format!("`endPort`: {last} is not a port number")))?;
             let range = PortRange::new(*first, last).map_err(|error| ConversionError(error.to_string()))?;
             Ok(Some(range.into()))
         }
@@ -166,17 +167,17 @@ fn peer(peer: &Peer) -> Result<EntityRule, ConversionError> {
         });
     };
     Ok(EntityRule {
-        nets: vec![net(&block.cidr)?],
-        not_nets: block.except.iter().map(|text| net(text)).collect::<Result<_, _>>()?,
+        nets: vec![net("ipBlock.cidr", &block.cidr)?],
+        not_nets: block.except.iter().map(|text| net("ipBlock.except", text)).collect::<Result<_, _>>()?,
         ..EntityRule::default()
     })
 }
 
-/// A CIDR without what is set beyond its prefix length.
-pub(super) fn net(text: &str) -> Result<String, ConversionError> {
+/// The CIDR of a field, without what is set beyond its prefix length.
+pub(super) fn net(field: &str, text: &str) -> Result<String, ConversionError> {
     match parse_cidr(text) {
         Ok(net) if text.contains('/') => Ok(net.trunc().to_string()),
-        _ => Err(ConversionError(format!("`{text}` is not a CIDR"))),
+        _ => Err(ConversionError(format!("`{text}` in `{field}` is not a CIDR"))),
     }
 }
 

@@ -110,6 +110,22 @@ impl Reference {
         Some(Self::new(kind, &key.namespace, &key.name))
     }
 
+    /// The object of Kubernetes that one in the store is made of.
+    pub fn source_of(key: &Key) -> Option<Self> {
+        let own = |kind, namespace: &str, name: &str| Some(Self::new(kind, namespace, name));
+        match key.kind {
+            Kind::WorkloadEndpoint => own(KubernetesKind::Pod, &key.namespace, &key.pod()?),
+            Kind::KubernetesService => own(KubernetesKind::Service, &key.namespace, &key.name),
+            Kind::Profile => match profile::source(&key.name).ok()? {
+                profile::Source::Namespace(name) => own(KubernetesKind::Namespace, "", &name),
+                profile::Source::ServiceAccount(namespace, name) => {
+                    own(KubernetesKind::ServiceAccount, &namespace, &name)
+                }
+            },
+            _ => Self::of_key(key),
+        }
+    }
+
     /// Its key in the store. None where that does not follow from its name: of a pod, and of a service, which is in no store.
     pub fn key(&self) -> Option<Key> {
         let (namespace, name) = (self.namespace.as_str(), self.name.as_str());

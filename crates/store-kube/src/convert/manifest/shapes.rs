@@ -111,14 +111,20 @@ fn cluster_policy() -> Shape {
 
 fn slice() -> Shape {
     let addresses = vec![("addresses", list(text()))];
-    let endpoint = record(addresses, "conditions hostname nodeName targetRef zone hints deprecatedTopology");
-    let port = record(vec![("protocol", text()), ("port", port())], "name appProtocol");
+    let addresses = addresses.into_iter().chain([("nodeName", text())]).collect();
+    let endpoint = record(addresses, "conditions hostname targetRef zone hints deprecatedTopology");
+    // An API server takes every number.
+    let number = Shape {
+        rules: Rules { holds: Some((i32::MIN.into(), i32::MAX.into())), ..Rules::default() },
+        ..Shape::plain(Form::Int)
+    };
+    let port = record(vec![("name", text()), ("protocol", text()), ("port", number)], "appProtocol");
     object(vec![("addressType", text()), ("endpoints", list(endpoint)), ("ports", list(port))], "")
 }
 
 fn service() -> Shape {
-    let numbers = vec![("port", port()), ("nodePort", port()), ("protocol", text())];
-    let port = record(numbers, "name appProtocol targetPort");
+    let numbers = vec![("name", text()), ("port", port()), ("nodePort", port()), ("protocol", text())];
+    let port = record(numbers, "appProtocol targetPort");
     record(
         vec![
             ("ports", list(port)),
@@ -127,10 +133,12 @@ fn service() -> Shape {
             ("clusterIPs", list(text())),
             ("externalIPs", list(text())),
             ("type", text()),
+            ("externalTrafficPolicy", text()),
+            ("internalTrafficPolicy", text()),
+            ("loadBalancerSourceRanges", list(text())),
         ],
-        "sessionAffinity loadBalancerIP loadBalancerSourceRanges externalName externalTrafficPolicy healthCheckNodePort \
-         publishNotReadyAddresses sessionAffinityConfig ipFamilies ipFamilyPolicy allocateLoadBalancerNodePorts \
-         loadBalancerClass internalTrafficPolicy trafficDistribution",
+        "sessionAffinity loadBalancerIP externalName healthCheckNodePort publishNotReadyAddresses sessionAffinityConfig \
+         ipFamilies ipFamilyPolicy allocateLoadBalancerNodePorts loadBalancerClass trafficDistribution",
     )
 }
 

@@ -1,5 +1,6 @@
 //! The values of manifests of Kubernetes' own kinds: what an API server refuses in the parts that previews use.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -17,43 +18,15 @@ const PROTOCOLS: &[&str] = &["TCP", "UDP", "SCTP"];
 pub(super) fn check(kind: KubernetesKind, object: &Map<String, Value>) -> Vec<Problem> {
     let mut found = Found::default();
     let object = Value::Object(object.clone());
-    let at = |path: &str| Path::from(path);
     found.metadata(kind, &object["metadata"]);
     let spec = &object["spec"];
     match kind {
         KubernetesKind::Pod => {
-            for list in ["containers", "initContainers"] {
-                for (container, path) in items(&spec[list], &at("spec").key(list)) {
-                    for (port, path) in items(&container["ports"], &path.key("ports")) {
-                        found.protocol(&port["protocol"], &path.key("protocol"));
-                        if port["containerPort"].as_u64().unwrap_or_default() == 0 {
-                            found.wrong(path.key("containerPort"), "a port from 1 to 65535 is missing".to_owned());
-                        }
-                    }
-                }
-            }
+            found.pod(spec);
             found.status(&object["status"]);
         }
         KubernetesKind::NetworkPolicy => found.network_policy(spec),
-        KubernetesKind::Service => {
-            if !spec.is_object() {
-                found.wrong(at("spec"), "`spec` is missing".to_owned());
-            }
-            found.choice(&spec["type"], &at("spec.type"), &["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"]);
-            for (port, path) in items(&spec["ports"], &at("spec.ports")) {
-                found.protocol(&port["protocol"], &path.key("protocol"));
-            }
-            for list in ["clusterIPs", "externalIPs"] {
-                for (address, path) in items(&spec[list], &at("spec").key(list)) {
-                    if address != "None" {
-                        found.address(address, &path);
-                    }
-                }
-            }
-            if spec["clusterIP"] != "None" {
-                found.address(&spec["clusterIP"], &at("spec.clusterIP"));
-            }
-        }
+        KubernetesKind::Service => found.service(spec),
         KubernetesKind::EndpointSlice => found.slice(&object),
         KubernetesKind::Namespace | KubernetesKind::ServiceAccount | KubernetesKind::ClusterNetworkPolicy => {}
     }
@@ -74,6 +47,11 @@ impl Found {
         let is_label = matches!(kind, KubernetesKind::Namespace | KubernetesKind::Service);
         if name.is_empty() {
             self.wrong(at.key("name"), "`metadata.name` is missing".to_owned());
+        } else if kind == KubernetesKind::Service
+            && is_dns_label(name)
+            && name.starts_with(|c: char| c.is_ascii_digit())
+        {
+            self.wrong(at.key("name"), format!("`{name}` cannot be the name of a service: it begins with a letter"));
         } else if !(if is_label { is_dns_label(name) } else { is_dns_name(name) }) {
             let and = if is_label { "" } else { " and `.`" };
             let message = format!(
@@ -86,6 +64,165 @@ impl Found {
             self.wrong(at.key("namespace"), format!("`{namespace}` cannot be the name of a namespace"));
         }
         self.labels(&metadata["labels"], &at.key("labels"));
+        for name in metadata["annotations"].as_object().into_iter().flatten().map(|(name, _)| name) {
+            if !formats::label_key_errors(&name.to_ascii_lowercase()).is_empty() {
+                self.wrong(at.key("annotations").key(name), format!("`{name}` cannot be the name of an annotation"));
+            }
+        }
+    }
+
+    fn pod(&mut self, spec: &Value) {
+        let at = Path::from("spec");
+        let name = |found: &mut Self, field: &str| {
+            let name = text(&spec[field]);
+            if !name.is_empty() && !is_dns_name(name) {
+                found.wrong(at.key(field), format!("`{name}` cannot be a name"));
+            }
+        };
+        name(self, "nodeName");
+        name(self, "serviceAccountName");
+        let mut host_ports = BTreeSet::new();
+        for list in ["initContainers", "containers"] {
+            for (container, path) in items(&spec[list], &at.key(list)) {
+                let mut names = BTreeSet::new();
+                // Containers run together, and those that run before them one after the other.
+                if list == "initContainers" {
+                    host_ports.clear();
+                }
+                for (port, path) in items(&container["ports"], &path.key("ports")) {
+                    self.protocol(&port["protocol"], &path.key("protocol"));
+                    let number = port["containerPort"].as_u64().unwrap_or_default();
+                    if number == 0 {
+                        self.wrong(path.key("containerPort"), "a port from 1 to 65535 is missing".to_owned());
+                    }
+                    self.port_name(text(&port["name"]), formats::is_port_name, &mut names, &path);
+                    let host = port["hostPort"].as_u64().filter(|host| *host != 0);
+                    let Some(host) = host else { continue };
+                    if spec["hostNetwork"] == true && host != number {
+                        let message = "with `hostNetwork` it is the same as `containerPort`".to_owned();
+                        self.wrong(path.key("hostPort"), message);
+                    }
+                    if !host_ports.insert((protocol(port).to_owned(), text(&port["hostIP"]).to_owned(), host)) {
+                        self.wrong(path.key("hostPort"), format!("{}/{host} is given twice", protocol(port)));
+                    }
+                }
+            }
+            host_ports.clear();
+        }
+    }
+
+    /// The name of a port, which no other port has.
+    fn port_name<'n>(
+        &mut self,
+        name: &'n str,
+        is_name: impl Fn(&str) -> bool,
+        names: &mut BTreeSet<&'n str>,
+        path: &Path,
+    ) {
+        if name.is_empty() {
+            return;
+        }
+        if !is_name(name) {
+            self.wrong(path.key("name"), format!("`{name}` cannot be the name of a port"));
+        }
+        if !names.insert(name) {
+            self.wrong(path.key("name"), format!("two ports are named `{name}`"));
+        }
+    }
+
+    fn service(&mut self, spec: &Value) {
+        let at = Path::from("spec");
+        if !spec.is_object() {
+            return self.wrong(at, "`spec` is missing".to_owned());
+        }
+        self.choice(&spec["type"], &at.key("type"), &["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"]);
+        let kind = Some(text(&spec["type"])).filter(|kind| !kind.is_empty()).unwrap_or("ClusterIP");
+        let is_headless = spec["clusterIP"] == "None";
+        self.service_ports(spec, kind, is_headless);
+        for (address, path) in items(&spec["clusterIPs"], &at.key("clusterIPs")) {
+            if address != "None" {
+                self.address(address, &path);
+            }
+        }
+        let external = items(&spec["externalIPs"], &at.key("externalIPs"));
+        let is_reached_from_outside = matches!(kind, "NodePort" | "LoadBalancer") || !external.is_empty();
+        for (address, path) in external {
+            self.unicast(address, &path);
+        }
+        if !is_headless {
+            self.address(&spec["clusterIP"], &at.key("clusterIP"));
+        }
+        if !text(&spec["externalTrafficPolicy"]).is_empty() && !is_reached_from_outside {
+            let message =
+                "it is for services of type NodePort and LoadBalancer and for those with externalIPs".to_owned();
+            self.wrong(at.key("externalTrafficPolicy"), message);
+        }
+        for field in ["externalTrafficPolicy", "internalTrafficPolicy"] {
+            self.choice(&spec[field], &at.key(field), &["Cluster", "Local"]);
+        }
+        let ranges = items(&spec["loadBalancerSourceRanges"], &at.key("loadBalancerSourceRanges"));
+        if !ranges.is_empty() && kind != "LoadBalancer" {
+            let message = "it is for services of type LoadBalancer".to_owned();
+            self.wrong(at.key("loadBalancerSourceRanges"), message);
+        }
+        for (range, path) in ranges {
+            self.net(&Value::from(text(range).trim()), &path);
+        }
+    }
+
+    fn service_ports(&mut self, spec: &Value, kind: &str, is_headless: bool) {
+        let at = Path::from("spec.ports");
+        let ports = items(&spec["ports"], &at);
+        if ports.is_empty() && !is_headless && kind != "ExternalName" {
+            self.wrong(at, "a service has a port, unless it is of type ExternalName or has no address".to_owned());
+        }
+        let needs_names = ports.len() > 1;
+        let (mut names, mut numbers) = (BTreeSet::new(), BTreeSet::new());
+        for (port, path) in ports {
+            self.protocol(&port["protocol"], &path.key("protocol"));
+            let number = port["port"].as_u64().unwrap_or_default();
+            if number == 0 {
+                self.wrong(path.key("port"), "a port from 1 to 65535 is missing".to_owned());
+            }
+            let name = text(&port["name"]);
+            if needs_names && name.is_empty() {
+                self.wrong(path.key("name"), "of several ports each has a name".to_owned());
+            }
+            self.port_name(name, is_dns_label, &mut names, &path);
+            if !numbers.insert((protocol(port), number)) {
+                self.wrong(path.key("port"), format!("{}/{number} is given twice", protocol(port)));
+            }
+            if kind == "ClusterIP" && port["nodePort"].as_u64().unwrap_or_default() != 0 {
+                let message = "a service of type ClusterIP has no port at its nodes; write `type: NodePort`".to_owned();
+                self.wrong(path.key("nodePort"), message);
+            }
+            let target = &port["targetPort"];
+            let is_target = match target {
+                Value::String(name) => name.is_empty() || formats::is_port_name(name),
+                target => target.is_null() || target.as_u64().is_some_and(|number| number <= u16::MAX.into()),
+            };
+            if !is_target {
+                self.wrong(path.key("targetPort"), format!("{target} is neither a port number nor the name of a port"));
+            }
+        }
+    }
+
+    /// An address that one machine can have.
+    fn unicast(&mut self, value: &Value, path: &Path) {
+        self.address(value, path);
+        let is_special = |address: &IpAddr| {
+            address.is_unspecified()
+                || address.is_loopback()
+                || address.is_multicast()
+                || match address {
+                    IpAddr::V4(address) => address.is_link_local(),
+                    IpAddr::V6(address) => address.is_unicast_link_local(),
+                }
+        };
+        if text(value).parse().is_ok_and(|address: IpAddr| is_special(&address)) {
+            let message = format!("`{}` is an unspecified, loopback, link-local or multicast address", text(value));
+            self.wrong(path.clone(), message);
+        }
     }
 
     /// What a node writes. Other fields of it are not looked at.
@@ -206,11 +343,23 @@ impl Found {
                 };
                 if !is_of {
                     self.wrong(path, format!("`{}` is not an {family} address", text(address)));
+                } else if matches!(family, "IPv4" | "IPv6") {
+                    self.unicast(address, &path);
                 }
             }
+            let node = text(&endpoint["nodeName"]);
+            if !node.is_empty() && !is_dns_name(node) {
+                self.wrong(path.key("nodeName"), format!("`{node}` cannot be the name of a node"));
+            }
         }
+        let (mut names, mut has_nameless) = (BTreeSet::new(), false);
         for (port, path) in items(&slice["ports"], &Path::from("ports")) {
             self.protocol(&port["protocol"], &path.key("protocol"));
+            let name = text(&port["name"]);
+            if name.is_empty() && std::mem::replace(&mut has_nameless, true) {
+                self.wrong(path.key("name"), "two ports have no name".to_owned());
+            }
+            self.port_name(name, is_dns_label, &mut names, &path);
         }
     }
 
@@ -277,7 +426,9 @@ impl Found {
 
     fn net(&mut self, value: &Value, path: &Path) -> Option<IpNet> {
         let found = text(value);
-        let net = parse_cidr(found).ok().filter(|_| found.contains('/'));
+        // An API server takes zeros before the numbers of an address (what follows for a rule is told where it is converted).
+        let plain = found.split('.').map(without_zeros).collect::<Vec<_>>().join(".");
+        let net = parse_cidr(if found.contains(':') { found } else { &plain }).ok().filter(|_| found.contains('/'));
         if net.is_none() {
             self.wrong(path.clone(), format!("`{found}` is not a CIDR, such as 10.0.0.0/8"));
         }
@@ -289,6 +440,21 @@ impl Found {
 fn items<'a>(list: &'a Value, path: &Path) -> Vec<(&'a Value, Path)> {
     let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
     list.iter().enumerate().map(|(index, item)| (item, path.index(index))).collect()
+}
+
+/// A number without the zeros before it.
+fn without_zeros(number: &str) -> &str {
+    let short = number.trim_start_matches('0');
+    if short.starts_with(|c: char| c.is_ascii_digit()) {
+        short
+    } else {
+        &number[number.len() - short.len() - usize::from(short.len() < number.len())..]
+    }
+}
+
+/// The protocol of a port.
+fn protocol(port: &Value) -> &str {
+    port["protocol"].as_str().unwrap_or("TCP")
 }
 
 fn text(value: &Value) -> &str {

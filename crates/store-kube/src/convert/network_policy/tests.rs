@@ -145,16 +145,22 @@ fn rules_that_cannot_be_read_allow_nothing() {
             "the port `http` cannot be followed by the last port 80",
         ),
         (json!({ "ports": [{ "port": 70000 }] }), "70000"),
-        (json!({ "ports": [{ "port": 80, "endPort": 70000 }] }), "70000 is not a port number"),
+        (json!({ "ports": [{ "port": 80, "endPort": 70000 }] }), "`endPort`: 70000 is not a port number"),
         (json!({ "ports": [{ "port": "a b" }] }), "a b"),
-        (json!({ "from": [{ "ipBlock": { "cidr": "010.0.0.0/8" } }] }), "`010.0.0.0/8` is not a CIDR"),
-        (json!({ "from": [{ "ipBlock": { "cidr": "10.0.0.1" } }] }), "`10.0.0.1` is not a CIDR"),
-        (json!({ "from": [{ "ipBlock": { "cidr": "10.0.0.0/8", "except": ["nope"] } }] }), "`nope` is not a CIDR"),
+        (
+            json!({ "from": [{ "ipBlock": { "cidr": "010.0.0.0/8" } }] }),
+            "`010.0.0.0/8` in `ipBlock.cidr` is not a CIDR",
+        ),
+        (json!({ "from": [{ "ipBlock": { "cidr": "10.0.0.1" } }] }), "`10.0.0.1` in `ipBlock.cidr` is not a CIDR"),
+        (
+            json!({ "from": [{ "ipBlock": { "cidr": "10.0.0.0/8", "except": ["nope"] } }] }),
+            "`nope` in `ipBlock.except` is not a CIDR",
+        ),
     ] {
         let (policy, warnings) = converted(&json!({ "ingress": [{}, rule] }));
         assert_eq!(policy["spec"]["ingress"], json!([{ "action": "Allow" }]), "{rule}");
         let [warning] = &warnings[..] else { panic!("{warnings:?}") };
-        assert!(warning.starts_with("ingress rule 1 is left out, and so allows nothing: "), "{warning}");
+        assert!(warning.starts_with("ingress rule 2 is left out, and so allows nothing: "), "{warning}");
         assert!(warning.contains(reason), "{warning}");
     }
 }
