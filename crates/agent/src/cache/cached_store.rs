@@ -157,11 +157,15 @@ impl CachedStore {
         definitions: &Definitions,
         selection: &Selection,
     ) -> Result<(), StoreError> {
-        let differs = lock(&self.seen).differs(now);
+        let known = {
+            let seen = lock(&self.seen);
+            seen.differs(now).or_else(|| seen.other_history.clone())
+        };
         let other_history = || self.other_history(store, definitions, selection);
-        let Some(why) = differs.map_or_else(other_history, |why| Ok(Some(why)))? else {
+        let Some(why) = known.map_or_else(other_history, |why| Ok(Some(why)))? else {
             return Ok(());
         };
+        self.keep_other_history(now, &why);
         let why = why + &cause(definitions);
         // A store without any history does not exist (yet): its disk may not be mounted. It cannot be accepted.
         if *now == Identity::default() {
@@ -173,6 +177,7 @@ impl CachedStore {
         }
         if self.accepted.load(Ordering::SeqCst) {
             log::warn!(target: log_event::STORE_ACCEPTED, "{} {why}; the agent follows it, because --accept-store was given", store.describe());
+            lock(&self.seen).other_history = None;
             return Ok(());
         }
         *self.refused() = Some(StoreState::Replaced);
@@ -180,6 +185,19 @@ impl CachedStore {
             "{} {why}; what was in force stays in force, and `tortie agent --accept-store` lets this store take over",
             store.describe()
         )))
+    }
+
+    /// Remembers, also for the next agent, why the store that was followed has another history. Another store, with another GUID, may be
+    /// replaced by the right one again.
+    fn keep_other_history(&self, now: &Identity, why: &str) {
+        let mut seen = lock(&self.seen);
+        let is_same_store = seen.guid.is_none() || seen.guid == now.guid;
+        if *now != Identity::default() && is_same_store {
+            seen.other_history = Some(why.to_owned());
+            if let Some(disk) = &self.disk {
+                disk.set_other_history(why);
+            }
+        }
     }
 
     /// How the store's history differs from the revisions that were read; none if nothing was read yet, or nothing can be compared.
@@ -336,7 +354,7 @@ impl CachedStore {
         }
         match selection.kind {
             None => {
-                *lock(&self.seen) = Identity { guid, position: position.clone() };
+                *lock(&self.seen) = Identity { guid, position: position.clone(), other_history: None };
                 *lock(&self.suspect) = None;
             }
             Some(_) => lock(&self.seen).position.advance(&position),

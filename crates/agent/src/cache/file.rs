@@ -27,6 +27,8 @@ use crate::utc;
 const KINDS: &str = "kinds";
 /// The fact with the name of the node whose policy is in force.
 const NODE: &str = "node";
+/// The fact with the reason why the store has another history.
+const OTHER_HISTORY: &str = "other-history";
 
 /// How many objects [`CompleteSnapshot::pages`] passes in one call.
 const PAGE: usize = 1_000;
@@ -126,6 +128,11 @@ impl CacheFile {
         }
         self.node = Some(node);
         Ok(())
+    }
+
+    /// Remembers why the store has another history, until all of it is listed again.
+    pub(super) fn set_other_history(&self, why: &str) -> Result<()> {
+        self.now.iter().try_for_each(|sql| set(sql, OTHER_HISTORY, why))
     }
 
     /// Called when nothing more can be written: marks the existing file as incomplete, or removes it.
@@ -477,6 +484,7 @@ impl Snapshot {
         let identity = Identity {
             guid: meta_value(&sql, "guid").filter(|guid| !guid.is_empty()),
             position: position(&sql).unwrap_or_default(),
+            other_history: meta_value(&sql, OTHER_HISTORY),
         };
         let node = meta_value(&sql, NODE);
         Some(Self { path: path.to_owned(), store: meta_value(&sql, "store")?, identity, node })

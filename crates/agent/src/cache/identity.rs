@@ -17,6 +17,9 @@ use tortie_store::{Event, Listing, Position, Revision, Stored};
 pub(crate) struct Identity {
     pub(crate) guid: Option<String>,
     pub(crate) position: Position,
+    /// Why the store was found to have another history than was read, until that history is accepted: it may have been written past
+    /// the last position that was read since then, so that the two do not differ any more.
+    pub(crate) other_history: Option<String>,
 }
 
 /// The object with a store's GUID. It also says whether the store is ready.
@@ -37,7 +40,7 @@ pub(crate) fn guid(stored: &Stored) -> Option<String> {
 impl Identity {
     /// The identity of a store, from a listing of its ClusterInformations.
     pub(crate) fn of(listing: &Listing) -> Self {
-        Self { guid: listing.items.iter().find_map(guid), position: listing.position.clone() }
+        Self { guid: listing.items.iter().find_map(guid), position: listing.position.clone(), other_history: None }
     }
 
     /// Records an event of the same store, after which it is at this position.
@@ -96,7 +99,7 @@ mod tests {
     #[test]
     fn a_part_that_ends_before_is_another_history_and_a_kind_without_definition_is_not() {
         let parts = |all: &[(&str, u64)]| Position::of_parts(all.iter().map(|(name, at)| (*name, Revision::from(*at))));
-        let seen = Identity { guid: None, position: parts(&[("pods", 5), ("tiers", 3)]) };
+        let seen = Identity { position: parts(&[("pods", 5), ("tiers", 3)]), ..Identity::default() };
         for (now, differs) in [
             (parts(&[("pods", 5), ("tiers", 9)]), false),
             (parts(&[("pods", 4), ("tiers", 9)]), true),
@@ -109,7 +112,7 @@ mod tests {
         }
         assert_eq!(seen.vanished(&parts(&[("pods", 0), ("nodes", 0), ("tiers", 1)])), ["pods"]);
         assert!(seen.vanished(&Position::at(1)).is_empty());
-        let seen = Identity { guid: None, position: parts(&[("pods", 5), ("tiers.a", 3), ("sets.a", 0)]) };
+        let seen = Identity { position: parts(&[("pods", 5), ("tiers.a", 3), ("sets.a", 0)]), ..Identity::default() };
         assert_eq!(seen.vanished(&parts(&[("pods", 6), ("tiers.b", 6), ("sets.b", 6)])), ["tiers.a"], "another group");
         assert!(seen.vanished(&parts(&[("pods", 6)])).is_empty(), "a part of the kinds");
     }
@@ -119,6 +122,7 @@ mod tests {
         let identity = |guid: &str, at: u64| Identity {
             guid: Some(guid.to_owned()).filter(|guid| !guid.is_empty()),
             position: at.into(),
+            other_history: None,
         };
         for (seen, now, differs) in [
             (("", 0), ("a", 3), false),

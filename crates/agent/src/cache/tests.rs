@@ -201,6 +201,34 @@ fn a_store_that_was_replaced_is_not_followed_until_it_is_accepted() {
     assert_eq!(other.live("s").0, ["new", "in sync"], "it is the store from then on");
 }
 
+#[test]
+fn a_store_that_was_found_to_have_another_history_is_refused_also_after_it_was_written_past_what_was_seen() {
+    let machine = Machine::new();
+    write(&machine.store, "kept", "all()");
+    write(&machine.store, "kept", "has(a)");
+    machine.live("s");
+    let other = Machine { place: machine.place, store: MemoryStore::new(), away: Arc::default() };
+    write(&other.store, "new", "all()");
+    let (disk, status) = (other.disk(), Arc::new(StatusCell::default()));
+    let cached_store = other.cached_store("s", &disk, &status);
+    let mut sync = Sync::new(&cached_store, CachedLastValid::new(Some(disk.clone())));
+    let kept = || vec!["kept".to_owned(), "in sync".to_owned()];
+    assert_eq!((drain(&mut sync), status.read().store), (kept(), StoreState::Replaced));
+    // Nothing that is left of its history differs from the copy now.
+    ["has(a)", "has(b)", "has(c)"].iter().for_each(|selector| write(&other.store, "new", selector));
+    other.store.compact_to(4);
+    assert!(
+        cached_store
+            .list(&Selection::default())
+            .is_ok_and(|listing| listing.items.iter().all(|one| one.key.name == "kept"))
+    );
+    assert_eq!(status.read().store, StoreState::Replaced, "by this agent");
+    disk.settle();
+    drop(sync);
+    drop((cached_store, disk));
+    assert_eq!(other.live("s"), (kept(), StoreState::Replaced), "and by the next one");
+}
+
 /// An agent's life on a store whose first changes an earlier agent has seen, and which goes on as this says. Before the
 /// earlier agent ended it had seen `before`.
 fn made_progress(before: &[(&str, &str)], after: &[(&str, &str)], compact: Option<u64>) -> StoreState {

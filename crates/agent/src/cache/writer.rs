@@ -42,6 +42,8 @@ enum Job {
     LastValid(Stored, SyncSender<Option<Version>>),
     /// The policy of this node is in force from now on.
     Node(String, SyncSender<()>),
+    /// The store was found to have another history, for this reason.
+    OtherHistory(String),
     /// Everything before this is written.
     Sync(SyncSender<()>),
 }
@@ -230,6 +232,12 @@ impl CacheWriter {
         self.ask(|answer| Job::Node(node.to_owned(), answer)).is_some()
     }
 
+    /// Records why the store has another history.
+    pub(crate) fn set_other_history(&self, why: &str) {
+        // Without a thread that writes there is no copy that could be used.
+        drop(self.jobs.send(Job::OtherHistory(why.to_owned())));
+    }
+
     /// Waits until everything is written.
     pub(crate) fn settle(&self) {
         self.ask(Job::Sync);
@@ -333,6 +341,7 @@ fn work(file: &mut CacheFile, todo: &Receiver<Job>, shared: &Shared) -> Result<(
                 file.set_node(node)?;
                 send(&answer, ());
             }
+            Ok(Job::OtherHistory(why)) => file.set_other_history(&why)?,
             Ok(Job::Sync(answer)) => send(&answer, ()),
             Ok(Job::Changes) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Ok(()),

@@ -74,7 +74,9 @@ impl RecordingWatch {
                 self.ended = true;
                 return self.over();
             }
-            if lock(&self.seen).ends_before(&now).is_some() {
+            let other_history = lock(&self.seen).ends_before(&now);
+            if other_history.is_some() {
+                lock(&self.seen).other_history = other_history;
                 *lock(&self.suspect) = Some(one);
                 self.ended = true;
                 return self.over();
