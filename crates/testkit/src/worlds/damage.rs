@@ -99,6 +99,8 @@ fn remove_required(tree: &mut Value, kind: Kind, random: &mut Random) -> Option<
     let fields: &[&str] = match kind {
         Kind::HostEndpoint | Kind::WorkloadEndpoint => &["spec", "metadata", "node", "interfaceName"],
         Kind::StagedKubernetesNetworkPolicy => return None,
+        // One without a service is of no service.
+        Kind::KubernetesEndpointSlice => &["metadata"],
         _ => &["spec", "metadata"],
     };
     let name = *random.pick(fields);
