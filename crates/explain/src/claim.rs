@@ -15,13 +15,14 @@ use tortie_classes::{AddressSet, TransportClass, TransportClasses};
 use tortie_eval::{Packet, PacketPath, Transport, needs_hop_limit_255, protocol_name};
 use tortie_policy::Family;
 
+use crate::answer::{Hop, PossiblePath, allowed};
 use crate::interfaces::ASSUMED;
 use crate::question::{AskError, EndSpec, Question};
 use crate::reach::{self, Asked, ends, no_family, of_family, remote, senders};
 use crate::relevant::{End, Relevance};
 use crate::text::hops_decided_by;
 use crate::topology::{ANOTHER, Location, Topology};
-use crate::trace::{Hop, Judging, PossiblePath, Traced, allowed, paths, with_judging};
+use crate::trace::{Judging, Traced, paths, with_judging};
 use crate::{services, several_addresses, unknown_addresses};
 
 pub use parse::{Line, parse};

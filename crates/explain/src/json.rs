@@ -5,9 +5,9 @@ use tortie_classes::{Ranges, TransportClass, TransportRanges};
 use tortie_eval::{DecidedBy, Entry, EntryKind, Mismatch, Outcome, Packet, PacketPath, RuleStep, Step, Transport};
 use tortie_policy::{Family, PolicyId, Snapshot};
 
+use crate::answer::{Answer, Hop};
 use crate::reach::{Addresses, Outcome as Becomes, Part, Reach, Reason};
 use crate::text::verdict_line;
-use crate::trace::{Answer, Hop};
 use crate::translation::TranslatedBy;
 
 /// The answer, with every step.

@@ -22,6 +22,7 @@ pub(crate) const fn fault(_: &str) -> bool {
 }
 
 mod alike_interfaces;
+mod answer;
 pub mod claim;
 mod counts;
 pub mod endpoint;
@@ -60,6 +61,7 @@ mod unknown_addresses;
 mod unreachable;
 mod unspecified;
 
+pub use answer::{Answer, Hop, OtherPrograms, PossiblePath};
 pub use counts::Counts;
 pub use listed::listed;
 pub use policy_warnings::{PolicyWarning, PolicyWarningKind, policy_warnings};
@@ -68,5 +70,5 @@ pub use replaced_source::ReplacedSource;
 pub use services::{EndpointState, Service, ServiceAddress, ServiceEndpoint, ServicePort};
 pub use staged::enforce_staged;
 pub use topology::{AbsentPods, Location, Topology};
-pub use trace::{Answer, Hop, OtherPrograms, PossiblePath, trace};
+pub use trace::trace;
 pub use translation::{Dnat, TranslatedBy};

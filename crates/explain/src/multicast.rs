@@ -5,11 +5,11 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use tortie_eval::{Conntrack, Judge, PacketPath};
 
+use crate::answer::Hop;
 use crate::interfaces::ASSUMED;
 use crate::question::{AskError, Question};
 use crate::text::hops_decided_by;
 use crate::topology::{Location, Topology};
-use crate::trace::Hop;
 
 /// What an address is if it does not belong to a single machine: `a multicast address`.
 pub(crate) fn kind(topology: &Topology<'_>, address: IpAddr) -> Option<&'static str> {

@@ -12,9 +12,9 @@ use tortie_net::Protocol;
 use tortie_policy::machine::{Machine, RouteKind};
 use tortie_policy::{Direction, Snapshot};
 
+use crate::answer::Hop;
 use crate::fault;
 use crate::text::reason;
-use crate::trace::Hop;
 
 /// Ports that the system gives to whoever opens a connection: both ends of Linux's range.
 const EPHEMERAL: [u16; 2] = [32768, 60999];

@@ -3,8 +3,8 @@
 use tortie_eval::PacketPath;
 use tortie_policy::{EndpointId, HostAction, HostEndpoint, Snapshot};
 
+use crate::answer::Hop;
 use crate::topology::Topology;
-use crate::trace::Hop;
 
 /// So many host endpoints are named.
 const SHOWN: usize = 3;

@@ -8,9 +8,9 @@ use tortie_eval::{Packet, PacketPath};
 use tortie_policy::Family;
 use tortie_policy::machine::{DroppingRule, Incoming, RouteKind};
 
+use crate::answer::Hop;
 use crate::interfaces::ASSUMED;
 use crate::topology::{Location, Topology};
-use crate::trace::Hop;
 use crate::{fault, multicast};
 
 /// By which interfaces a packet is to cross a node; none where it begins or ends there.

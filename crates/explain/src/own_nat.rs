@@ -9,8 +9,8 @@ use tortie_eval::{Host, Packet, PacketPath, Verdict};
 use tortie_policy::packet::OwnNat;
 use tortie_policy::{Family, Settings, Snapshot, WorkloadEndpoint};
 
+use crate::answer::{Hop, is_tracked};
 use crate::fault;
-use crate::trace::{Hop, is_tracked};
 
 /// The translations that a packet may meet on its node. Nothing that is of no connection is translated.
 pub fn of(snapshot: &Snapshot, host: &Host, packet: &Packet, verdict: &Verdict) -> OwnNat {

@@ -17,14 +17,14 @@ use tortie_eval::{DecidedBy, Packet, Transport};
 use tortie_net::Protocol;
 use tortie_policy::{EndpointId, Family, Snapshot, WorkloadEndpoint};
 
+use crate::answer::{Hop, allowed};
 use crate::owners::Owner;
 use crate::question::{AskError, EndSpec, Question, TrafficSpec};
 use crate::relevant::{End, Relevance};
 use crate::text::{hops_decided_by, workload_text};
 use crate::topology::{Location, Topology};
 use crate::trace::{
-    DISCOVERY_NOTE, Hop, Judging, Traced, allowed, missing_tier_notes, placement_notes, trace_between, transport,
-    with_judging,
+    DISCOVERY_NOTE, Judging, Traced, missing_tier_notes, placement_notes, trace_between, transport, with_judging,
 };
 use crate::{fault, interfaces, left_out, services, several_addresses, unknown_addresses};
 

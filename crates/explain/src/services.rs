@@ -14,6 +14,7 @@ use tortie_eval::{Conntrack, protocol_name};
 use tortie_net::Protocol;
 use tortie_policy::Family;
 
+use crate::answer::{Answer, Hop, PossiblePath};
 use crate::fault;
 use crate::interfaces::ASSUMED;
 use crate::listed::listed;
@@ -22,7 +23,7 @@ use crate::services::proxy::{Choice, Refusal, Seen};
 use crate::services::refusal::refuse;
 use crate::text;
 use crate::topology::{Location, Topology};
-use crate::trace::{Answer, Hop, PossiblePath, trace_ends};
+use crate::trace::trace_ends;
 use crate::translation::{Dnat, TranslatedBy};
 
 /// So many endpoints are named one by one.

@@ -6,12 +6,13 @@ use std::net::IpAddr;
 use tortie_classes::{AddressSet, Names, enclosed};
 use tortie_policy::{EndpointId, Family};
 
+use crate::answer::PossiblePath;
 use crate::question::{AskError, Question};
 use crate::reach::{self, Asked, grouped, of_family};
 use crate::relevant::{End, Relevance};
 use crate::text::hops_decided_by;
 use crate::topology::{Location, Topology};
-use crate::trace::{Judging, PossiblePath, Traced, paths, trace_between, with_judging};
+use crate::trace::{Judging, Traced, paths, trace_between, with_judging};
 use crate::unknown_addresses;
 
 /// Up to so many known addresses are listed one by one, and no address is told as "another one".

@@ -9,9 +9,9 @@ use tortie_eval::{
 };
 use tortie_policy::{Action, Direction, EndpointId, GovernedInterfaces, Settings, Snapshot, WorkloadId};
 
+use crate::answer::{Answer, Hop, PossiblePath};
 use crate::interfaces::ASSUMED;
 use crate::topology::{Location, is_unknown};
-use crate::trace::{Answer, Hop, PossiblePath};
 use crate::translation::TranslatedBy;
 
 /// Width of the column that says what is asked.

@@ -7,8 +7,8 @@ use tortie_eval::{Conntrack, Packet, PacketPath, Verdict};
 use tortie_policy::machine::RouteKind;
 use tortie_policy::{EndpointId, Snapshot, WorkloadEndpoint};
 
+use crate::answer::{Hop, is_tracked};
 use crate::topology::Topology;
-use crate::trace::{Hop, is_tracked};
 
 /// Why there is no answer for a packet that is translated so.
 pub(crate) fn why(topology: &Topology<'_>, hop: &Hop) -> Option<String> {

@@ -2,10 +2,10 @@
 
 use tortie_eval::Conntrack;
 
+use crate::answer::{Answer, Hop};
 use crate::fault;
 use crate::text::hops_decided_by;
 use crate::topology::Topology;
-use crate::trace::{Answer, Hop};
 
 /// Makes an answer about the packet without a translation one about a packet that a node refuses, and gives whether it refuses one on
 /// any path. What a policy denies before stays denied; what is of no new connection there is not refused. Without a node it is the first.
