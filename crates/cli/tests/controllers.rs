@@ -306,6 +306,11 @@ fn host_endpoints_follow_nodes_of_kubernetes_with_the_shipped_role_and_nothing_o
     let cluster = Cluster::kubernetes("projectcalico.org.yaml");
     follows_nodes(&cluster);
     let Server::Kubernetes(server) = &cluster.server else { panic!("the store is Kubernetes") };
+    // A lease is renewed only some seconds after it was gained.
+    let (_running, _log) = cluster.controllers("running", &[]);
+    until("the lease is renewed", || {
+        server.used_by("tortie-controllers").contains("update leases.coordination.k8s.io")
+    });
     assert_all_is_used(server, "tortie-controllers", "controllers-rbac.yaml");
 }
 

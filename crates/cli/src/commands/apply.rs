@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::mem::ManuallyDrop;
 
 use clap::Args;
-use tortie_api::{Key, Kind, Object};
+use tortie_api::{Key, Kind, Object, defaults};
 use tortie_client::{BatchMode, Change, Client, ClientError, Extent, Mode, Outcome, Refuse};
 use tortie_manifest::{Problem, Severity};
 
@@ -385,7 +385,29 @@ pub(crate) fn planned(
         session.terminal.error(would);
         return Ok(None);
     }
+    if client.store().cluster_type() == "kdd" {
+        let keys = done.iter().map(|(key, _)| key);
+        note_types(keys.zip(manifests.items.iter().map(Item::object)), session);
+    }
     Ok(Some(done))
+}
+
+/// Notes which policies would mean something else if kubectl wrote them: it stores them as they are, and without `types` a stored policy
+/// applies to both directions.
+fn note_types<'a>(given: impl Iterator<Item = (&'a Key, &'a Object)>, session: &mut Session) {
+    for (key, object) in given {
+        let mut filled = object.clone();
+        defaults::apply(&mut filled);
+        let types = |object: &Object| object.body.get("spec")?.get("types")?.as_array().cloned();
+        let written = types(object).filter(|types| !types.is_empty());
+        let Some(types) = types(&filled).filter(|types| written.is_none() && types.len() == 1) else { continue };
+        let (direction, other) = if types[0] == "Ingress" { ("Ingress", "egress") } else { ("Egress", "ingress") };
+        session.terminal.note(format_args!(
+            "{}: `tortie apply`, which this assumes, adds `types: [{direction}]`; `kubectl apply` does not, unless Calico's admission \
+             policies are installed, and then the policy also denies all {other}: write `types` into the manifest",
+            key.as_argument()
+        ));
+    }
 }
 
 /// `validate`.

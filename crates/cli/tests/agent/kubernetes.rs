@@ -1121,3 +1121,82 @@ fn objects_of_a_group_that_is_not_used_are_told_and_a_group_that_is_added_replac
         world.call(&["status"]);
     });
 }
+
+/// What kubectl writes has no `types`, which counts as both directions; `tortie apply` derives them from the rules.
+#[test]
+fn previews_name_the_policies_without_types_that_kubectl_would_write_with_another_meaning() {
+    on_a_machine(|world| {
+        let server = cluster(world);
+        let mut random = tortie_random::Random::new(30);
+        let (mut endpoints, mut policies, mut differing) = (Vec::new(), Vec::new(), std::collections::BTreeSet::new());
+        for number in 0..30 {
+            let name = format!("p{number}");
+            let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": format!("n{number}") } });
+            endpoints.push(node);
+            endpoints.push(
+                json!({ "apiVersion": "projectcalico.org/v3", "kind": "HostEndpoint", "metadata": { "name": name,
+                "labels": { "policy": name } }, "spec": { "node": format!("n{number}"), "interfaceName": "eth0",
+                "profiles": ["projectcalico-default-allow"], "expectedIPs": [format!("192.0.2.{}", 100 + number)] } }),
+            );
+            let mut rules = || -> Vec<Value> {
+                let count = random.below(3);
+                let rule = |_| {
+                    let action = if random.below(4) == 0 { "Deny" } else { "Allow" };
+                    json!({ "action": action, "protocol": "TCP", "destination": { "ports": [1 + random.below(1000)] } })
+                };
+                (0..count).map(rule).collect()
+            };
+            let (ingress, egress) = (rules(), rules());
+            if ingress.is_empty() || egress.is_empty() {
+                differing.insert(name.clone());
+            }
+            let mut spec = json!({ "selector": format!("policy == '{name}'") });
+            for (field, rules) in
+                [("ingress", ingress), ("egress", egress)].into_iter().filter(|(_, rules)| !rules.is_empty())
+            {
+                spec[field] = json!(rules);
+            }
+            policies.push(json!({ "apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkPolicy",
+                "metadata": { "name": name }, "spec": spec }));
+        }
+        assert!((5..25).contains(&differing.len()), "{differing:?}");
+        let list = |items: &[Value]| json!({ "apiVersion": "v1", "kind": "List", "items": items }).to_string();
+        server.kubectl(&["create", "-f", "-"], &list(&endpoints));
+        server.kubectl(&["apply", "-f", "-"], &list(&policies));
+        let file = world.file("policies.json", &list(&policies));
+        let changes = |file: &std::path::Path| -> (Value, String) {
+            let output = world.tortie().args(["diff", "-o", "json", "-f"]).arg(file).output().unwrap();
+            (serde_json::from_slice(&output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+        };
+        // What is judged otherwise if tortie writes it after kubectl.
+        let (found, notes) = changes(&file);
+        let judged = |found: &Value| -> std::collections::BTreeSet<String> {
+            let verdicts =
+                found["verdicts"].as_array().unwrap().iter().flat_map(|one| one["endpoints"].as_array().unwrap());
+            verdicts.map(|name| name.as_str().unwrap().trim_start_matches("hep/").to_owned()).collect()
+        };
+        assert_eq!(judged(&found), differing, "{found:#}");
+        let changed = found["objects"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|one| one["kind"] == "GlobalNetworkPolicy" && one["change"] != "unchanged");
+        assert_eq!(changed.count(), policies.len(), "tortie writes `types` into each");
+        let noted: std::collections::BTreeSet<String> = notes
+            .lines()
+            .filter(|line| line.contains("`kubectl apply` does not"))
+            .filter_map(|line| Some(line.split_once(": ")?.0.rsplit_once('/')?.1.to_owned()))
+            .collect();
+        assert_eq!(noted, differing, "{notes}");
+        // Without `types` both directions count.
+        let mut both = policies.clone();
+        both.iter_mut().for_each(|policy| policy["spec"]["types"] = json!(["Ingress", "Egress"]));
+        let (found, notes) = changes(&world.file("both.json", &list(&both)));
+        assert_eq!(judged(&found), std::collections::BTreeSet::new(), "{found:#}");
+        assert!(!notes.contains("kubectl apply"), "{notes}");
+        // And a preview is what holds once tortie has written it.
+        world.call(&["apply", "-f", file.to_str().unwrap()]);
+        let changed = &changes(&file).0["objects"];
+        assert!(changed.as_array().unwrap().iter().all(|one| one["change"] == "unchanged"), "{changed:#}");
+    });
+}
