@@ -175,7 +175,7 @@ pub(crate) fn of_one(
     let outcomes = client.write(vec![object.clone()], Mode::Apply, BatchMode::KeepGoing, None).outcomes;
     found.extend(outcomes.into_iter().filter_map(|outcome| outcome.result.ok()).flat_map(|done| done.notes));
     found.extend(World::new(snapshot, snapshot.nodes.keys().cloned().collect()).warnings(&key));
-    found.extend(snapshot.left_out.get(&key).into_iter().flatten().map(left_out));
+    found.extend(snapshot.left_out.get(&key).into_iter().flatten().map(|message| left_out(message)));
     let policy = snapshot.policies.values().find(|policy| self::key(policy) == key);
     if let Some(policy) = policy.filter(|policy| !policy.staged) {
         found.extend(never_matches(snapshot, &[policy]).into_iter().flatten());
@@ -223,7 +223,7 @@ fn of_world(in_force: &InForce, local_facts: Option<&LocalFacts>, found: &mut Wa
         missing_tier(message, found.entry(key(policy)).or_default());
     }
     for (key, warnings) in &snapshot.left_out {
-        found.entry(key.clone()).or_default().extend(warnings.iter().map(left_out));
+        found.entry(key.clone()).or_default().extend(warnings.iter().map(|message| left_out(message)));
     }
     for (key, unreadable) in &in_force.unreadable {
         let warning = Problem::warning("unreadable", Path::root(), unreadable.to_string());
@@ -255,8 +255,8 @@ fn never_matches(snapshot: &Snapshot, policies: &[&Policy]) -> Vec<Vec<Problem>>
     unused_rules(snapshot, policies).into_iter().map(problems).collect()
 }
 
-fn left_out(message: &String) -> Problem {
-    Problem::warning("left-out", Path::root(), message.clone())
+fn left_out(message: &str) -> Problem {
+    Problem::warning("left-out", Path::root(), message.to_owned())
 }
 
 /// Says that the tier of a policy does not exist, unless the warnings of the policy say so already.
