@@ -105,7 +105,7 @@ fn remove_required(tree: &mut Value, kind: Kind, random: &mut Random) -> Option<
     };
     let name = *random.pick(fields);
     if name == "metadata" && random.once_in(2) {
-        tree["metadata"] = json!({});
+        tree.as_object_mut()?.insert(name.to_owned(), json!({}));
         return Some(vec![name.to_owned()]);
     }
     if matches!(name, "spec" | "metadata") {
