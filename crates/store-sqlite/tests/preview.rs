@@ -121,7 +121,9 @@ fn answers(store: &dyn Store, host: &Host, case: &Case) -> Vec<String> {
     let listing = store.list(&Selection::default()).unwrap();
     let in_force = InForce::from_stored(&listing.items, listing.position, &BTreeMap::new());
     let packets = case.probes.iter().map(|probe| format!("{:?}", judge(&in_force.snapshot, host, &probe.packet())));
-    let unreadable = in_force.unreadable.iter().map(|(key, why)| format!("{key}: {why}"));
+    // Before the write there is no revision that could be named.
+    let unreadable =
+        in_force.unreadable.iter().map(|(key, why)| format!("{key}: {:?} {}", why.reasons, why.replacement));
     packets.chain(unreadable).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tortie_store::Revision;
+use tortie_store::{Overlay, Revision};
 
 /// The unreadable fields of an object, for status, log, metrics and `explain`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,11 @@ impl fmt::Display for Replacement {
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { revision, reasons, replacement } = self;
-        write!(f, "revision {revision} cannot be read ({}): {replacement}", reasons.join("; "))
+        // A write that is only planned has no revision yet.
+        match *revision >= Overlay::FIRST {
+            true => f.write_str("what is to be written")?,
+            false => write!(f, "revision {revision}")?,
+        }
+        write!(f, " cannot be read ({}): {replacement}", reasons.join("; "))
     }
 }
