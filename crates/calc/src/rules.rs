@@ -74,8 +74,8 @@ impl Rule {
             return;
         };
         let action = match self.action {
-            action if unsure && !faults::is_on("unsure-pass-passes") => UnknownMembers::action(action),
             Action::Allow if context.passes_on => Action::Pass,
+            action if unsure && !faults::is_on("unsure-pass-passes") => UnknownMembers::action(action),
             action => action,
         };
         into.push(self.dataplane_rule(number, action, [source, destination]));

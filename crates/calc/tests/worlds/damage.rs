@@ -112,3 +112,10 @@ fn a_damaged_object_allows_nothing_that_it_denied_and_engine_and_evaluator_agree
         try_seed(seed).unwrap_or_else(|problem| panic!("seed {seed}, {problem}"));
     });
 }
+
+/// In this world a policy whose tier cannot be read allows by a selector of which not all members are known: what it allows goes on to
+/// the other tiers.
+#[test]
+fn an_allow_of_an_unreadable_tier_goes_on_also_where_not_all_members_are_known() {
+    try_seed(2792).unwrap();
+}
