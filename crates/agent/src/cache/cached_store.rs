@@ -165,8 +165,6 @@ impl CachedStore {
         let Some(why) = known.map_or_else(other_history, |why| Ok(Some(why)))? else {
             return Ok(());
         };
-        self.keep_other_history(now, &why);
-        let why = why + &cause(definitions);
         // A store without any history does not exist (yet): its disk may not be mounted. It cannot be accepted.
         if *now == Identity::default() {
             return Err(StoreError::Failed(format!(
@@ -175,29 +173,21 @@ impl CachedStore {
                 lock(&self.seen).position
             )));
         }
+        let (store, cause) = (store.describe(), cause(definitions));
         if self.accepted.load(Ordering::SeqCst) {
-            log::warn!(target: log_event::STORE_ACCEPTED, "{} {why}; the agent follows it, because --accept-store was given", store.describe());
+            log::warn!(target: log_event::STORE_ACCEPTED, "{store} {why}{cause}; the agent follows it, because --accept-store was given");
             lock(&self.seen).other_history = None;
             return Ok(());
         }
         *self.refused() = Some(StoreState::Replaced);
-        Err(StoreError::Failed(format!(
-            "{} {why}; what was in force stays in force, and `tortie agent --accept-store` lets this store take over",
-            store.describe()
-        )))
-    }
-
-    /// Remembers, also for the next agent, why the store that was followed has another history. Another store, with another GUID, may be
-    /// replaced by the right one again.
-    fn keep_other_history(&self, now: &Identity, why: &str) {
-        let mut seen = lock(&self.seen);
-        let is_same_store = seen.guid.is_none() || seen.guid == now.guid;
-        if *now != Identity::default() && is_same_store {
-            seen.other_history = Some(why.to_owned());
-            if let Some(disk) = &self.disk {
-                disk.set_other_history(why);
-            }
+        // Another store, with another GUID, may be replaced by the right one again.
+        let guid = lock(&self.seen).guid.clone();
+        if guid.is_none() || guid == now.guid {
+            keep_other_history(&self.seen, self.disk.as_ref(), &why);
         }
+        Err(StoreError::Failed(format!(
+            "{store} {why}{cause}; what was in force stays in force, and `tortie agent --accept-store` lets this store take over"
+        )))
     }
 
     /// How the store's history differs from the revisions that were read; none if nothing was read yet, or nothing can be compared.
@@ -541,6 +531,16 @@ impl Store for CachedStore {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Every change is made in one step, so what a panic left is whole.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Remembers, also for the next agent, why the store that was followed has another history.
+fn keep_other_history(seen: &Mutex<Identity>, disk: Option<&CacheWriter>, why: &str) {
+    let before = lock(seen).other_history.replace(why.to_owned());
+    if before.as_deref() != Some(why)
+        && let Some(disk) = disk
+    {
+        disk.set_other_history(why);
+    }
 }
 
 /// What definitions have to do with a store that is not the one that was read, to be appended to why it is not.

@@ -7,7 +7,10 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tortie_api::{Key, Kind};
 use tortie_store::memory::MemoryStore;
-use tortie_store::{Event, Op, Selection, Store, StoreError, Stored, Value, Write};
+use tortie_store::{
+    Abilities, Event, Listing, Op, Position, Selection, Store, StoreError, Stored, Value, Watch, Write, WriteError,
+    Written,
+};
 use tortie_sync::{LastValid, Message, Sync};
 
 use super::file::{CacheFile, Snapshot};
@@ -56,6 +59,11 @@ impl Machine {
 
     fn with(store: MemoryStore) -> Self {
         Self { place: tempfile::tempdir().unwrap(), store, away: Arc::default() }
+    }
+
+    /// The same place, with another store.
+    fn with_store(self, store: MemoryStore) -> Self {
+        Self { place: self.place, store, away: Arc::default() }
     }
 
     fn disk(&self) -> CacheWriter {
@@ -183,7 +191,7 @@ fn a_store_that_was_replaced_is_not_followed_until_it_is_accepted() {
     write(&machine.store, "kept", "all()");
     write(&machine.store, "kept", "has(a)");
     machine.live("s");
-    let other = Machine { place: machine.place, store: MemoryStore::new(), away: Arc::default() };
+    let other = machine.with_store(MemoryStore::new());
     let kept = || vec!["kept".to_owned(), "in sync".to_owned()];
     assert_eq!(other.live("s"), (kept(), StoreState::Stale), "one without any history is not there yet");
     write(&other.store, "new", "all()");
@@ -207,7 +215,7 @@ fn a_store_that_was_found_to_have_another_history_is_refused_also_after_it_was_w
     write(&machine.store, "kept", "all()");
     write(&machine.store, "kept", "has(a)");
     machine.live("s");
-    let other = Machine { place: machine.place, store: MemoryStore::new(), away: Arc::default() };
+    let other = machine.with_store(MemoryStore::new());
     write(&other.store, "new", "all()");
     let (disk, status) = (other.disk(), Arc::new(StatusCell::default()));
     let cached_store = other.cached_store("s", &disk, &status);
@@ -227,6 +235,72 @@ fn a_store_that_was_found_to_have_another_history_is_refused_also_after_it_was_w
     drop(sync);
     drop((cached_store, disk));
     assert_eq!(other.live("s"), (kept(), StoreState::Replaced), "and by the next one");
+}
+
+/// A store that is put back to another one while it is watched.
+struct PutBack {
+    before: MemoryStore,
+    after: MemoryStore,
+    is_put_back: AtomicBool,
+}
+
+impl PutBack {
+    fn now(&self) -> &MemoryStore {
+        if self.is_put_back.load(Ordering::SeqCst) { &self.after } else { &self.before }
+    }
+}
+
+impl Store for PutBack {
+    fn describe(&self) -> String {
+        self.now().describe()
+    }
+
+    fn abilities(&self) -> Abilities {
+        self.now().abilities()
+    }
+
+    fn get(&self, key: &Key) -> Result<Option<Stored>, StoreError> {
+        self.now().get(key)
+    }
+
+    fn list(&self, selection: &Selection) -> Result<Listing, StoreError> {
+        self.now().list(selection)
+    }
+
+    fn position_of(&self, selection: &Selection) -> Result<Position, StoreError> {
+        self.now().position_of(selection)
+    }
+
+    fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {
+        self.now().write(writes)
+    }
+
+    fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {
+        self.now().watch(selection, from)
+    }
+}
+
+#[test]
+fn another_history_that_a_watch_finds_is_in_the_copy_before_the_store_is_listed_again() {
+    let machine = Machine::with(MemoryStore::with_histories());
+    let after = MemoryStore::with_histories();
+    write(&after, "kept", "all()");
+    for selector in ["all()", "has(a)"] {
+        write(&machine.store, "kept", selector);
+    }
+    let store = Arc::new(PutBack { before: machine.store.clone(), after, is_put_back: AtomicBool::default() });
+    let (disk, status, opened) = (machine.disk(), Arc::new(StatusCell::default()), store.clone());
+    let opener: Opener = Box::new(move || Ok(opened.clone()));
+    let cached_store = CachedStore::new(opener, "s", Some(disk.clone()), status, Arc::new(StopFlag::default()));
+    let position = cached_store.list(&Selection::default()).unwrap().position;
+    let mut watch = cached_store.watch(&Selection::default(), &position).unwrap();
+    write(&machine.store, "kept", "has(b)");
+    machine.store.expire(Kind::GlobalNetworkPolicy);
+    store.is_put_back.store(true, Ordering::SeqCst);
+    assert!(matches!(watch.next(SHORT), Err(StoreError::Compacted { .. })));
+    disk.settle();
+    let why = disk.copy().unwrap().identity.other_history.unwrap();
+    assert!(why.starts_with("has another history: "), "{why}");
 }
 
 /// An agent's life on a store whose first changes an earlier agent has seen, and which goes on as this says. Before the
@@ -250,8 +324,7 @@ fn made_progress(before: &[(&str, &str)], after: &[(&str, &str)], compact: Optio
     if let Some(revision) = compact {
         other.compact_to(revision);
     }
-    let other = Machine { place: machine.place, store: other, away: Arc::default() };
-    other.live("s").1
+    machine.with_store(other).live("s").1
 }
 
 #[test]
@@ -370,7 +443,7 @@ fn another_guid_is_another_store_whatever_its_revision_and_a_first_one_is_not() 
         disk.settle();
     }
     assert_ne!(machine.live("s").1, StoreState::Replaced);
-    let other = Machine { place: machine.place, store: MemoryStore::new(), away: Arc::default() };
+    let other = machine.with_store(MemoryStore::new());
     for _ in 0..9 {
         information(&other.store, "three");
     }

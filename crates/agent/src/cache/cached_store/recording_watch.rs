@@ -7,7 +7,7 @@ use std::time::Duration;
 use tortie_api::Kind;
 use tortie_store::{Event, Position, Selection, Store, StoreError, Watch};
 
-use super::{CachedStore, is_locked, lock};
+use super::{CachedStore, is_locked, keep_other_history, lock};
 use crate::cache::identity::{self, Identity};
 use crate::cache::writer::CacheWriter;
 use crate::lag;
@@ -75,8 +75,8 @@ impl RecordingWatch {
                 return self.over();
             }
             let other_history = lock(&self.seen).ends_before(&now);
-            if other_history.is_some() {
-                lock(&self.seen).other_history = other_history;
+            if let Some(why) = other_history {
+                keep_other_history(&self.seen, self.disk.as_ref(), &why);
                 *lock(&self.suspect) = Some(one);
                 self.ended = true;
                 return self.over();
