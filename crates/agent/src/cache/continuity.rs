@@ -25,6 +25,7 @@ pub(super) fn difference(store: &dyn Store, seen: &SnapshotReader) -> Result<Opt
     let upto = seen.position.as_ref().and_then(Position::number);
     let (Some(upto), Some(kinds)) = (upto, seen.kinds()) else { return Ok(None) };
     let is_copied = |key: &Key| kinds.iter().any(|kind| kind == key.kind.name());
+    let Some(log) = log(store, upto)? else { return Ok(None) };
     let mut copy = BTreeMap::new();
     let take = |stored: Stored| {
         copy.insert(stored.key.clone(), fingerprint(&stored));
@@ -32,7 +33,7 @@ pub(super) fn difference(store: &dyn Store, seen: &SnapshotReader) -> Result<Opt
     };
     let read = seen.each(take).and_then(|taken| taken);
     read.map_err(|error| StoreError::Failed(format!("the copy of the store: {error}")))?;
-    let found = match log(store, upto)? {
+    let found = match log {
         Log::From(from, changed) => {
             let changed: BTreeMap<_, _> = changed.into_iter().filter(|(key, _)| is_copied(key)).collect();
             let not_copied = changed.iter().find(|(key, version)| copy.get(key) != version.as_ref());
@@ -48,7 +49,6 @@ pub(super) fn difference(store: &dyn Store, seen: &SnapshotReader) -> Result<Opt
             }
         }
         Log::Compacted => unlogged(store, upto, copy, is_copied)?,
-        Log::NotGiven => None,
     };
     Ok(found.map(|key| format!("has another history: up to revision {upto}, {key} is not what was seen")))
 }
@@ -88,22 +88,20 @@ enum Log {
     From(u64, BTreeMap<Key, Option<Fingerprint>>),
     /// The log was compacted past that revision.
     Compacted,
-    /// The store does not return it at once.
-    NotGiven,
 }
 
-fn log(store: &dyn Store, upto: u64) -> Result<Log, StoreError> {
+/// The log of a store up to this revision; none if it does not return it at once.
+fn log(store: &dyn Store, upto: u64) -> Result<Option<Log>, StoreError> {
     let mut from = upto.saturating_sub(WINDOW);
     loop {
         match replay(store, from, upto) {
             Err(StoreError::Compacted { kept, .. }) => match kept.number() {
-                Some(kept) if kept >= upto => return Ok(Log::Compacted),
+                Some(kept) if kept >= upto => return Ok(Some(Log::Compacted)),
                 Some(kept) if kept > from => from = kept,
-                _ => return Ok(Log::NotGiven),
+                _ => return Ok(None),
             },
             Err(error) => return Err(error),
-            Ok(Some(changed)) => return Ok(Log::From(from, changed)),
-            Ok(None) => return Ok(Log::NotGiven),
+            Ok(changed) => return Ok(changed.map(|changed| Log::From(from, changed))),
         }
     }
 }
