@@ -301,12 +301,7 @@ impl RequestHandler {
     fn note_position(&self, error: Option<&StoreError>) {
         let in_sync = self.status.read().store == StoreState::InSync;
         let problem = error.filter(|_| in_sync).map(ToString::to_string);
-        if self.status.read().problems.get(POSITION) != problem.as_ref() {
-            self.status.update(|record| match problem {
-                Some(why) => drop(record.problems.insert(POSITION, why)),
-                None => drop(record.problems.remove(POSITION)),
-            });
-        }
+        self.status.set_problem(POSITION, problem.as_deref());
     }
 
     /// Waits a moment until the store was received up to this position, and not further. Returns whether it was.
