@@ -238,7 +238,6 @@ fn policies_and_namespaces_are_never_taken_for_absent_while_the_server_answers_s
     assert!(server.asked()[2].0.ends_with("&resourceVersion=9"), "{:?}", server.asked());
 }
 
-/// What a server has: these groups, each with a version and its resources.
 #[test]
 fn resources_that_the_server_lacks_are_looked_for_together_and_ever_more_seldom() {
     let server = Server::answering(|line| {
@@ -261,6 +260,7 @@ fn resources_that_the_server_lacks_are_looked_for_together_and_ever_more_seldom(
     assert!(of_resources.is_empty(), "{of_resources:?}");
 }
 
+/// What a server has: these groups, each with a version and its resources.
 fn groups(names: &[&str]) -> Value {
     let group = |name: &&str| json!({ "name": name.split('/').next(), "versions": [{ "groupVersion": name }] });
     json!({ "kind": "APIGroupList", "groups": names.iter().map(group).collect::<Vec<_>>() })

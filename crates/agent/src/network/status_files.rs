@@ -31,7 +31,7 @@ impl WantedStatusFiles {
             return;
         }
         if let Some(mut files) = self.files.take() {
-            // WantedStatusFiles that cannot be removed do no harm: programs that read them follow the setting.
+            // Files that cannot be removed do no harm: programs that read them follow the setting.
             drop(files.update(&BTreeMap::new()));
         }
         (self.prefix, self.is_outdated) = (prefix, true);
