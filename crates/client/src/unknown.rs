@@ -145,6 +145,12 @@ fn strip_below(shape: &Shape, value: &mut Value) {
     }
 }
 
+fn without_unknown(shape: &Shape, value: &Value) -> Value {
+    let mut known = value.clone();
+    strip_below(shape, &mut known);
+    known
+}
+
 fn keep_in(shape: &Shape, old: &Map<String, Value>, new: &mut Map<String, Value>) {
     let Some(record) = shape.record() else { return };
     for (name, value) in old {
@@ -164,8 +170,7 @@ fn keep_in(shape: &Shape, old: &Map<String, Value>, new: &mut Map<String, Value>
 
 /// Whether it has unknown fields and nothing else.
 fn is_unknown_alone(shape: &Shape, value: &Value) -> bool {
-    let mut known = value.clone();
-    strip_below(shape, &mut known);
+    let known = without_unknown(shape, value);
     known != *value && is_empty(&without_empty(&known))
 }
 
@@ -195,12 +200,7 @@ pub(super) fn lost_in_rules(old: &Object, new: &Object, patch: &Map<String, Valu
     let count = |object: &Object, name: &str, shape: &Shape| {
         let rules = object.body.get("spec").and_then(|spec| spec.get(name)).and_then(Value::as_array);
         let Form::List(rule) = &shape.form else { return 0 };
-        let has_unknown = |value: &&Value| {
-            let mut known = (*value).clone();
-            strip_below(rule, &mut known);
-            known != **value
-        };
-        rules.into_iter().flatten().filter(has_unknown).count()
+        rules.into_iter().flatten().filter(|value| without_unknown(rule, value) != **value).count()
     };
     let given = patch.get("spec").and_then(Value::as_object);
     RULES
@@ -228,12 +228,12 @@ fn keep_below(shape: &Shape, old: &Value, new: &mut Value) {
 
 /// Each item that has unknown fields gives them to the first item that is otherwise the same.
 fn keep_items(shape: &Shape, old: &[Value], new: &mut [Value]) {
+    let shown: Vec<Value> = new.iter().map(without_empty).collect();
     let mut taken = vec![false; new.len()];
     for value in old {
-        let mut known = value.clone();
-        strip_below(shape, &mut known);
-        let is_same = |now: &Value| *now == known || without_empty(now) == without_empty(&known);
-        let same = new.iter().zip(&taken).position(|(now, taken)| !taken && is_same(now));
+        let known = without_unknown(shape, value);
+        let wanted = without_empty(&known);
+        let same = shown.iter().zip(&taken).position(|(now, taken)| !taken && *now == wanted);
         if let Some(position) = same {
             taken[position] = true;
             if known != *value {
