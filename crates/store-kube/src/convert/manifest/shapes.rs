@@ -110,9 +110,8 @@ fn cluster_policy() -> Shape {
 }
 
 fn slice() -> Shape {
-    let addresses = vec![("addresses", list(text()))];
-    let addresses = addresses.into_iter().chain([("nodeName", text())]).collect();
-    let endpoint = record(addresses, "conditions hostname targetRef zone hints deprecatedTopology");
+    let fields = vec![("addresses", list(text())), ("nodeName", text())];
+    let endpoint = record(fields, "conditions hostname targetRef zone hints deprecatedTopology");
     // An API server takes every number.
     let number = Shape {
         rules: Rules { holds: Some((i32::MIN.into(), i32::MAX.into())), ..Rules::default() },

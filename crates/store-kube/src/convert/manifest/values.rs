@@ -81,8 +81,8 @@ impl Found {
         };
         name(self, "nodeName");
         name(self, "serviceAccountName");
-        let mut host_ports = BTreeSet::new();
         for list in ["initContainers", "containers"] {
+            let mut host_ports = BTreeSet::new();
             for (container, path) in items(&spec[list], &at.key(list)) {
                 let mut names = BTreeSet::new();
                 // Containers run together, and those that run before them one after the other.
@@ -102,12 +102,11 @@ impl Found {
                         let message = "with `hostNetwork` it is the same as `containerPort`".to_owned();
                         self.wrong(path.key("hostPort"), message);
                     }
-                    if !host_ports.insert((protocol(port).to_owned(), text(&port["hostIP"]).to_owned(), host)) {
+                    if !host_ports.insert((protocol(port), text(&port["hostIP"]), host)) {
                         self.wrong(path.key("hostPort"), format!("{}/{host} is given twice", protocol(port)));
                     }
                 }
             }
-            host_ports.clear();
         }
     }
 
@@ -442,14 +441,12 @@ fn items<'a>(list: &'a Value, path: &Path) -> Vec<(&'a Value, Path)> {
     list.iter().enumerate().map(|(index, item)| (item, path.index(index))).collect()
 }
 
-/// A number without the zeros before it.
-fn without_zeros(number: &str) -> &str {
-    let short = number.trim_start_matches('0');
-    if short.starts_with(|c: char| c.is_ascii_digit()) {
-        short
-    } else {
-        &number[number.len() - short.len() - usize::from(short.len() < number.len())..]
-    }
+/// A number, and what follows it, without the zeros before it.
+fn without_zeros(text: &str) -> &str {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let zeros = text.bytes().take_while(|byte| *byte == b'0').count();
+    // One zero is left of a number that is zero.
+    &text[zeros.min(digits.saturating_sub(1))..]
 }
 
 /// The protocol of a port.
