@@ -1,9 +1,8 @@
 //! The client of the API server, the group of the custom resources and the conversion warnings, which a store handle and its
 //! watches share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Mutex;
 use tortie_store::{Purpose, StoreError};
 
 use crate::client::{CallError, Client};
@@ -36,17 +35,22 @@ impl Shared {
 
     /// The group of custom resources: as set, else as the server's groups say, asked for once.
     async fn group(&self) -> Result<Group, CallError> {
-        let mut group = self.0.group.lock().await;
-        if let Some(group) = *group {
+        if let Some(group) = self.known_group() {
             return Ok(group);
         }
         let groups = self.0.discovery.groups(self.client()).await?;
-        Ok(*group.insert(Group::discovered(groups.iter().map(String::as_str))))
+        let found = Group::discovered(groups.iter().map(String::as_str));
+        // All use the one that was found first.
+        Ok(*self.lock_group().get_or_insert(found))
     }
 
     /// The group of custom resources, if it is set or was asked for.
     pub(crate) fn known_group(&self) -> Option<Group> {
-        self.0.group.try_lock().ok().and_then(|group| *group)
+        *self.lock_group()
+    }
+
+    fn lock_group(&self) -> MutexGuard<'_, Option<Group>> {
+        self.0.group.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the server names the resource with this path (`/apis/GROUP/VERSION/RESOURCE`) among those that it has.
@@ -78,7 +82,7 @@ impl Shared {
         if !self.has_only_the_other(group, Age::Now).await? {
             return Ok(group);
         }
-        *self.0.group.lock().await = Some(group.other());
+        *self.lock_group() = Some(group.other());
         Ok(group.other())
     }
 
