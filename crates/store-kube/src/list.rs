@@ -33,7 +33,7 @@ pub(crate) fn pages(
         tasks.spawn_on(
             async move {
                 let version = one_source(&shared, &decoder, source, namespace.as_deref(), &sender).await?;
-                Ok::<_, CallError>((source.name(decoder.group).into_owned(), version))
+                Ok::<_, CallError>((source.name(decoder.group), version))
             },
             runtime().handle(),
         );
@@ -125,9 +125,8 @@ pub(crate) async fn versions(shared: &Shared, decoder: &Decoder, selection: &Sel
     let mut tasks = JoinSet::new();
     for source in Source::of(selection, decoder.group) {
         let (shared, decoder) = (shared.clone(), decoder.clone());
-        let ask = async move {
-            Ok::<_, CallError>((source.name(decoder.group).into_owned(), version(&shared, &decoder, source).await?))
-        };
+        let ask =
+            async move { Ok::<_, CallError>((source.name(decoder.group), version(&shared, &decoder, source).await?)) };
         tasks.spawn_on(ask, runtime().handle());
     }
     position_of(tasks).await

@@ -1,7 +1,5 @@
 //! What each kind is read from: the resources of the API server, each with a history of its own.
 
-use std::borrow::Cow;
-
 use tortie_api::{Key, Kind};
 use tortie_store::Selection;
 
@@ -62,21 +60,38 @@ impl Source {
     }
 
     /// Its name, which is also that of its part of positions; of a custom resource that of its definition.
-    pub(crate) fn name(self, group: Group) -> Cow<'static, str> {
-        Cow::Borrowed(match self {
+    pub(crate) fn name(self, group: Group) -> String {
+        let plural = self.plural(group);
+        match self.api_version(group).split_once('/') {
+            Some((api_group, _)) => format!("{plural}.{api_group}"),
+            None => plural.to_owned(),
+        }
+    }
+
+    /// The name of its resource.
+    fn plural(self, group: Group) -> &'static str {
+        match self {
             Source::Pods => "pods",
             Source::Namespaces => "namespaces",
             Source::ServiceAccounts => "serviceaccounts",
             Source::Nodes => "nodes",
-            Source::NetworkPolicies => "networkpolicies.networking.k8s.io",
-            Source::ClusterNetworkPolicies => "clusternetworkpolicies.policy.networking.k8s.io",
+            Source::NetworkPolicies => "networkpolicies",
+            Source::ClusterNetworkPolicies => "clusternetworkpolicies",
             Source::Services => "services",
-            Source::EndpointSlices => "endpointslices.discovery.k8s.io",
-            Source::Custom(kind) => {
-                let plural = group.resource(kind).map_or(kind.plural(), |(_, plural)| plural);
-                return Cow::Owned(format!("{plural}.{}", group.name()));
-            }
-        })
+            Source::EndpointSlices => "endpointslices",
+            Source::Custom(kind) => group.resource(kind).map_or(kind.plural(), |(_, plural)| plural),
+        }
+    }
+
+    /// The API group and version of its resource; the core group has no name.
+    fn api_version(self, group: Group) -> &'static str {
+        match self {
+            Source::Pods | Source::Namespaces | Source::ServiceAccounts | Source::Nodes | Source::Services => "v1",
+            Source::NetworkPolicies => "networking.k8s.io/v1",
+            Source::ClusterNetworkPolicies => "policy.networking.k8s.io/v1alpha2",
+            Source::EndpointSlices => "discovery.k8s.io/v1",
+            Source::Custom(_) => group.api_version(),
+        }
     }
 
     /// Whether every API server has it. The others come with a definition, which may come later.
@@ -96,25 +111,11 @@ impl Source {
 
     /// The path of all its objects, or of those in a namespace.
     pub(crate) fn path(self, group: Group, namespace: Option<&str>) -> String {
-        let (prefix, plural) = match self {
-            Source::Pods => ("/api/v1".to_owned(), "pods"),
-            Source::Namespaces => ("/api/v1".to_owned(), "namespaces"),
-            Source::ServiceAccounts => ("/api/v1".to_owned(), "serviceaccounts"),
-            Source::Nodes => ("/api/v1".to_owned(), "nodes"),
-            Source::Services => ("/api/v1".to_owned(), "services"),
-            Source::NetworkPolicies => ("/apis/networking.k8s.io/v1".to_owned(), "networkpolicies"),
-            Source::ClusterNetworkPolicies => {
-                ("/apis/policy.networking.k8s.io/v1alpha2".to_owned(), "clusternetworkpolicies")
-            }
-            Source::EndpointSlices => ("/apis/discovery.k8s.io/v1".to_owned(), "endpointslices"),
-            Source::Custom(kind) => {
-                let plural = group.resource(kind).map_or(kind.plural(), |(_, plural)| plural);
-                (format!("/apis/{}", group.api_version()), plural)
-            }
-        };
+        let (version, plural) = (self.api_version(group), self.plural(group));
+        let root = if version.contains('/') { "/apis" } else { "/api" };
         match namespace.filter(|namespace| self.namespaced() && !namespace.is_empty()) {
-            Some(namespace) => format!("{prefix}/namespaces/{}/{plural}", escaped(namespace)),
-            None => format!("{prefix}/{plural}"),
+            Some(namespace) => format!("{root}/{version}/namespaces/{}/{plural}", escaped(namespace)),
+            None => format!("{root}/{version}/{plural}"),
         }
     }
 

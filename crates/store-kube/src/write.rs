@@ -109,7 +109,7 @@ pub(crate) async fn one(shared: &Shared, decoder: &Decoder, write: &Write, effec
             _ => version_in(&answer).unwrap_or_default(),
         },
     };
-    let position = Position::of_parts([(source.name(decoder.group).into_owned(), revision.clone())]);
+    let position = Position::of_parts([(source.name(decoder.group), revision.clone())]);
     Ok(Ok(Written { revision, position, previous }))
 }
 
