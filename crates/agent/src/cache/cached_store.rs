@@ -180,11 +180,7 @@ impl CachedStore {
             return Ok(());
         }
         *self.refused() = Some(StoreState::Replaced);
-        // Another store, with another GUID, may be replaced by the right one again.
-        let guid = lock(&self.seen).guid.clone();
-        if guid.is_none() || guid == now.guid {
-            keep_other_history(&self.seen, self.disk.as_ref(), &why);
-        }
+        keep_other_history(&self.seen, self.disk.as_ref(), now, &why);
         Err(StoreError::Failed(format!(
             "{store} {why}{cause}; what was in force stays in force, and `tortie agent --accept-store` lets this store take over"
         )))
@@ -533,12 +529,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Remembers, also for the next agent, why the store that was followed has another history.
-fn keep_other_history(seen: &Mutex<Identity>, disk: Option<&CacheWriter>, why: &str) {
-    let before = lock(seen).other_history.replace(why.to_owned());
-    if before.as_deref() != Some(why)
-        && let Some(disk) = disk
-    {
+/// Remembers, also for the next agent, why the store that was followed has another history. Another store, with another GUID, may be
+/// replaced by the right one again.
+fn keep_other_history(seen: &Mutex<Identity>, disk: Option<&CacheWriter>, now: &Identity, why: &str) {
+    let mut seen = lock(seen);
+    let is_same_store = seen.guid.is_none() || seen.guid == now.guid;
+    if !is_same_store || seen.other_history.as_deref() == Some(why) {
+        return;
+    }
+    seen.other_history = Some(why.to_owned());
+    if let Some(disk) = disk {
         disk.set_other_history(why);
     }
 }

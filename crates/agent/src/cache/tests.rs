@@ -280,10 +280,12 @@ impl Store for PutBack {
     }
 }
 
-#[test]
-fn another_history_that_a_watch_finds_is_in_the_copy_before_the_store_is_listed_again() {
+/// A store with its own history of each kind, its copy, and a store with this GUID that takes its place while it is watched.
+fn put_back(guid: &str) -> (Machine, Arc<PutBack>, CachedStore, CacheWriter) {
     let machine = Machine::with(MemoryStore::with_histories());
     let after = MemoryStore::with_histories();
+    information(&machine.store, "one");
+    information(&after, guid);
     write(&after, "kept", "all()");
     for selector in ["all()", "has(a)"] {
         write(&machine.store, "kept", selector);
@@ -299,8 +301,26 @@ fn another_history_that_a_watch_finds_is_in_the_copy_before_the_store_is_listed_
     store.is_put_back.store(true, Ordering::SeqCst);
     assert!(matches!(watch.next(SHORT), Err(StoreError::Compacted { .. })));
     disk.settle();
+    (machine, store, cached_store, disk)
+}
+
+#[test]
+fn another_history_that_a_watch_finds_is_in_the_copy_before_the_store_is_listed_again() {
+    let (_machine, _, _, disk) = put_back("one");
     let why = disk.copy().unwrap().identity.other_history.unwrap();
     assert!(why.starts_with("has another history: "), "{why}");
+}
+
+#[test]
+fn a_store_is_followed_again_after_a_watch_found_another_store_in_its_place() {
+    let (_machine, store, cached_store, disk) = put_back("two");
+    assert_eq!(disk.copy().unwrap().identity.other_history, None);
+    let refusal = cached_store.list(&Selection::default()).unwrap_err().to_string();
+    assert!(refusal.contains("is another store"), "{refusal}");
+    store.is_put_back.store(false, Ordering::SeqCst);
+    let names: Vec<String> =
+        cached_store.list(&Selection::default()).unwrap().items.into_iter().map(|one| one.key.name).collect();
+    assert_eq!(names, ["default", "kept"]);
 }
 
 /// An agent's life on a store whose first changes an earlier agent has seen, and which goes on as this says. Before the

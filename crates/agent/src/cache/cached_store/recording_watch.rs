@@ -76,7 +76,11 @@ impl RecordingWatch {
             }
             let other_history = lock(&self.seen).ends_before(&now);
             if let Some(why) = other_history {
-                keep_other_history(&self.seen, self.disk.as_ref(), &why);
+                let now = match self.store.list(&Selection::kind(Kind::ClusterInformation)) {
+                    Ok(information) => Identity::of(&information),
+                    Err(error) => return error,
+                };
+                keep_other_history(&self.seen, self.disk.as_ref(), &now, &why);
                 *lock(&self.suspect) = Some(one);
                 self.ended = true;
                 return self.over();
