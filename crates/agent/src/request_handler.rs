@@ -15,12 +15,12 @@ use crate::enforce::SharedDataplane;
 use crate::engine::Input;
 use crate::local_facts::LocalFacts;
 use crate::log_event;
+use crate::object_stream;
 use crate::off::{Off, Switch};
 use crate::socket::{AgentState, Answer, Objects, Reply, Request};
 use crate::status::{Progress, Status, StoreState, is_same_store};
 use crate::status_builder;
 use crate::status_cell::{StatusCell, StatusRecord};
-use crate::transfer;
 use crate::watch_stream::WatchEvent;
 
 /// How long to wait for a position before asking the store whether anything changed up to it.
@@ -369,11 +369,11 @@ fn send_event(to: &mut dyn Write, event: &WatchEvent) -> io::Result<()> {
 /// An answer that is followed by objects.
 fn with_objects(state: AgentState, last_valid: Vec<Stored>, copy: Option<SnapshotReader>) -> Answer {
     let rest = move |to: &mut dyn Write| {
-        last_valid.iter().try_for_each(|stored| transfer::send(to, stored))?;
-        transfer::end(to)?;
+        last_valid.iter().try_for_each(|stored| object_stream::send(to, stored))?;
+        object_stream::end(to)?;
         let Some(copy) = copy else { return Ok(()) };
-        copy.each(|stored| transfer::send(to, &stored)).map_err(io::Error::other)??;
-        transfer::end(to)
+        copy.each(|stored| object_stream::send(to, &stored)).map_err(io::Error::other)??;
+        object_stream::end(to)
     };
     Answer { reply: Reply::InForce(Box::new(state)), rest: Some(Box::new(rest)) }
 }

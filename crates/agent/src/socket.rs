@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 use tortie_store::{Position, Stored};
 
 use crate::local_facts::LocalFacts;
+use crate::object_stream;
 use crate::off::Off;
 use crate::private_directory;
 use crate::status::{Progress, RuleCount, Status, StoreStatus};
 use crate::supervisor::{self, Lifetime};
-use crate::transfer;
 use crate::watch_stream::WatchEvent;
 
 /// The default directory of the agent's socket.
@@ -259,8 +259,9 @@ pub fn ask_in_force(
             Reply::InForce(state) => *state,
             other => return Err(io::Error::other(other.unexpected())),
         };
-        let last_valid = transfer::receive(&mut from)?;
-        let copy = if matches!(state.objects, Objects::Copy(_)) { transfer::receive(&mut from)? } else { Vec::new() };
+        let last_valid = object_stream::receive(&mut from)?;
+        let copy =
+            if matches!(state.objects, Objects::Copy(_)) { object_stream::receive(&mut from)? } else { Vec::new() };
         Ok(InForceAnswer { state, last_valid, copy })
     })
 }

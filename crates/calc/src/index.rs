@@ -14,8 +14,8 @@ use tortie_selector::Selector;
 use crate::cost::Cost;
 use crate::labels::View;
 use crate::names::{Name, Names};
+use crate::release_memory::Shrink;
 use crate::selectors::{SelectorIndex, Selectors};
-use crate::shrink::Shrink;
 
 /// A requirement with more values than this is not used.
 const VALUES: usize = 32;

@@ -17,7 +17,6 @@
 
 mod cost;
 mod endpoint_classes;
-mod ends;
 mod engine;
 #[path = "../../testkit/src/faults/switch.rs"]
 mod faults;
@@ -33,10 +32,11 @@ mod objects;
 mod policies;
 mod profiles;
 mod programs;
+mod release_memory;
+mod rule_ends;
 mod rules;
 mod selectors;
 mod sets;
-mod shrink;
 mod slab;
 mod unlabelled_members;
 mod update;

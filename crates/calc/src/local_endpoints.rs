@@ -11,7 +11,7 @@ use tortie_policy::{GovernedInterfaces, HostEndpoint, Missing, Settings, Workloa
 use crate::endpoint_classes::ClassIndex;
 use crate::faults;
 use crate::items::ItemIndex;
-use crate::shrink::Shrink;
+use crate::release_memory::Shrink;
 use crate::slab::Slab;
 
 /// A local endpoint's number.

@@ -8,12 +8,12 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 
 use crate::cost::Cost;
-use crate::ends::Ends;
 use crate::index::{IndexedBy, Requirements};
 use crate::items::{Item, ItemIndex, Items, OneOrMany};
 use crate::labels::{PackedLabels, View};
 use crate::names::{Name, Names};
 use crate::profiles::{ProfileIndex, Profiles};
+use crate::rule_ends::Ends;
 use crate::selectors::{SelectorIndex, Selectors};
 use crate::sets::{SetIndex, SetKey, Sets};
 

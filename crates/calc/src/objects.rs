@@ -7,7 +7,6 @@ use tortie_policy::{
     Profile as WrittenProfile, SetId, WorkloadEndpoint, WorkloadId,
 };
 
-use crate::ends::Ends;
 use crate::engine::Engine;
 use crate::items::{Item, ItemId, OneOrMany, Port};
 use crate::labels::{PackedLabels, pack, packed_size};
@@ -16,6 +15,7 @@ use crate::members::host_nets;
 use crate::policies::{ListKey, Policy, PolicyIndex, Resource, Scope};
 use crate::profiles::ProfileIndex;
 use crate::programs::passes;
+use crate::rule_ends::Ends;
 use crate::rules::{self, Rule};
 
 const BOTH: [Direction; 2] = [Direction::Ingress, Direction::Egress];

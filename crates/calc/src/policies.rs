@@ -9,9 +9,9 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use tortie_dataplane::PerDirection;
 use tortie_policy::{Direction, Order, PolicyId, PolicyStage, Tier as Written, TierEnd, Types};
 
+use crate::release_memory::Shrink;
 use crate::rules::Rule;
 use crate::selectors::SelectorIndex;
-use crate::shrink::Shrink;
 use crate::slab::Slab;
 
 /// A policy's number.

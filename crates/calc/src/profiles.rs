@@ -10,8 +10,8 @@ use tortie_dataplane::PerDirection;
 use tortie_policy::Direction;
 
 use crate::labels::PackedLabels;
+use crate::release_memory::Shrink;
 use crate::rules::Rule;
-use crate::shrink::Shrink;
 use crate::slab::Slab;
 
 /// A profile's number.

@@ -5,9 +5,9 @@ use tortie_net::Protocol;
 use tortie_policy::{Action, Family, Icmp, PeerMatch, Rule as Written, UnknownMembers, asks_unreadable};
 use tortie_selector::Selector;
 
-use crate::ends::{DetailedEnd, EndIndex, Ends, Numbers, Selected};
 use crate::faults;
 use crate::members::Shared;
+use crate::rule_ends::{DetailedEnd, EndIndex, Ends, Numbers, Selected};
 use crate::selectors::SelectorIndex;
 use crate::sets::{Set, SetKey};
 

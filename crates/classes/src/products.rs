@@ -1,6 +1,6 @@
 //! A rule as a set of boxes: source addresses × destination addresses × protocols × ports or ICMP. A box is called a product.
 //!
-//! `tests/products.rs` holds this against [`tortie_eval::rule_action`].
+//! `tests/products.rs` holds this against [`tortie_eval::single_rule`].
 
 use std::rc::Rc;
 

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use tortie_classes::{Conditions, Domain, Product};
-use tortie_eval::{End, rule_action};
+use tortie_eval::{End, single_rule};
 use tortie_policy::packet::Transport;
 use tortie_policy::{Action, Family, Rule, Snapshot};
 use tortie_random::Random;
@@ -111,7 +111,7 @@ fn a_rule_matches_the_packets_of_its_products_and_no_others() {
                     .find(|clause| clause.products.iter().any(|one| has(one, source, destination, header)));
                 let found: Option<Action> = hit.map(|clause| clause.action);
                 let ends = [source, destination].map(|address| End::new(snapshot, address));
-                let expected = rule_action(snapshot, rule, [&ends[0], &ends[1]], header);
+                let expected = single_rule(snapshot, rule, [&ends[0], &ends[1]], header);
                 assert_eq!(
                     found, expected,
                     "seed {seed}: {source} to {destination} {header:?}: {rule:?}\n{clauses:#?}"

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tortie_api::Key;
 
 use super::batch::{self, Job, Settled};
-use super::view::View;
+use super::batch_view::View;
 use super::{Batch, BatchMode, Change, Client, ClientError, Done, Extent, Outcome, order, user_form};
 use tortie_store::{Overlay, Stopped, Write, WriteError, Written, WrittenTogether};
 

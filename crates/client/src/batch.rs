@@ -19,7 +19,7 @@ use std::time::Duration;
 use tortie_api::{Key, Kind, Object};
 use tortie_manifest::{Problem, warnings};
 
-use super::view::{self, View};
+use super::batch_view::{self, View};
 use super::{Change, Client, ClientError, Done, Mode, Target, plan, unknown, user_form};
 use tortie_store::backoff::part_of;
 use tortie_store::{Op, Overlay, Revision, Write, WriteError, Written};
@@ -175,7 +175,7 @@ fn work<'a>(
                 break;
             }
             for write in &planned {
-                view.assume(write, view::PLANNED.into());
+                view.assume(write, batch_view::PLANNED.into());
                 touched.insert(write.key.clone());
             }
             touched.insert(waiting.job.key.clone());
@@ -279,7 +279,7 @@ pub(super) fn stamp(done: &mut Done, revision: &Revision) {
 }
 
 fn hangs_on_planned(op: &Op) -> bool {
-    matches!(op, Op::Update(_, revision) | Op::Delete(Some(revision)) if *revision == view::PLANNED)
+    matches!(op, Op::Update(_, revision) | Op::Delete(Some(revision)) if *revision == batch_view::PLANNED)
 }
 
 /// Adds the warnings that need the result of the whole batch.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use tortie_api::{Key, Kind, Metadata, Object};
 use uuid::Uuid;
 
-use super::view::View;
+use super::batch_view::View;
 use super::{Client, ClientError, plan, user_form};
 use tortie_store::{Revision, Stored, Write, WriteError};
 

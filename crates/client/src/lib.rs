@@ -16,21 +16,21 @@
 
 mod all_or_nothing;
 mod batch;
+mod batch_view;
 mod builtin;
 mod error;
 mod initial;
 mod label;
 mod legacy;
+mod object_rules;
 mod order;
 mod outcome;
 mod patch;
 mod plan;
 mod pool;
 mod remove;
-mod rules;
 mod unknown;
 mod user_form;
-mod view;
 
 #[cfg(test)]
 mod tests;
@@ -43,8 +43,8 @@ use tortie_api::{Key, Kind, Object};
 use tortie_manifest::Problem;
 
 use batch::{Job, Task};
+use batch_view::View;
 use tortie_store::{Listing, Overlay, Position, Selection, Store};
-use view::View;
 
 pub use all_or_nothing::Refuse;
 pub use builtin::{DEFAULT_ALLOW, default_allow, is_built_in};
@@ -105,7 +105,7 @@ impl Client {
 
     /// One object, by the name that lists show.
     pub fn get(&self, key: &Key) -> Result<ReadObject, ClientError> {
-        rules::namespace(key)?;
+        object_rules::namespace(key)?;
         let found = plan::find(&mut View::new(&*self.store), key)?;
         let notes = if found.stored.key == *key { None } else { plan::legacy_note(&found.stored.key, key) };
         Ok(ReadObject { object: found.object, notes: notes.into_iter().collect() })
@@ -167,7 +167,7 @@ impl Client {
     ) -> Batch {
         let put = |mut object: Object| {
             // One that cannot be named is refused in its turn.
-            let _ = rules::name(&mut object);
+            let _ = object_rules::name(&mut object);
             Job { key: object.key(), task: Task::Put(Box::new(object), mode) }
         };
         let delete = |target: Target| Job { key: target.key.clone(), task: Task::Delete(target, true) };
@@ -202,7 +202,7 @@ impl Client {
 
     /// Changes one object by a function, which may be called again if someone else changed it meanwhile.
     pub fn edit(&self, key: &Key, edit: &dyn Fn(&Object) -> Result<Object, ClientError>) -> Result<Done, ClientError> {
-        rules::namespace(key)?;
+        object_rules::namespace(key)?;
         let job = Job { key: key.clone(), task: Task::Edit(edit) };
         let outcome = batch::run(self, vec![job], None).pop();
         outcome.expect("there is one outcome for each job").result
@@ -211,7 +211,7 @@ impl Client {
     /// The key of this object in the store; a workload endpoint without a name gets the name that follows from its spec.
     pub fn key_of(&self, object: &Object) -> Result<Key, ClientError> {
         let mut object = object.clone();
-        rules::name(&mut object)?;
+        object_rules::name(&mut object)?;
         Ok(object.key())
     }
 

@@ -9,8 +9,8 @@ use tortie_manifest::Problem;
 use uuid::Uuid;
 
 use super::batch::{Job, Plan, Task};
-use super::view::{StoredObject, View};
-use super::{Change, ClientError, Done, Mode, builtin, remove, rules, unknown, user_form};
+use super::batch_view::{StoredObject, View};
+use super::{Change, ClientError, Done, Mode, builtin, object_rules, remove, unknown, user_form};
 use tortie_store::{Op, Revision, Write};
 
 /// The plan of a job, given the content of the store.
@@ -51,13 +51,13 @@ fn put(view: &mut View, mut object: Object, mode: Mode) -> Result<Plan, ClientEr
     }
     match mode {
         Mode::Replace => update(view, given),
-        Mode::Apply => match rules::create(view, &mut object) {
+        Mode::Apply => match object_rules::create(view, &mut object) {
             Ok(()) if view.locate(&object.key())?.is_none() => Ok(create(object)),
             Ok(()) | Err(ClientError::BuiltIn { .. } | ClientError::Unsupported { .. }) => update(view, given),
             Err(error) => Err(error),
         },
         Mode::Create | Mode::CreateSkipExisting => {
-            let exists = match rules::create(view, &mut object) {
+            let exists = match object_rules::create(view, &mut object) {
                 Err(error @ ClientError::BuiltIn { .. }) => Err((error, builtin::default_allow())),
                 Err(error) => return Err(error),
                 Ok(()) => match view.locate(&object.key())? {
@@ -87,8 +87,8 @@ fn create(mut object: Object) -> Plan {
 }
 
 fn update(view: &mut View, mut object: Object) -> Result<Plan, ClientError> {
-    rules::name(&mut object)?;
-    rules::namespace(&object.key())?;
+    object_rules::name(&mut object)?;
+    object_rules::namespace(&object.key())?;
     let found = match find(view, &object.key()) {
         Err(ClientError::Unreadable { .. }) => return repair(view, object),
         found => found?,
@@ -119,11 +119,11 @@ fn repair(view: &mut View, mut object: Object) -> Result<Plan, ClientError> {
     if !wanted.is_empty() && wanted != stored.revision.to_string() {
         return Err(ClientError::Conflict { key: object.key(), current: Some(stored.revision) });
     }
-    rules::update_allowed(&object.key())?;
+    object_rules::update_allowed(&object.key())?;
     object.metadata = new_metadata(object.metadata);
     // Kubernetes accepts an update only under the uid of the object.
     object.metadata.uid = uid_in(&stored.value).unwrap_or_default();
-    rules::create(view, &mut object)?;
+    object_rules::create(view, &mut object)?;
     let mut plan = create(object);
     if let (Some(Write { op, .. }), Ok(done)) = (plan.writes.first_mut(), &mut plan.result) {
         if let Op::Create(value) = op {
@@ -142,7 +142,7 @@ fn uid_in(bytes: &[u8]) -> Option<String> {
 
 /// The last part of every update: the rules, and whether it changes anything.
 fn replace(view: &mut View, found: StoredObject, mut object: Object) -> Result<Plan, ClientError> {
-    rules::update(view, &mut object, &found.object)?;
+    object_rules::update(view, &mut object, &found.object)?;
     let stored = found.stored;
     let value = user_form::write(&object);
     let same = user_form::is_same(&stored, &value);

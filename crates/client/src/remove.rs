@@ -3,15 +3,15 @@
 use tortie_api::{Key, Kind, Object};
 
 use super::batch::Plan;
-use super::view::View;
-use super::{Change, ClientError, Done, Target, plan, rules, user_form};
+use super::batch_view::View;
+use super::{Change, ClientError, Done, Target, object_rules, plan, user_form};
 use tortie_store::{Revision, StoreError, Write};
 
 /// The result of planning a deletion.
 pub(super) fn plan(view: &mut View, target: &Target, may_be_missing: bool) -> Result<Plan, ClientError> {
     let key = &target.key;
-    rules::namespace(key)?;
-    rules::delete_allowed(key)?;
+    object_rules::namespace(key)?;
+    object_rules::delete_allowed(key)?;
     if key.kind == Kind::Tier {
         empty(view, key)?;
     }

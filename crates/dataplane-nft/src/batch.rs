@@ -2,7 +2,7 @@
 
 use tortie_nft::{Batch, Chain, Element, Rule, Set, Table, TableId};
 
-use crate::form::{ChainForm, Line, Ruleset};
+use crate::requested_table::{ChainForm, Line, Ruleset};
 
 /// A batch under construction, for one table.
 #[derive(Debug)]

@@ -9,14 +9,14 @@ use tortie_nft::{BaseChain, Element, Set};
 
 use crate::batch::Script;
 use crate::denied_log;
-use crate::form::{ChainForm, Ruleset, SetForm};
 use crate::index::{Index, StepChanges};
 use crate::options::TableOptions;
+use crate::requested_table::{ChainForm, Ruleset, SetForm};
+use crate::set_references::{self, SetReferences};
 use crate::sets::{self, Shape};
 use crate::skeleton::{self, Plan};
 use crate::stage::{Stage, Variant};
 use crate::state_view::{CurrentState, PreviousState, StateView};
-use crate::uses::{self, Uses};
 
 pub(crate) use transaction::Transaction;
 
@@ -29,7 +29,7 @@ pub(crate) struct Change {
     elements: BTreeMap<String, ElementChange>,
     before: BTreeMap<String, ChainForm>,
     after: BTreeMap<String, ChainForm>,
-    uses: uses::Difference,
+    references: set_references::Changes,
 }
 
 /// Elements of a set that go and that come.
@@ -76,7 +76,7 @@ pub(crate) struct Step<'a> {
     pub(crate) state_sets: &'a BTreeMap<SetId, tortie_dataplane::SetState>,
     pub(crate) options: &'a TableOptions,
     /// How often shared sets are named in the kernel, before the step.
-    pub(crate) uses: &'a Uses,
+    pub(crate) references: &'a SetReferences,
     /// Lists and places whose standing with the kernel has changed.
     pub(crate) lists: BTreeSet<RulesId>,
     pub(crate) places: BTreeSet<Place>,
@@ -95,20 +95,20 @@ impl Change {
         change.skeleton(step);
         denied_log::add(&mut change.before, step.options);
         denied_log::add(&mut change.after, step.options);
-        change.only_differences(step.uses)
+        change.only_differences(step.references)
     }
 
     /// Chains that get other rules: what they have, and what they are to have.
     pub(crate) fn of_chains(
         before: BTreeMap<String, ChainForm>,
         after: BTreeMap<String, ChainForm>,
-        uses: &Uses,
+        references: &SetReferences,
     ) -> Self {
-        Self { before, after, ..Self::default() }.only_differences(uses)
+        Self { before, after, ..Self::default() }.only_differences(references)
     }
 
     /// Without the chains that stay as they are; with the shared sets that come and go.
-    fn only_differences(mut self, uses: &Uses) -> Self {
+    fn only_differences(mut self, references: &SetReferences) -> Self {
         let change = &mut self;
         let same = |name: &&String| change.before[*name].lines == change.after[*name].lines;
         let both = change.before.keys().filter(|name| change.after.contains_key(*name));
@@ -117,8 +117,8 @@ impl Change {
             change.before.remove(&name);
             change.after.remove(&name);
         }
-        change.uses = uses::Difference::of(change.before.values(), change.after.values());
-        let (made, gone) = uses.turned(&change.uses);
+        change.references = set_references::Changes::of(change.before.values(), change.after.values());
+        let (made, gone) = references.turned(&change.references);
         change.sets_made.extend(made);
         change.sets_gone.extend(gone);
         self
@@ -132,7 +132,7 @@ impl Change {
         before: BTreeMap<String, ChainForm>,
         after: BTreeMap<String, ChainForm>,
     ) -> Self {
-        Self { sets_made, sets_gone, elements, before, after, uses: uses::Difference::default() }
+        Self { sets_made, sets_gone, elements, before, after, references: set_references::Changes::default() }
     }
 
     /// The chains that are deleted.
@@ -168,8 +168,8 @@ impl Change {
     }
 
     /// How often shared sets are named more or less than before.
-    pub(crate) fn uses(&self) -> &uses::Difference {
-        &self.uses
+    pub(crate) fn references(&self) -> &set_references::Changes {
+        &self.references
     }
 
     fn sets(&mut self, step: &Step<'_>) {

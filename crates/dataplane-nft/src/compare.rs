@@ -10,7 +10,7 @@ mod walk;
 
 use tortie_nft::{BaseChain, Element, Set};
 
-use crate::form::{Line, Ruleset};
+use crate::requested_table::{Line, Ruleset};
 
 pub use text::{element_text, interface_of, last_word};
 

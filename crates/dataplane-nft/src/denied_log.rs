@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use tortie_nft::expr::{Immediate, Limit, LimitKind, Log};
 use tortie_nft::{Expr, Verdict};
 
-use crate::form::{ChainForm, Line};
 use crate::options::TableOptions;
+use crate::requested_table::{ChainForm, Line};
 
 /// What stands in a prefix between the chain and the comment.
 pub const SEPARATOR: char = '|';

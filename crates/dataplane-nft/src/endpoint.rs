@@ -8,9 +8,9 @@ use tortie_nft::expr::{Connlimit, Limit, LimitKind, Reject};
 use tortie_nft::{DataType, Element, Key, Verdict, interface_name};
 use tortie_policy::{Direction, Family, Limits, Settings};
 
-use crate::form::{ChainForm, Line};
 use crate::match_expr::{address_type, fields, octets};
 use crate::program::chain_name;
+use crate::requested_table::{ChainForm, Line};
 use crate::stage::Stage;
 
 /// What one endpoint puts into the tables.

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use tortie_dataplane::{Delta, Endpoint, Members, Owner, Place, Program, ProgramId, Rule, RulesId, SetId, State};
 use tortie_policy::Settings;
 
-use crate::list::{List, Traits};
+use crate::rule_list::{List, Traits};
 use crate::sets::{Families, Shape, is_host};
 use crate::stage::{Stage, Variant};
 

@@ -29,14 +29,14 @@ use tortie_nft::{
 
 use crate::batch::Script;
 use crate::compare::differences;
-use crate::form::Ruleset;
 use crate::index::Index;
 use crate::options::TableOptions;
 use crate::programmed::Shared;
 use crate::readback::read_back;
 use crate::render::whole;
+use crate::requested_table::Ruleset;
+use crate::set_references::SetReferences;
 use crate::skeleton::{self, Plan};
-use crate::uses::Uses;
 use crate::watch::{self, Watch};
 
 use quarantine::Quarantine;
@@ -54,7 +54,7 @@ pub struct Kernel {
     plan: Option<Plan>,
     quarantine: Quarantine,
     /// The shared sets in the kernel.
-    uses: Uses,
+    references: SetReferences,
     /// The hashes of what was programmed, for the watch.
     programmed: Shared,
     /// Switches off the watch's notifications.
@@ -163,7 +163,7 @@ impl Kernel {
             index: Index::default(),
             plan: None,
             quarantine: Quarantine::default(),
-            uses: Uses::default(),
+            references: SetReferences::default(),
             programmed: Shared::new(!owns),
             subscription: None,
             sent: TransactionSize::default(),
@@ -232,7 +232,7 @@ impl Kernel {
             match result {
                 Ok(()) => {
                     (self.partly, self.begun) = (false, false);
-                    self.uses = Uses::of(&ruleset);
+                    self.references = SetReferences::of(&ruleset);
                     self.plan = Some(Plan::new(&self.state, &self.index));
                     return Ok(());
                 }
@@ -284,7 +284,7 @@ impl Kernel {
         self.programmed.lock().begin_all();
         let found = remove(&mut self.socket, &self.table.id).inspect_err(|_| self.programmed.lock().refused())?;
         self.programmed.lock().removed();
-        (self.state, self.index, self.quarantine, self.uses) = Default::default();
+        (self.state, self.index, self.quarantine, self.references) = Default::default();
         self.plan = None;
         Ok(found)
     }

@@ -8,9 +8,9 @@
 //!
 //! One table of family `inet` holds everything. Each stage at which endpoints judge packets is a base chain of its own, so a
 //! verdict is a verdict and needs no mark (`stage`). Base chains (`skeleton`) dispatch by a map from interface to the
-//! endpoint's program (`place`), a program (`program`) jumps to the lists of rules (`list`, `rule`) in their order, and
+//! endpoint's program (`place`), a program (`program`) jumps to the lists of rules (`rule_list`, `rule`) in their order, and
 //! rules look addresses up in sets (`sets`). Lists of ports and nets are comparisons, or sets that rules share (`values`,
-//! `uses`). All of it follows from the state alone, so it is the same after a restart.
+//! `set_references`). All of it follows from the state alone, so it is the same after a restart.
 //!
 //! An agent does this, all on one thread (the table belongs to the socket, and that to the thread's network namespace):
 //!
@@ -38,10 +38,8 @@ mod denied_log;
 mod endpoint;
 #[path = "../../testkit/src/faults/switch.rs"]
 mod faults;
-mod form;
 mod index;
 mod kernel;
-mod list;
 mod match_expr;
 mod names;
 mod options;
@@ -49,13 +47,15 @@ mod program;
 mod programmed;
 mod readback;
 mod render;
+mod requested_table;
 mod rule;
+mod rule_list;
+mod set_references;
 mod sets;
 mod skeleton;
 mod stage;
 mod state_view;
 mod undo;
-mod uses;
 mod values;
 mod watch;
 
@@ -65,10 +65,10 @@ pub use compare::{
 };
 pub use damage::Damage;
 pub use denied_log::SEPARATOR as DENIED_SEPARATOR;
-pub use form::{ChainForm, Line, Ruleset, SetForm};
 pub use kernel::{ApplyError, Existing, Kernel, Refused, TransactionSize};
 pub use options::{Bits, TableOptions, TooFewBits};
 pub use readback::read_back;
 pub use render::{render, render_with_ipv6};
+pub use requested_table::{ChainForm, Line, Ruleset, SetForm};
 pub use skeleton::{FILTER, FLOATING_IPS, GIVES_SOURCE, MANGLE, RAW};
 pub use watch::{Watch, WatchStatistics};

@@ -15,7 +15,7 @@ use tortie_nft::expr::{Fib, FibResult, IcmpxCode, fib_flags};
 use tortie_nft::{DataType, Element, Expr, Fields, Key, Reg, Set, Verdict};
 use tortie_policy::Family;
 
-use crate::form::{Line, SetForm};
+use crate::requested_table::{Line, SetForm};
 use crate::values::{Values, shared};
 
 pub(crate) const ICMP: u8 = 1;

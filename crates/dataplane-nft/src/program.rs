@@ -9,11 +9,11 @@ use std::sync::Arc;
 use tortie_dataplane::{Owner, Profile, Program, ProgramEnd, ProgramId, RulesId, Tier};
 use tortie_policy::{Family, PolicyId, Settings};
 
-use crate::form::{ChainForm, Line};
-use crate::list::{self, Traits};
 use crate::match_expr::DenyAction;
 use crate::names;
 use crate::options::TableOptions;
+use crate::requested_table::{ChainForm, Line};
+use crate::rule_list::{self, Traits};
 use crate::stage::Stage;
 
 /// A program's chain at a stage.
@@ -38,7 +38,7 @@ impl Writer<'_> {
         let reads = self.program.rules().any(|rules| (self.traits)(&rules).reads);
         let mut chains = Vec::new();
         if reads {
-            let fragments = list::fragment_name(&name);
+            let fragments = rule_list::fragment_name(&name);
             for family in [Family::V4, Family::V6] {
                 lines.push(Line::new().non_first_fragment(family).goto(&fragments).note("non-first fragments"));
             }
@@ -115,10 +115,12 @@ impl Writer<'_> {
     /// The chain of a list, if it has anything to say.
     fn asked(&self, rules: &RulesId, fragments: bool) -> Option<String> {
         let traits = (self.traits)(rules);
-        let chain = list::chain_name(rules, self.stage.variant(self.settings), self.settings);
+        let chain = rule_list::chain_name(rules, self.stage.variant(self.settings), self.settings);
         match fragments {
             false => traits.says.then_some(chain),
-            true => traits.says_to_fragments.then(|| if traits.reads { list::fragment_name(&chain) } else { chain }),
+            true => {
+                traits.says_to_fragments.then(|| if traits.reads { rule_list::fragment_name(&chain) } else { chain })
+            }
         }
     }
 }

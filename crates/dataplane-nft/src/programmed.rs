@@ -16,7 +16,7 @@ use tortie_nft::expr::{Counter, Expr};
 use tortie_nft::{BaseChain, Chain, Element, Rule, Set, kept_comment};
 
 use crate::change::Change;
-use crate::form::{ChainForm, Ruleset, SetForm};
+use crate::requested_table::{ChainForm, Ruleset, SetForm};
 
 /// A chain or a set as it was programmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +140,8 @@ impl Hashes {
     }
 
     fn chain_form(&self, form: &ChainForm, step: u64) -> Entry {
-        let each = |content, line: &crate::form::Line| self.rule(content, &line.exprs, line.comment.as_deref());
+        let each =
+            |content, line: &crate::requested_table::Line| self.rule(content, &line.exprs, line.comment.as_deref());
         let content = form.lines.iter().fold(Content::default(), each);
         let head = self.chain(form.base, form.comment.as_deref());
         Entry { head, content, step }

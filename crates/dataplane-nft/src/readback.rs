@@ -6,7 +6,7 @@ use tortie_nft::dump::{SetDump, TableDump};
 use tortie_nft::expr::{Counter, Expr};
 use tortie_nft::{Element, Rule, Set};
 
-use crate::form::{ChainForm, Line, Ruleset, SetForm};
+use crate::requested_table::{ChainForm, Line, Ruleset, SetForm};
 
 /// What was read from the kernel, without handles and counters.
 pub fn read_back(dump: &TableDump) -> Ruleset {

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use tortie_dataplane::State;
 use tortie_nft::TableId;
 
-use crate::form::{Ruleset, SetForm, sort};
 use crate::index::Index;
 use crate::options::TableOptions;
+use crate::requested_table::{Ruleset, SetForm, sort};
 use crate::sets::{self, Families};
 use crate::skeleton::{self, Plan};
 use crate::state_view::{CurrentState, Quarantined, StateView};
-use crate::{denied_log, endpoint, list, names, program, uses, values};
+use crate::{denied_log, endpoint, names, program, rule_list, set_references, values};
 
 /// Everything that is to be in the kernel.
 pub fn render(state: &State, options: &TableOptions) -> Ruleset {
@@ -39,7 +39,7 @@ pub(crate) struct ObjectNames<'a> {
 impl ObjectNames<'_> {
     /// Whether a chain or the one beside it for fragments is among them.
     fn has_chain(&self, name: &str) -> bool {
-        self.chains.contains(name) || self.chains.contains(&list::fragment_name(name))
+        self.chains.contains(name) || self.chains.contains(&rule_list::fragment_name(name))
     }
 }
 
@@ -86,7 +86,7 @@ fn some(
     }
     for (id, variants) in &index.variants {
         for variant in variants.keys() {
-            if shared || only.is_some_and(|one| one.has_chain(&list::chain_name(id, *variant, now.settings()))) {
+            if shared || only.is_some_and(|one| one.has_chain(&rule_list::chain_name(id, *variant, now.settings()))) {
                 ruleset.chains.extend(now.list_chains(id, *variant, options));
             }
         }
@@ -107,7 +107,7 @@ fn some(
     }
     ruleset.sets.values_mut().for_each(|form| sort(&mut form.elements));
     denied_log::add(&mut ruleset.chains, options);
-    for set in uses::named(ruleset.chains.values()) {
+    for set in set_references::named(ruleset.chains.values()) {
         ruleset.sets.entry(set.set.name.clone()).or_insert_with(|| SetForm::clone(&set));
     }
     ruleset

@@ -15,9 +15,9 @@ use tortie_net::PortRange;
 use tortie_policy::Family;
 
 use crate::faults::is_on;
-use crate::form::Line;
 use crate::match_expr::{ICMP, ICMPV6, PORTED, Side, outermost};
 use crate::names;
+use crate::requested_table::Line;
 use crate::sets::{FAMILIES, Shape};
 
 /// One way to match a rule.

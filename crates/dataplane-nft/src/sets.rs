@@ -8,9 +8,9 @@ use tortie_dataplane::{Members, PortMember, SetId, SetState};
 use tortie_nft::{DataType, Element, Key, Set};
 use tortie_policy::Family;
 
-use crate::form::SetForm;
 use crate::match_expr::{address_type, fields, net_key, octets};
 use crate::names;
+use crate::requested_table::SetForm;
 
 /// Both families, in the order in which everything is done for them.
 pub(crate) const FAMILIES: [Family; 2] = [Family::V4, Family::V6];

@@ -19,10 +19,10 @@ use tortie_nft::{DataType, Set};
 use tortie_policy::{Family, Settings};
 
 use crate::endpoint::{WORKLOADS, exceptions};
-use crate::form::{ChainForm, Line, Ruleset, SetForm};
 use crate::index::Index;
 use crate::match_expr::{address_type, fields};
 use crate::options::TableOptions;
+use crate::requested_table::{ChainForm, Line, Ruleset, SetForm};
 use crate::sets::{FAMILIES, Shape};
 use crate::stage::Stage;
 

@@ -6,11 +6,11 @@ use tortie_dataplane::{Delta, Endpoint, HostState, Place, Program, ProgramId, Ru
 use tortie_policy::{Family, Settings};
 
 use crate::endpoint;
-use crate::form::ChainForm;
 use crate::index::{Index, StepChanges};
-use crate::list::{List, Traits};
 use crate::options::TableOptions;
 use crate::program::Writer;
+use crate::requested_table::ChainForm;
+use crate::rule_list::{List, Traits};
 use crate::sets::Shape;
 use crate::stage::{Stage, Variant};
 

@@ -6,7 +6,7 @@
 //! rule stays one line with one counter.
 //!
 //! The name of a shared set follows from what is in it. So its elements never change: a rule whose list changes names
-//! another set, and [`crate::uses`] removes a set with the last line that names it.
+//! another set, and [`crate::set_references`] removes a set with the last line that names it.
 
 use ipnet::IpNet;
 use sha2::{Digest, Sha256};
@@ -16,8 +16,8 @@ use tortie_nft::{DataType, Element, Expr, Key, Reg, Set};
 use tortie_policy::Family;
 
 use crate::faults::is_on;
-use crate::form::SetForm;
 use crate::match_expr::{address_type, octets};
+use crate::requested_table::SetForm;
 
 /// The most ranges that are compared one by one. Each costs a packet about as much as a look into a set of exact values;
 /// most packets are outside the first and the last value, and pay for one.

@@ -15,7 +15,7 @@ use tortie_eval::{
 use tortie_policy::{Direction, Family};
 
 use crate::applied::Side;
-use crate::cells::Cells;
+use crate::packet_classes::Cells;
 use crate::program::{Program, Table};
 use crate::reduced_snapshot::ReducedSnapshot;
 

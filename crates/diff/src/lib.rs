@@ -22,11 +22,11 @@ pub(crate) const fn fault(_: &str) -> bool {
 mod affected;
 mod align;
 mod applied;
-mod cells;
 mod decisions;
 mod defaults;
 mod endpoint_paths;
 mod objects;
+mod packet_classes;
 mod program;
 mod reduced_snapshot;
 mod regions;

@@ -9,8 +9,8 @@ use tortie_eval::{DecidedBy, Outcome, PolicyList};
 use tortie_policy::{Action, Direction, Family};
 
 use crate::applied::Side;
-use crate::cells::Cells;
 use crate::fault;
+use crate::packet_classes::Cells;
 
 /// What an item does with the packets that it matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

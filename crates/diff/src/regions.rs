@@ -11,10 +11,10 @@ use tortie_policy::{Direction, Family};
 
 use crate::align::Changed;
 use crate::applied::Side;
-use crate::cells::Cells;
 use crate::decisions::Decisions;
 use crate::endpoint_paths::{EndpointPath, OTHER, PlacedEndpoint};
 use crate::fault;
+use crate::packet_classes::Cells;
 use crate::reduced_snapshot::ReducedSnapshot;
 use crate::walk_facts::WalkFacts;
 

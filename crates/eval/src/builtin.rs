@@ -6,7 +6,7 @@ use tortie_net::Protocol;
 use tortie_policy::{Direction, Failsafe, Settings, Snapshot, WorkloadEndpoint};
 
 use crate::matching::{PacketHeader, protocol_name};
-use crate::path::Builtin;
+use crate::verdict::Builtin;
 use tortie_policy::packet::{Host, Packet, Transport};
 
 const IPIP: u8 = 4;

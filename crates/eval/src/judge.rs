@@ -16,8 +16,8 @@ use crate::endpoints::Endpoints;
 use crate::governing::{PolicyList, Subject, TierView};
 use crate::matching::PacketHeader;
 use crate::members::AddressOwners;
-use crate::path::{Builtin, DecidedBy, Decision, Entry, EntryKind, Outcome, Stage, Step, Verdict};
 use crate::policies::{Asked, ask};
+use crate::verdict::{Builtin, DecidedBy, Decision, Entry, EntryKind, Outcome, Stage, Step, Verdict};
 use tortie_policy::packet::{Conntrack, Host, Packet, PacketPath, Transport};
 
 /// Judges a packet on one node, with the reasons.

@@ -13,13 +13,13 @@ mod endpoints;
 mod failsafe_text;
 mod governing;
 mod judge;
-mod many;
+mod many_packets;
 mod matching;
 mod members;
 mod named_ports;
-mod path;
 mod policies;
-mod rule_action;
+mod single_rule;
+mod verdict;
 
 pub use builtin::{needs_hop_limit_255, usual_hop_limit};
 pub use default_decision::DefaultDecision;
@@ -29,9 +29,9 @@ pub use governing::{
     PolicyList, Subject, TierView, host_endpoint, specific_host_endpoint, wildcard_host_endpoint, workload_endpoint,
 };
 pub use judge::{Policies, decide, judge, judge_with};
-pub use many::Judge;
+pub use many_packets::Judge;
 pub use matching::{PacketHeader, protocol_name};
 pub use members::{effective_labels, has_members, has_too_many_ports, is_member, names_at, selects, unknown_member};
-pub use path::{Builtin, DecidedBy, Decision, Entry, EntryKind, Mismatch, Outcome, RuleStep, Stage, Step, Verdict};
-pub use rule_action::{End, rule_action};
+pub use single_rule::{End, single_rule};
 pub use tortie_policy::packet::{Conntrack, Host, Link, Packet, PacketPath, Transport};
+pub use verdict::{Builtin, DecidedBy, Decision, Entry, EntryKind, Mismatch, Outcome, RuleStep, Stage, Step, Verdict};

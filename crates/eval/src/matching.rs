@@ -7,7 +7,7 @@ use tortie_policy::{Action, EndpointSlice, Family, Icmp, PeerMatch, Peers, PortM
 use tortie_selector::Selector;
 
 use crate::members::{AddressOwners, has_ports, set_of};
-use crate::path::Mismatch;
+use crate::verdict::Mismatch;
 use tortie_policy::packet::Transport;
 
 /// A packet as one stage sees it: before a translation or after.

@@ -6,7 +6,7 @@ use tortie_policy::{Action, Direction, Policy, Rule, Snapshot};
 use crate::governing::{PolicyList, Subject, TierView};
 use crate::matching::{Match, PacketHeader, matching};
 use crate::members::AddressOwners;
-use crate::path::{DecidedBy, Decision, Entry, EntryKind, Outcome, RuleStep};
+use crate::verdict::{DecidedBy, Decision, Entry, EntryKind, Outcome, RuleStep};
 
 /// How far the evaluation is. What comes after the decision is still evaluated, for users.
 struct Walk<'a> {

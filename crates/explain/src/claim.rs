@@ -19,7 +19,7 @@ use crate::answer::{Hop, PossiblePath, allowed};
 use crate::interfaces::ASSUMED;
 use crate::question::{AskError, EndSpec, Question};
 use crate::reach::{self, Asked, ends, no_family, of_family, remote, senders};
-use crate::relevant::{End, Relevance};
+use crate::relevant_conditions::{End, Relevance};
 use crate::text::hops_decided_by;
 use crate::topology::{ANOTHER, Location, Topology};
 use crate::trace::{Judging, Traced, paths, with_judging};

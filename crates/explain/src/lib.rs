@@ -43,7 +43,7 @@ mod policy_warnings;
 pub mod profile;
 mod question;
 pub mod reach;
-mod relevant;
+mod relevant_conditions;
 mod replaced_source;
 mod services;
 pub mod set;

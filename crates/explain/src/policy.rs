@@ -1,8 +1,8 @@
 //! What one policy does: whom it selects, what its rules say, and which of them can never match: `tortie explain gnp/NAME`.
 
-mod hidden;
 mod json;
 mod name;
+mod never_matching;
 mod text;
 mod words;
 
@@ -14,10 +14,10 @@ use tortie_policy::{Direction, EndpointId, Policy, PolicyStage, Rule, Snapshot, 
 
 use crate::topology::node_text;
 
-use hidden::Lookups;
-pub use hidden::{LIMIT, Sample, Use};
 pub use json::json;
 pub use name::PolicyName;
+use never_matching::Lookups;
+pub use never_matching::{LIMIT, Sample, Use};
 pub(crate) use text::rules as list_rules;
 pub use text::text;
 pub(crate) use words::rule as rule_words;
@@ -80,8 +80,8 @@ pub fn about<'a>(snapshot: &'a Snapshot, policy: &'a Policy) -> About<'a> {
 
 /// The rules of one direction, without what comes after them; of a policy its stage.
 pub(crate) fn side(snapshot: &Snapshot, direction: Direction, rules: &[Rule], stage: Option<PolicyStage>) -> Side {
-    let with_invalid = hidden::reached_by_invalid(snapshot, stage);
-    let (classes, uses) = hidden::uses(&Lookups::new(snapshot), rules, with_invalid);
+    let with_invalid = never_matching::reached_by_invalid(snapshot, stage);
+    let (classes, uses) = never_matching::uses(&Lookups::new(snapshot), rules, with_invalid);
     let told = rules.iter().zip(uses).map(|(rule, used)| DescribedRule { words: words::rule(rule), used });
     Side { direction, rules: told.collect(), classes, end: None }
 }
@@ -98,9 +98,9 @@ pub fn unused_rules(snapshot: &Snapshot, policies: &[&Policy]) -> Vec<Vec<Unused
 
 fn unused(found: &Lookups<'_>, policy: &Policy) -> Vec<UnusedRule> {
     let spoken = [Direction::Ingress, Direction::Egress].into_iter().filter(|direction| policy.applies_to(*direction));
-    let with_invalid = hidden::reached_by_invalid(found.snapshot, Some(policy.stage));
+    let with_invalid = never_matching::reached_by_invalid(found.snapshot, Some(policy.stage));
     let of = |direction| {
-        let (_, uses) = hidden::uses(found, policy.rules(direction), with_invalid);
+        let (_, uses) = never_matching::uses(found, policy.rules(direction), with_invalid);
         uses.into_iter().enumerate().filter_map(move |(at, used)| Some((direction, at + 1, text::unused(&used)?)))
     };
     spoken.flat_map(of).collect()

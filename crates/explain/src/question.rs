@@ -85,13 +85,13 @@ impl fmt::Display for EndSpec {
 }
 
 /// How an end is written.
-pub(crate) const PARTIES: &str = "an address, a net, node/NAME, hep/NAME, pod/NAMESPACE/NAME, wep/NAMESPACE/NAME, set/NAME, labels:KEY=VALUE,... or any";
+pub(crate) const ENDS: &str = "an address, a net, node/NAME, hep/NAME, pod/NAMESPACE/NAME, wep/NAMESPACE/NAME, set/NAME, labels:KEY=VALUE,... or any";
 
 impl FromStr for EndSpec {
     type Err = AskError;
 
     fn from_str(text: &str) -> Result<Self, AskError> {
-        let wrong = || AskError(format!("{text:?} is not an end of a packet; ends are {PARTIES}"));
+        let wrong = || AskError(format!("{text:?} is not an end of a packet; ends are {ENDS}"));
         if text == "any" {
             return Ok(EndSpec::Any);
         }

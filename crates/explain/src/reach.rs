@@ -4,7 +4,7 @@
 //! (`any`, a net, a network set) is answered by class. Every packet of the question is of one of the classes, so
 //! "everything else" and "everywhere else" are all remaining packets, and all of them have that answer.
 
-mod ends;
+mod many_addresses;
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -20,7 +20,7 @@ use tortie_policy::{EndpointId, Family, Snapshot, WorkloadEndpoint};
 use crate::answer::{Hop, allowed};
 use crate::owners::Owner;
 use crate::question::{AskError, EndSpec, Question, TrafficSpec};
-use crate::relevant::{End, Relevance};
+use crate::relevant_conditions::{End, Relevance};
 use crate::text::{hops_decided_by, workload_text};
 use crate::topology::{Location, Topology};
 use crate::trace::{
@@ -28,7 +28,7 @@ use crate::trace::{
 };
 use crate::{fault, interfaces, left_out, services, several_addresses, unknown_addresses};
 
-pub(crate) use ends::{addresses, crossing, ends, remote, senders};
+pub(crate) use many_addresses::{addresses, crossing, ends, remote, senders};
 pub use rows::{Addresses, Part, Reason, Row};
 
 /// More packets than this are not traced for one question.

@@ -16,7 +16,7 @@ use crate::interfaces::ASSUMED;
 use crate::own_nat;
 use crate::owners::tells_addresses;
 use crate::question::{AskError, EndSpec};
-use crate::relevant::link_nets;
+use crate::relevant_conditions::link_nets;
 use crate::topology::{ANOTHER, Location, SourceClassesKey, Topology};
 use crate::{fault, several_addresses, unknown_addresses};
 

@@ -9,7 +9,7 @@ use tortie_policy::{EndpointId, Family};
 use crate::answer::PossiblePath;
 use crate::question::{AskError, Question};
 use crate::reach::{self, Asked, grouped, of_family};
-use crate::relevant::{End, Relevance};
+use crate::relevant_conditions::{End, Relevance};
 use crate::text::hops_decided_by;
 use crate::topology::{Location, Topology};
 use crate::trace::{Judging, Traced, paths, trace_between, with_judging};

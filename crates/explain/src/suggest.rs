@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use tortie_api::Kind;
 use tortie_policy::Snapshot;
 
-use crate::question::{AskError, EndSpec, PARTIES};
+use crate::question::{AskError, ENDS, EndSpec};
 use crate::services;
 use crate::topology::{Topology, similar};
 
@@ -17,7 +17,7 @@ pub fn end(topology: &Topology<'_>, text: &str) -> Result<EndSpec, AskError> {
         Ok(party @ EndSpec::Either(..)) if topology.find(&party, None).is_err() => {
             by_form(text).map_or(Ok(party), |hint| Err(meant(hint)))
         }
-        Err(AskError(error)) if error.ends_with(PARTIES) => Err(hint(topology, text).map_or(AskError(error), meant)),
+        Err(AskError(error)) if error.ends_with(ENDS) => Err(hint(topology, text).map_or(AskError(error), meant)),
         other => other,
     }
 }
@@ -71,7 +71,7 @@ fn by_form(text: &str) -> Option<String> {
         Some(Kind::Node) => Some(format!("did you mean node/{rest}?")),
         Some(Kind::GlobalNetworkSet | Kind::NetworkSet) => Some(format!("did you mean set/{rest}?")),
         Some(kind) => {
-            Some(format!("no packet comes from an object of kind {} or goes to one; ends are {PARTIES}", kind.name()))
+            Some(format!("no packet comes from an object of kind {} or goes to one; ends are {ENDS}", kind.name()))
         }
         None if word == "pods" => Some(format!("did you mean pod/{rest}?")),
         None => None,

@@ -11,7 +11,7 @@ use tortie_policy::Family;
 use crate::interfaces::ASSUMED;
 use crate::question::EndSpec;
 use crate::reach::{self, Asked, ClassVerdict, Outcome, grouped};
-use crate::relevant::End;
+use crate::relevant_conditions::End;
 use crate::several_addresses::{conditions_text, whose};
 use crate::topology::{Location, Topology};
 

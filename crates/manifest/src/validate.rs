@@ -9,6 +9,7 @@
 //! (`kinds/`), what does in `rules/`, one file a subject. [`create`] and [`update`] add what Calico's client demands
 //! when it writes, [`validate`] is what `calicoctl validate` asks.
 
+mod before_write;
 mod crd_schema;
 mod fields;
 pub mod formats;
@@ -19,7 +20,6 @@ mod rules;
 mod suggest;
 mod tag;
 mod value;
-mod write;
 
 use std::collections::HashMap;
 
@@ -28,8 +28,8 @@ use tortie_api::{Object, Path};
 use crate::problem::{Layer, Problem};
 use plan::Plan;
 
+pub use before_write::{create, update};
 pub use rules::ip_pool::overlaps;
-pub use write::{create, update};
 
 /// What is wrong with an object as it stands, before any client has filled in its defaults.
 pub fn validate(object: &Object) -> Vec<Problem> {

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use tortie_store_etcd::RawSettings;
-use tortie_store_kube::RawSettings as KubeGiven;
+use tortie_store_kube::RawSettings as KubeSettings;
 
 use crate::calico_api_config::Spec;
 use crate::persona::Persona;
@@ -54,7 +54,7 @@ pub(crate) enum StoreKind {
     /// etcd, and the way to it.
     Etcd(Box<RawSettings>),
     /// Kubernetes, and the way to it.
-    Kubernetes(Box<KubeGiven>),
+    Kubernetes(Box<KubeSettings>),
     /// A word that names no store.
     Unknown(String),
 }
@@ -80,7 +80,7 @@ pub(crate) fn choose(asked: &Asked<'_>) -> Choice {
     }
     if let Some((path, spec)) = asked.file {
         let by = format!("{}", path.display());
-        let kubernetes = KubeGiven { home: home(asked.env), ..spec.kubernetes.clone() };
+        let kubernetes = KubeSettings { home: home(asked.env), ..spec.kubernetes.clone() };
         let known = KnownSettings { etcd: &spec.etcd, kubernetes: &kubernetes };
         return by_type(asked, &spec.datastore_type, &known, &by)
             .unwrap_or_else(|| fallback(asked, Some(by), kubernetes));
@@ -98,14 +98,14 @@ pub(crate) fn choose(asked: &Asked<'_>) -> Choice {
 /// How stores of both kinds are reached, if the datastore type names one of them.
 struct KnownSettings<'a> {
     etcd: &'a RawSettings,
-    kubernetes: &'a KubeGiven,
+    kubernetes: &'a KubeSettings,
 }
 
 /// The way to Kubernetes that the environment knows.
-pub(crate) fn kubernetes_env(env: &dyn Fn(&str) -> Option<String>) -> KubeGiven {
+pub(crate) fn kubernetes_env(env: &dyn Fn(&str) -> Option<String>) -> KubeSettings {
     let set = |name: &str| calico_env(env, name).unwrap_or_default();
     let is_set = |name: &str| matches!(set(name).to_ascii_lowercase().as_str(), "true" | "1" | "t" | "yes" | "on");
-    KubeGiven {
+    KubeSettings {
         kubeconfig: set("KUBECONFIG"),
         context: set("K8S_CURRENT_CONTEXT"),
         endpoint: set("K8S_API_ENDPOINT"),
@@ -117,7 +117,7 @@ pub(crate) fn kubernetes_env(env: &dyn Fn(&str) -> Option<String>) -> KubeGiven 
         use_pod_cidr: is_set("USE_POD_CIDR"),
         api_group: set("CALICO_API_GROUP"),
         home: home(env),
-        ..KubeGiven::default()
+        ..KubeSettings::default()
     }
 }
 
@@ -164,7 +164,7 @@ fn embedded_path(asked: &Asked<'_>) -> PathBuf {
 }
 
 /// Nothing names a store.
-fn fallback(asked: &Asked<'_>, file: Option<String>, kubernetes: KubeGiven) -> Choice {
+fn fallback(asked: &Asked<'_>, file: Option<String>, kubernetes: KubeSettings) -> Choice {
     if asked.persona.is_calicoctl() {
         let by = file.unwrap_or_else(|| "default of calicoctl".to_owned());
         return Choice { kind: StoreKind::Kubernetes(Box::new(kubernetes)), by };
@@ -334,10 +334,10 @@ mod tests {
 
     #[test]
     fn a_context_replaces_what_file_and_environment_say_and_is_refused_where_the_store_has_none() {
-        let given = KubeGiven { context: "a".into(), kubeconfig: "/k".into(), ..KubeGiven::default() };
+        let given = KubeSettings { context: "a".into(), kubeconfig: "/k".into(), ..KubeSettings::default() };
         let mut choice = Choice { kind: StoreKind::Kubernetes(Box::new(given.clone())), by: "c.cfg".into() };
         choice.use_context("b").unwrap();
-        assert_eq!(choice.kind, StoreKind::Kubernetes(Box::new(KubeGiven { context: "b".into(), ..given })));
+        assert_eq!(choice.kind, StoreKind::Kubernetes(Box::new(KubeSettings { context: "b".into(), ..given })));
         for (kind, store) in [(embedded("/x"), "the embedded store /x"), (etcd("http://e"), "etcd")] {
             let Usage(said) = Choice { kind, by: "default".into() }.use_context("b").unwrap_err();
             let expected = format!("--context b names a cluster of Kubernetes, but the store is {store} (by default)");

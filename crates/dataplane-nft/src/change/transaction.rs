@@ -23,7 +23,7 @@ use tortie_nft::{Data, Element, Key, MapData, Set};
 use super::{Change, ElementChange};
 use crate::batch::Script;
 use crate::faults::is_on;
-use crate::form::{ChainForm, Line, SetForm};
+use crate::requested_table::{ChainForm, Line, SetForm};
 
 /// The transactions of a change, in their order.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use tortie_nft::{Element, Set};
 use super::align::{Reference, align, references, target, unnamed};
 use super::text::interface_of;
 use super::{Comparison, Difference, DifferenceKind, Origin};
-use crate::form::{Ruleset, SetForm, order};
+use crate::requested_table::{Ruleset, SetForm, order};
 
 /// Two objects that must be equal: what is wanted, and what was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -16,7 +16,7 @@ impl Kernel {
         }
         let before = self.ruleset().chains;
         let earlier = std::mem::replace(&mut self.options.denied_group, group);
-        let change = Change::of_chains(before, self.ruleset().chains, &self.uses);
+        let change = Change::of_chains(before, self.ruleset().chains, &self.references);
         if self.send_chains(&change) {
             return Ok(());
         }

@@ -5,12 +5,12 @@ use tortie_dataplane::{SetId, State};
 use tortie_nft::{Batch, ChainKind, RequestError, Socket, TableId, dump};
 
 use super::{ApplyError, Existing, Kernel, replace};
-use crate::form::{Ruleset, SetForm, sort};
 use crate::index::Index;
 use crate::options::TableOptions;
+use crate::requested_table::{Ruleset, SetForm, sort};
+use crate::set_references;
 use crate::sets::{self, Shape};
 use crate::skeleton::{self, Plan};
-use crate::uses;
 
 impl Kernel {
     /// Removes every verdict from the kernel, or restores them, in one step or not at all. Before the first change
@@ -72,7 +72,7 @@ pub(super) fn without_verdicts(state: &State, index: &Index, options: &TableOpti
         }
     }
     ruleset.sets.values_mut().for_each(|form| sort(&mut form.elements));
-    for set in uses::named(ruleset.chains.values()) {
+    for set in set_references::named(ruleset.chains.values()) {
         ruleset.sets.entry(set.set.name.clone()).or_insert_with(|| SetForm::clone(&set));
     }
     ruleset

@@ -10,7 +10,7 @@ use tortie_nft::{CommitError, Table, TableId};
 use super::Kernel;
 use super::replace::{OurTables, second};
 use crate::batch::Script;
-use crate::form::Ruleset;
+use crate::requested_table::Ruleset;
 
 impl Kernel {
     /// Puts a whole table in place of what exists, in pieces.

@@ -9,10 +9,10 @@ use crate::batch::Script;
 use crate::change::{Change, ElementChange, Rebased};
 use crate::damage::Damage;
 use crate::faults::is_on;
-use crate::form::{ChainForm, SetForm};
 use crate::programmed::comparable;
 use crate::readback::line;
 use crate::render::{ObjectNames, part};
+use crate::requested_table::{ChainForm, SetForm};
 
 /// What the kernel has of some objects.
 #[derive(Default)]

@@ -107,7 +107,7 @@ impl Kernel {
         let result = self.send(&change);
         match result {
             Ok(()) => {
-                self.uses.follow(change.uses());
+                self.references.follow(change.references());
                 if plan.is_some() {
                     self.plan = plan;
                 }
@@ -175,7 +175,7 @@ impl Kernel {
             plans: self.plan.as_ref().zip(plan.as_ref()),
             state_sets: &self.state.sets,
             options: &self.options,
-            uses: &self.uses,
+            references: &self.references,
             lists: standing.lists.symmetric_difference(&self.quarantine.lists).chain(lookers).cloned().collect(),
             sets_out: (&standing.sets, &self.quarantine.sets),
             places: standing.places.symmetric_difference(&self.quarantine.places).cloned().collect(),
@@ -187,7 +187,7 @@ impl Kernel {
     pub(super) fn send_chains(&mut self, change: &Change) -> bool {
         let is_sent = !self.partly && self.send(change).is_ok();
         if is_sent {
-            self.uses.follow(change.uses());
+            self.references.follow(change.references());
         }
         is_sent
     }
@@ -260,7 +260,7 @@ impl Kernel {
         if self.plan.is_none() || self.changes_everything(delta) {
             self.state.apply(delta).unwrap();
             self.index = Index::with(&self.state, self.index.families);
-            self.uses = crate::uses::Uses::of(&self.ruleset());
+            self.references = crate::set_references::SetReferences::of(&self.ruleset());
             self.plan = Some(Plan::new(&self.state, &self.index));
             return None;
         }
@@ -269,7 +269,7 @@ impl Kernel {
         let changed_by_step = self.index.step(&self.state, delta);
         self.state.apply(delta).unwrap();
         let (change, plan) = self.draw(delta, &undo, &changed_by_step, before_host.as_ref(), &Quarantine::default());
-        self.uses.follow(change.uses());
+        self.references.follow(change.references());
         self.plan = plan.or(self.plan.take());
         Some(change)
     }

@@ -6,9 +6,9 @@ use tortie_policy::{Family, HostAction};
 use super::Plan;
 use super::early::{TUNNELS_IN, TUNNELS_OUT, WORKLOAD_NEIGHBOURS, WORKLOAD_OPENSTACK, established_or_related};
 use crate::endpoint::{WORKLOADS, exceptions};
-use crate::form::{ChainForm, Line, Ruleset};
 use crate::match_expr::{DenyAction, HookInterface, ICMPV6, Side};
 use crate::options::TableOptions;
+use crate::requested_table::{ChainForm, Line, Ruleset};
 use crate::sets::FAMILIES;
 use crate::stage::Stage;
 

@@ -9,8 +9,8 @@ use tortie_nft::Verdict;
 use tortie_policy::{Direction, Failsafe, Family, Settings};
 
 use super::Plan;
-use crate::form::{ChainForm, Line, Ruleset};
 use crate::match_expr::{DenyAction, ICMPV6, IPIP, PORTED, Side, TCP, UDP};
+use crate::requested_table::{ChainForm, Line, Ruleset};
 use crate::stage::Stage;
 
 /// Neighbour discovery between a host and its link.

@@ -9,9 +9,9 @@ use tortie_nft::{BaseChain, Element, Hook, Key, Reg, Set};
 use tortie_policy::{Family, NatOutgoing};
 
 use super::Plan;
-use crate::form::{ChainForm, Line, Ruleset, SetForm};
 use crate::match_expr::{HookInterface, Side, TCP, UDP, address_type, fields, octets, word};
 use crate::options::TableOptions;
+use crate::requested_table::{ChainForm, Line, Ruleset, SetForm};
 use crate::sets::FAMILIES;
 
 /// Where destinations are rewritten.

@@ -7,7 +7,7 @@ use tortie_policy::Family;
 
 use super::{ClassVerdict, Column, OR, Outcome, VerdictTable, grouped};
 use crate::question::{EndSpec, Question};
-use crate::relevant::End;
+use crate::relevant_conditions::End;
 use crate::{several_addresses, transport_text};
 
 /// More parts than this are counted, not listed, in text.

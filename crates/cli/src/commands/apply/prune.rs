@@ -13,7 +13,7 @@ use tortie_store::Selection;
 use crate::args::Files;
 use crate::diagnose;
 use crate::input;
-use crate::owner::owner;
+use crate::managed_by::owner;
 use crate::session::Session;
 use crate::terminal::counted;
 

@@ -9,8 +9,8 @@ use tortie_api::{Key, Object};
 use tortie_client::is_built_in;
 use tortie_store::Store;
 
+use crate::managed_by::owner;
 use crate::output::table::escaped;
-use crate::owner::owner;
 
 /// `web`, `shop/db`.
 pub(super) fn name(key: &Key) -> String {

@@ -7,8 +7,8 @@ use tortie_client::{BatchMode, Client, ClientError, Mode};
 use tortie_store::memory::MemoryStore;
 
 use super::{GetArgs, Request};
+use crate::managed_by::follows_kubernetes;
 use crate::output::GetResult;
-use crate::owner::follows_kubernetes;
 
 /// What is looked up: every kind; with `-n` only the kinds that are in namespaces.
 pub(super) fn requests(args: &GetArgs) -> Vec<Request> {

@@ -30,7 +30,7 @@ impl<'a> End<'a> {
 }
 
 /// The action of a rule on a packet between a source and a destination; none if it does not match.
-pub fn rule_action(
+pub fn single_rule(
     snapshot: &Snapshot,
     rule: &Rule,
     [source, destination]: [&End<'_>; 2],

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use tortie_classes::AddressSet;
 
 use crate::question::{AskError, EndSpec, Question};
-use crate::relevant::End;
+use crate::relevant_conditions::End;
 use crate::topology::{Location, Topology};
 use crate::{multicast, set};
 

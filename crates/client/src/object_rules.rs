@@ -6,7 +6,7 @@ use tortie_api::kinds::workload_endpoint::WorkloadEndpointSpec;
 use tortie_api::{Key, Kind, Object, Path, defaults, names};
 use tortie_manifest::{Problem, validate};
 
-use super::view::View;
+use super::batch_view::View;
 use super::{ClientError, DEFAULT_ALLOW, builtin, user_form};
 
 const KUBERNETES_REASON: &str = "kubernetes network policies must be managed through the kubernetes API";

@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::faults::is_on;
-use crate::form::{ChainForm, Ruleset, SetForm};
+use crate::requested_table::{ChainForm, Ruleset, SetForm};
 
 /// How often each shared set is named, by name.
 #[derive(Debug, Default)]
-pub(crate) struct Uses(HashMap<String, usize>);
+pub(crate) struct SetReferences(HashMap<String, usize>);
 
-/// How often shared sets are named more or less than before.
+/// How much more or less often shared sets are named than before.
 #[derive(Debug, Default)]
-pub(crate) struct Difference(BTreeMap<String, (Arc<SetForm>, isize)>);
+pub(crate) struct Changes(BTreeMap<String, (Arc<SetForm>, isize)>);
 
 /// The shared sets that chains name, once for each line that does.
 pub(crate) fn named<'a>(chains: impl IntoIterator<Item = &'a ChainForm>) -> Vec<Arc<SetForm>> {
@@ -21,7 +21,7 @@ pub(crate) fn named<'a>(chains: impl IntoIterator<Item = &'a ChainForm>) -> Vec<
     lines.flat_map(|line| &line.sets).cloned().collect()
 }
 
-impl Difference {
+impl Changes {
     /// What it is when chains take the place of others.
     pub(crate) fn of<'a>(
         before: impl IntoIterator<Item = &'a ChainForm>,
@@ -36,16 +36,16 @@ impl Difference {
     }
 }
 
-impl Uses {
-    /// The uses in a whole table.
+impl SetReferences {
+    /// The references in a whole table.
     pub(crate) fn of(ruleset: &Ruleset) -> Self {
-        let mut uses = Self::default();
-        uses.follow(&Difference::of([], ruleset.chains.values()));
-        uses
+        let mut references = Self::default();
+        references.follow(&Changes::of([], ruleset.chains.values()));
+        references
     }
 
     /// The sets that a difference makes necessary, and the names of those that it makes needless.
-    pub(crate) fn turned(&self, difference: &Difference) -> (Vec<SetForm>, Vec<String>) {
+    pub(crate) fn turned(&self, difference: &Changes) -> (Vec<SetForm>, Vec<String>) {
         let (mut made, mut gone) = (Vec::new(), Vec::new());
         for (name, (set, count)) in &difference.0 {
             let before = self.0.get(name).copied().unwrap_or_default();
@@ -61,11 +61,11 @@ impl Uses {
     }
 
     /// Follows a difference, once it is in the kernel.
-    pub(crate) fn follow(&mut self, difference: &Difference) {
+    pub(crate) fn follow(&mut self, difference: &Changes) {
         for (name, (_, count)) in &difference.0 {
-            let uses = self.0.entry(name.clone()).or_default();
-            *uses = uses.saturating_add_signed(*count);
-            if *uses == 0 {
+            let references = self.0.entry(name.clone()).or_default();
+            *references = references.saturating_add_signed(*count);
+            if *references == 0 {
                 self.0.remove(name);
             }
         }

@@ -12,7 +12,7 @@ use crate::endpoints::Endpoints;
 use crate::governing::{PolicyList, Subject, TierView, tiers_of};
 use crate::judge::{Lookup, RuleByRule, walk};
 use crate::members::AddressOwners;
-use crate::path::Verdict;
+use crate::verdict::Verdict;
 
 /// The tiers of an endpoint by list and direction.
 type TiersByList<'a> = HashMap<(PolicyList, Direction), Rc<Vec<TierView<'a>>>>;

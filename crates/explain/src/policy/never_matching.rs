@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use tortie_classes::{Classes, Conditions, Domain};
-use tortie_eval::{End, Endpoints, has_members, rule_action};
+use tortie_eval::{End, Endpoints, has_members, single_rule};
 use tortie_policy::packet::{Conntrack, Transport, first_tracking};
 use tortie_policy::{Family, PeerMatch, PolicyStage, PortMatch, Rule, Snapshot};
 
@@ -140,7 +140,7 @@ impl Search<'_, '_> {
             if first.is_some() && self.samples[index].is_some() {
                 continue;
             }
-            let Some(action) = rule_action(self.found.snapshot, rule, [source, destination], header) else { continue };
+            let Some(action) = single_rule(self.found.snapshot, rule, [source, destination], header) else { continue };
             if is_settled {
                 self.is_settled[index] = true;
                 continue;

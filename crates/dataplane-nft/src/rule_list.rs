@@ -9,9 +9,9 @@ use tortie_nft::{Expr, Verdict};
 use tortie_policy::{Action, Family, Settings};
 
 use crate::faults::is_on;
-use crate::form::{ChainForm, Line};
 use crate::names;
 use crate::options::TableOptions;
+use crate::requested_table::{ChainForm, Line};
 use crate::rule::{Match, matches};
 use crate::sets::Shape;
 use crate::stage::{Allow, Variant};
