@@ -23,9 +23,7 @@ use crate::question::{AskError, EndSpec, Question, TrafficSpec};
 use crate::relevant_conditions::{End, Relevance};
 use crate::text::{hops_decided_by, workload_text};
 use crate::topology::{Location, Topology};
-use crate::trace::{
-    DISCOVERY_NOTE, Judging, Traced, missing_tier_notes, placement_notes, trace_between, transport, with_judging,
-};
+use crate::trace::{DISCOVERY_NOTE, Judging, Traced, placement_notes, trace_between, transport, with_judging};
 use crate::{fault, interfaces, left_out, services, several_addresses, unknown_addresses};
 
 pub(crate) use many_addresses::{addresses, crossing, ends, remote, senders};
@@ -168,7 +166,7 @@ fn between(
         return Err(AskError(reason));
     }
     reach.notes.extend(placement_notes(topology, question, &[]));
-    reach.notes.extend(missing_tier_notes(topology));
+    reach.notes.extend(topology.snapshot().missing_tiers());
     reach.notes.extend(services::note(topology, question));
     if let Some(TrafficSpec::Icmpv6(Some((133..=136, _)))) = what {
         reach.notes.push(format!("{}{DISCOVERY_NOTE}", interfaces::ASSUMED));

@@ -6,7 +6,6 @@ mod sources;
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
 
 use tortie_eval::{Conntrack, Host, Judge, Packet, PacketPath, Transport, Verdict};
 use tortie_net::Protocol;
@@ -24,13 +23,11 @@ use crate::{
 };
 use route::{Crossing, Route, Uplink};
 
-/// So many interfaces are named.
-const SHOWN_INTERFACES: usize = 4;
 /// A source port for packets whose port nobody asked about.
 const SOME_PORT: u16 = 49152;
 pub(crate) const DISCOVERY_NOTE: &str = "hop limit 255, without which every receiver ignores neighbour discovery";
 /// A note on how Linux treats UDPLite, as measured.
-pub(crate) const UDPLITE_NOTE: &str = "connection tracking accepts UDPLite; Linux 6.18 was seen to call what comes in INVALID, so that it is dropped, unless net.netfilter.nf_conntrack_checksum is 0";
+const UDPLITE_NOTE: &str = "connection tracking accepts UDPLite; Linux 6.18 was seen to call what comes in INVALID, so that it is dropped, unless net.netfilter.nf_conntrack_checksum is 0";
 
 /// Paths with the same verdict: the verdict, their interfaces, and the hops of the first of them.
 type Alike<'a> = (String, Vec<&'a Vec<String>>, &'a Vec<Hop>);
@@ -87,7 +84,7 @@ pub(crate) fn trace_ends(
     let first = paths.iter().find(|path| !path.allowed()).or(paths.first());
     let hops = first.map(|path| path.hops.clone()).unwrap_or_default();
     notes.extend(placement_notes(topology, question, &hops));
-    notes.extend(missing_tier_notes(topology));
+    notes.extend(topology.snapshot().missing_tiers());
     let judged: Vec<&Hop> = paths.iter().flat_map(|path| &path.hops).collect();
     let nodes = judged.iter().map(|hop| hop.host.node.clone()).collect();
     notes.extend(left_out::notes(topology.snapshot(), &judged.iter().flat_map(|hop| hop.judges()).collect(), &nodes));
@@ -307,11 +304,6 @@ pub(crate) fn placement_notes(topology: &Topology<'_>, question: &Question, hops
     notes.collect()
 }
 
-/// Tiers that policies are in and that do not exist, which leaves these policies to the end.
-pub(crate) fn missing_tier_notes(topology: &Topology<'_>) -> BTreeSet<String> {
-    topology.snapshot().missing_tiers()
-}
-
 /// `it enters gw at eth0 or eth1 and leaves gw by eth2`: what tells a group of choices from the others.
 fn when(route: &Route, all: &[&Vec<String>], group: &[&Vec<String>]) -> String {
     const SHOWN: usize = 4;
@@ -349,28 +341,6 @@ fn when(route: &Route, all: &[&Vec<String>], group: &[&Vec<String>]) -> String {
         said.push(format!("in {} more ways", group.len() - SHOWN));
     }
     said.join(", or ")
-}
-
-/// One address of each end, of one family; IPv4 where both have it and nothing else is asked for.
-fn addresses(from: &Location, to: &Location, what: &TrafficSpec) -> Result<(IpAddr, IpAddr), AskError> {
-    let families: &[bool] = if matches!(what, TrafficSpec::Icmpv6(_)) { &[false] } else { &[true, false] };
-    let one =
-        |location: &Location, v4: bool| location.addresses().iter().copied().find(|address| address.is_ipv4() == v4);
-    for &v4 in families {
-        if let (Some(source), Some(destination)) = (one(from, v4), one(to, v4)) {
-            return Ok((source, destination));
-        }
-    }
-    for (location, other) in [(from, to), (to, from)] {
-        if let (Location::Process { node, .. }, true) = (location, location.addresses().is_empty()) {
-            return Err(AskError(format!(
-                "the store knows no address of node {node}: ask on {node} itself, whose agent tells them, or set expectedIPs on its host endpoint{}",
-                if other.addresses().is_empty() { ", and so for the other end" } else { "" }
-            )));
-        }
-    }
-    let lack = if families.len() == 1 { "do not both have an IPv6 address" } else { "have no IP version in common" };
-    Err(AskError(format!("the two ends {lack}")))
 }
 
 pub(crate) fn transport(

@@ -67,12 +67,7 @@ impl Nodes {
 
 /// What no store knows as anybody's may be the node's own address. Forwarding is taken for granted only where the node's
 /// addresses are known, or both interfaces are said.
-pub(super) fn may_be_its_own(
-    topology: &Topology<'_>,
-    question: &Question,
-    node: &str,
-    family: Family,
-) -> Option<String> {
+fn may_be_its_own(topology: &Topology<'_>, question: &Question, node: &str, family: Family) -> Option<String> {
     let said = question.in_interface.is_some() && question.out_interface.is_some();
     let any = |party: &EndSpec| !matches!(party, EndSpec::Address(_));
     if said || any(&question.from) && any(&question.to) {

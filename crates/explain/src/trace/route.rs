@@ -9,16 +9,19 @@ use tortie_policy::machine::RouteKind;
 
 use super::nodes::Nodes;
 use super::sources::Sources;
-use super::{DISCOVERY_NOTE, Judging, SHOWN_INTERFACES, addresses, transport};
+use super::{DISCOVERY_NOTE, Judging, transport};
 use crate::answer::{Hop, allowed, is_of_connection, is_tracked};
 use crate::interfaces::ASSUMED;
 use crate::listed::listed;
-use crate::question::{AskError, Question, State};
+use crate::question::{AskError, Question, State, TrafficSpec};
 use crate::replaced_source::{self, Behind, ReplacedSource};
 use crate::text::before_translation;
 use crate::topology::{ANOTHER, Location, Topology};
 use crate::translation::{self, Translation};
 use crate::{alike_interfaces, interfaces, multicast, not_taken_in, own_nat, undeliverable, unreachable};
+
+/// So many interfaces are named.
+const SHOWN_INTERFACES: usize = 4;
 
 /// What a packet does at an interface of a node.
 #[derive(Clone, Copy, PartialEq)]
@@ -48,16 +51,16 @@ pub(super) struct Uplink {
     pub(super) node: String,
     pub(super) crossing: Crossing,
     /// The interfaces that it may be, or the sources in words.
-    pub(super) names: Vec<String>,
+    names: Vec<String>,
     /// They are known only from the store: the node may have others, without an endpoint.
-    pub(super) only_stored: bool,
+    only_stored: bool,
     /// Of these interfaces those by which a packet of each source comes in, where it may have several sources.
-    pub(super) by_source: Vec<(IpAddr, Vec<String>)>,
+    by_source: Vec<(IpAddr, Vec<String>)>,
 }
 
 impl Uplink {
     /// Whether a packet with this source may come in by an interface.
-    pub(super) fn admits(&self, source: IpAddr, name: &String) -> bool {
+    fn admits(&self, source: IpAddr, name: &String) -> bool {
         let of = self.by_source.iter().find(|(one, _)| *one == source);
         name == ANOTHER || of.is_none_or(|(_, names)| names.contains(name))
     }
@@ -67,29 +70,29 @@ impl Uplink {
 type Found = (Vec<Uplink>, Vec<Option<Sources>>, Vec<(String, IpAddr, Vec<String>)>);
 
 pub(super) struct Route {
-    pub(super) nodes: Vec<String>,
+    nodes: Vec<String>,
     /// The named node, where neither end is on it: the named interfaces are its own.
-    pub(super) passed: Option<String>,
+    passed: Option<String>,
     /// Which of the nodes translates the destination.
-    pub(super) translator: Option<usize>,
+    translator: Option<usize>,
     pub(super) uplinks: Vec<Uplink>,
-    pub(super) from: Location,
-    pub(super) to: Location,
-    pub(super) end: Location,
+    from: Location,
+    to: Location,
+    end: Location,
     /// The interface of the workload at the end takes no packets: they follow the routes of its node.
-    pub(super) passes_by: bool,
+    passes_by: bool,
     /// The node that drops the packet since nothing leads on, and why.
-    pub(super) dropped: Option<(String, String)>,
+    dropped: Option<(String, String)>,
     pub(super) packet: Packet,
     /// The node that exempts it from connection tracking.
-    pub(super) exempt_on: Option<String>,
+    exempt_on: Option<String>,
     pub(super) translation: Option<Translation>,
     /// The address to which the last node translates it, where it goes to a floating IP.
-    pub(super) floating: Option<IpAddr>,
+    floating: Option<IpAddr>,
     /// The sources that nodes may give it, by the place of the node.
-    pub(super) sources: Vec<Option<Sources>>,
+    sources: Vec<Option<Sources>>,
     /// What is said of a packet that comes to a node with a source, where it may have several.
-    pub(super) source_notes: Vec<(String, IpAddr, Vec<String>)>,
+    source_notes: Vec<(String, IpAddr, Vec<String>)>,
 }
 
 impl Route {
@@ -172,7 +175,7 @@ impl Route {
 
     /// The node that sends the packet, if it has no route to the destination before its translation: a packet gets to the hooks
     /// only by a route.
-    pub(super) fn no_route_before_translation(&self, topology: &Topology<'_>) -> Option<(String, String)> {
+    fn no_route_before_translation(&self, topology: &Topology<'_>) -> Option<(String, String)> {
         let node = self.translating_sender(topology)?;
         let machine = topology.machine(node).filter(|machine| machine.partial.is_none())?;
         let to = self.packet.destination;
@@ -237,7 +240,7 @@ impl Route {
     }
 
     /// Every crossing between nodes or the outside, in order.
-    pub(super) fn find_uplinks(
+    fn find_uplinks(
         &self,
         topology: &Topology<'_>,
         question: &Question,
@@ -317,7 +320,7 @@ impl Route {
     }
 
     /// The destination of the packet where it leaves a node.
-    pub(super) fn destination_behind(&self, index: usize) -> IpAddr {
+    fn destination_behind(&self, index: usize) -> IpAddr {
         let translation = self.translation.as_ref();
         let is_behind = self.translator.is_some_and(|translator| translator <= index);
         let floating = self.floating.filter(|_| index + 1 == self.nodes.len());
@@ -326,7 +329,7 @@ impl Route {
     }
 
     /// The address to which the node of the workload at the end translates a floating IP. Nothing that is of no connection is translated.
-    pub(super) fn floating_leads_to(&self, topology: &Topology<'_>) -> Option<IpAddr> {
+    fn floating_leads_to(&self, topology: &Topology<'_>) -> Option<IpAddr> {
         let Location::Workload(endpoint) = &self.end else { return None };
         let is_exempt = self.exempt_on.as_ref() == Some(&endpoint.node);
         if self.translation.is_some() || !is_of_connection(&self.packet) || is_exempt {
@@ -336,7 +339,7 @@ impl Route {
     }
 
     /// The sources that a node may give the packet before another one gets it; none where it keeps its own.
-    pub(super) fn find_sources(
+    fn find_sources(
         &self,
         topology: &Topology<'_>,
         index: usize,
@@ -372,7 +375,7 @@ impl Route {
 
     /// The node that sends the packet, if it translates it too: by another program, or a floating IP of one of its workloads. The kernel
     /// chooses the route of such a packet twice, and judges it by untracked policy in between.
-    pub(super) fn translating_sender(&self, topology: &Topology<'_>) -> Option<&String> {
+    fn translating_sender(&self, topology: &Topology<'_>) -> Option<&String> {
         let node = self.nodes.first().filter(|node| self.from.node() == Some(node.as_str()))?;
         let is_sent = matches!(self.from, Location::Process { .. });
         let is_translated = match (&self.translation, &self.to) {
@@ -388,7 +391,7 @@ impl Route {
     }
 
     /// By which interface the packet of a sender that translates it would leave without that.
-    pub(super) fn before_translation(
+    fn before_translation(
         &self,
         topology: &Topology<'_>,
         notes: &mut Vec<String>,
@@ -418,7 +421,7 @@ impl Route {
     }
 
     /// The interface of the host endpoint that an end was asked about as. A translation does not change where a packet comes in.
-    pub(super) fn interface_of_end(&self, node: &str, entering: bool) -> Option<&String> {
+    fn interface_of_end(&self, node: &str, entering: bool) -> Option<&String> {
         let ends = if entering { [Some(&self.to), Some(&self.end)] } else { [Some(&self.from), None] };
         ends.into_iter().flatten().find_map(|end| match end {
             Location::Process { node: at, interface: Some(name), .. } if at == node => Some(name),
@@ -484,7 +487,7 @@ impl Route {
 
     /// The interfaces by which the packet may enter a node with this source, or leave it: the one that the node's routes lead by,
     /// else all that it may be. The error says why it leaves by none.
-    pub(super) fn interfaces(
+    fn interfaces(
         &self,
         topology: &Topology<'_>,
         index: usize,
@@ -563,7 +566,7 @@ impl Route {
     }
 
     /// The tunnels between the nodes, where the target's pool has them, and the interfaces to other machines.
-    pub(super) fn candidates(&self, topology: &Topology<'_>, node: &str, entering: bool) -> Vec<String> {
+    fn candidates(&self, topology: &Topology<'_>, node: &str, entering: bool) -> Vec<String> {
         let mut names = Vec::new();
         let (first, last) = (self.nodes.first(), self.nodes.last());
         let between =
@@ -709,7 +712,7 @@ impl Route {
 
     /// The source that `natOutgoing` of a node gives the packet where it leaves it, if it replaces it and another node gets the packet; the
     /// error says why it is dropped instead. None where it does not get the chosen one.
-    pub(super) fn leaves_with(
+    fn leaves_with(
         &self,
         topology: &Topology<'_>,
         index: usize,
@@ -739,7 +742,7 @@ impl Route {
 }
 
 /// Of some interfaces of a node those that differ in what decides there. That they stand for the others is assumed.
-pub(super) fn distinct_interfaces(
+fn distinct_interfaces(
     topology: &Topology<'_>,
     node: &str,
     names: Vec<String>,
@@ -748,4 +751,26 @@ pub(super) fn distinct_interfaces(
     let found = topology.distinct_interfaces(node, names);
     assumed.extend(alike_interfaces::note(node, &found));
     found.iter().map(|(name, _)| name.clone()).collect()
+}
+
+/// One address of each end, of one family; IPv4 where both have it and nothing else is asked for.
+fn addresses(from: &Location, to: &Location, what: &TrafficSpec) -> Result<(IpAddr, IpAddr), AskError> {
+    let families: &[bool] = if matches!(what, TrafficSpec::Icmpv6(_)) { &[false] } else { &[true, false] };
+    let one =
+        |location: &Location, v4: bool| location.addresses().iter().copied().find(|address| address.is_ipv4() == v4);
+    for &v4 in families {
+        if let (Some(source), Some(destination)) = (one(from, v4), one(to, v4)) {
+            return Ok((source, destination));
+        }
+    }
+    for (location, other) in [(from, to), (to, from)] {
+        if let (Location::Process { node, .. }, true) = (location, location.addresses().is_empty()) {
+            return Err(AskError(format!(
+                "the store knows no address of node {node}: ask on {node} itself, whose agent tells them, or set expectedIPs on its host endpoint{}",
+                if other.addresses().is_empty() { ", and so for the other end" } else { "" }
+            )));
+        }
+    }
+    let lack = if families.len() == 1 { "do not both have an IPv6 address" } else { "have no IP version in common" };
+    Err(AskError(format!("the two ends {lack}")))
 }

@@ -33,7 +33,7 @@ impl Sources {
     }
 
     /// A source with each kind of ports that it may have.
-    pub(super) fn with_ports(&self, name: &str) -> Vec<(String, Option<&(String, u16)>)> {
+    fn with_ports(&self, name: &str) -> Vec<(String, Option<&(String, u16)>)> {
         match self.ports.as_slice() {
             [] => vec![(name.to_owned(), None)],
             [one] => vec![(name.to_owned(), Some(one))],
