@@ -54,10 +54,13 @@ fn not_forwarded(
     }
     let family = Family::of(source);
     let Incoming { forwards_ipv4, forwards_ipv6, .. } = *topology.machine(node)?.incoming.get(enters)?;
-    let (forwards, why) = match family {
-        Family::V4 => (forwards_ipv4, format!("comes in by {enters}: net.ipv4.conf.{enters}.forwarding is 0")),
-        Family::V6 => (forwards_ipv6, "comes in: net.ipv6.conf.all.forwarding is 0".to_owned()),
+    let forwards = match family {
+        Family::V4 => forwards_ipv4,
+        Family::V6 => forwards_ipv6,
     };
+    if forwards || fault("forwarding-assumed") {
+        return None;
+    }
     let is_new = |end: &Location| {
         matches!(end, Location::Workload(one)
             if one.node == node && !topology.snapshot().workload_endpoints.contains_key(&one.id))
@@ -67,8 +70,11 @@ fn not_forwarded(
         Some(has_routes) => !has_routes,
         None => ends.into_iter().any(is_new),
     };
-    (!forwards && !waits && !fault("forwarding-assumed"))
-        .then(|| format!("{node} forwards no {family} packet that {why}"))
+    let why = match family {
+        Family::V4 => format!("comes in by {enters}: net.ipv4.conf.{enters}.forwarding is 0"),
+        Family::V6 => "comes in: net.ipv6.conf.all.forwarding is 0".to_owned(),
+    };
+    (!waits).then(|| format!("{node} forwards no {family} packet that {why}"))
 }
 
 /// Why a node drops what comes from an IPv4 address by an interface: nobody has this address, or `rp_filter`.
@@ -82,15 +88,17 @@ fn source_not_accepted(topology: &Topology<'_>, node: &str, enters: &str, packet
         let is_one = multicast::kind(topology, packet.destination).is_none();
         return by("only a packet to a broadcast address may have no source").filter(|_| is_one);
     }
-    let machine = topology.machine(node).filter(|machine| machine.partial.is_none())?;
+    let machine = topology.complete_machine(node)?;
     let rp_filter = machine.incoming.get(enters)?.rp_filter;
+    if rp_filter == 0 {
+        return None;
+    }
     let has_address = || {
         let mut links = topology.known_host(node)?.links.iter();
         Some(links.find(|link| link.name == enters)?.addresses.iter().any(IpAddr::is_ipv4))
     };
     let leads = machine.route_to(source);
     let checks = match leads.as_ref().map(|leads| (leads.kind, leads.interfaces.as_slice())) {
-        _ if rp_filter == 0 => return None,
         None => "it has no route to there".to_owned(),
         Some((RouteKind::Blocked, _)) => "its route to there drops packets".to_owned(),
         Some((RouteKind::Broadcast, _)) => "that is a broadcast address".to_owned(),

@@ -231,6 +231,11 @@ impl<'a> Topology<'a> {
         self.machines.get(node)
     }
 
+    /// The same, if it tells all of its routes.
+    pub(crate) fn complete_machine(&self, node: &str) -> Option<&Machine> {
+        self.machine(node).filter(|machine| machine.partial.is_none())
+    }
+
     /// The node's links, where the machine itself tells them.
     pub(crate) fn known_host(&self, node: &str) -> Option<&Host> {
         self.hosts.get(node)
@@ -243,7 +248,7 @@ impl<'a> Topology<'a> {
 
     /// A node's routes, if they are known completely.
     pub(crate) fn route_to(&self, node: &str, address: IpAddr) -> Option<RouteDecision<'_>> {
-        self.machine(node).filter(|machine| machine.partial.is_none())?.route_to(address)
+        self.complete_machine(node)?.route_to(address)
     }
 
     /// Whether a node whose machine tells its routes has one to a workload of its own, of an IP version. None if it has no such workload.

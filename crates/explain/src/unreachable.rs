@@ -20,7 +20,7 @@ pub(crate) fn passes_by(topology: &Topology<'_>, end: &Location, destination: Ip
     // A floating IP is translated before the route is chosen.
     let floating = |address: &IpAddr| own_nat::floating_leads_to(topology.snapshot(), endpoint, *address);
     let address = endpoint.addresses.first().map(|address| floating(address).unwrap_or(*address));
-    let is_told = topology.machine(node).is_some_and(|machine| machine.partial.is_none());
+    let is_told = topology.complete_machine(node).is_some();
     let leads = address.and_then(|address| topology.route_to(node, address));
     let is_lost = is_told && leads.is_none_or(|leads| leads.kind == RouteKind::Blocked);
     let goes = match address {

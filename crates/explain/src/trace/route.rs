@@ -177,7 +177,7 @@ impl Route {
     /// only by a route.
     fn no_route_before_translation(&self, topology: &Topology<'_>) -> Option<(String, String)> {
         let node = self.translating_sender(topology)?;
-        let machine = topology.machine(node).filter(|machine| machine.partial.is_none())?;
+        let machine = topology.complete_machine(node)?;
         let to = self.packet.destination;
         let leads = machine.route_to(to).filter(|leads| leads.kind != RouteKind::Blocked);
         let is_own =
@@ -399,7 +399,7 @@ impl Route {
     ) -> Option<Uplink> {
         let node = self.translating_sender(topology)?;
         let to = self.packet.destination;
-        let machine = topology.machine(node).filter(|machine| machine.partial.is_none() && !multicast::is_anywhere(to));
+        let machine = topology.complete_machine(node).filter(|_| !multicast::is_anywhere(to));
         let route = machine.and_then(|machine| machine.route_to(to));
         let names: Vec<String> = match (&route, &self.to) {
             (_, Location::Process { node: at, .. }) if at == node => vec!["lo".to_owned()],
