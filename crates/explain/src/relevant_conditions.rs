@@ -89,7 +89,7 @@ impl End {
 /// Addresses whose link is not known from routes.
 const ON_ANY_LINK: [&str; 4] = ["169.254.0.0/16", "fe80::/10", "0.0.0.0/32", "::/128"];
 
-/// The nets that routes tell apart, and those of addresses whose link they do not tell.
+/// The nets that routes and routing rules tell apart, and those of addresses whose link they do not tell.
 pub(crate) fn link_nets(topology: &Topology<'_>) -> impl Iterator<Item = IpNet> {
     topology.routed_nets().chain(ON_ANY_LINK.into_iter().filter_map(|net| net.parse::<IpNet>().ok()))
 }

@@ -342,9 +342,11 @@ impl<'a> Topology<'a> {
         self.port_classes.borrow_mut().entry(key).or_insert_with(|| Rc::new(find())).clone()
     }
 
-    /// The nets that routes of machines tell apart.
+    /// The nets that routes of machines tell apart, and their rules that drop packets.
     pub(crate) fn routed_nets(&self) -> impl Iterator<Item = IpNet> {
-        self.machines.values().flat_map(|machine| &machine.routes).map(|route| route.to)
+        let routes = self.machines.values().flat_map(|machine| &machine.routes).map(|route| route.to);
+        let rules = self.machines.values().flat_map(|machine| &machine.dropping_rules);
+        routes.chain(rules.flat_map(|rule| [rule.from, rule.to]).flatten())
     }
 
     /// The objects that packets are judged by.

@@ -217,6 +217,26 @@ fn rules() -> Result<(), String> {
     compare(&own, "192.0.2.9", "198.51.100.9", None, None)?;
     let v6 = with(rule("", "fd02::/64", "", true));
     compare(&v6, "fd01::9", "fd02::9", None, lost("from all to fd02::/64").as_deref())?;
+    // A part of a net is answered by itself, and what a claim says of all of it is not true.
+    for (part, from, to) in [
+        (rule("192.0.2.128/25", "", "", true), "192.0.2.0/24", "198.51.100.9"),
+        (rule("", "198.51.100.128/25", "", true), "192.0.2.9", "198.51.100.0/24"),
+    ] {
+        let topology = with(part);
+        let asked = question(from, to, None);
+        let rows = reach(&topology, &asked, Some(&asked.what)).map_err(|error| error.to_string())?;
+        let outcomes: Vec<Outcome> = rows.rows[0].parts.iter().map(|part| part.outcome).collect();
+        if !outcomes.contains(&Outcome::Allowed) || !outcomes.contains(&Outcome::Dropped) {
+            return Err(format!("{from} -> {to}: {outcomes:?}"));
+        }
+        for word in ["permits", "forbids"] {
+            let claim = parse(&topology, &format!("{word} {from} -> {to} udp/777 --node web1")).remove(0).claim;
+            let found = check(&topology, &claim.map_err(|error| format!("{error:?}"))?);
+            if found.map_err(|error| error.to_string())?.counterexample.is_none() {
+                return Err(format!("{word} {from} -> {to} is not true of all packets"));
+            }
+        }
+    }
     let maybe = with(rule("", "198.51.100.0/24", "", false));
     let answer = trace(&maybe, &question("192.0.2.9", "198.51.100.9", None)).unwrap();
     let note = "assumed: no routing rule of web1 drops it; web1 has some that may (ip rule)".to_owned();
