@@ -1,9 +1,11 @@
-//! Interfaces whose endpoints have the same policies and profiles: one of them is traced for all.
+//! Interfaces whose endpoints have the same policies and profiles, and of which the machine takes in the same: one of them is traced for
+//! all.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use tortie_eval::{Judge, PolicyList, Subject};
+use tortie_policy::machine::{DroppingRule, Incoming};
 use tortie_policy::{Direction, PolicyId};
 
 use crate::listed::listed;
@@ -16,8 +18,11 @@ const FEW: usize = 8;
 /// where nothing governs it.
 type Governed = Option<(bool, Vec<PolicyId>, Vec<String>)>;
 
-/// The interfaces of a node with different policies or profiles, the first of each kind, with the number of others that each
-/// represents.
+/// What the machine takes in by an interface: its settings, and the rules that drop what comes in by it.
+type TakenIn<'a> = (Option<&'a Incoming>, Vec<&'a DroppingRule>);
+
+/// The interfaces of a node with different policies or profiles, or of which its machine takes in other packets: the first of each kind,
+/// with the number of others that each represents.
 pub(crate) fn distinct(topology: &Topology<'_>, node: &str, names: &[String]) -> Vec<(String, usize)> {
     if names.len() <= FEW {
         return names.iter().map(|name| (name.clone(), 0)).collect();
@@ -25,14 +30,20 @@ pub(crate) fn distinct(topology: &Topology<'_>, node: &str, names: &[String]) ->
     let (snapshot, judge, host) = (topology.snapshot(), topology.judge(), topology.host(node));
     let wildcard = judge.wildcard_host_endpoint(&host);
     let mut found: Vec<(String, usize)> = Vec::new();
-    let mut numbers: HashMap<Governed, usize> = HashMap::new();
+    let machine = topology.machine(node);
+    let taken_in = |name: &String| {
+        let rules = machine.map_or(&[][..], |machine| &machine.dropping_rules);
+        let of_it = rules.iter().filter(|rule| rule.incoming.as_ref() == Some(name)).collect();
+        (machine.and_then(|machine| machine.incoming.get(name)), of_it)
+    };
+    let mut numbers: HashMap<(Governed, TakenIn<'_>), usize> = HashMap::new();
     for name in names {
         let specific = judge.specific_host_endpoint(&host, name);
         let governed = specific.or(wildcard).map(|endpoint| {
             let subject = Subject::host(snapshot, endpoint);
             (specific.is_some(), policies(judge, &subject), subject.profiles)
         });
-        match numbers.entry(governed) {
+        match numbers.entry((governed, taken_in(name))) {
             Entry::Occupied(at) => found[*at.get()].1 += 1,
             Entry::Vacant(at) => {
                 at.insert(found.len());

@@ -147,7 +147,7 @@ pub(crate) type SourceClassesKey = (String, Family, Vec<String>, Option<Workload
 /// Sources in words, with an address that stands for them.
 type SourceClasses = Rc<Vec<(String, IpAddr)>>;
 
-/// Interfaces with different policies or profiles, with the number of others that each represents.
+/// Interfaces at which other policies, profiles or settings of the machine decide, with the number of others that each represents.
 pub(crate) type Distinct = Rc<Vec<(String, usize)>>;
 
 impl<'a> Topology<'a> {
@@ -189,6 +189,7 @@ impl<'a> Topology<'a> {
     #[must_use]
     pub fn with_machine(mut self, node: &str, machine: Machine) -> Self {
         self.routed_workloads = RefCell::default();
+        self.alike = RefCell::default();
         let local = machine.routes.iter().filter(|route| route.kind == RouteKind::Local);
         self.local_nets.extend(local.map(|route| (node.to_owned(), route.to)));
         self.machines.insert(node.to_owned(), machine);

@@ -277,6 +277,33 @@ fn unspecified() -> Result<(), String> {
     Ok(())
 }
 
+#[test]
+fn an_interface_that_does_not_take_in_what_others_do_is_asked_about_by_itself() {
+    let snapshot = manifests::snapshot("");
+    let names: Vec<String> = (0..12).map(|number| format!("eth{number}")).collect();
+    let with = |change: &dyn Fn(&mut Machine)| {
+        let incoming = Incoming { forwards_ipv4: true, forwards_ipv6: true, rp_filter: 0 };
+        let incoming = names.iter().map(|name| (name.clone(), incoming)).collect();
+        let routes = vec![route("198.51.100.0/24", RouteKind::Unicast, "eth1")];
+        let mut machine = Machine { routes, incoming, ..Machine::default() };
+        change(&mut machine);
+        let links = names.iter().map(|name| link(name, if name == "eth1" { &["198.51.100.1"] } else { &[] })).collect();
+        let host = Host { node: "web1".into(), links };
+        let topology = Topology::new(&snapshot).with_host(host).with_machine("web1", machine);
+        text::verdict_line(&snapshot, &trace(&topology, &question("203.0.113.9", "198.51.100.9", None)).unwrap())
+    };
+    let rule = DroppingRule { ipv6: false, from: None, to: None, incoming: Some("eth7".into()), is_certain: true };
+    let same = with(&|_| ());
+    assert!(same.starts_with("ALLOWED"), "{same}");
+    for said in [
+        with(&|machine| machine.incoming.get_mut("eth7").unwrap().forwards_ipv4 = false),
+        with(&|machine| machine.incoming.get_mut("eth7").unwrap().rp_filter = 1),
+        with(&|machine| machine.dropping_rules.push(rule.clone())),
+    ] {
+        assert!(said.starts_with("DENIED if it enters web1 at eth7 (web1 "), "{said}");
+    }
+}
+
 type Check = fn() -> Result<(), String>;
 const CHECKS: [(Check, &str); 5] = [
     (forwarding, "forwarding-assumed"),

@@ -37,7 +37,7 @@ pub struct Machine {
 
 /// A rule by which a machine drops packets instead of looking up their route (blackhole, unreachable, prohibit), or a table that such a rule
 /// may choose and that has a route that drops them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DroppingRule {
     /// Whether it is for IPv6.
@@ -60,7 +60,7 @@ impl DroppingRule {
 }
 
 /// What a machine does with packets that come in by an interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Incoming {
     /// It forwards IPv4 packets for others.
