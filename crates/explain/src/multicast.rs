@@ -74,9 +74,13 @@ pub(crate) fn receiver(
     Ok(Location::Process { node: node.to_owned(), addresses: vec![address], interface: None, unknown: Vec::new() })
 }
 
-/// The note about a packet from the broadcast address of a link: the kernel drops it if it checks sources.
-pub(crate) fn source_note(topology: &Topology<'_>, source: IpAddr) -> Option<String> {
+/// The note about a packet that comes to a node from the broadcast address of a link: the kernel drops it if it checks sources. None
+/// where the machine tells whether it does.
+pub(crate) fn source_note(topology: &Topology<'_>, node: &str, source: IpAddr) -> Option<String> {
     topology.broadcasts_at(source).filter(|_| !source.is_multicast())?;
+    if topology.complete_machine(node).is_some_and(|machine| !machine.incoming.is_empty()) {
+        return None;
+    }
     Some(format!(
         "{ASSUMED}the kernel does not check sources where the packet comes in: {source} is the broadcast address of a link, and unless rp_filter is 0 what comes from it is dropped"
     ))

@@ -170,6 +170,19 @@ fn sources() -> Result<(), String> {
     }
     let lost = "web1 drops what comes from 198.51.100.9 by eth2: its route to there leads by eth1, eth2 has no IPv4 address, and rp_filter of eth2 is 2";
     compare(&with(2), "198.51.100.9", "192.0.2.7", Some("eth2"), Some(lost))?;
+    // What the machine tells is not assumed besides.
+    for (rp_filter, is_lost) in [(0, false), (1, true)] {
+        let topology = told(&snapshot, move |machine| {
+            machine.incoming.values_mut().for_each(|incoming| incoming.rp_filter = rp_filter);
+            machine.routes.push(route("192.0.2.255/32", RouteKind::Broadcast, "eth0"));
+        });
+        let lost = is_lost.then(|| why("192.0.2.255", "that is a broadcast address", 1));
+        compare(&topology, "192.0.2.255", "192.0.2.11", Some("eth0"), lost.as_deref())?;
+        let answer = trace(&topology, &question("192.0.2.255", "192.0.2.11", Some("eth0"))).unwrap();
+        if answer.notes.iter().any(|note| note.contains("does not check sources")) {
+            return Err(format!("rp_filter {rp_filter}: {:?}", answer.notes));
+        }
+    }
     // The route alone leads to no such packet.
     compare(&with(1), "198.51.100.9", "192.0.2.11", None, None)?;
     let partial = told(&snapshot, |machine| {

@@ -123,7 +123,7 @@ impl Route {
             let all: Vec<String> = nodes.iter().map(with_reason).collect();
             format!("the packet passes {}", all.join(", then "))
         }));
-        notes.extend(multicast::source_note(topology, source));
+        notes.extend(nodes.first().and_then(|node| multicast::source_note(topology, node, source)));
         if needs_hop_limit_255(protocol, transport) {
             notes.push(format!("{ASSUMED}{DISCOVERY_NOTE}"));
         }
