@@ -27,7 +27,7 @@ use tortie_nft::interp::{
 };
 use tortie_nft::{BaseChain, ChainKind, Data, Element, Expr, Family, Hook, Policy, Rule};
 use tortie_policy::machine::{Machine, RouteKind};
-use tortie_policy::packet::{Host, Link, Packet, PacketPath, Transport};
+use tortie_policy::packet::{Conntrack, Host, Link, Packet, PacketPath, Transport};
 
 use self::translated::Orders;
 use crate::trace::{Probe, packet_bytes};
@@ -362,6 +362,23 @@ fn unclear(table: &TableDump, host: &Host, machine: Option<&Machine>, packet: &P
     let may_drop = by_policy || rules().any(|rule| rule.exprs.iter().any(|expr| chains::may_drop(table, expr)));
     let may_change = rules().any(|rule| rule.exprs.iter().any(writes::may_change));
     Effect::Unclear { why, may_drop, may_translate: possible::translations(table, host, machine, packet), may_change }
+}
+
+/// The table with this chain alone at a hook.
+fn alone(table: &TableDump, chain: &str) -> TableDump {
+    let mut table = table.clone();
+    table.chains.iter_mut().filter(|other| other.name != chain).for_each(|other| other.base = None);
+    table
+}
+
+/// The first packet of the connection of a packet: the chains that translate see no other.
+fn first_of_connection(packet: &Packet) -> Packet {
+    Packet { conntrack: Conntrack::New, ..packet.clone() }
+}
+
+/// The tables besides one.
+fn others<'a>(table: &ForeignTable, all: &'a [ForeignTable]) -> impl Iterator<Item = &'a ForeignTable> {
+    all.iter().filter(|other| other.dump.table.id != table.dump.table.id)
 }
 
 /// The chains that packets get to from these, whatever the conditions of rules.

@@ -10,7 +10,7 @@ use tortie_policy::machine::Machine;
 use tortie_policy::packet::{Conntrack, Host, OwnNat, Packet};
 
 use super::translated::Orders;
-use super::{Effect, at_hooks, effect, hooks, is_concerned, own_nat, reached, translated};
+use super::{Effect, at_hooks, effect, first_of_connection, hooks, is_concerned, others, own_nat, reached, translated};
 use crate::xt;
 
 /// Whether a table exempts a packet from connection tracking.
@@ -39,8 +39,7 @@ pub fn effect_among(
     if packet.conntrack != Conntrack::Established || packet.translated.is_some() {
         return now;
     }
-    // The chains that translate see only the first packet of a connection.
-    let first = Packet { conntrack: Conntrack::New, ..packet.clone() };
+    let first = first_of_connection(packet);
     let targets = match effect_now(table, all, host, machine, &first, own, translated_at) {
         Effect::Translates { to, port, .. } => vec![destination(to, port)],
         Effect::Unclear { may_translate: Some(targets), .. } => targets,
@@ -64,17 +63,15 @@ fn effect_now(
     if packet.conntrack == Conntrack::Untracked {
         return as_asked;
     }
-    let of = |other: &&ForeignTable| {
-        let is_another = other.dump.table.id != table.dump.table.id;
-        if is_another { exempts(other, host, machine, packet) } else { Exempts::Never }
-    };
-    let is_exempt = all.iter().any(|other| of(&other) == Exempts::Always);
-    let Some(exempting) = all.iter().find(|other| of(other) != Exempts::Never) else { return as_asked };
+    let exempting = others(table, all).map(|other| (other, exempts(other, host, machine, packet)));
+    let exempting: Vec<_> = exempting.filter(|(_, exempts)| *exempts != Exempts::Never).collect();
+    let Some((first, _)) = exempting.first() else { return as_asked };
+    let is_exempt = exempting.iter().any(|(_, exempts)| *exempts == Exempts::Always);
     let untracked = effect(table, host, machine, &Packet { conntrack: Conntrack::Untracked, ..packet.clone() });
     if is_exempt || untracked == as_asked {
         return untracked;
     }
-    either(as_asked, untracked, format!("table {} may exempt it from connection tracking", exempting.dump.table.id))
+    either(as_asked, untracked, format!("table {} may exempt it from connection tracking", first.dump.table.id))
 }
 
 /// Whether a table exempts a packet of this host from connection tracking.

@@ -14,7 +14,7 @@ use tortie_nft::{BaseChain, Expr, Hook, Reg, Rule};
 use tortie_policy::machine::Machine;
 use tortie_policy::packet::{Host, Packet};
 
-use super::{at_hooks, hooks, is_concerned, possible, reached};
+use super::{alone, at_hooks, hooks, is_concerned, possible, reached};
 use crate::xt;
 
 /// A bit of the marks of packets, between two places: the hook and the priority of chains.
@@ -112,10 +112,8 @@ fn writes(
     if rules.peek().is_none() {
         return false;
     }
-    let mut alone = table.dump.clone();
-    alone.chains.iter_mut().filter(|other| other.name != chain).for_each(|other| other.base = None);
     let walked = match table.undecoded.is_empty() {
-        true => Ruleset::new([alone]).ok(),
+        true => Ruleset::new([alone(&table.dump, chain)]).ok(),
         false => None,
     };
     let is_write = |step: &Step<'_>| matches!(step, Step::Rule(at) if may_give(at.rule, mark));

@@ -1,7 +1,6 @@
 //! Chains of type `route` at the output hook: where a rule there changes the mark, the DSCP or an address of a packet, the kernel
 //! chooses its route again. Source: `nf_route_hook` in nft_chain_route.c.
 
-use tortie_nft::dump::TableDump;
 use tortie_nft::expr::{Meta, MetaKey};
 use tortie_nft::foreign::ForeignTable;
 use tortie_nft::interp::Ruleset;
@@ -9,7 +8,7 @@ use tortie_nft::{Chain, ChainKind, Expr, Hook};
 use tortie_policy::machine::Machine;
 use tortie_policy::packet::{Host, Packet, PacketPath};
 
-use super::{at_hooks, is_concerned, reached};
+use super::{alone, at_hooks, is_concerned, reached};
 use crate::xt;
 
 /// The first chain of the table whose rules may have the route of this packet chosen again.
@@ -34,7 +33,7 @@ fn changes(table: &ForeignTable, chain: &Chain, host: &Host, machine: Option<&Ma
         return true;
     }
     let mut rules = table.dump.rules.iter().filter(|rule| reached.contains(rule.chain.as_str()));
-    let walked = Ruleset::new([alone(&table.dump, chain)]).ok().and_then(|ruleset| {
+    let walked = Ruleset::new([alone(&table.dump, &chain.name)]).ok().and_then(|ruleset| {
         let differs = at_hooks(&ruleset, host, machine, packet, |_, _, before, after| {
             let of = |packet: &tortie_nft::interp::Packet| {
                 (packet.bytes.clone(), packet.mark, packet.open.as_ref().map(|open| open.mark))
@@ -48,13 +47,6 @@ fn changes(table: &ForeignTable, chain: &Chain, host: &Host, machine: Option<&Ma
         None => rules
             .any(|rule| xt::may_be_for(rule, packet.protocol, packet.transport) && rule.exprs.iter().any(may_change)),
     }
-}
-
-/// The table with this chain alone at a hook.
-fn alone(table: &TableDump, chain: &Chain) -> TableDump {
-    let mut dump = table.clone();
-    dump.chains.iter_mut().filter(|other| other.name != chain.name).for_each(|other| other.base = None);
-    dump
 }
 
 fn may_change(expr: &Expr) -> bool {

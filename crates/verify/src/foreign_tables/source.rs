@@ -13,7 +13,10 @@ use tortie_nft::{BaseChain, ChainKind, Expr, Hook};
 use tortie_policy::machine::Machine;
 use tortie_policy::packet::{Conntrack, Host, OwnNat, Packet, PacketPath, Transport};
 
-use super::{at_hooks, base_of, ends, is_concerned, leads_to, possible, reaches_undecoded_rule, translated};
+use super::{
+    at_hooks, base_of, ends, first_of_connection, is_concerned, leads_to, others, possible, reaches_undecoded_rule,
+    translated,
+};
 use crate::xt;
 
 /// The name of the chain that gives a source, which no chain of the kernel has.
@@ -60,10 +63,8 @@ pub(super) fn possible(
         let source = own.source.or_else(|| leaves_from(host, packet)).map(|source| (source, None));
         certain.push(GivenSource { by: "tortie".to_owned(), place: GIVES_SOURCE, source });
     }
-    // The chains that translate see only the first packet of a connection.
-    let first = Packet { conntrack: Conntrack::New, ..packet.clone() };
-    let others = all.iter().filter(|other| other.dump.table.id != table.dump.table.id);
-    for other in others {
+    let first = first_of_connection(packet);
+    for other in others(table, all) {
         match gives(other, host, machine, &first, with) {
             Gives::Nothing => {}
             Gives::Certainly(source) => certain.push(source),
@@ -94,8 +95,7 @@ pub fn may_give_source(
     if matches!(packet.conntrack, Conntrack::Untracked | Conntrack::Invalid) {
         return false;
     }
-    // The chains that translate see only the first packet of a connection.
-    let first = Packet { conntrack: Conntrack::New, ..packet.clone() };
+    let first = first_of_connection(packet);
     match gives(table, host, machine, &first, &|_, _| {}) {
         Gives::Nothing => false,
         // Of chains at one priority nothing tells which is first.
