@@ -1,6 +1,9 @@
 //! Stored objects in which a key appears twice.
 
+use tortie_api::shape::{Field, Form, Shape};
+
 use super::*;
+use crate::from_api::read::UNKNOWN_FIELD;
 use crate::{Action, Policy};
 
 fn read(kind: Kind, spec: &str) -> (Item, Vec<String>) {
@@ -211,6 +214,34 @@ fn labels_of_an_object_without_metadata_are_unreadable() {
             let (_, invalid) = Item::read_stored(&key, format!("{{{metadata}{spec}}}").as_bytes());
             let told: Vec<_> = invalid.iter().map(|why| why.path.to_string()).collect();
             assert_eq!(told, if is_told { &["metadata.labels"][..] } else { &[] }, "{kind:?} {metadata}");
+        }
+    }
+}
+
+/// A spec for each field of a shape, and for each field of its records, with that field alone.
+fn with_each_field(shape: &Shape, around: &dyn Fn(&str) -> String) -> Vec<String> {
+    match &shape.form {
+        Form::List(one) => with_each_field(one, &|inner| around(&format!("[{inner}]"))),
+        Form::Record(record) => {
+            let of = |field: &Field| {
+                let with = |inner: &str| around(&format!(r#"{{"{}":{inner}}}"#, field.name));
+                [vec![with("null")], with_each_field(&field.shape, &with)].concat()
+            };
+            record.fields.iter().flat_map(of).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn every_field_of_policies_and_rules_that_the_kinds_have_is_known() {
+    for kind in
+        [Kind::NetworkPolicy, Kind::GlobalNetworkPolicy, Kind::StagedNetworkPolicy, Kind::StagedGlobalNetworkPolicy]
+    {
+        let spec = tortie_api::kinds::shape(kind).record().unwrap().field("spec").unwrap();
+        for spec in with_each_field(&spec.shape, &|spec| spec.to_owned()) {
+            let (_, reasons) = read(kind, &spec);
+            assert!(!reasons.iter().any(|reason| reason.contains(UNKNOWN_FIELD)), "{kind} {spec}: {reasons:?}");
         }
     }
 }
