@@ -360,7 +360,7 @@ impl Tables<'_> {
                     found.may_mark.insert(name.clone());
                     said.insert(note);
                 }
-                said.extend(self.rerouted(table, &name, packet));
+                said.extend(self.rerouted(table, &name, hop));
                 said.extend(self.as_assumed(table, hop));
             }
             said.extend(pairs.iter().filter_map(|pair| self.gives_source(table, &name, pair)));
@@ -541,7 +541,7 @@ impl Tables<'_> {
     /// What to say of a table that may write the mark bit that the verdict on a packet depends on.
     fn marked(&self, table: &ForeignTable, name: &str, hop: &Hop) -> Option<String> {
         let mark = MarkBit::of(&hop.verdict, self.allowed_mark?)?;
-        let chain = may_write_mark(table, &self.host, self.machine, &seen(hop), mark)?;
+        let chain = may_write_mark(table, &self.host, self.machine, &seen(hop), hop.own_nat, mark)?;
         let becomes = match mark.is_set {
             true => {
                 "clear the mark bit by which tortie knows that a policy has allowed it: then later policies judge it too"
@@ -552,9 +552,9 @@ impl Tables<'_> {
     }
 
     /// What to say of a packet that this machine sends, where a table may have its route chosen again.
-    fn rerouted(&self, table: &ForeignTable, name: &str, packet: &Packet) -> Option<String> {
-        let PacketPath::Output { interface } = &packet.path else { return None };
-        let chain = may_reroute(table, &self.host, self.machine, packet)?;
+    fn rerouted(&self, table: &ForeignTable, name: &str, hop: &Hop) -> Option<String> {
+        let PacketPath::Output { interface } = &hop.packet.path else { return None };
+        let chain = may_reroute(table, &self.host, self.machine, &seen(hop), hop.own_nat)?;
         Some(format!(
             "{name} may send it out by another interface: its chain {chain} of type route may change its mark, DSCP or addresses; it is judged as leaving by {interface} all the same"
         ))

@@ -9,12 +9,12 @@ use tortie_dataplane_nft::{FILTER, MANGLE, RAW};
 use tortie_eval::{Builtin, DecidedBy, Outcome as Decided, Stage, Verdict};
 use tortie_nft::expr::{BitOp, Immediate, Lookup, Meta, MetaKey};
 use tortie_nft::foreign::ForeignTable;
-use tortie_nft::interp::{Ruleset, Step};
+use tortie_nft::interp::Step;
 use tortie_nft::{BaseChain, Expr, Hook, Reg, Rule};
 use tortie_policy::machine::Machine;
-use tortie_policy::packet::{Host, Packet};
+use tortie_policy::packet::{Host, OwnNat, Packet};
 
-use super::{alone, at_hooks, hooks, is_concerned, possible, reached};
+use super::{alone, at_hooks, hooks, is_concerned, possible, reached, translated};
 use crate::xt;
 
 /// A bit of the marks of packets, between two places: the hook and the priority of chains.
@@ -77,17 +77,19 @@ impl MarkBit {
     }
 }
 
-/// The chain of a table that may give a packet the other value of a bit.
+/// The chain of a table that may give a packet that tortie itself translates so the other value of a bit.
 pub fn may_write_mark<'a>(
     table: &'a ForeignTable,
     host: &Host,
     machine: Option<&Machine>,
     packet: &Packet,
+    own: OwnNat,
     mark: MarkBit,
 ) -> Option<&'a str> {
     if !is_concerned(table, packet) {
         return None;
     }
+    let packet = &translated::by_tortie(packet, own);
     let hooks = hooks(&packet.path);
     let place = |(hook, priority): (Hook, i32)| Some((hooks.iter().position(|one| *one == hook)?, priority));
     let (from, to) = (place(mark.from)?, place(mark.to)?);
@@ -113,7 +115,7 @@ fn writes(
         return false;
     }
     let walked = match table.undecoded.is_empty() {
-        true => Ruleset::new([alone(&table.dump, chain)]).ok(),
+        true => translated::ruleset(&alone(&table.dump, chain), packet).ok(),
         false => None,
     };
     let is_write = |step: &Step<'_>| matches!(step, Step::Rule(at) if may_give(at.rule, mark));
@@ -123,7 +125,11 @@ fn writes(
     });
     match walked {
         Some(met) => met.is_some(),
-        None => rules.any(|rule| possible::may_match(&table.dump, rule, host, machine, packet, hook)),
+        None => {
+            let behind = translated::behind(packet);
+            let may_match = |rule, packet| possible::may_match(&table.dump, rule, host, machine, packet, hook);
+            rules.any(|rule| may_match(rule, packet) || may_match(rule, &behind))
+        }
     }
 }
 
@@ -199,8 +205,11 @@ fn may_give(rule: &Rule, MarkBit { bit, is_set, .. }: MarkBit) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tortie_nft::expr::{Bitwise, Ct, CtKey, Unknown};
+    use tortie_nft::Chain;
+    use tortie_nft::expr::{Bitwise, Cmp, Ct, CtKey, Payload};
+    use tortie_policy::packet::PacketPath;
 
+    use super::super::tests::{host, packet, table, xt};
     use super::*;
 
     const BIT: u32 = 0x1_0000;
@@ -212,18 +221,38 @@ mod tests {
         [true, false].map(|is_set| may_give(&rule, MarkBit { bit: BIT, is_set, from: place, to: place }))
     }
 
-    fn target(name: &str, revision: u8, words: &[u32]) -> Vec<Expr> {
-        let mut name = name.as_bytes().to_vec();
-        name.push(0);
+    fn target(name: &str, revision: u32, words: &[u32]) -> Vec<Expr> {
         let info: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        let mut data = Vec::new();
-        for (kind, payload) in [(1u16, name), (2, vec![0, 0, 0, revision]), (3, info)] {
-            data.extend((payload.len() as u16 + 4).to_ne_bytes());
-            data.extend(kind.to_ne_bytes());
-            data.extend(&payload);
-            data.resize(data.len().next_multiple_of(4), 0);
+        vec![xt("target", name, revision, &info)]
+    }
+
+    #[test]
+    fn a_chain_behind_a_translation_is_asked_about_the_packet_as_translated() {
+        let to = [172, 17, 0, 2];
+        let rule = |more: Vec<Expr>| {
+            let address = Payload::ipv4_destination(Reg::R1);
+            let mut exprs: Vec<Expr> = vec![address.into(), Cmp::eq(Reg::R1, to).into()];
+            exprs.extend(more);
+            exprs.extend([
+                Immediate::data(Reg::R1, 7u32.to_ne_bytes()).into(),
+                Meta::set(MetaKey::Mark, Reg::R1).into(),
+            ]);
+            Rule::new("FORWARD", exprs)
+        };
+        let chain = || Chain::base("FORWARD", BaseChain::filter(Hook::Forward, MANGLE));
+        let mark = MarkBit { bit: BIT, is_set: true, from: (Hook::Prerouting, MANGLE), to: (Hook::Forward, FILTER) };
+        let path = || PacketPath::Forward { from: "eth0".into(), to: "docker0".into() };
+        let plain = packet("192.0.2.11", 5000, path());
+        let named = Packet { translated: Some((to.into(), None)), ..plain.clone() };
+        let own = OwnNat { destination: Some(to.into()), ..OwnNat::default() };
+        // Also where the rule is not understood as a whole.
+        for more in [vec![], vec![xt("match", "owner", 1, &[0; 8])]] {
+            let table = table("mangle", vec![chain()], vec![rule(more)]);
+            let of = |packet: &Packet, own| may_write_mark(&table, &host(), None, packet, own, mark);
+            assert_eq!(of(&plain, OwnNat::default()), None);
+            assert_eq!(of(&named, OwnNat::default()), Some("FORWARD"));
+            assert_eq!(of(&plain, own), Some("FORWARD"));
         }
-        vec![Expr::Unknown(Unknown { name: "target".into(), data })]
     }
 
     #[test]

@@ -3,24 +3,26 @@
 
 use tortie_nft::expr::{Meta, MetaKey};
 use tortie_nft::foreign::ForeignTable;
-use tortie_nft::interp::Ruleset;
+use tortie_nft::interp::Ending;
 use tortie_nft::{Chain, ChainKind, Expr, Hook};
 use tortie_policy::machine::Machine;
-use tortie_policy::packet::{Host, Packet, PacketPath};
+use tortie_policy::packet::{Host, OwnNat, Packet, PacketPath};
 
-use super::{alone, at_hooks, is_concerned, reached};
+use super::{alone, at_hooks, is_concerned, reached, translated};
 use crate::xt;
 
-/// The first chain of the table whose rules may have the route of this packet chosen again.
+/// The first chain of the table whose rules may have the route of this packet, which tortie itself translates so, chosen again.
 pub fn may_reroute<'a>(
     table: &'a ForeignTable,
     host: &Host,
     machine: Option<&Machine>,
     packet: &Packet,
+    own: OwnNat,
 ) -> Option<&'a str> {
     if !matches!(packet.path, PacketPath::Output { .. }) || !is_concerned(table, packet) {
         return None;
     }
+    let packet = &translated::by_tortie(packet, own);
     let is_route =
         |chain: &&Chain| chain.base.is_some_and(|base| base.kind == ChainKind::Route && base.hook == Hook::Output);
     let changes = |chain: &&Chain| changes(table, chain, host, machine, packet);
@@ -33,19 +35,23 @@ fn changes(table: &ForeignTable, chain: &Chain, host: &Host, machine: Option<&Ma
         return true;
     }
     let mut rules = table.dump.rules.iter().filter(|rule| reached.contains(rule.chain.as_str()));
-    let walked = Ruleset::new([alone(&table.dump, &chain.name)]).ok().and_then(|ruleset| {
-        let differs = at_hooks(&ruleset, host, machine, packet, |_, _, before, after| {
-            let of = |packet: &tortie_nft::interp::Packet| {
-                (packet.bytes.clone(), packet.mark, packet.open.as_ref().map(|open| open.mark))
-            };
-            (of(before) != of(after)).then_some(())
+    // What comes out of the hook, of a packet that is not dropped there.
+    let sent = |base: &str| {
+        let ruleset = translated::ruleset(&alone(&table.dump, base), packet).ok()?;
+        let sent = at_hooks(&ruleset, host, machine, packet, |_, outcome, _, after| {
+            let sent = || (after.bytes.clone(), after.mark, after.open.as_ref().map(|open| open.mark));
+            Some((outcome.ending == Ending::Accept).then(sent))
         });
-        differs.ok()
-    });
-    match walked {
-        Some(differs) => differs.is_some(),
-        None => rules
-            .any(|rule| xt::may_be_for(rule, packet.protocol, packet.transport) && rule.exprs.iter().any(may_change)),
+        sent.ok().flatten()
+    };
+    match (sent(&chain.name), sent(translated::CHAIN)) {
+        (Some(with), Some(without)) => with.is_some() && with != without,
+        _ => {
+            let behind = translated::behind(packet);
+            let may_be_for =
+                |rule| [packet, &behind].iter().any(|one| xt::may_be_for(rule, one.protocol, one.transport));
+            rules.any(|rule| may_be_for(rule) && rule.exprs.iter().any(may_change))
+        }
     }
 }
 

@@ -216,12 +216,7 @@ fn is_source(expr: &Expr) -> bool {
 
 /// Whether a packet may get from the base chains of a table to a rule that gives a source: what is not understood holds.
 fn may_give(table: &TableDump, host: &Host, machine: Option<&Machine>, packet: &Packet, hook: Hook) -> bool {
-    let (destination, port) = packet.translated.unwrap_or((packet.destination, None));
-    let transport = match (packet.transport, port) {
-        (Transport::Ports { source, .. }, Some(destination)) => Transport::Ports { source, destination },
-        (transport, _) => transport,
-    };
-    let packet = Packet { destination, transport, translated: None, ..packet.clone() };
+    let packet = translated::behind(packet);
     let bases = table.chains.iter().filter(|chain| chain.base.is_some());
     let mut open: Vec<&str> = bases.map(|chain| chain.name.as_str()).collect();
     let mut seen = BTreeSet::new();

@@ -1,7 +1,7 @@
 use tortie_nft::expr::{Cmp, Fib, Meta, MetaKey, Nat, Payload};
 use tortie_nft::foreign::DeviceChain;
 use tortie_nft::{BaseChain, Chain, Reg, Table, TableId, Verdict};
-use tortie_policy::packet::{Conntrack, Link};
+use tortie_policy::packet::{Conntrack, Link, OwnNat};
 
 use super::*;
 use tortie_policy::machine::Port;
@@ -34,7 +34,7 @@ fn through() -> PacketPath {
     PacketPath::Forward { from: "eth0".into(), to: "docker0".into() }
 }
 
-fn table(name: &str, chains: Vec<Chain>, rules: Vec<Rule>) -> ForeignTable {
+pub(super) fn table(name: &str, chains: Vec<Chain>, rules: Vec<Rule>) -> ForeignTable {
     let id = TableId { family: Family::Ipv4, name: name.into() };
     TableDump { table: Table::new(id), chains, rules, sets: Vec::new() }.into()
 }
@@ -105,7 +105,7 @@ fn a_policy_drop_and_a_rule_that_drops_are_reported() {
 }
 
 /// An expression of iptables' own, as the kernel dumps it.
-fn xt(kind: &str, name: &str, revision: u32, info: &[u8]) -> Expr {
+pub(super) fn xt(kind: &str, name: &str, revision: u32, info: &[u8]) -> Expr {
     let mut data = Vec::new();
     for (number, payload) in
         [(1u16, [name.as_bytes(), &[0]].concat()), (2, revision.to_be_bytes().to_vec()), (3, info.to_vec())]
@@ -406,7 +406,7 @@ fn marks(more: Vec<Expr>) -> ForeignTable {
 fn a_packet_that_leaves_may_be_rerouted_by_a_rule_that_it_may_meet_in_a_chain_of_type_route() {
     let leaves = || PacketPath::Output { interface: "eth0".into() };
     let of = |table: &ForeignTable, port, path| {
-        may_reroute(table, &host(), None, &packet("10.1.2.3", port, path)).map(str::to_owned)
+        may_reroute(table, &host(), None, &packet("10.1.2.3", port, path), OwnNat::default()).map(str::to_owned)
     };
     let chain = Some("OUTPUT".to_owned());
     assert_eq!(of(&marks(vec![]), 5000, leaves()), chain);
@@ -420,4 +420,25 @@ fn a_packet_that_leaves_may_be_rerouted_by_a_rule_that_it_may_meet_in_a_chain_of
     let mut dormant = marks(vec![]);
     dormant.dump.table.dormant = true;
     assert_eq!(of(&dormant, 5000, leaves()), None);
+}
+
+#[test]
+fn a_chain_of_type_route_behind_a_translation_is_asked_about_the_packet_as_translated() {
+    let to = [10, 1, 2, 3];
+    let plain = packet("192.0.2.11", 5000, PacketPath::Output { interface: "eth0".into() });
+    let named = Packet { translated: Some((to.into(), None)), ..plain.clone() };
+    let own = OwnNat { destination: Some(to.into()), ..OwnNat::default() };
+    let of = |table: &ForeignTable, packet: &Packet, own| may_reroute(table, &host(), None, packet, own).is_some();
+    let destination = || vec![Payload::ipv4_destination(Reg::R1).into(), Cmp::eq(Reg::R1, to).into()];
+    for (priority, sees_translated) in [(-150, false), (-50, true)] {
+        let mut marking = marks(destination());
+        marking.dump.chains[0].base = Some(BaseChain { priority, ..marking.dump.chains[0].base.unwrap() });
+        assert!(!of(&marking, &plain, OwnNat::default()), "{priority}");
+        assert_eq!([of(&marking, &named, OwnNat::default()), of(&marking, &plain, own)], [sees_translated; 2]);
+        marking.dump.rules.clear();
+        assert!(!of(&marking, &named, OwnNat::default()), "the translation is not the chain's");
+    }
+    let mut drops = marks(vec![]);
+    drops.dump.rules[0].exprs.push(Verdict::Drop.into());
+    assert!(!of(&drops, &plain, OwnNat::default()), "what is dropped has no route");
 }

@@ -7,7 +7,7 @@ use tortie_nft::dump::TableDump;
 use tortie_nft::expr::{Cmp, Ct, CtKey, Immediate, Nat, NatKind, ct_state, ct_status};
 use tortie_nft::interp::{NAT_DESTINATION, NAT_SOURCE, Packet as Bytes, RuleAt, Ruleset, Step, Tracking};
 use tortie_nft::{BaseChain, Chain, ChainKind, Expr, Hook, Reg, Rule};
-use tortie_policy::packet::{Conntrack, Packet, Transport};
+use tortie_policy::packet::{Conntrack, OwnNat, Packet, Transport};
 
 use super::hooks;
 use crate::xt;
@@ -70,6 +70,21 @@ fn place(hook: Hook) -> i32 {
         Hook::Prerouting | Hook::Output => NAT_DESTINATION,
         _ => NAT_SOURCE,
     }
+}
+
+/// The packet with the translation that tortie itself does, unless it has one.
+pub(super) fn by_tortie(packet: &Packet, own: OwnNat) -> Packet {
+    Packet { translated: packet.translated.or(own.destination.map(|to| (to, None))), ..packet.clone() }
+}
+
+/// The packet as chains behind its translation see it.
+pub(super) fn behind(packet: &Packet) -> Packet {
+    let (destination, port) = packet.translated.unwrap_or((packet.destination, None));
+    let transport = match (packet.transport, port) {
+        (Transport::Ports { source, .. }, Some(destination)) => Transport::Ports { source, destination },
+        (transport, _) => transport,
+    };
+    Packet { destination, transport, translated: None, ..packet.clone() }
 }
 
 /// Adds a translation at a place among the chains of type nat, before the chains of the table at the same priority, or behind them.
