@@ -87,6 +87,15 @@ use tortie_store::{Op, Store, Write};
 use tortie_store_sqlite::SqliteStore;
 use world::{get, move_store, on_a_machine, on_each_machine, reach, run, until};
 
+/// Metrics at port 9091.
+const METRICS: &str = "
+apiVersion: projectcalico.org/v3
+kind: FelixConfiguration
+metadata: {name: default}
+spec: {prometheusMetricsEnabled: true, prometheusMetricsPort: 9091}
+---
+";
+
 const ENDPOINT: &str = "
 apiVersion: projectcalico.org/v3
 kind: HostEndpoint

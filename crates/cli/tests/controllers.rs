@@ -96,7 +96,7 @@ impl Cluster {
         let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/kubernetes");
         let server = ApiServer::start();
         server.kubectl(&["create", "-f", &text(&packaging.join(definitions))], "");
-        server.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"], "");
+        server.wait_for_definitions();
         server.kubectl(&["create", "-f", &text(&packaging.join("controllers-rbac.yaml"))], "");
         // A server without nodes runs no pods, but it knows whether it could.
         server.kubectl(&["create", "--dry-run=server", "-f", &text(&packaging.join("controllers.yaml"))], "");

@@ -142,6 +142,15 @@ impl ApiServer {
         String::from_utf8(output.stdout).expect("text")
     }
 
+    /// Waits until the API server serves every kind whose definition was installed.
+    ///
+    /// # Panics
+    ///
+    /// If it does not within a minute.
+    pub fn wait_for_definitions(&self) {
+        self.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"], "");
+    }
+
     /// Ends the API server at once; etcd stays.
     pub fn kill(&mut self) {
         self.server.end();

@@ -7,8 +7,8 @@ use std::process::{Child, Stdio};
 use tortie_testkit::kubernetes::{ADMIN, ApiServer};
 
 use super::kubernetes::{INTERFACE, pod, policy, reaches};
-use super::world::{World, on_a_machine, run, served, text, until};
-use super::{ENDPOINT, allow};
+use super::world::{World, on_a_machine, run, served, until};
+use super::{ENDPOINT, METRICS, allow};
 
 #[test]
 fn the_policy_in_etcd_is_enforced_and_stays_during_an_outage() {
@@ -151,14 +151,7 @@ fn keys_of_kinds_that_nobody_knows_hold_up_neither_status_wait_nor_verify() {
             world.etcdctl(&["put", &path, &format!("{{\"spec\":{{\"at\":{written}}}}}")]);
         };
         put();
-        let settings = "
-apiVersion: projectcalico.org/v3
-kind: FelixConfiguration
-metadata: {name: default}
-spec: {prometheusMetricsEnabled: true, prometheusMetricsPort: 9091}
----
-";
-        world.apply(&(settings.to_owned() + ENDPOINT + &allow(80)));
+        world.apply(&(METRICS.to_owned() + ENDPOINT + &allow(80)));
         for port in [81, 80] {
             let file = world.file("policy.yaml", &allow(port));
             world.call(&["apply", "-f", file.to_str().unwrap()]);
@@ -181,8 +174,8 @@ spec: {prometheusMetricsEnabled: true, prometheusMetricsPort: 9091}
         until("status names them", || world.said(&["status"]).contains(named));
         until("the metric counts them", || served(9091, "/metrics").contains("tortie_unknown_objects 3"));
         until("the log names them", || agent.log().contains(named));
-        let verified = world.tortie().arg("verify").output().unwrap();
-        assert!(verified.status.success() && text(&verified).contains("unknownkinds/x0"), "{}", text(&verified));
+        let verified = world.call_all(&["verify"]);
+        assert!(verified.contains("unknownkinds/x0"), "{verified}");
         world.etcdctl(&["del", "--prefix", "/calico/resources/v3/projectcalico.org/unknownkinds/"]);
         world.call(&["status", "--wait"]);
         until("status names none", || !world.said(&["status"]).contains("unknown objects"));

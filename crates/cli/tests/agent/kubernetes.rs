@@ -36,6 +36,20 @@ fn bare_cluster(world: &mut World) -> ApiServer {
     server
 }
 
+/// Installs the definitions of a file that is shipped.
+fn install(server: &ApiServer, file: &str) {
+    server.kubectl(&["apply", "--server-side", "-f", &shipped(file)], "");
+    server.wait_for_definitions();
+}
+
+/// The same with the definition of ClusterNetworkPolicies, which clusters may lack.
+fn cluster_with_cluster_policies(world: &mut World) -> ApiServer {
+    let server = cluster(world);
+    server.kubectl(&["create", "-f", "-"], &cluster_network_policies().to_string());
+    server.wait_for_definitions();
+    server
+}
+
 /// The pod with two ports open, at the other end of its interface.
 pub(super) fn pod(world: &World) -> (Elsewhere, Vec<TcpListener>) {
     let pod = Elsewhere::behind(INTERFACE, "eth0");
@@ -208,9 +222,7 @@ fn status_wait_ends_while_only_pods_that_are_no_endpoints_change() {
 #[test]
 fn an_administrators_policy_whose_tier_is_missing_comes_last_and_status_lint_and_explain_say_so() {
     on_a_machine(|world| {
-        let server = cluster(world);
-        server.kubectl(&["create", "-f", "-"], &cluster_network_policies().to_string());
-        server.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"], "");
+        let server = cluster_with_cluster_policies(world);
         let (_pod, _listeners) = pod(world);
         let _agent = world.agent();
         until("the pod is reached", || reaches(world, 80) && reaches(world, 81));
@@ -272,18 +284,13 @@ fn commands_that_use_another_api_group_than_the_agent_say_so() {
         let _agent = world.agent();
         until("the pod is reached", || reaches(world, 80) && reaches(world, 81));
         assert!(world.said(&["status"]).contains(" (projectcalico.org/v3), in sync"), "{}", world.said(&["status"]));
-        server.kubectl(&["create", "-f", &shipped("crd.projectcalico.org.yaml")], "");
-        server.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"], "");
+        install(&server, "crd.projectcalico.org.yaml");
         let deny = world.file(
             "deny.yaml",
             "{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: closed}, spec: {selector: app == 'web', ingress: [{action: Deny}]}}",
         );
         let deny = deny.to_str().unwrap();
-        let texts = |arguments: &[&str]| {
-            let output = world.tortie().args(arguments).output().unwrap();
-            (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
-        };
-        let (is_done, said) = texts(&["apply", "-f", deny]);
+        let (is_done, said) = world.outcome(&["apply", "-f", deny]);
         assert!(is_done, "{said}");
         for part in ["warning[not-enforced]", "(projectcalico.org/v3), not the", "(crd.projectcalico.org/v1)"] {
             assert!(said.contains(part), "{part}: {said}");
@@ -295,7 +302,7 @@ fn commands_that_use_another_api_group_than_the_agent_say_so() {
             (&["verify"], another),
             (&["explain", "192.0.2.99", "pod/shop/web", "tcp/80"], another),
         ] {
-            let (is_done, said) = texts(arguments);
+            let (is_done, said) = world.outcome(arguments);
             assert!(!is_done && said.contains(text), "{arguments:?}: {said}");
         }
         // Told to use the agent's group, all agree.
@@ -312,9 +319,7 @@ fn commands_that_use_another_api_group_than_the_agent_say_so() {
 #[test]
 fn what_is_left_out_of_policies_of_kubernetes_is_told_by_every_command_with_the_numbers_of_the_manifest() {
     on_a_machine(|world| {
-        let server = cluster(world);
-        server.kubectl(&["create", "-f", "-"], &cluster_network_policies().to_string());
-        server.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"], "");
+        let server = cluster_with_cluster_policies(world);
         server.kubectl(&["create", "-f", &shipped("tiers.yaml")], "");
         let (_pod, _listeners) = pod(world);
         let agent = world.agent();
@@ -337,37 +342,30 @@ fn what_is_left_out_of_policies_of_kubernetes_is_told_by_every_command_with_the_
             "egress rule 2 denies everything that reaches it: one of its peers is `nodes`, which is not supported";
         let net =
             "ingress rule 2 is left out, and so allows nothing: `010.65.0.0/16` in `ipBlock.except` is not a CIDR";
-        let said = |world: &World, arguments: &[&str]| {
-            let output = world.tortie().args(arguments).output().unwrap();
-            String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
-        };
-        let all = |world: &World| {
-            for (arguments, parts) in [
-                (&["lint"][..], &[domains, nodes, net][..]),
-                (&["describe", "kcnp/adm"], &[domains, nodes]),
-                (&["describe", "knp/shop/web"], &[net]),
-                (&["explain", "kcnp/adm"], &[domains, nodes]),
-                (&["explain", "kcnp/adm", "-o", "json"], &[domains, nodes]),
-                (&["explain", "knp/shop/web"], &[net]),
-                (&["explain", "pod/shop/web", "192.0.2.99", "tcp/80"], &[nodes, "kcnp adm: "]),
-                (&["explain", "192.0.2.99", "pod/shop/web", "tcp/80"], &[net, "knp shop/web: "]),
-                (&["explain", "192.0.2.99", "pod/shop/web"], &[net]),
-                (&["status"], &[domains, nodes, net, "left out: kcnp adm: ", "left out: knp shop/web: "]),
-            ] {
-                let said = said(world, arguments);
-                for part in parts {
-                    assert!(said.contains(part), "{arguments:?}: {part}: {said}");
-                }
+        for (arguments, parts) in [
+            (&["lint"][..], &[domains, nodes, net][..]),
+            (&["describe", "kcnp/adm"], &[domains, nodes]),
+            (&["describe", "knp/shop/web"], &[net]),
+            (&["explain", "kcnp/adm"], &[domains, nodes]),
+            (&["explain", "kcnp/adm", "-o", "json"], &[domains, nodes]),
+            (&["explain", "knp/shop/web"], &[net]),
+            (&["explain", "pod/shop/web", "192.0.2.99", "tcp/80"], &[nodes, "kcnp adm: "]),
+            (&["explain", "192.0.2.99", "pod/shop/web", "tcp/80"], &[net, "knp shop/web: "]),
+            (&["explain", "192.0.2.99", "pod/shop/web"], &[net]),
+            (&["status"], &[domains, nodes, net, "left out: kcnp adm: ", "left out: knp shop/web: "]),
+        ] {
+            let (_, said) = world.outcome(arguments);
+            for part in parts {
+                assert!(said.contains(part), "{arguments:?}: {part}: {said}");
             }
-        };
-        all(world);
+        }
         // In a preview of the policy without the mistake nothing is left out any more.
         let good = world.file("good.yaml", &policy(80).to_string());
-        let preview = said(world, &["explain", "knp/shop/web", "-f", good.to_str().unwrap()]);
+        let (_, preview) = world.outcome(&["explain", "knp/shop/web", "-f", good.to_str().unwrap()]);
         assert!(!preview.contains("left out"), "{preview}");
         drop(agent);
-        let output = world.tortie().args(["describe", "knp/shop/web", "--from-store"]).output().unwrap();
-        assert!(String::from_utf8_lossy(&output.stdout).contains(net), "{output:?}");
+        let said = world.said(&["describe", "knp/shop/web", "--from-store"]);
+        assert!(said.contains(net), "{said}");
     });
 }
 
@@ -494,22 +492,18 @@ fn a_wait_that_the_agent_has_no_right_for_is_named_while_its_watches_run() {
         server.kubectl(&["delete", "clusterrolebinding", "tortie-agent"], "");
         server.kubectl(&["apply", "-f", "-"], &policy(80).to_string());
         until("the policy is in force", || reaches(world, 80) && !reaches(world, 81));
-        let said = |arguments: &[&str]| {
-            let output = world.tortie().args(arguments).output().unwrap();
-            (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
-        };
         until("it is not allowed to ask any more", || {
-            said(&["status", "--wait", "--timeout", "2s"]).1.contains("forbidden")
+            world.outcome(&["status", "--wait", "--timeout", "2s"]).1.contains("forbidden")
         });
         for arguments in [&["status", "--wait", "--timeout", "2s"][..], &["status"], &["verify"]] {
-            let (is_done, said) = said(arguments);
+            let (is_done, said) = world.outcome(arguments);
             assert!(!is_done, "{arguments:?}: {said}");
             for part in ["cannot list resource", "grants it by the rules", "\"networkpolicies\""] {
                 assert!(said.contains(part), "{arguments:?}: {part}: {said}");
             }
         }
         server.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &shipped("rbac.yaml")], "");
-        until("it is allowed again", || said(&["status"]).0);
+        until("it is allowed again", || world.outcome(&["status"]).0);
         world.call(&["status", "--wait"]);
     });
 }
@@ -571,9 +565,7 @@ fn rights_that_a_running_agent_loses_are_named_and_what_was_in_force_stays_until
 #[test]
 fn the_shipped_role_of_the_agents_grants_what_they_use_and_nothing_else() {
     on_a_machine(|world| {
-        let server = cluster(world);
-        server.kubectl(&["create", "-f", "-"], &cluster_network_policies().to_string());
-        server.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"], "");
+        let server = cluster_with_cluster_policies(world);
         become_the_agent(world, &server);
         // A server without nodes runs no agent, but it knows whether it could.
         server.kubectl(&["create", "--dry-run=server", "-f", &shipped("daemonset.yaml")], "");
@@ -1000,11 +992,6 @@ fn an_export_is_imported_as_a_whole_or_not_at_all_and_leaves_the_datastore_locke
 fn closed(api_version: &str) -> Value {
     json!({ "apiVersion": api_version, "kind": "GlobalNetworkPolicy", "metadata": { "name": "closed" },
         "spec": { "selector": "app == 'web'", "types": ["Ingress"] } })
-}
-
-fn install(server: &ApiServer, file: &str) {
-    server.kubectl(&["apply", "--server-side", "-f", &shipped(file)], "");
-    server.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"], "");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use tortie_testkit::kubernetes::{ADMIN, ApiServer, programs};
 
 use super::readme::{script, shell};
-use super::world::{World, on_a_machine};
+use super::world::{World, on_a_machine, text};
 
 /// What is not run here: it builds or publishes an image, or is the other of two choices.
 const OTHERS: [&str; 3] =
@@ -69,7 +69,7 @@ fn every_command_of_the_page_about_kubernetes_works_in_its_order() {
             let is_endless = command.contains(ENDLESS);
             let typed = if is_endless { typed.replace(ENDLESS, &format!("timeout 5 {ENDLESS}")) } else { typed };
             let output = shell(world, &home, &typed).env("HOME", &home).output().unwrap();
-            let text = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned();
+            let text = text(&output);
             let is_right = match output.status.code() {
                 Some(0) => true,
                 Some(1) => command.starts_with("tortie lint") && text.contains("selects-nothing"),
@@ -78,7 +78,7 @@ fn every_command_of_the_page_about_kubernetes_works_in_its_order() {
             };
             assert!(is_right, "{command}\n{:?}\n{text}", output.status);
             if command.starts_with("kubectl apply --server-side") {
-                server.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"], "");
+                server.wait_for_definitions();
             }
             run.push(command);
         }

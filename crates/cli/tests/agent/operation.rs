@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 
 use super::world::{get, on_a_machine, on_each_machine, run, served, until};
-use super::{ENDPOINT, allow};
+use super::{ENDPOINT, METRICS, allow};
 
 #[test]
 fn a_renamed_interface_loses_its_named_endpoint_and_keeps_the_one_by_address() {
@@ -270,14 +270,7 @@ fn packets_of_each_rule_are_counted_and_never_fewer_while_the_rule_exists() {
         world.listen(80);
         world.listen(81);
         let _agent = world.agent();
-        let settings = "
-apiVersion: projectcalico.org/v3
-kind: FelixConfiguration
-metadata: {name: default}
-spec: {prometheusMetricsEnabled: true, prometheusMetricsPort: 9091}
----
-";
-        world.apply(&(settings.to_owned() + ENDPOINT + &allow(80)));
+        world.apply(&(METRICS.to_owned() + ENDPOINT + &allow(80)));
         let metric = |name: &str| {
             let text = served(9091, "/metrics");
             let line = text.lines().find(|line| line.starts_with(name));

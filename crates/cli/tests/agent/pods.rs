@@ -45,7 +45,7 @@ impl Cluster {
         let server = ApiServer::start_on(HUB);
         server.kubectl(&["create", "-f", &shipped("projectcalico.org.yaml")], "");
         server.kubectl(&["create", "-f", "-"], &cluster_network_policies().to_string());
-        server.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"], "");
+        server.wait_for_definitions();
         server.kubectl(&["create", "-f", &shipped("tiers.yaml")], "");
         server.kubectl(&["create", "namespace", "shop"], "");
         server.kubectl(&["create", "namespace", "batch"], "");

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use super::world::{Killed, World, on_a_machine, until};
+use super::world::{Killed, World, on_a_machine, text, until};
 
 /// What is not run here: it builds, installs, or needs a service manager.
 const OTHERS: [&str; 6] = ["make", "apt", "systemctl", "ln", "nft", "make build"];
@@ -110,7 +110,7 @@ fn every_command_of_the_readme_works_in_its_order() {
             let endless = ENDLESS.iter().any(|one| verb.starts_with(one));
             let typed = if endless { format!("timeout 2 {command}") } else { command.clone() };
             let output = shell(world, &home, &typed).output().unwrap();
-            let text = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned();
+            let text = text(&output);
             let is_right = match output.status.code() {
                 Some(0) => true,
                 Some(1) => ANSWERS.iter().any(|one| verb.starts_with(one)) && !text.contains("error:"),

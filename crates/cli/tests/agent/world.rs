@@ -228,16 +228,22 @@ impl World {
 
     /// The same with what it notes beside its output.
     pub fn call_all(&self, arguments: &[&str]) -> String {
-        let output = self.tortie().args(arguments).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", text(&output));
-        text(&output)
+        let (is_done, said) = self.outcome(arguments);
+        assert!(is_done, "{arguments:?}: {said}");
+        said
     }
 
     /// Calls the program, and expects it to fail; what it says.
     pub fn fails(&self, arguments: &[&str]) -> String {
+        let (is_done, said) = self.outcome(arguments);
+        assert!(!is_done, "{arguments:?}: {said}");
+        said
+    }
+
+    /// Calls the program, which may fail: whether it succeeds, and what it prints and notes.
+    pub fn outcome(&self, arguments: &[&str]) -> (bool, String) {
         let output = self.tortie().args(arguments).output().unwrap();
-        assert!(!output.status.success(), "{arguments:?}: {}", text(&output));
-        text(&output)
+        (output.status.success(), text(&output))
     }
 
     /// Calls the program, which may fail; what it prints.

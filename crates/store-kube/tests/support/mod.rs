@@ -26,8 +26,7 @@ impl Cluster {
         let server = ApiServer::start();
         let list = serde_json::json!({ "apiVersion": "v1", "kind": "List", "items": definitions::all(group) });
         server.kubectl(&["create", "-f", "-"], &list.to_string());
-        let wait = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"];
-        server.kubectl(&wait, "");
+        server.wait_for_definitions();
         Self { server: Mutex::new(server), group }
     }
 
