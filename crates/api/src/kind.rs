@@ -241,9 +241,7 @@ impl Key {
             false => format!("{kind}/{}", self.name),
         }
     }
-}
 
-impl Key {
     /// As messages to users name an object of a cluster: `pod shop/web`, `knp shop/db`, `node n1`.
     pub fn for_users(&self) -> String {
         let Key { kind, namespace, name } = self;

@@ -133,10 +133,7 @@ pub(crate) fn place(key: &Key) -> Option<(Source, String, String)> {
         return None;
     }
     match key.kind {
-        Kind::WorkloadEndpoint => {
-            let pod = tortie_api::names::workload::parse(&key.name).ok()?.pod;
-            (!pod.is_empty()).then(|| (Source::Pods, key.namespace.clone(), pod))
-        }
+        Kind::WorkloadEndpoint => Some((Source::Pods, key.namespace.clone(), key.pod()?)),
         Kind::Profile => match profile::source(&key.name).ok()? {
             profile::Source::Namespace(name) => Some((Source::Namespaces, String::new(), name)),
             profile::Source::ServiceAccount(namespace, name) => Some((Source::ServiceAccounts, namespace, name)),

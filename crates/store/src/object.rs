@@ -90,6 +90,13 @@ pub struct Listing {
     pub items: Vec<Stored>,
 }
 
+impl Listing {
+    /// The object of a key.
+    pub fn get(&self, key: &Key) -> Option<&Stored> {
+        self.items.binary_search_by(|stored| stored.key.cmp(key)).ok().map(|at| &self.items[at])
+    }
+}
+
 /// Which objects to list or watch. The default names all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {

@@ -84,9 +84,9 @@ impl Watched<'_> {
 
     /// Tells how what is listed differs from what was told, of a kind or of all.
     fn take_all(&mut self, listing: Listing, kind: Option<Kind>, session: &mut Session) -> anyhow::Result<()> {
-        let is_listed = |key: &Key| listing.items.binary_search_by(|stored| stored.key.cmp(key)).is_ok();
         let of_kind = |key: &&Key| kind.is_none_or(|kind| kind == key.kind);
-        let gone: Vec<Key> = self.known.keys().filter(of_kind).filter(|key| !is_listed(key)).cloned().collect();
+        let gone: Vec<Key> =
+            self.known.keys().filter(of_kind).filter(|key| listing.get(key).is_none()).cloned().collect();
         for key in gone {
             self.deleted(&key, session)?;
         }
