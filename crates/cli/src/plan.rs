@@ -4,12 +4,14 @@
 pub(crate) mod controllers;
 mod kubernetes;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
+use tortie_api::Key;
 use tortie_client::Client;
 use tortie_store::memory::MemoryStore;
-use tortie_store::{Listing, Selection};
+use tortie_store::{Listing, Selection, Stored};
 use tortie_store_kube::convert::manifest::Reference;
 
 use crate::ask::Agent;
@@ -103,6 +105,16 @@ impl Plan {
         let preview = Preview::of(&self.sources, &self.sources.listing, &after, open);
         Ok(preview.with_names(self.kubernetes.names()).with_controllers(written))
     }
+}
+
+/// Makes changes in what a store holds: at each key what becomes of it, none where the object is deleted.
+fn make(changes: &BTreeMap<Key, Option<Stored>>, listing: &mut Listing) {
+    if changes.is_empty() {
+        return;
+    }
+    listing.items.retain(|stored| !changes.contains_key(&stored.key));
+    listing.items.extend(changes.values().flatten().cloned());
+    listing.items.sort_unstable_by(|a, b| a.key.cmp(&b.key));
 }
 
 /// What a command writes with.

@@ -1,10 +1,16 @@
 //! What controllers do after a change: `tortie controllers`, or Calico's kube-controllers, make, change and delete the automatic host
 //! endpoints of nodes. Previews take what they will write for a part of the change, by the plan that the controllers themselves make.
 
-use tortie_api::{Kind, encode};
+use std::collections::BTreeMap;
+
+use tortie_api::{Key, Kind, Object, encode};
 use tortie_controllers::Action;
 use tortie_controllers::host_endpoints::{self, Cluster, KINDS};
+use tortie_explain::listed;
 use tortie_store::{Listing, Revision, Stored};
+
+/// How many objects are named.
+const NAMED: usize = 5;
 
 /// Makes the writes that follow from a change, and returns them in words; none if nothing follows. What controllers had to write
 /// before the change, and have not written, does not follow from it.
@@ -12,32 +18,27 @@ pub(crate) fn follow(before: &Listing, after: &mut Listing) -> Option<String> {
     if of(before).eq(of(after)) {
         return None;
     }
-    let waiting = planned(before);
-    let mut actions = planned(after);
-    actions.retain(|action| !waiting.contains(action));
+    let waiting: BTreeMap<Key, Action> = planned(before).map(|action| (action.key(), action)).collect();
+    let mut changes = BTreeMap::new();
     let (mut created, mut changed, mut deleted) = (Vec::new(), Vec::new(), Vec::new());
-    for action in actions {
+    for action in planned(after) {
         let key = action.key();
-        match &action {
-            Action::Create(object) | Action::Update(object) => {
-                let list = if matches!(action, Action::Create(_)) { &mut created } else { &mut changed };
-                list.push(key.as_argument());
-                let value = encode::stored(object).into();
-                // Its version is that of the object before, as in every preview.
-                let revision = Revision::from(object.metadata.resource_version.as_str());
-                after.items.retain(|stored| stored.key != key);
-                after.items.push(Stored { key, revision, value });
-            }
-            Action::Delete { .. } => {
-                deleted.push(key.as_argument());
-                after.items.retain(|stored| stored.key != key);
-            }
-            Action::Label { .. } => {}
+        if waiting.get(&key) == Some(&action) {
+            continue;
         }
+        let (names, becomes) = match &action {
+            Action::Create(object) => (&mut created, Some(written(object))),
+            Action::Update(object) => (&mut changed, Some(written(object))),
+            Action::Delete { .. } => (&mut deleted, None),
+            Action::Label { .. } => continue,
+        };
+        names.push(key.as_argument());
+        changes.insert(key, becomes);
     }
-    after.items.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    super::make(&changes, after);
     let parts = [("create", created), ("change", changed), ("delete", deleted)];
-    let parts: Vec<String> = parts.into_iter().filter_map(|(verb, names)| part(verb, &names)).collect();
+    let parts = parts.into_iter().filter(|(_, names)| !names.is_empty());
+    let parts: Vec<String> = parts.map(|(verb, names)| format!("{verb} {}", listed(names, NAMED))).collect();
     (!parts.is_empty()).then(|| {
         format!(
             "controllers then {}: this assumes that `tortie controllers` or Calico's kube-controllers run, with nothing in their \
@@ -47,17 +48,10 @@ pub(crate) fn follow(before: &Listing, after: &mut Listing) -> Option<String> {
     })
 }
 
-/// How many objects are named.
-const NAMED: usize = 5;
-
-fn part(verb: &str, names: &[String]) -> Option<String> {
-    let more = names.len().saturating_sub(NAMED);
-    let shown = names.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match (names.is_empty(), more) {
-        (true, _) => None,
-        (false, 0) => Some(format!("{verb} {shown}")),
-        (false, more) => Some(format!("{verb} {shown} and {more} more")),
-    }
+/// An object as it is in the store after it was written. Its version is that of the object before, as in every preview.
+fn written(object: &Object) -> Stored {
+    let revision = Revision::from(object.metadata.resource_version.as_str());
+    Stored { key: object.key(), revision, value: encode::stored(object).into() }
 }
 
 /// The objects that automatic host endpoints follow from, and these themselves.
@@ -69,12 +63,11 @@ fn of(listing: &Listing) -> impl Iterator<Item = &Stored> {
         .filter(|stored| KINDS.contains(&stored.key.kind) && stored.key.kind != Kind::ClusterInformation)
 }
 
-/// What controllers would write if a store had this content.
-fn planned(listing: &Listing) -> Vec<Action> {
+/// What controllers would write if a store had this content: one write at most of each object.
+fn planned(listing: &Listing) -> impl Iterator<Item = Action> {
     let mut cluster = Cluster::default();
-    for kind in KINDS {
-        let all: Vec<Stored> = listing.items.iter().filter(|stored| stored.key.kind == kind).cloned().collect();
-        cluster.list(kind, &all);
+    for of_kind in listing.items.chunk_by(|one, next| one.key.kind == next.key.kind) {
+        cluster.list(of_kind[0].key.kind, of_kind);
     }
-    host_endpoints::plan(&cluster).actions
+    host_endpoints::plan(&cluster).actions.into_iter()
 }

@@ -42,12 +42,7 @@ impl KubernetesChanges {
 
     /// Makes these changes in what a store holds.
     pub(crate) fn make(&self, listing: &mut Listing) {
-        if self.changes.is_empty() {
-            return;
-        }
-        listing.items.retain(|it| !self.changes.contains_key(&it.key));
-        listing.items.extend(self.changes.values().flatten().cloned());
-        listing.items.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        super::make(&self.changes, listing);
     }
 
     /// Applies manifests to what a store holds. False when one cannot be applied; the reason was printed.
