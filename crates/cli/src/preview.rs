@@ -33,7 +33,7 @@ pub(crate) struct Preview {
     without_effect: Vec<NoEffect>,
     /// Open connections that could not be opened again.
     lost: Vec<LostConnections>,
-    /// What was not looked at.
+    /// What was not looked at, and which host endpoints are judged as if their node existed.
     notes: Vec<String>,
     /// What controllers are taken to write after the change; it is a part of what changes.
     controllers: Option<String>,

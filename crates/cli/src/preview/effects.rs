@@ -32,7 +32,8 @@ pub(super) fn host_endpoints_not_in_force(
     not_in_force::all_host_endpoints(&topology(snapshot, local_facts))
 }
 
-/// What has no effect after the change and was not so before, or was written by it; and what was not looked at.
+/// What has no effect after the change and was not so before, or was written by it. And notes: on what was not looked at, and on host
+/// endpoints that are judged as if their node existed.
 pub(super) fn without(sides: [&Snapshot; 2], not_in_force: [&NotInForceByName; 2]) -> (Vec<NoEffect>, Vec<String>) {
     let [before, after] = sides;
     let (mut found, mut notes) = (Vec::new(), Vec::new());
@@ -40,9 +41,7 @@ pub(super) fn without(sides: [&Snapshot; 2], not_in_force: [&NotInForceByName; 2
         let is_written = before.host_endpoints.get(name) != after.host_endpoints.get(name);
         let what = EndpointId::Host(name.clone()).to_string();
         match is_written || not_in_force[0].get(name) != Some(why) {
-            true if why.has_unknown_node => {
-                notes.push(format!("{what} {why}; it is judged as if there was such a node"))
-            }
+            true if why.has_unknown_node => notes.push(format!("{what} is judged as if its node existed: it {why}")),
             true => found.push(NoEffect { what, why: why.to_string() }),
             false => {}
         }

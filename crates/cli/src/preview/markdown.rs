@@ -31,6 +31,9 @@ impl Preview {
         self.effects(&mut text);
         self.default_rows(&mut text);
         self.verdict_rows(&mut text);
+        for note in &self.notes {
+            let _ = writeln!(text, "\nNote: {note}");
+        }
         text
     }
 
