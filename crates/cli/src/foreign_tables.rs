@@ -28,7 +28,8 @@ pub(crate) fn answer(
     beside: &Beside<'_>,
     offline: bool,
 ) -> Result<Answer, AskError> {
-    let source = Source { allowed_mark: beside.allowed_mark, ..Source::new(beside.local_facts, offline) };
+    let source =
+        Source { allowed_mark: beside.allowed_mark, ..Source::new(beside.sources.local_facts.as_ref(), offline) };
     let mut answer = trace(topology, question)?;
     let Looked { translation: found, exempt } = look(&mut answer, &source, None);
     if let Some(Exempt { node, tables, is_certain }) = exempt {

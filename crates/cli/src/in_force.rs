@@ -80,7 +80,7 @@ pub(crate) struct Sources {
     not_enforced: Option<String>,
     /// What else is to be known of this answer.
     notes: Vec<String>,
-    /// The objects of the store that are of kinds which this release does not know, in one line: nothing of them is in force.
+    /// A warning of the objects of the store that are of kinds which this release does not know: nothing of them is in force.
     pub(crate) unknown: Option<String>,
     /// What of the store's objects could not be converted, and which of them are not in force though they exist.
     pub(crate) left_out: Vec<(Key, String)>,
@@ -100,11 +100,9 @@ pub(crate) fn load(
     } else if let Basis::Unknown(error) = &sources.basis {
         session.terminal.note(format_args!("{error}; this is answered from the store alone"));
     }
-    for note in sources.deviations.iter().chain(&sources.not_compared).chain(&sources.notes) {
+    let Sources { deviations, not_compared, notes, unknown, .. } = &sources;
+    for note in deviations.iter().chain(not_compared).chain(notes).chain(unknown) {
         session.terminal.note(note);
-    }
-    if let Some(unknown) = &sources.unknown {
-        session.terminal.note(format_args!("warning[unreadable]: {unknown}"));
     }
     Ok(sources)
 }
@@ -119,7 +117,7 @@ pub(crate) fn sources(access: &StoreAccess, request: InForceRequest, agent: &Age
     if request.purpose != Purpose::Change
         && let Ok(store) = access.store()
     {
-        sources.unknown = unread_in_one_line(&store.unread());
+        sources.unknown = unread_in_one_line(&store.unread()).map(|all| format!("warning[unreadable]: {all}"));
     }
     match enforcement_warning::off_note().filter(|_| !request.from_store) {
         Some(note) if request.purpose == Purpose::Answer => sources.deviations.insert(0, note),
@@ -321,17 +319,12 @@ impl Sources {
         }
         for (key, warning) in &self.left_out {
             // In a preview not what the manifests replace: of that the preview has told.
-            if stored(&self.listing, key).is_some_and(|one| stored(listing, key) == Some(one)) {
+            if self.listing.get(key).is_some_and(|stored| listing.get(key) == Some(stored)) {
                 in_force.snapshot.left_out.entry(key.clone()).or_default().push(warning.clone());
             }
         }
         in_force
     }
-}
-
-/// The object of a key in a listing, which is in the order of the keys.
-fn stored<'a>(listing: &'a Listing, key: &Key) -> Option<&'a Stored> {
-    listing.items.binary_search_by(|one| one.key.cmp(key)).ok().map(|at| &listing.items[at])
 }
 
 /// Warns of each unreadable object, and says what is in force instead.

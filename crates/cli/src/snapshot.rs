@@ -103,13 +103,10 @@ impl SnapshotArgs {
         }
         let topology = topology(&in_force.snapshot, sources.local_facts.as_ref());
         let topology = topology.with_services(services).with_unknown_services(services_unknown).with_absent_pods(pods);
-        let local_facts = sources.local_facts.as_ref();
         let beside = Beside {
-            local_facts,
-            allowed_mark: local_facts.and_then(|local_facts| local_facts.allowed_mark(&in_force)),
+            sources: &sources,
+            allowed_mark: sources.local_facts.as_ref().and_then(|local_facts| local_facts.allowed_mark(&in_force)),
             not_from_store: &not_from_store,
-            not_compared: sources.not_compared.as_deref(),
-            left_out: &sources.left_out,
         };
         answer(&topology, &beside, session).map(Some)
     }
@@ -156,16 +153,12 @@ impl SnapshotArgs {
 
 /// What else an answer depends on.
 pub(crate) struct Beside<'a> {
-    /// What the agent of this machine knows beside the store.
-    pub(crate) local_facts: Option<&'a LocalFacts>,
+    /// What is in force follows from this.
+    pub(crate) sources: &'a Sources,
     /// The mark bit by which the kernel of this machine knows that an early policy has allowed a packet.
     pub(crate) allowed_mark: Option<AllowedMark>,
     /// Why what is in force is not what the store says.
     pub(crate) not_from_store: &'a [String],
-    /// What of the store's objects could not be converted, and which of them are not in force though they exist.
-    pub(crate) left_out: &'a [(Key, String)],
-    /// Why it is not known whether what is in force is what the store says.
-    pub(crate) not_compared: Option<&'a str>,
 }
 
 /// What questions are answered from.

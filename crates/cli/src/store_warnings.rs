@@ -183,7 +183,7 @@ impl<'a> World<'a> {
             GovernedInterfaces::Named(_) => false,
             GovernedInterfaces::All | GovernedInterfaces::Unreadable => return None,
         };
-        let (index, address, other) = endpoint.addresses.iter().enumerate().find_map(|(index, address)| {
+        let (index, address, &other) = endpoint.addresses.iter().enumerate().find_map(|(index, address)| {
             let mut others = self.addresses.get(&(&*endpoint.node, *address))?.iter();
             let is_other = |one: &&&HostEndpoint| {
                 one.name != endpoint.name && (by_address || one.interface == GovernedInterfaces::ByAddress)
@@ -191,11 +191,11 @@ impl<'a> World<'a> {
             Some((index, address, others.find(is_other)?))
         })?;
         let first = other.name.as_str().min(&endpoint.name);
-        let (other, node) = (&other.name, &endpoint.node);
-        let name = [endpoint, self.snapshot.host_endpoints.get(other)?].into_iter().find_map(place);
+        let name = [endpoint, other].into_iter().find_map(place);
         let if_named = name.map(|name| format!(", if that is {name}")).unwrap_or_default();
         let message = format!(
-            "`{other}` is on the interface of {node} with {address} too{if_named}: only `{first}` counts there, because its name sorts first"
+            "`{}` is on the interface of {} with {address} too{if_named}: only `{first}` counts there, because its name sorts first",
+            other.name, endpoint.node
         );
         let problem = Problem::warning("same-interface", Path::from("spec.expectedIPs").index(index), message);
         Some(problem.help("delete one of the two"))

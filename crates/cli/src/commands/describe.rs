@@ -5,10 +5,10 @@
 mod head;
 mod machine;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use clap::Args;
-use tortie_agent::LocalFacts;
 use tortie_api::{Key, Kind, Object};
 use tortie_client::{Client, ClientError};
 use tortie_explain::{AskError, Topology, node, policy, profile, set, tier};
@@ -58,7 +58,6 @@ struct Known<'a> {
     /// The store itself, for its history; none if it cannot be reached.
     store: Option<Arc<dyn Store>>,
     machine: Machine,
-    local_facts: Option<&'a LocalFacts>,
     sources: &'a Sources,
 }
 
@@ -84,7 +83,6 @@ pub(crate) fn run(args: &DescribeArgs, session: &mut Session) -> anyhow::Result<
         client: Client::new(Arc::new(MemoryStore::holding(sources.listing.clone()))),
         store: access.existing().ok(),
         machine: Machine::ask(&sources, &agent, args.from_store),
-        local_facts: sources.local_facts.as_ref(),
         in_force: &in_force,
         sources: &sources,
     };
@@ -134,23 +132,14 @@ impl Known<'_> {
         let Reference { kind, namespace, name } = reference;
         match (kind, reference.key()) {
             (KubernetesKind::Pod, _) => {
-                let is_of_pod = |id: &WorkloadId| id.namespace == *namespace && pod_of(id).as_ref() == Some(name);
-                let ids = self.in_force.snapshot.workload_endpoints.keys().filter(|id| is_of_pod(id));
-                let mut keys: Vec<Key> =
-                    ids.map(|id| Key::namespaced(Kind::WorkloadEndpoint, &id.namespace, &id.name)).collect();
+                let ids = self.in_force.snapshot.workload_endpoints.keys();
+                let keys = ids.map(|id| Key::namespaced(Kind::WorkloadEndpoint, &id.namespace, &id.name));
                 // One that cannot be read has no endpoint.
-                let is_its = |key: &&Key| key.namespace == *namespace && key.pod().as_ref() == Some(name);
-                keys.extend(
-                    self.in_force
-                        .unreadable
-                        .keys()
-                        .filter(is_its)
-                        .filter(|key| !keys.contains(key))
-                        .cloned()
-                        .collect::<Vec<_>>(),
-                );
+                let keys = keys.chain(self.in_force.unreadable.keys().cloned());
+                let is_its = |key: &Key| key.namespace == *namespace && key.pod().as_ref() == Some(name);
+                let keys: BTreeSet<Key> = keys.filter(is_its).collect();
                 if !keys.is_empty() {
-                    return Ok(keys);
+                    return Ok(keys.into_iter().collect());
                 }
                 // The reason why it has none is that of a question about it.
                 let word = format!("pod/{namespace}/{name}");
@@ -201,10 +190,7 @@ impl Known<'_> {
             Some(reference) => format!("{reference}\n"),
             None => format!("{} {}\n", key.kind, head::name(key)),
         };
-        let unreadable = self.in_force.unreadable.get(key).map(|why| {
-            let help = diagnose::REPAIR;
-            format!("  warning[unreadable]: {why}\n    help: {help}\n")
-        });
+        let unreadable = self.in_force.unreadable.get(key).map(|why| lint::warnings_text(&[lint::unreadable(why)]));
         match (&found, &does) {
             (Ok(found), _) => text += &head::text(&found.object, self.store.as_deref()),
             (Err(error), _) if !error.is_missing() && unreadable.is_none() => return Err(diagnose::line(error, key)),
@@ -212,11 +198,10 @@ impl Known<'_> {
             // The object exists, even if nothing is known of what it does.
             (Err(_), _) if unreadable.is_some() => {}
             (Err(_), Some(Err(AskError(why)))) => return Err(why.clone() + &self.elsewhere(key).unwrap_or_default()),
-            (Err(_), None) if self.sources.why_left_out(key).is_some() => {
-                text += &format!("it exists, and {}\n", self.sources.why_left_out(key).unwrap_or_default());
-                return Ok(text);
-            }
             (Err(error), None) => {
+                if let Some(why) = self.sources.why_left_out(key) {
+                    return Ok(text + &format!("it exists, and {why}\n"));
+                }
                 let lists = || match Reference::of_key(key) {
                     Some(reference) => format!("; `kubectl get {} -A` lists what does", reference.kind),
                     None => format!("; `tortie get {}` lists what does", key.kind.plural()),
@@ -236,7 +221,8 @@ impl Known<'_> {
         }
         text += &self.machine.text(key, self.in_force);
         if let Ok(found) = &found {
-            let warnings = lint::of_one(&found.object, &self.client, self.in_force, self.local_facts);
+            let local_facts = self.sources.local_facts.as_ref();
+            let warnings = lint::of_one(&found.object, &self.client, self.in_force, local_facts);
             let told = unreadable.unwrap_or_default() + &lint::warnings_text(&warnings);
             text += "\nwarnings:";
             text += &if told.is_empty() { " none\n".to_owned() } else { format!("\n{told}") };
@@ -277,11 +263,6 @@ impl Known<'_> {
             _ => return None,
         })
     }
-}
-
-/// The pod that a workload endpoint is of.
-fn pod_of(id: &WorkloadId) -> Option<String> {
-    tortie_api::names::workload::parse(&id.name).ok().map(|parts| parts.pod)
 }
 
 /// The name of a workload endpoint on its node.

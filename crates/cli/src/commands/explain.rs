@@ -158,8 +158,8 @@ fn with_basis(mut answer: Value, beside: &Beside<'_>) -> Value {
     };
     for object in objects.into_iter().filter_map(Value::as_object_mut) {
         object.insert("notFromStore".to_owned(), beside.not_from_store.into());
-        if let Some(why) = beside.not_compared {
-            object.insert("notCompared".to_owned(), why.into());
+        if let Some(why) = &beside.sources.not_compared {
+            object.insert("notCompared".to_owned(), why.as_str().into());
         }
     }
     answer

@@ -18,7 +18,7 @@ use tortie_manifest::{Problem, Severity, validate, warnings};
 use tortie_policy::{Invalid, Policy, Snapshot};
 use tortie_store::memory::MemoryStore;
 use tortie_store::{Listing, Purpose, Selection};
-use tortie_sync::InForce;
+use tortie_sync::{InForce, Unreadable};
 
 use crate::args::{Files, StoreArgs, TextOrJson};
 use crate::ask::Agent;
@@ -77,12 +77,14 @@ fn lint(args: &LintArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let Some((sources, listing, mut found)) = looked_at(args, session)? else { return Ok(Exit::Unanswered) };
     let in_force = sources.in_force(&listing);
     let objects = listing.items.iter().filter(|stored| !is_own(&stored.key)).count();
-    of_objects(listing, &mut found)?;
-    of_world(&in_force, sources.local_facts.as_ref(), &mut found);
+    of_stored(listing, &mut found)?;
+    of_world(&in_force, sources.local_facts.as_ref(), None, &mut found);
+    for (key, why) in &in_force.unreadable {
+        found.entry(key.clone()).or_default().push(unreadable(why));
+    }
     // Objects that count as deleted; of others `of_world` tells what is left out.
-    let is_there = |key: &Key| sources.listing.items.binary_search_by(|one| one.key.cmp(key)).is_ok();
-    for (key, why) in sources.left_out.iter().filter(|(key, _)| !is_there(key)) {
-        found.entry(key.clone()).or_default().push(Problem::warning("left-out", Path::root(), why));
+    for (key, why) in sources.left_out.iter().filter(|(key, _)| sources.listing.get(key).is_none()) {
+        found.entry(key.clone()).or_default().push(left_out(why));
     }
     let report = Report::new(objects, found, &args.allow);
     match args.output {
@@ -119,12 +121,12 @@ fn looked_at(args: &LintArgs, session: &mut Session) -> anyhow::Result<Option<(S
     Ok(Some((plan.sources, listing, found)))
 }
 
-/// The warnings that each object gets when it is written as it is.
-fn of_objects(listing: Listing, found: &mut Warnings) -> anyhow::Result<()> {
+/// The warnings about the objects of a listing one by one.
+fn of_stored(listing: Listing, found: &mut Warnings) -> anyhow::Result<()> {
     let client = Client::new(Arc::new(MemoryStore::holding(listing)));
     let found_there = client.list(&Selection::default())?;
     for error in found_there.unreadable {
-        // Of what is enforced `of_world` says it, with what is in force instead.
+        // Of what is enforced `InForce` says it, with what is in force instead.
         if let ClientError::Unreadable { key, .. } = &error
             && is_unread(key.kind)
         {
@@ -134,6 +136,12 @@ fn of_objects(listing: Listing, found: &mut Warnings) -> anyhow::Result<()> {
     let mut objects = found_there.objects;
     // Kubernetes' own kinds are not written as Calico's are.
     objects.retain(|object| Kind::ALL.contains(&object.kind));
+    of_objects(objects, &client, found);
+    Ok(())
+}
+
+/// The warnings that each object gets when it is written as it is.
+fn of_objects(objects: Vec<Object>, client: &Client, found: &mut Warnings) {
     for object in &objects {
         found.entry(object.key()).or_default().extend(warnings::of(object).into_iter().chain(invalid(object)));
     }
@@ -143,7 +151,6 @@ fn of_objects(listing: Listing, found: &mut Warnings) -> anyhow::Result<()> {
             found.entry(outcome.key).or_default().extend(done.notes);
         }
     }
-    Ok(())
 }
 
 /// Whether no agent reads objects of this kind, so that `InForce` says nothing about what cannot be read of them.
@@ -161,7 +168,7 @@ fn invalid(object: &Object) -> Vec<Problem> {
     errors.map(|problem| Problem { severity: Severity::Warning("invalid"), ..problem }).collect()
 }
 
-/// The warnings about one object of a store that this client reads a copy of: those that `lint` has.
+/// The warnings about one object of a store that this client reads a copy of: those that `lint` has, but not that it is unreadable.
 pub(crate) fn of_one(
     object: &Object,
     client: &Client,
@@ -169,47 +176,24 @@ pub(crate) fn of_one(
     local_facts: Option<&LocalFacts>,
 ) -> Vec<Problem> {
     let key = object.key();
-    let snapshot = &in_force.snapshot;
-    let mut found = warnings::of(object);
-    found.extend(invalid(object));
-    let outcomes = client.write(vec![object.clone()], Mode::Apply, BatchMode::KeepGoing, None).outcomes;
-    found.extend(outcomes.into_iter().filter_map(|outcome| outcome.result.ok()).flat_map(|done| done.notes));
-    found.extend(World::new(snapshot, snapshot.nodes.keys().cloned().collect()).warnings(&key));
-    found.extend(snapshot.left_out.get(&key).into_iter().flatten().map(|message| left_out(message)));
-    let policy = snapshot.policies.values().find(|policy| self::key(policy) == key);
-    if let Some(policy) = policy.filter(|policy| !policy.staged) {
-        found.extend(never_matches(snapshot, &[policy]).into_iter().flatten());
-    }
-    for (_, message) in snapshot.in_missing_tiers().filter(|(policy, _)| self::key(policy) == key) {
-        missing_tier(message, &mut found);
-    }
-    if key.kind == Kind::HostEndpoint && local_facts.is_some() {
-        let mut placed = Warnings::from([(key.clone(), std::mem::take(&mut found))]);
-        of_places(in_force, local_facts, &mut placed);
-        found = placed.remove(&key).unwrap_or_default();
-    }
-    let warnings = policy_warnings(&Judge::new(snapshot)).into_iter().filter(|warning| {
-        let of = &warning.policy;
-        (of.kind, of.namespace.as_str(), of.name.as_str()) == (key.kind, key.namespace.as_str(), key.name.as_str())
-    });
-    found.extend(warnings.map(of_policy));
-    let invalid = in_force.invalid_settings.iter().filter(|(name, _)| *key.name == **name);
-    if key.kind == Kind::FelixConfiguration {
-        invalid.for_each(|(_, why)| of_setting(why, &mut found));
-    }
-    validate::distinct(found)
+    let mut found = Warnings::new();
+    of_objects(vec![object.clone()], client, &mut found);
+    of_world(in_force, local_facts, Some(&key), &mut found);
+    validate::distinct(found.remove(&key).unwrap_or_default())
 }
 
-/// The warnings about what all objects mean together.
-fn of_world(in_force: &InForce, local_facts: Option<&LocalFacts>, found: &mut Warnings) {
+/// The warnings about what all objects mean together. If only those of one object are asked for, those of others may be missing.
+fn of_world(in_force: &InForce, local_facts: Option<&LocalFacts>, only: Option<&Key>, found: &mut Warnings) {
     let snapshot = &in_force.snapshot;
+    let is_asked = |key: &Key| only.is_none_or(|only| only == key);
     let world = World::new(snapshot, snapshot.nodes.keys().cloned().collect());
     let keys: Vec<&Key> = found.keys().collect();
     let found_there = tortie_parallel::map(&keys, |key| world.warnings(key));
     for (warnings, found_there) in found.values_mut().zip(found_there) {
         warnings.extend(found_there);
     }
-    let enforced: Vec<&Policy> = snapshot.policies.values().filter(|policy| !policy.staged).collect();
+    let enforced = snapshot.policies.values().filter(|policy| !policy.staged && is_asked(&key(policy)));
+    let enforced: Vec<&Policy> = enforced.collect();
     let chunks: Vec<&[&Policy]> = enforced.chunks(POLICIES_AT_ONCE).collect();
     let unused = tortie_parallel::map(&chunks, |policies| never_matches(snapshot, policies));
     for (policy, unused) in enforced.iter().zip(unused.into_iter().flatten()).filter(|(_, unused)| !unused.is_empty()) {
@@ -224,10 +208,6 @@ fn of_world(in_force: &InForce, local_facts: Option<&LocalFacts>, found: &mut Wa
     }
     for (key, warnings) in &snapshot.left_out {
         found.entry(key.clone()).or_default().extend(warnings.iter().map(|message| left_out(message)));
-    }
-    for (key, unreadable) in &in_force.unreadable {
-        let warning = Problem::warning("unreadable", Path::root(), unreadable.to_string());
-        found.entry(key.clone()).or_default().push(warning.help(diagnose::REPAIR));
     }
     for (name, why) in &in_force.invalid_settings {
         let key = Key::cluster(Kind::FelixConfiguration, name);
@@ -253,6 +233,11 @@ fn never_matches(snapshot: &Snapshot, policies: &[&Policy]) -> Vec<Vec<Problem>>
     };
     let problems = |unused: Vec<UnusedRule>| unused.into_iter().map(problem).collect();
     unused_rules(snapshot, policies).into_iter().map(problems).collect()
+}
+
+/// That an object cannot be read, and what is in force instead.
+pub(crate) fn unreadable(why: &Unreadable) -> Problem {
+    Problem::warning("unreadable", Path::root(), why.to_string()).help(diagnose::REPAIR)
 }
 
 fn left_out(message: &str) -> Problem {

@@ -124,8 +124,7 @@ fn find_out(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Found> {
         let in_force = sources.in_force(&sources.listing);
         sources.deviations.extend(behind.clone());
         let deviations = sources.all_deviations(&in_force);
-        let unknown = sources.unknown.iter().map(|unknown| format!("warning[unreadable]: {unknown}"));
-        let notes = in_force.snapshot.missing_tiers().into_iter().chain(unknown).collect();
+        let notes = in_force.snapshot.missing_tiers().into_iter().chain(sources.unknown.clone()).collect();
         let report = local_facts.verify(in_force, args.most)?;
         // What was written in between explains a difference, and so does an interface that changed: a difference beside a
         // running agent must be found twice.

@@ -72,7 +72,7 @@ fn policy_name(word: &str) -> Result<Option<PolicyName>, AskError> {
 fn is_ignored(name: &PolicyName, beside: &Beside<'_>) -> Option<AskError> {
     let PolicyId { kind, namespace, name } = name.id().clone();
     let key = Key { kind, namespace, name };
-    let (_, why) = beside.left_out.iter().find(|(of, _)| *of == key)?;
+    let why = beside.sources.why_left_out(&key)?;
     Some(AskError(format!("{} exists, and {why}", Reference::of_key(&key)?)))
 }
 

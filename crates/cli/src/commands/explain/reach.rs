@@ -22,7 +22,7 @@ pub(super) fn answer(
     let what = args.what.is_some().then(|| reach::named(topology, question, &question.what)).transpose()?;
     let question = Question { what: what.clone().unwrap_or_else(|| question.what.clone()), ..question.clone() };
     let mut found = reach::reach(topology, &question, what.as_ref())?;
-    foreign_tables::left_out(&mut found, beside.local_facts, args.snapshot.offline);
+    foreign_tables::left_out(&mut found, beside.sources.local_facts.as_ref(), args.snapshot.offline);
     match args.output {
         TextOrJson::Json => session.terminal.line(with_basis(json::reach(&found), beside)),
         TextOrJson::Text => {
