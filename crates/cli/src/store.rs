@@ -4,6 +4,7 @@ mod choice;
 mod opener;
 pub(crate) mod transfer;
 
+use std::cell::OnceCell;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub(crate) const CALICO_VERSION: &str = "v3.32.0";
 pub(crate) struct StoreAccess {
     choice: Choice,
     opened: Result<Opened, NoStore>,
+    /// The definitions of the store, once it was asked for them.
+    definitions: OnceCell<Definitions>,
 }
 
 /// A store that is open.
@@ -76,7 +79,7 @@ impl StoreAccess {
     /// Finds the store for commands without a namespace.
     pub(crate) fn find_by(session: &mut Session, config: &Path) -> anyhow::Result<StoreAccess> {
         let choice = choose(session, config, Path::new(FELIX_CONFIG))?;
-        let access = StoreAccess { opened: open(choice.clone()), choice };
+        let access = StoreAccess { opened: open(choice.clone()), choice, definitions: OnceCell::new() };
         if let Ok(opened) = &access.opened
             && let Some(history) = opened.store().history()
         {
@@ -183,18 +186,27 @@ impl StoreAccess {
         Some(if self.is_gone() { gone(path) } else { absent(path) })
     }
 
-    /// What is to be said of a store without the definitions of what people write. Of one that cannot be reached nothing is.
+    /// The definitions of what people write, which a store is asked for once. None of one that cannot be reached.
+    fn definitions(&self) -> Option<&Definitions> {
+        if let Some(known) = self.definitions.get() {
+            return Some(known);
+        }
+        let found = self.opened.as_ref().ok()?.store().definitions().ok()?;
+        Some(self.definitions.get_or_init(|| found))
+    }
+
+    /// What is to be said of a store without the definitions of what people write.
     fn undefined(&self) -> Option<String> {
-        match self.opened.as_ref().ok()?.store().definitions() {
-            Ok(Definitions::Missing(text)) => Some(text),
+        match self.definitions()? {
+            Definitions::Missing(text) => Some(text.clone()),
             _ => None,
         }
     }
 
     /// What is to be said of a store where objects are not read because they are defined twice.
     pub(crate) fn defined_twice(&self) -> Option<String> {
-        match self.opened.as_ref().ok()?.store().definitions() {
-            Ok(Definitions::Twice { text, has_unread: true }) => Some(text),
+        match self.definitions()? {
+            Definitions::Twice { text, has_unread: true } => Some(text.clone()),
             _ => None,
         }
     }
