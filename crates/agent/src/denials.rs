@@ -23,7 +23,7 @@ use crate::enforce::{SharedDataplane, lock};
 use crate::log_event;
 use crate::supervisor::{self, Lifetime};
 use crate::utc;
-use crate::watch_stream::{Denial, WatchEvent};
+use crate::watch_events::{Denial, WatchEvent};
 
 /// The nflog groups that are tried; another program may listen to one.
 const GROUPS: std::ops::Range<u16> = 5600..5616;

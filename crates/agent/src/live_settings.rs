@@ -10,7 +10,7 @@ use crate::http::{Answer, Server};
 use crate::log_event;
 use crate::network::NetworkQueue;
 use crate::status_cell::StatusCell;
-use crate::{health, metrics};
+use crate::{metrics, probes};
 
 /// The servers that run, and the settings that were applied last.
 pub(crate) struct LiveSettings {
@@ -79,7 +79,7 @@ impl LiveSettings {
         self.network_queue.configure(settings.network.clone());
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let status = self.status.clone();
-        self.fill(&mut running.health, &settings.health, "health", move |path| health::answer(path, &status));
+        self.fill(&mut running.health, &settings.health, "health", move |path| probes::answer(path, &status));
         let (status, dataplane, node) = (self.status.clone(), self.dataplane.clone(), self.node.clone());
         let scrape = move |path: &str| metrics::answer(path, &node, &status, &dataplane);
         self.fill(&mut running.metrics, &settings.metrics, "metrics", scrape);

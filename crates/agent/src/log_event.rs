@@ -1,5 +1,5 @@
 //! The names of the lines in the agent's log. They do not change, unlike the messages; [docs/log.md](../../../docs/log.md) lists
-//! them. What `tortie watch` receives is in `watch_stream`.
+//! them. What `tortie watch` receives is in `watch_events`.
 
 /// Defines the events of a process as constants, and `ALL`, the list of them.
 #[macro_export]

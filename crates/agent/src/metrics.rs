@@ -14,9 +14,9 @@ use tortie_api::{Kind, error_with_causes};
 use tortie_dataplane::State;
 
 use crate::enforce::{SharedDataplane, lock};
-use crate::health;
 use crate::http::Answer;
 use crate::log_event;
+use crate::probes;
 use crate::rule_counts::{Count, RuleCounts, RuleName};
 use crate::status::{RuleCount, StoreState};
 use crate::status_cell::{StatusCell, StatusRecord};
@@ -86,7 +86,7 @@ fn registry(node: &str, status: &StatusCell, dataplane: &SharedDataplane) -> Reg
         (
             "tortie_ready",
             "Whether the kernel has what the store says",
-            i64::from(health::readiness(status, &record).0 && record.off.is_none()),
+            i64::from(probes::readiness(status, &record).0 && record.off.is_none()),
         ),
         ("tortie_generation_wanted", "The requested generation", signed(record.wanted.generation)),
         ("tortie_generation_in_kernel", "The generation in the kernel", signed(record.in_kernel.generation)),

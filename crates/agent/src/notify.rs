@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use crate::health;
 use crate::log_event;
+use crate::probes;
 use crate::status::StoreState;
 use crate::status_cell::{StatusCell, StatusRecord};
 use crate::stop_flag::StopFlag;
@@ -72,7 +72,7 @@ fn is_started(record: &StatusRecord) -> bool {
 
 /// The line that `systemctl status` shows.
 fn status_line(status: &StatusCell, record: &StatusRecord) -> String {
-    health::readiness(status, record).1
+    probes::readiness(status, record).1
 }
 
 #[cfg(test)]

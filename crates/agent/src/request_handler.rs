@@ -21,7 +21,7 @@ use crate::socket::{AgentState, Answer, Objects, Reply, Request};
 use crate::status::{Progress, Status, StoreState, is_same_store};
 use crate::status_builder;
 use crate::status_cell::{StatusCell, StatusRecord};
-use crate::watch_stream::WatchEvent;
+use crate::watch_events::WatchEvent;
 
 /// How long to wait for a position before asking the store whether anything changed up to it.
 const FIRST_LOOK: Duration = Duration::from_millis(50);

@@ -20,7 +20,7 @@ use crate::off::Off;
 use crate::private_directory;
 use crate::status::{Progress, RuleCount, Status, StoreStatus};
 use crate::supervisor::{self, Lifetime};
-use crate::watch_stream::WatchEvent;
+use crate::watch_events::WatchEvent;
 
 /// The default directory of the agent's socket.
 pub const DEFAULT_RUN: &str = "/run/tortie";

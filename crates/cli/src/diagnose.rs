@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use tortie_api::{Key, Kind, Path, Step};
 use tortie_client::{Client, ClientError, is_built_in};
-use tortie_explain::listed;
+use tortie_explain::shortened;
 use tortie_manifest::diagnostic::{self, Style};
 use tortie_manifest::validate;
 use tortie_manifest::{Layer, Problem, Severity};
@@ -147,7 +147,7 @@ pub(crate) fn problems(error: &ClientError, key: &Key) -> Vec<Problem> {
                 ),
         ],
         ClientError::TierInUse { policies, .. } => {
-            let shown = listed(policies.iter().map(Key::as_argument), SHOWN);
+            let shown = shortened(policies.iter().map(Key::as_argument), SHOWN);
             let is = if policies.len() == 1 { "is" } else { "are" };
             vec![
                 of_name(error.to_string())

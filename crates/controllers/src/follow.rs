@@ -3,7 +3,7 @@
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
-use tortie_agent::daemon::StopFlag;
+use tortie_agent::for_controllers::StopFlag;
 use tortie_api::Kind;
 use tortie_store::{Event, Selection, Store, StoreError, Stored};
 

@@ -8,7 +8,7 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tortie_agent::daemon::StopFlag;
+use tortie_agent::for_controllers::StopFlag;
 use tortie_store::{Holding, Leases, StoreError};
 
 use crate::follow::News;

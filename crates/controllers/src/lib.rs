@@ -20,14 +20,14 @@
 pub mod copies;
 mod enabled;
 mod follow;
-mod health;
+pub mod followed_labels;
 pub mod host_endpoints;
-pub mod labels;
 mod leader;
 mod log_event;
 pub mod node_labels;
 mod plan;
 pub mod pod_labels;
+mod probes_and_metrics;
 mod read;
 mod run;
 mod state;

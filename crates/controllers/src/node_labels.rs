@@ -9,7 +9,7 @@
 use tortie_api::kinds::node::NodeSpec;
 use tortie_api::{Key, Kind, Object, kube_labels};
 
-use crate::labels::{KnownLabels, LabelSource, Labelled, Labels};
+use crate::followed_labels::{KnownLabels, LabelSource, Labelled, Labels};
 use crate::plan::{Action, Plan};
 
 /// The orchestrator whose nodes have labels.

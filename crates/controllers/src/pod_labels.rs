@@ -8,7 +8,7 @@
 use tortie_api::kinds::workload_endpoint::WorkloadEndpointSpec;
 use tortie_api::{Key, Kind, Object, names};
 
-use crate::labels::{KnownLabels, LabelSource, Labelled, Labels};
+use crate::followed_labels::{KnownLabels, LabelSource, Labelled, Labels};
 use crate::plan::{Action, Plan};
 
 /// The orchestrator of pods.

@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tortie_agent::LogFormat;
-use tortie_agent::daemon::{Served, Server, StopFlag, start_log};
+use tortie_agent::for_controllers::{Served, Server, StopFlag, start_log};
 use tortie_client::Client;
 use tortie_store::Store;
 
 use crate::copies;
 use crate::enabled::Environment;
 use crate::follow::{self, News, Origin};
-use crate::health::Health;
 use crate::leader::{self, Leadership};
 use crate::plan::Plan;
+use crate::probes_and_metrics::Health;
 use crate::state::{self, State};
 use crate::task::{self, Task};
 use crate::{host_endpoints, log_event, node_labels, pod_labels};

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tortie_api::Key;
 use tortie_client::Client;
 
-use crate::health::Counts;
 use crate::log_event;
 use crate::plan::Plan;
+use crate::probes_and_metrics::Counts;
 use crate::writer::{self, Summary};
 
 /// How long the controllers wait for their own writes to come back, and for a store that refuses one.

@@ -8,7 +8,7 @@ use tortie_eval::{Judge, PolicyList, Subject};
 use tortie_policy::machine::{DroppingRule, Incoming};
 use tortie_policy::{Direction, PolicyId};
 
-use crate::listed::listed;
+use crate::shortened_list::shortened;
 use crate::topology::Topology;
 
 /// So few interfaces are all asked about, each by its name.
@@ -63,7 +63,7 @@ pub(crate) fn note(node: &str, found: &[(String, usize)]) -> Option<String> {
     (more > 0).then(|| {
         format!(
             "{} {verb} for {more} more {interfaces} of {node}, whose endpoints have the same policies and profiles",
-            listed(names, FEW)
+            shortened(names, FEW)
         )
     })
 }

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use tortie_policy::WorkloadEndpoint;
 
 use crate::endpoint::place;
-use crate::listed::listed;
 use crate::not_in_force;
 use crate::question::AskError;
+use crate::shortened_list::shortened;
 use crate::topology::{Topology, list, similar};
 
 /// How many items of a list are shown at most.
@@ -27,7 +27,7 @@ pub fn text(topology: &Topology<'_>, name: &str) -> Result<String, AskError> {
         Some(node) => {
             let mut addresses = node.addresses.clone();
             addresses.extend(node.vxlan_peers.iter().filter(|one| !node.addresses.contains(one)));
-            let shown = if addresses.is_empty() { "none".to_owned() } else { listed(addresses, SHOWN) };
+            let shown = if addresses.is_empty() { "none".to_owned() } else { shortened(addresses, SHOWN) };
             let _ = writeln!(text, "  addresses: {shown}");
         }
         None => text += "  no object of kind Node has this name: endpoints or the agent of this machine name it\n",
@@ -50,7 +50,7 @@ pub fn text(topology: &Topology<'_>, name: &str) -> Result<String, AskError> {
         snapshot.workload_endpoints.values().filter(|one| one.node == name).collect();
     let _ = match workloads.len() {
         0 => writeln!(text, "workload endpoints: none"),
-        count => writeln!(text, "workload endpoints: {count}: {}", listed(workloads, SHOWN)),
+        count => writeln!(text, "workload endpoints: {count}: {}", shortened(workloads, SHOWN)),
     };
     Ok(text)
 }

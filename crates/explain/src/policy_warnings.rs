@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tortie_eval::{Judge, PolicyList, Subject, TierView};
 use tortie_policy::{Action, Direction, EndpointId, GovernedInterfaces, Policy, PolicyId, Rule};
 
-use crate::listed::listed;
+use crate::shortened_list::shortened;
 
 /// How many endpoints are named.
 const SHOWN: usize = 3;
@@ -164,12 +164,12 @@ impl Found {
             rule: None,
             message: format!(
                 "no {field} rule allows or denies anything, and the policy makes {} default-deny",
-                listed(&endpoints, SHOWN)
+                shortened(&endpoints, SHOWN)
             ),
         });
         let unanswered = self.unanswered.into_iter().map(|((policy, field), endpoints)| {
             let (what, back) = if field == "ingress" { ("in", "egress") } else { ("out", "ingress") };
-            let of = listed(&endpoints, SHOWN);
+            let of = shortened(&endpoints, SHOWN);
             PolicyWarning {
                 kind: PolicyWarningKind::UntrackedOneWay,
                 policy,

@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 use tortie_policy::{Direction, EndpointId, Snapshot};
 
 use crate::counts::Counts;
-use crate::listed::listed;
 use crate::policy::{list_rules, side};
 use crate::question::AskError;
 use crate::set::naming;
+use crate::shortened_list::shortened;
 use crate::topology::{Topology, list, node_text, similar};
 
 /// How many items of a list are shown at most.
@@ -31,10 +31,10 @@ pub fn text(topology: &Topology<'_>, name: &str, counts: &Counts) -> Result<Stri
     let all = endpoints.iter().flat_map(|(node, all)| all.iter().map(move |id| format!("{id} on {node}")));
     let _ = match count {
         0 => writeln!(text, "  endpoints that name it: none"),
-        _ => writeln!(text, "  endpoints that name it: {count}: {}", listed(all, SHOWN)),
+        _ => writeln!(text, "  endpoints that name it: {count}: {}", shortened(all, SHOWN)),
     };
     let sets = snapshot.network_sets.values().filter(|set| set.profile.as_deref() == Some(name));
-    let sets = listed(sets.map(|set| set.id.to_string()), SHOWN);
+    let sets = shortened(sets.map(|set| set.id.to_string()), SHOWN);
     if !sets.is_empty() {
         let _ = writeln!(text, "  network sets with its labels: {sets}");
     }

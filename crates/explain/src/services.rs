@@ -17,10 +17,10 @@ use tortie_policy::Family;
 use crate::answer::{Answer, Hop, PossiblePath};
 use crate::fault;
 use crate::interfaces::ASSUMED;
-use crate::listed::listed;
 use crate::question::{AskError, EndSpec, Question, TrafficSpec};
 use crate::services::proxy::{Choice, Refusal, Seen};
 use crate::services::refusal::refuse;
+use crate::shortened_list::shortened;
 use crate::text;
 use crate::topology::{Location, Topology};
 use crate::trace::trace_ends;
@@ -245,7 +245,7 @@ impl Found<'_> {
             why: format!(
                 "a service proxy drops it: loadBalancerSourceRanges of {} accepts only {}",
                 self.service.text(),
-                listed(&nets, SHOWN)
+                shortened(&nets, SHOWN)
             ),
         })
     }
@@ -525,7 +525,7 @@ fn merged(topology: &Topology<'_>, answers: Vec<(String, Answer)>) -> Option<(An
         }
     }
     let targets = |names: &[String]| match names {
-        [first, others @ ..] if !others.is_empty() => format!("to {first}, and alike to {}", listed(others, SHOWN)),
+        [first, others @ ..] if !others.is_empty() => format!("to {first}, and alike to {}", shortened(others, SHOWN)),
         names => format!("to {}", names.join("")),
     };
     let alike = if let [only] = groups.as_slice() { Some(targets(&only.names)) } else { None };
@@ -600,7 +600,7 @@ pub(crate) fn why_unproven(
     endpoints.dedup();
     let instead = match endpoints.as_slice() {
         [] => "it has no ready endpoint".to_owned(),
-        all => format!("write a line for each of its endpoints: {}", listed(all, SHOWN)),
+        all => format!("write a line for each of its endpoints: {}", shortened(all, SHOWN)),
     };
     Some(format!("{}, which a service proxy translates: {instead}", found.text()))
 }
@@ -612,7 +612,12 @@ pub(crate) fn hint(topology: &Topology<'_>, namespace: &str, name: &str) -> Opti
     Some(match addresses.as_slice() {
         [] => format!("{} has no address of its own: name its endpoints", service.text()),
         all => {
-            format!("write an address of {}: {} (ports: {})", service.text(), listed(all, SHOWN), service.ports_text())
+            format!(
+                "write an address of {}: {} (ports: {})",
+                service.text(),
+                shortened(all, SHOWN),
+                service.ports_text()
+            )
         }
     })
 }

@@ -15,10 +15,10 @@ use tortie_policy::{
 };
 
 use crate::interfaces::ASSUMED;
-use crate::listed::listed;
 use crate::owners::{Owner, owners, tells_addresses};
 use crate::question::{AskError, EndSpec, Question};
 use crate::services::Service;
+use crate::shortened_list::shortened;
 use crate::{alike_interfaces, reach, unknown_addresses};
 
 /// Addresses for ends that no object has: from the ranges reserved for documentation and benchmarks.
@@ -882,5 +882,5 @@ fn interface_of(endpoint: &HostEndpoint) -> Option<String> {
 
 pub(crate) fn list(names: &[&str]) -> String {
     const SHOWN: usize = 10;
-    if names.is_empty() { "none".to_owned() } else { listed(names, SHOWN) }
+    if names.is_empty() { "none".to_owned() } else { shortened(names, SHOWN) }
 }

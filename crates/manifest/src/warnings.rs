@@ -5,9 +5,9 @@
 
 mod endpoint;
 mod felix_configuration;
-mod list;
 mod network_set;
 mod policy;
+mod spec_lists;
 
 use serde_json::{Map, Value};
 use tortie_api::{Key, Kind, Object};

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Every expression means what it means in the kernel, down to what a short transport load reads from
-//! a non-first fragment. What is not understood, or left [`Open`], is an [`InterpError`], never a guess. Real packets are the
+//! a non-first fragment. What is not understood, or left [`OpenBits`], is an [`InterpError`], never a guess. Real packets are the
 //! proof: `tests/interp.rs` sends random ones through random tables and compares the counters.
 //!
 //! Source: `nft_do_chain` and the `*_eval` functions of `net/netfilter/`.
@@ -30,7 +30,7 @@ mod ruleset;
 mod walk;
 
 pub use environment::{Environment, FibAnswer, FibQuestion};
-pub use packet::{Connection, Interface, Open, Packet, Tracking};
+pub use packet::{Connection, Interface, OpenBits, Packet, Tracking};
 pub use packet_spec::{Fragment, PacketSpec, TransportHeader};
 pub use ruleset::{LoadError, NAT_DESTINATION, NAT_SOURCE, Ruleset};
 pub use walk::{Counted, Ending, InterpError, Outcome, RuleAt, Step};

@@ -22,7 +22,7 @@ use tortie_nft::dump::TableDump;
 use tortie_nft::expr::{FibResult, Immediate, NatKind, Unknown, fib_flags};
 use tortie_nft::foreign::ForeignTable;
 use tortie_nft::interp::{
-    Ending, Environment, FibAnswer, FibQuestion, Interface, InterpError, Open, Outcome, Packet as Bytes, RuleAt,
+    Ending, Environment, FibAnswer, FibQuestion, Interface, InterpError, OpenBits, Outcome, Packet as Bytes, RuleAt,
     Ruleset, Step, Tracking,
 };
 use tortie_nft::{BaseChain, ChainKind, Data, Element, Expr, Family, Hook, Policy, Rule};
@@ -220,7 +220,7 @@ fn at_hooks<T>(
     let enters = probe.packet.iif.clone();
     let is_open = |interface: &Option<Interface>| interface.as_ref().is_some_and(|one| index(&one.name).is_none());
     let (iif, oif) = (is_open(&probe.packet.iif), is_open(&probe.packet.oif));
-    probe.packet.open = Some(Open { iif, oif, ..open::open(packet, &probe.packet.bytes) });
+    probe.packet.open = Some(OpenBits { iif, oif, ..open::open(packet, &probe.packet.bytes) });
     let fib = |question: FibQuestion<'_>| match question.fib.result {
         FibResult::AddrType => {
             let source = question.fib.flags & fib_flags::SADDR != 0;

@@ -174,7 +174,7 @@ impl Known<'_> {
             all.iter().filter(|one| one.name == key.name).map(|one| one.namespace.as_str()).collect();
         places.sort_unstable();
         let count = places.len();
-        let names = tortie_explain::listed(places, 5);
+        let names = tortie_explain::shortened(places, 5);
         match count {
             0 => None,
             1 => Some(format!("; there is one in namespace {names}: say -n {names}")),

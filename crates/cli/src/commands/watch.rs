@@ -8,7 +8,7 @@ mod changes;
 use clap::Args;
 use tortie_agent::socket::{self, AskError, Events, Request};
 use tortie_agent::status::Status;
-use tortie_agent::watch_stream::{Denial, WatchEvent};
+use tortie_agent::watch_events::{Denial, WatchEvent};
 
 use super::agent::run_directory;
 use crate::args::TextOrJson;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use tortie_api::{Key, Kind, Object, encode};
 use tortie_controllers::Action;
 use tortie_controllers::host_endpoints::{self, Cluster, KINDS};
-use tortie_explain::listed;
+use tortie_explain::shortened;
 use tortie_store::{Listing, Revision, Stored};
 
 /// How many objects are named.
@@ -38,7 +38,7 @@ pub(crate) fn follow(before: &Listing, after: &mut Listing) -> Option<String> {
     super::make(&changes, after);
     let parts = [("create", created), ("change", changed), ("delete", deleted)];
     let parts = parts.into_iter().filter(|(_, names)| !names.is_empty());
-    let parts: Vec<String> = parts.map(|(verb, names)| format!("{verb} {}", listed(names, NAMED))).collect();
+    let parts: Vec<String> = parts.map(|(verb, names)| format!("{verb} {}", shortened(names, NAMED))).collect();
     (!parts.is_empty()).then(|| {
         format!(
             "controllers then {}: this assumes that `tortie controllers` or Calico's kube-controllers run, with nothing in their \

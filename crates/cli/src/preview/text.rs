@@ -1,7 +1,7 @@
 //! What a change means, for people.
 
 use tortie_diff::VerdictChange;
-use tortie_explain::listed;
+use tortie_explain::shortened;
 use tortie_policy::{EndpointId, Family};
 
 use super::{NoEffect, Preview};
@@ -70,7 +70,7 @@ fn more(count: usize, session: &mut Session) {
 
 /// `hep/web1-eth0, hep/web2-eth0 and 7 more`.
 pub(super) fn names(endpoints: &[EndpointId]) -> String {
-    listed(endpoints, SHOWN)
+    shortened(endpoints, SHOWN)
 }
 
 /// `DENIED now: tcp 22 from everywhere (the end of tier default)`.
@@ -88,5 +88,5 @@ pub(super) fn places(change: &VerdictChange) -> (String, String) {
         [Family::V6] if change.apart => "IPv6 ",
         _ => "",
     };
-    (format!("{family}{}", change.traffic), format!("{side} {}", listed(&change.others, SHOWN * 4)))
+    (format!("{family}{}", change.traffic), format!("{side} {}", shortened(&change.others, SHOWN * 4)))
 }

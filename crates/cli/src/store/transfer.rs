@@ -135,7 +135,7 @@ pub(crate) fn refuse_full(store: &dyn Store) -> anyhow::Result<()> {
     let is_written = |stored: &&Stored| store.supports(stored.key.kind, Operation::Create).is_ok();
     let there: Vec<String> = listing.items.iter().filter(is_written).map(|stored| stored.key.as_argument()).collect();
     if !there.is_empty() {
-        let (objects, names) = (counted(there.len(), "object"), tortie_explain::listed(there, 5));
+        let (objects, names) = (counted(there.len(), "object"), tortie_explain::shortened(there, 5));
         bail!(
             "the {} has {objects} already ({names}); only an empty store is filled, so that nothing is mixed",
             store.describe()

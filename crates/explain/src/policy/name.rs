@@ -3,8 +3,8 @@
 use tortie_api::Kind;
 use tortie_policy::{Policy, PolicyId, Snapshot};
 
-use crate::listed::listed;
 use crate::question::AskError;
+use crate::shortened_list::shortened;
 use crate::topology::similar;
 
 /// The name of a policy, as typed.
@@ -64,7 +64,7 @@ impl PolicyName {
         let alike = snapshot.policies.keys().filter(|one| one.kind == id.kind && one.namespace == id.namespace);
         let names: Vec<&str> = alike.map(|one| one.name.as_str()).collect();
         let meant = similar(&id.name, names.iter().copied()).map(|near| format!("; did you mean {near}?"));
-        let listed = if names.is_empty() { "none".to_owned() } else { listed(&names, SHOWN) };
+        let listed = if names.is_empty() { "none".to_owned() } else { shortened(&names, SHOWN) };
         let within = if id.namespace.is_empty() { String::new() } else { format!(" in namespace {}", id.namespace) };
         Err(AskError(format!(
             "there is no {} {:?}{within}{}; there are: {listed}",

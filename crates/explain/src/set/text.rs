@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{AboutSet, RuleList, UsingRule};
-use crate::listed::listed;
+use crate::shortened_list::shortened;
 
 /// How many items of a list are shown at most.
 const SHOWN: usize = 20;
@@ -56,5 +56,5 @@ fn endpoints(rule: &UsingRule<'_>) -> String {
 }
 
 fn some(all: &[String]) -> String {
-    if all.is_empty() { "none".to_owned() } else { listed(all, SHOWN) }
+    if all.is_empty() { "none".to_owned() } else { shortened(all, SHOWN) }
 }

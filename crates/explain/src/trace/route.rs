@@ -12,9 +12,9 @@ use super::sources::Sources;
 use super::{DISCOVERY_NOTE, Judging, transport};
 use crate::answer::{Hop, allowed, is_of_connection, is_tracked};
 use crate::interfaces::ASSUMED;
-use crate::listed::listed;
 use crate::question::{AskError, Question, State, TrafficSpec};
 use crate::replaced_source::{self, Behind, ReplacedSource};
+use crate::shortened_list::shortened;
 use crate::text::before_translation;
 use crate::topology::{ANOTHER, Location, Topology};
 use crate::translation::{self, Translation};
@@ -470,7 +470,7 @@ impl Route {
         let note = |positions: Vec<usize>| {
             let crossing = |at: &usize| {
                 let Uplink { node, crossing, names, .. } = &self.uplinks[*at];
-                format!("{} {}", crossing.text(node), listed(names, SHOWN_INTERFACES).replace(", ", " or "))
+                format!("{} {}", crossing.text(node), shortened(names, SHOWN_INTERFACES).replace(", ", " or "))
             };
             let known: Vec<String> = positions.iter().map(crossing).collect();
             let elsewhere = match positions.as_slice() {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use tortie_api::{Key, Kind, Object, Path};
 
-use super::list::{empty_texts, items};
+use super::spec_lists::{empty_texts, items};
 use crate::problem::Problem;
 
 /// The profile that is always there.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::list::empty_texts;
+use super::spec_lists::empty_texts;
 use crate::problem::Problem;
 
 /// A set of a namespace, or a global one.

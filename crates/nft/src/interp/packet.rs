@@ -82,7 +82,7 @@ pub struct Packet {
     /// is attached by then.
     pub conntrack: Tracking,
     /// What of all this is open, where the packet stands for many; none for one packet of which everything is known.
-    pub open: Option<Open>,
+    pub open: Option<OpenBits>,
 }
 
 /// What a packet that stands for many leaves open. Its length, what follows its bytes, IPv4 options and IPv6 extension headers
@@ -90,7 +90,7 @@ pub struct Packet {
 ///
 /// Other programs set marks and priorities between the chains of a table: at the beginning of each base chain both are open.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Open {
+pub struct OpenBits {
     /// The open bits of the packet's bytes, one byte for each.
     pub bytes: Vec<u8>,
     /// The open bits of its mark.

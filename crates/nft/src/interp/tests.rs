@@ -159,7 +159,7 @@ fn a_range_of_source_ports_keeps_a_port_of_it_and_is_open_for_a_packet_that_stan
         let rules = Ruleset::new([table(chains.clone(), vec![Rule::new("post", exprs)])]).unwrap();
         let around = Environment { own_address: Some(own), ..Environment::default() };
         let tracked = Packet { ct: Tracking::Tracked(Connection::new()), ..udp() };
-        let many = Open { bytes: vec![0; tracked.bytes.len()], ..Open::default() };
+        let many = OpenBits { bytes: vec![0; tracked.bytes.len()], ..OpenBits::default() };
         let mut packets = [tracked.clone(), Packet { open: Some(many), ..tracked }];
         for packet in &mut packets {
             rules.hook(Hook::Postrouting, packet, &around).unwrap();

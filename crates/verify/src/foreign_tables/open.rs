@@ -6,7 +6,7 @@
 
 use tortie_eval::needs_hop_limit_255;
 use tortie_nft::expr::ct_status;
-use tortie_nft::interp::Open;
+use tortie_nft::interp::OpenBits;
 use tortie_policy::packet::{Conntrack, Packet, Transport};
 
 const FIXED: u8 = 0;
@@ -15,7 +15,7 @@ const ANY: u8 = u8::MAX;
 const CONGESTION_FLAGS: u8 = 0xc0;
 
 /// What the question about a packet leaves open, of the bytes that were made for it.
-pub(super) fn open(packet: &Packet, bytes: &[u8]) -> Open {
+pub(super) fn open(packet: &Packet, bytes: &[u8]) -> OpenBits {
     let is_v4 = packet.source.is_ipv4();
     let begins = packet.conntrack == Conntrack::New;
     let mut open = if is_v4 { ipv4(packet) } else { ipv6(packet) };
@@ -31,7 +31,7 @@ pub(super) fn open(packet: &Packet, bytes: &[u8]) -> Open {
     // A connection that begins was not answered or confirmed, and only a translation that was named is assumed.
     let fixed =
         ct_status::EXPECTED | ct_status::SEEN_REPLY | ct_status::ASSURED | ct_status::CONFIRMED | ct_status::DST_NAT;
-    Open {
+    OpenBits {
         bytes: open,
         mark: u32::MAX,
         priority: u32::MAX,

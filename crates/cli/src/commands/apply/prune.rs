@@ -74,7 +74,7 @@ impl LeftOut {
     pub(super) fn show_kept(&self, session: &mut Session) {
         let own = ["every store has them", "they are built in"];
         for (reason, keys) in self.kept.iter().filter(|(reason, _)| !own.contains(reason)) {
-            let names = tortie_explain::listed(keys.iter().map(Key::as_argument), 5);
+            let names = tortie_explain::shortened(keys.iter().map(Key::as_argument), 5);
             session.terminal.note(format_args!("not deleted, because {reason}: {names}"));
         }
     }

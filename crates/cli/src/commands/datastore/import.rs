@@ -43,7 +43,7 @@ pub(super) fn run(
     let others: Vec<String> =
         plan.sources.listing.items.iter().filter(|it| is_in_the_way(it)).map(|it| it.key.as_argument()).collect();
     if !others.is_empty() {
-        let some = tortie_explain::listed(others, 5);
+        let some = tortie_explain::shortened(others, 5);
         bail!("nothing was imported: only an empty datastore takes an export, and this one has {some}");
     }
     if apply::planned("import", &manifests, store, &plan.client, session)?.is_none() {

@@ -107,7 +107,7 @@ impl Passed {
         let name = |entry: &HistoryEntry| revisions(entry);
         let with_author = |entry: &HistoryEntry| format!("{} ({})", revisions(entry), escaped(&who(&entry.author)));
         let told = |list: &[HistoryEntry], name: &dyn Fn(&HistoryEntry) -> String| {
-            tortie_explain::listed(list.iter().map(name), SHOWN)
+            tortie_explain::shortened(list.iter().map(name), SHOWN)
         };
         if !self.of_programs.is_empty() {
             session.terminal.note(format_args!(

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 /// `a, b and 3 more`: the first names, at most so many, and how many are left out.
-pub fn listed<T: Display>(names: impl IntoIterator<Item = T>, most: usize) -> String {
+pub fn shortened<T: Display>(names: impl IntoIterator<Item = T>, most: usize) -> String {
     let mut names = names.into_iter();
     let shown: Vec<String> = names.by_ref().take(most).map(|name| name.to_string()).collect();
     let more = names.count();
@@ -16,8 +16,8 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_counted() {
-        assert_eq!(listed(["a", "b"], 2), "a, b");
-        assert_eq!(listed(["a", "b", "c"], 2), "a, b and 1 more");
-        assert_eq!(listed([""; 0], 2), "");
+        assert_eq!(shortened(["a", "b"], 2), "a, b");
+        assert_eq!(shortened(["a", "b", "c"], 2), "a, b and 1 more");
+        assert_eq!(shortened([""; 0], 2), "");
     }
 }
