@@ -14,8 +14,8 @@ use tortie_nft::foreign::ForeignTable;
 use tortie_policy::machine::Machine;
 use tortie_policy::packet::{Conntrack, Host, OwnNat, Packet, PacketPath};
 use tortie_verify::foreign_tables::{
-    AllowedMark, Effect, Exempts, FLOATING_IPS, MarkBit, destination, effect_among, exempts, may_give_source,
-    may_reroute, may_write_mark, translates_at,
+    AllowedMark, Among, Asked, Effect, Exempts, FLOATING_IPS, MarkBit, destination, effect_among, exempts,
+    may_give_source, may_reroute, may_write_mark, translates_at,
 };
 
 use crate::snapshot::Beside;
@@ -447,7 +447,7 @@ impl Tables<'_> {
     fn exempt(&self, firsts: &[Option<&Hop>]) -> Option<Exempt> {
         let exempts = |hop: &Option<&Hop>, table: &ForeignTable| {
             let tracked = hop.filter(|hop| seen(hop).conntrack != Conntrack::Untracked);
-            tracked.map_or(Exempts::Never, |hop| exempts(table, &self.host, self.machine, &hop.packet))
+            tracked.map_or(Exempts::Never, |hop| exempts(table, self.asked(&hop.packet)))
         };
         // Of each path the table that exempts for certain, else those that may.
         let of = |hop| {
@@ -470,8 +470,13 @@ impl Tables<'_> {
         (!tables.is_empty()).then(|| Exempt { node: self.host.node.clone(), tables, is_certain })
     }
 
+    /// A packet at this machine.
+    fn asked<'p>(&'p self, packet: &'p Packet) -> Asked<'p> {
+        Asked::new(&self.host, self.machine, packet)
+    }
+
     fn effect_of(&self, table: &ForeignTable, packet: &Packet, own: OwnNat, at: i32) -> Effect {
-        effect_among(table, &self.tables.tables, &self.host, self.machine, packet, own, at)
+        effect_among(table, Among { tables: &self.tables.tables, asked: self.asked(packet), own, translated_at: at })
     }
 
     /// What a table does with the packet. Of a translation that is only assumed it says what it translates to, for a service only
@@ -531,7 +536,7 @@ impl Tables<'_> {
     fn gives_source(&self, table: &ForeignTable, name: &str, [hop, next]: &[Hop; 2]) -> Option<String> {
         let (here, there) = (&self.host.node, &next.host.node);
         let goes_on = hop.host.node == *here && there != here;
-        (goes_on && may_give_source(table, &self.host, self.machine, &seen(hop), hop.own_nat)).then(|| {
+        (goes_on && may_give_source(table, self.asked(&seen(hop)), hop.own_nat)).then(|| {
             format!(
                 "{name} may give it another source, which is not followed: {there} is asked about {}",
                 next.packet.source
@@ -542,7 +547,7 @@ impl Tables<'_> {
     /// What to say of a table that may write the mark bit that the verdict on a packet depends on.
     fn marked(&self, table: &ForeignTable, name: &str, hop: &Hop) -> Option<String> {
         let mark = MarkBit::of(&hop.verdict, self.allowed_mark?)?;
-        let chain = may_write_mark(table, &self.host, self.machine, &seen(hop), hop.own_nat, mark)?;
+        let chain = may_write_mark(table, self.asked(&seen(hop)), hop.own_nat, mark)?;
         let becomes = match mark.is_set {
             true => {
                 "clear the mark bit by which tortie knows that a policy has allowed it: then later policies judge it too"
@@ -555,7 +560,7 @@ impl Tables<'_> {
     /// What to say of a packet that this machine sends, where a table may have its route chosen again.
     fn rerouted(&self, table: &ForeignTable, name: &str, hop: &Hop) -> Option<String> {
         let PacketPath::Output { interface } = &hop.packet.path else { return None };
-        let chain = may_reroute(table, &self.host, self.machine, &seen(hop), hop.own_nat)?;
+        let chain = may_reroute(table, self.asked(&seen(hop)), hop.own_nat)?;
         Some(format!(
             "{name} may send it out by another interface: its chain {chain} of type route may change its mark, DSCP or addresses; it is judged as leaving by {interface} all the same"
         ))

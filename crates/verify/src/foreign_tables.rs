@@ -33,7 +33,7 @@ use self::translated::Orders;
 use crate::trace::{Probe, packet_bytes};
 use crate::xt;
 
-pub use among::{Exempts, destination, effect_among, exempts};
+pub use among::{Among, Exempts, destination, effect_among, exempts};
 pub use chains::{ForeignChain, HookPlace, base_chains};
 pub use marks::{AllowedMark, MarkBit, may_write_mark};
 pub use reroute::may_reroute;
@@ -71,16 +71,36 @@ pub enum Effect {
     },
 }
 
-/// What a table does with a packet of this host. A translation that the packet already has counts as done.
-pub fn effect(table: &ForeignTable, host: &Host, machine: Option<&Machine>, packet: &Packet) -> Effect {
-    if !is_concerned(table, packet) {
+/// A packet at a node, about which tables are asked.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    host: &'a Host,
+    machine: Option<&'a Machine>,
+    packet: &'a Packet,
+}
+
+impl<'a> Asked<'a> {
+    /// A packet at this host, whose machine may tell more of it.
+    pub fn new(host: &'a Host, machine: Option<&'a Machine>, packet: &'a Packet) -> Self {
+        Self { host, machine, packet }
+    }
+
+    /// The same about another packet there.
+    fn about(self, packet: &'a Packet) -> Self {
+        Self { packet, ..self }
+    }
+}
+
+/// What a table does with a packet. A translation that the packet already has counts as done.
+pub fn effect(table: &ForeignTable, asked: Asked<'_>) -> Effect {
+    if !is_concerned(table, asked.packet) {
         return Effect::Nothing;
     }
     if !table.undecoded.is_empty() {
         let what: Vec<String> = table.undecoded.iter().map(ToString::to_string).collect();
-        return match unclear(&table.dump, host, machine, packet, format!("cannot be decoded: {}", what.join(", "))) {
+        return match unclear(&table.dump, asked, format!("cannot be decoded: {}", what.join(", "))) {
             Effect::Unclear { why, may_drop, may_translate, may_change } => {
-                let [is_met, translates] = undecoded_rules(table, packet);
+                let [is_met, translates] = undecoded_rules(table, asked.packet);
                 Effect::Unclear {
                     why,
                     may_drop: may_drop || is_met,
@@ -93,10 +113,10 @@ pub fn effect(table: &ForeignTable, host: &Host, machine: Option<&Machine>, pack
     }
     let at_hooks = match table.dump.table.id.family {
         Family::Netdev => Effect::Nothing,
-        Family::Bridge => device::bridge_effect(table, machine, packet),
-        _ => followed(&table.dump, host, machine, packet),
+        Family::Bridge => device::bridge_effect(table, asked),
+        _ => followed(&table.dump, asked),
     };
-    match device::effect(table, host, machine, packet) {
+    match device::effect(table, asked) {
         Effect::Nothing => at_hooks,
         dropped @ Effect::Drops(_) => dropped,
         // A certain effect takes precedence over a possible one.
@@ -151,16 +171,15 @@ fn is_concerned(table: &ForeignTable, packet: &Packet) -> bool {
 }
 
 /// The effect of the chains at the hooks from prerouting to postrouting.
-fn followed(table: &TableDump, host: &Host, machine: Option<&Machine>, packet: &Packet) -> Effect {
-    let hooks = hooks(&packet.path);
+fn followed(table: &TableDump, asked: Asked<'_>) -> Effect {
+    let hooks = hooks(&asked.packet.path);
     if !table.chains.iter().any(|chain| chain.base.is_some_and(|base| hooks.contains(&base.hook))) {
         return Effect::Nothing;
     }
     let walked = |table: &TableDump| {
-        let walked = translated::ruleset(table, packet);
-        let walked =
-            walked.and_then(|ruleset| walk(&ruleset, host, machine, packet).map_err(|error| error.to_string()));
-        walked.unwrap_or_else(|why| unclear(table, host, machine, packet, why))
+        let walked = translated::ruleset(table, asked.packet);
+        let walked = walked.and_then(|ruleset| walk(&ruleset, asked).map_err(|error| error.to_string()));
+        walked.unwrap_or_else(|why| unclear(table, asked, why))
     };
     let Some(Orders { chain, tables: [before, behind] }) = translated::orders(table) else { return walked(table) };
     match (walked(&before), walked(&behind)) {
@@ -180,8 +199,9 @@ fn hooks(path: &PacketPath) -> &'static [Hook] {
     }
 }
 
-fn walk(ruleset: &Ruleset, host: &Host, machine: Option<&Machine>, packet: &Packet) -> Result<Effect, InterpError> {
-    let found = at_hooks(ruleset, host, machine, packet, |hook, outcome, before, after| {
+fn walk(ruleset: &Ruleset, asked: Asked<'_>) -> Result<Effect, InterpError> {
+    let packet = asked.packet;
+    let found = at_hooks(ruleset, asked, |hook, outcome, before, after| {
         if outcome.ending != Ending::Accept {
             return Some(Effect::Drops(last(outcome)));
         }
@@ -203,11 +223,10 @@ fn walk(ruleset: &Ruleset, host: &Host, machine: Option<&Machine>, packet: &Pack
 /// packet before and after.
 fn at_hooks<T>(
     ruleset: &Ruleset,
-    host: &Host,
-    machine: Option<&Machine>,
-    packet: &Packet,
+    asked: Asked<'_>,
     found: impl Fn(Hook, &Outcome<'_>, &Bytes, &Bytes) -> Option<T>,
 ) -> Result<Option<T>, InterpError> {
+    let Asked { host, machine, packet } = asked;
     let index = |name: &str| match name {
         "lo" => Some(1),
         name => machine.and_then(|machine| machine.indexes.get(name)).copied(),
@@ -225,7 +244,7 @@ fn at_hooks<T>(
         FibResult::AddrType => {
             let source = question.fib.flags & fib_flags::SADDR != 0;
             let address = ends(question.packet).map(|(from, to, _)| if source { from } else { to })?;
-            let kind = address_type(host, machine, address);
+            let kind = address_type(asked, address);
             // Of an interface only its own addresses are local, and which it is asked about is not looked at.
             let of_interface = question.fib.flags & (fib_flags::IIF | fib_flags::OIF) != 0;
             let is_on = |link: &Link| {
@@ -282,7 +301,7 @@ fn ends(packet: &Bytes) -> Option<(IpAddr, IpAddr, Option<u16>)> {
 const LOCAL: u32 = 2;
 
 /// `RTN_*`.
-fn address_type(host: &Host, machine: Option<&Machine>, address: IpAddr) -> u32 {
+fn address_type(Asked { host, machine, .. }: Asked<'_>, address: IpAddr) -> u32 {
     const UNICAST: u32 = 1;
     const BROADCAST: u32 = 3;
     const MULTICAST: u32 = 5;
@@ -347,8 +366,8 @@ fn rule_text(at: &RuleAt<'_>) -> String {
 }
 
 /// The result as far as the table is understood.
-fn unclear(table: &TableDump, host: &Host, machine: Option<&Machine>, packet: &Packet, why: String) -> Effect {
-    let hooks = hooks(&packet.path);
+fn unclear(table: &TableDump, asked: Asked<'_>, why: String) -> Effect {
+    let hooks = hooks(&asked.packet.path);
     let bases = || {
         table
             .chains
@@ -361,7 +380,7 @@ fn unclear(table: &TableDump, host: &Host, machine: Option<&Machine>, packet: &P
     let by_policy = bases().any(|(_, base)| base.policy == Policy::Drop);
     let may_drop = by_policy || rules().any(|rule| rule.exprs.iter().any(|expr| chains::may_drop(table, expr)));
     let may_change = rules().any(|rule| rule.exprs.iter().any(writes::may_change));
-    Effect::Unclear { why, may_drop, may_translate: possible::translations(table, host, machine, packet), may_change }
+    Effect::Unclear { why, may_drop, may_translate: possible::translations(table, asked), may_change }
 }
 
 /// The table with this chain alone at a hook.

@@ -8,7 +8,7 @@ use tortie_policy::machine::{Machine, RouteKind};
 use tortie_policy::packet::{Conntrack, Host, OwnNat, Packet, PacketPath, Transport};
 use tortie_testkit::machine::{link, route};
 use tortie_testkit::namespace::{in_namespace, run, run_with_input};
-use tortie_verify::foreign_tables::{Effect, effect, effect_among};
+use tortie_verify::foreign_tables::{Among, Asked, Effect, effect, effect_among};
 
 use Expected::{Drops, May, Nothing};
 
@@ -60,7 +60,7 @@ fn judged(rules: &str, packet: &Packet) -> (Expected, String) {
     let routes = vec![route("0.0.0.0/0", RouteKind::Unicast, "eth0"), route("::/0", RouteKind::Unicast, "eth0")];
     let indexes = [("lo".to_owned(), 1), ("eth0".to_owned(), 7)].into();
     let machine = Machine { routes, indexes, ..Machine::default() };
-    match effect(&table, &host, Some(&machine), packet) {
+    match effect(&table, Asked::new(&host, Some(&machine), packet)) {
         Effect::Drops(_) => (Drops, String::new()),
         Effect::Nothing => (Nothing, String::new()),
         Effect::Unclear { why, may_drop: true, .. } => (May, why),
@@ -302,7 +302,9 @@ fn effects_with(tables: &[(&str, &str)], packet: &Packet, own: OwnNat) -> Vec<Ef
     let indexes = [("lo".to_owned(), 1), ("eth0".to_owned(), 7)].into();
     let machine =
         Machine { routes: vec![route("0.0.0.0/0", RouteKind::Unicast, "eth0")], indexes, ..Machine::default() };
-    tables.iter().map(|table| effect_among(table, &tables, &host, Some(&machine), packet, own, TRANSLATED_AT)).collect()
+    let asked = Asked::new(&host, Some(&machine), packet);
+    let among = Among { tables: &tables, asked, own, translated_at: TRANSLATED_AT };
+    tables.iter().map(|table| effect_among(table, among)).collect()
 }
 
 fn sent(packet: Packet) -> Packet {
@@ -640,7 +642,7 @@ fn what_a_host_sends_is_at_the_output_hook_still_at_the_interface_before_its_tra
             run("nft", &["delete", "table", "netdev", "other"]);
             let host = Host { node: "h1".into(), links: vec![link("eth0", &["192.0.2.11"]), link("eth1", &[])] };
             let machine = Machine::default();
-            let found = effect(&table, &host, Some(&machine), &translated_elsewhere());
+            let found = effect(&table, Asked::new(&host, Some(&machine), &translated_elsewhere()));
             assert_eq!(matches!(found, Effect::Drops(_)), drops, "{name}: {found:?}");
         }
     });
@@ -706,7 +708,7 @@ fn what_comes_in_is_redirected_to_the_address_of_its_interface_and_dropped_witho
             let table = foreign::read(&mut Socket::open().unwrap(), &id).unwrap().unwrap();
             run("nft", &["delete", "table", "inet", "other"]);
             let links = vec![link("eth0", addresses), link("eth9", &["192.0.2.99", "2001:db8::99"])];
-            effect(&table, &Host { node: "h1".into(), links }, Some(&Machine::default()), packet)
+            effect(&table, Asked::new(&Host { node: "h1".into(), links }, Some(&Machine::default()), packet))
         };
         let to = |addresses: &[&str], packet: &Packet| translates(&with(addresses, packet));
         assert_eq!(to(&["192.0.2.11"], &four(6, PORTS)).as_deref(), Some("192.0.2.11 Some(81)"));

@@ -6,11 +6,12 @@ use std::net::IpAddr;
 use tortie_nft::Expr;
 use tortie_nft::foreign::ForeignTable;
 use tortie_nft::interp::{Ruleset, Tracking};
-use tortie_policy::machine::Machine;
-use tortie_policy::packet::{Conntrack, Host, OwnNat, Packet};
+use tortie_policy::packet::{Conntrack, OwnNat, Packet};
 
 use super::translated::Orders;
-use super::{Effect, at_hooks, effect, first_of_connection, hooks, is_concerned, others, own_nat, reached, translated};
+use super::{
+    Asked, Effect, at_hooks, effect, first_of_connection, hooks, is_concerned, others, own_nat, reached, translated,
+};
 use crate::xt;
 
 /// Whether a table exempts a packet from connection tracking.
@@ -24,23 +25,28 @@ pub enum Exempts {
     Always,
 }
 
-/// What a table does with a packet of this host, as [`effect`], where these tables see it too and tortie translates it itself. A translation that
-/// the packet has is at this priority among the chains that translate.
-pub fn effect_among(
-    table: &ForeignTable,
-    all: &[ForeignTable],
-    host: &Host,
-    machine: Option<&Machine>,
-    packet: &Packet,
-    own: OwnNat,
-    translated_at: i32,
-) -> Effect {
-    let now = effect_now(table, all, host, machine, packet, own, translated_at);
+/// A packet that meets several tables, and that tortie itself may translate.
+#[derive(Clone, Copy)]
+pub struct Among<'a> {
+    /// All of these tables.
+    pub tables: &'a [ForeignTable],
+    /// The packet.
+    pub asked: Asked<'a>,
+    /// What tortie translates of it.
+    pub own: OwnNat,
+    /// The priority, among the chains that translate, of the translation that the packet has.
+    pub translated_at: i32,
+}
+
+/// What a table does with a packet, as [`effect`], among the others.
+pub fn effect_among(table: &ForeignTable, among: Among<'_>) -> Effect {
+    let now = effect_now(table, among);
+    let packet = among.asked.packet;
     if packet.conntrack != Conntrack::Established || packet.translated.is_some() {
         return now;
     }
     let first = first_of_connection(packet);
-    let targets = match effect_now(table, all, host, machine, &first, own, translated_at) {
+    let targets = match effect_now(table, Among { asked: among.asked.about(&first), ..among }) {
         Effect::Translates { to, port, .. } => vec![destination(to, port)],
         Effect::Unclear { may_translate: Some(targets), .. } => targets,
         _ => return now,
@@ -50,36 +56,29 @@ pub fn effect_among(
     either(now, Effect::Unclear { why: why.clone(), may_drop: false, may_translate, may_change: false }, why)
 }
 
-fn effect_now(
-    table: &ForeignTable,
-    all: &[ForeignTable],
-    host: &Host,
-    machine: Option<&Machine>,
-    packet: &Packet,
-    own: OwnNat,
-    translated_at: i32,
-) -> Effect {
-    let as_asked = own_nat::effect(table, all, host, machine, packet, own, translated_at);
+fn effect_now(table: &ForeignTable, among: Among<'_>) -> Effect {
+    let as_asked = own_nat::effect(table, among);
+    let (asked, packet) = (among.asked, among.asked.packet);
     if packet.conntrack == Conntrack::Untracked {
         return as_asked;
     }
-    let exempting = others(table, all).map(|other| (other, exempts(other, host, machine, packet)));
+    let exempting = others(table, among.tables).map(|other| (other, exempts(other, asked)));
     let exempting: Vec<_> = exempting.filter(|(_, exempts)| *exempts != Exempts::Never).collect();
     let Some((first, _)) = exempting.first() else { return as_asked };
     let is_exempt = exempting.iter().any(|(_, exempts)| *exempts == Exempts::Always);
-    let untracked = effect(table, host, machine, &Packet { conntrack: Conntrack::Untracked, ..packet.clone() });
+    let untracked = effect(table, asked.about(&Packet { conntrack: Conntrack::Untracked, ..packet.clone() }));
     if is_exempt || untracked == as_asked {
         return untracked;
     }
     either(as_asked, untracked, format!("table {} may exempt it from connection tracking", first.dump.table.id))
 }
 
-/// Whether a table exempts a packet of this host from connection tracking.
-pub fn exempts(table: &ForeignTable, host: &Host, machine: Option<&Machine>, packet: &Packet) -> Exempts {
-    let first = hooks(&packet.path)[0];
+/// Whether a table exempts a packet from connection tracking.
+pub fn exempts(table: &ForeignTable, asked: Asked<'_>) -> Exempts {
+    let first = hooks(&asked.packet.path)[0];
     let bases = table.dump.chains.iter().filter(|chain| chain.base.is_some_and(|base| base.hook == first));
     let bases: Vec<&str> = bases.map(|chain| chain.name.as_str()).collect();
-    if bases.is_empty() || !is_concerned(table, packet) {
+    if bases.is_empty() || !is_concerned(table, asked.packet) {
         return Exempts::Never;
     }
     if !table.undecoded.is_empty() {
@@ -93,9 +92,9 @@ pub fn exempts(table: &ForeignTable, host: &Host, machine: Option<&Machine>, pac
     // Before the kernel translates nothing depends on the order of what is at that place.
     let orders = translated::orders(&table.dump);
     let dump = orders.map_or_else(|| table.dump.clone(), |Orders { tables: [before, _], .. }| before);
-    let walked = Ruleset::new([dump]).ok().and_then(|ruleset| {
-        at_hooks(&ruleset, host, machine, packet, |_, _, _, after| Some(after.ct == Tracking::Untracked)).ok()
-    });
+    let walked = Ruleset::new([dump])
+        .ok()
+        .and_then(|ruleset| at_hooks(&ruleset, asked, |_, _, _, after| Some(after.ct == Tracking::Untracked)).ok());
     match walked.flatten() {
         Some(true) => Exempts::Always,
         Some(false) => Exempts::Never,

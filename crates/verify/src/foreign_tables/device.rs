@@ -5,9 +5,9 @@ use tortie_nft::dump::TableDump;
 use tortie_nft::foreign::{DeviceChain, ForeignTable};
 use tortie_nft::{BaseChain, Chain, Hook, TableId};
 use tortie_policy::machine::Machine;
-use tortie_policy::packet::{Conntrack, Host, Packet, PacketPath};
+use tortie_policy::packet::{Conntrack, Packet, PacketPath};
 
-use super::{Effect, HookPlace, base_chains, followed, source, translated};
+use super::{Asked, Effect, HookPlace, base_chains, followed, source, translated};
 
 /// More than any priority at a device.
 const DEVICES: i32 = 1 << 24;
@@ -47,16 +47,16 @@ fn is_at(device: &str, interface: &str, machine: Option<&Machine>) -> Is {
 
 /// What the chains at devices do with a packet. Those at its own interfaces are evaluated; those at an interface below are only
 /// named if they can drop, since neither the interface of the packet nor its form there is known.
-pub(super) fn effect(table: &ForeignTable, host: &Host, machine: Option<&Machine>, packet: &Packet) -> Effect {
-    let (from, to) = ends(packet);
+pub(super) fn effect(table: &ForeignTable, asked: Asked<'_>) -> Effect {
+    let (from, to) = ends(asked.packet);
     let place = |chain: &DeviceChain| {
         let Some(interface) = (if chain.egress { to } else { from }) else { return Is::Elsewhere };
-        let all: Vec<Is> = chain.devices.iter().map(|device| is_at(device, interface, machine)).collect();
+        let all: Vec<Is> = chain.devices.iter().map(|device| is_at(device, interface, asked.machine)).collect();
         [Is::Itself, Is::Below].into_iter().find(|is| all.contains(is)).unwrap_or(Is::Elsewhere)
     };
     let own: Vec<&DeviceChain> = table.devices.iter().filter(|chain| place(chain) == Is::Itself).collect();
     if !own.is_empty() {
-        match followed(&as_hooks(&table.dump, &own), host, machine, packet) {
+        match followed(&as_hooks(&table.dump, &own), asked) {
             Effect::Nothing => {}
             // The chains were followed as those of another family.
             Effect::Unclear { why, may_drop, may_translate, may_change } => {
@@ -83,11 +83,11 @@ pub(super) fn effect(table: &ForeignTable, host: &Host, machine: Option<&Machine
 }
 
 /// What the chains at the hooks of bridges may do with a packet that enters or leaves by a bridge.
-pub(super) fn bridge_effect(table: &ForeignTable, machine: Option<&Machine>, packet: &Packet) -> Effect {
-    let (from, to) = ends(packet);
+pub(super) fn bridge_effect(table: &ForeignTable, asked: Asked<'_>) -> Effect {
+    let (from, to) = ends(asked.packet);
     // A VLAN of a bridge is carried by it. Where nobody tells of the machine, every interface may be a bridge.
     let crosses_bridge = |name: &str| {
-        machine.is_none_or(|machine| {
+        asked.machine.is_none_or(|machine| {
             let is_bridge = |name: &str| machine.ports.iter().any(|port| port.kind == "bridge" && port.master == name);
             is_bridge(name) || machine.below(name).into_iter().any(is_bridge)
         })

@@ -11,10 +11,9 @@ use tortie_nft::expr::{BitOp, Immediate, Lookup, Meta, MetaKey};
 use tortie_nft::foreign::ForeignTable;
 use tortie_nft::interp::Step;
 use tortie_nft::{BaseChain, Expr, Hook, Reg, Rule};
-use tortie_policy::machine::Machine;
-use tortie_policy::packet::{Host, OwnNat, Packet};
+use tortie_policy::packet::OwnNat;
 
-use super::{alone, at_hooks, hooks, is_concerned, possible, reached, translated};
+use super::{Asked, alone, at_hooks, hooks, is_concerned, possible, reached, translated};
 use crate::xt;
 
 /// A bit of the marks of packets, between two places: the hook and the priority of chains.
@@ -78,36 +77,21 @@ impl MarkBit {
 }
 
 /// The chain of a table that may give a packet that tortie itself translates so the other value of a bit.
-pub fn may_write_mark<'a>(
-    table: &'a ForeignTable,
-    host: &Host,
-    machine: Option<&Machine>,
-    packet: &Packet,
-    own: OwnNat,
-    mark: MarkBit,
-) -> Option<&'a str> {
-    if !is_concerned(table, packet) {
+pub fn may_write_mark<'a>(table: &'a ForeignTable, asked: Asked<'_>, own: OwnNat, mark: MarkBit) -> Option<&'a str> {
+    if !is_concerned(table, asked.packet) {
         return None;
     }
-    let packet = &translated::by_tortie(packet, own);
-    let hooks = hooks(&packet.path);
+    let packet = translated::by_tortie(asked.packet, own);
+    let (asked, hooks) = (asked.about(&packet), hooks(&packet.path));
     let place = |(hook, priority): (Hook, i32)| Some((hooks.iter().position(|one| *one == hook)?, priority));
     let (from, to) = (place(mark.from)?, place(mark.to)?);
     let is_between = |base: &BaseChain| place((base.hook, base.priority)).is_some_and(|at| from <= at && at <= to);
     let bases = table.dump.chains.iter().filter_map(|chain| Some((chain.name.as_str(), chain.base?)));
     let mut between = bases.filter(|(_, base)| is_between(base));
-    between.find(|(name, base)| writes(table, name, base.hook, host, machine, packet, mark)).map(|(name, _)| name)
+    between.find(|(name, base)| writes(table, name, base.hook, asked, mark)).map(|(name, _)| name)
 }
 
-fn writes(
-    table: &ForeignTable,
-    chain: &str,
-    hook: Hook,
-    host: &Host,
-    machine: Option<&Machine>,
-    packet: &Packet,
-    mark: MarkBit,
-) -> bool {
+fn writes(table: &ForeignTable, chain: &str, hook: Hook, asked: Asked<'_>, mark: MarkBit) -> bool {
     let reached = reached(&table.dump, vec![chain]);
     let of_chain = |rule: &&Rule| reached.contains(rule.chain.as_str()) && may_give(rule, mark);
     let mut rules = table.dump.rules.iter().filter(of_chain).peekable();
@@ -115,20 +99,19 @@ fn writes(
         return false;
     }
     let walked = match table.undecoded.is_empty() {
-        true => translated::ruleset(&alone(&table.dump, chain), packet).ok(),
+        true => translated::ruleset(&alone(&table.dump, chain), asked.packet).ok(),
         false => None,
     };
     let is_write = |step: &Step<'_>| matches!(step, Step::Rule(at) if may_give(at.rule, mark));
     let walked = walked.and_then(|ruleset| {
-        at_hooks(&ruleset, host, machine, packet, |_, outcome, _, _| outcome.steps.iter().any(is_write).then_some(()))
-            .ok()
+        at_hooks(&ruleset, asked, |_, outcome, _, _| outcome.steps.iter().any(is_write).then_some(())).ok()
     });
     match walked {
         Some(met) => met.is_some(),
         None => {
-            let behind = translated::behind(packet);
-            let may_match = |rule, packet| possible::may_match(&table.dump, rule, host, machine, packet, hook);
-            rules.any(|rule| may_match(rule, packet) || may_match(rule, &behind))
+            let behind = translated::behind(asked.packet);
+            let may_match = |rule, asked| possible::may_match(&table.dump, rule, asked, hook);
+            rules.any(|rule| may_match(rule, asked) || may_match(rule, asked.about(&behind)))
         }
     }
 }
@@ -207,7 +190,7 @@ fn may_give(rule: &Rule, MarkBit { bit, is_set, .. }: MarkBit) -> bool {
 mod tests {
     use tortie_nft::Chain;
     use tortie_nft::expr::{Bitwise, Cmp, Ct, CtKey, Payload};
-    use tortie_policy::packet::PacketPath;
+    use tortie_policy::packet::{Packet, PacketPath};
 
     use super::super::tests::{host, packet, table, xt};
     use super::*;
@@ -248,7 +231,7 @@ mod tests {
         // Also where the rule is not understood as a whole.
         for more in [vec![], vec![xt("match", "owner", 1, &[0; 8])]] {
             let table = table("mangle", vec![chain()], vec![rule(more)]);
-            let of = |packet: &Packet, own| may_write_mark(&table, &host(), None, packet, own, mark);
+            let of = |packet: &Packet, own| may_write_mark(&table, Asked::new(&host(), None, packet), own, mark);
             assert_eq!(of(&plain, OwnNat::default()), None);
             assert_eq!(of(&named, OwnNat::default()), Some("FORWARD"));
             assert_eq!(of(&plain, own), Some("FORWARD"));

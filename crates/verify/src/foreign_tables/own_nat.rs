@@ -3,23 +3,15 @@
 use tortie_dataplane_nft::FLOATING_IPS;
 use tortie_nft::dump::TableDump;
 use tortie_nft::foreign::ForeignTable;
-use tortie_policy::machine::Machine;
-use tortie_policy::packet::{Host, OwnNat, Packet};
+use tortie_policy::packet::Packet;
 
-use super::among::either;
+use super::among::{Among, either};
 use super::{Effect, effect as of_others, source, translated};
 
-/// What a table does with a packet that tortie translates so. A translation that the packet has besides is at this place among the
-/// chains of type nat.
-pub(super) fn effect(
-    table: &ForeignTable,
-    all: &[ForeignTable],
-    host: &Host,
-    machine: Option<&Machine>,
-    packet: &Packet,
-    own: OwnNat,
-    translated_at: i32,
-) -> Effect {
+/// What a table does with a packet among the others.
+pub(super) fn effect(table: &ForeignTable, among: Among<'_>) -> Effect {
+    let Among { asked, own, translated_at, .. } = among;
+    let packet = asked.packet;
     let translation = match (packet.translated, own.destination) {
         (Some((to, port)), _) => Some((to, port, translated_at)),
         (None, Some(to)) => Some((to, None, FLOATING_IPS)),
@@ -30,13 +22,13 @@ pub(super) fn effect(
             translated::add(table, packet, to, port, at, is_before);
         }
     };
-    let sources = source::possible(table, all, host, machine, packet, own, &|table, packet| with(table, packet, true));
+    let sources = source::possible(table, among, &|table, packet| with(table, packet, true));
     let of_destination = |source: &dyn Fn(&mut TableDump)| {
         let of = |is_before| {
             let mut table = table.clone();
             with(&mut table.dump, packet, is_before);
             source(&mut table.dump);
-            of_others(&table, host, machine, packet)
+            of_others(&table, asked)
         };
         let first = of(true);
         match translation {
@@ -47,10 +39,10 @@ pub(super) fn effect(
         }
     };
     let of_source = |given: &Option<source::GivenSource>| match given {
-        None if translation.is_none() => of_others(table, host, machine, packet),
+        None if translation.is_none() => of_others(table, asked),
         None => of_destination(&|_| {}),
         Some(given) => {
-            let of = |is_before| of_destination(&|table| source::add(table, host, packet, given, is_before));
+            let of = |is_before| of_destination(&|table| source::add(table, asked, given, is_before));
             merged(of(true), of(false), || {
                 format!("{} gives it a source at the same priority, before or behind these rules", given.by)
             })

@@ -7,19 +7,14 @@ use tortie_nft::dump::TableDump;
 use tortie_nft::expr::Immediate;
 use tortie_nft::interp::{Ending, Ruleset};
 use tortie_nft::{BaseChain, Chain, Expr, Hook, Rule, Verdict};
-use tortie_policy::machine::Machine;
-use tortie_policy::packet::{Host, Packet, PacketPath};
+use tortie_policy::packet::{Packet, PacketPath};
 
-use super::{at_hooks, hooks, is_named, leads_to, translated};
+use super::{Asked, at_hooks, hooks, is_named, leads_to, translated};
 use crate::xt;
 
 /// The destinations that the table may translate it to, as far as they can be read; none if it does not translate it.
-pub(super) fn translations(
-    table: &TableDump,
-    host: &Host,
-    machine: Option<&Machine>,
-    packet: &Packet,
-) -> Option<Vec<String>> {
+pub(super) fn translations(table: &TableDump, asked: Asked<'_>) -> Option<Vec<String>> {
+    let packet = asked.packet;
     let hook = hooks(&packet.path)[0];
     // Who sends by the loopback interface has translated it or not.
     if matches!(&packet.path, PacketPath::Input { interface } if interface == "lo") {
@@ -37,7 +32,7 @@ pub(super) fn translations(
         }
         for rule in table.rules_of(chain) {
             let (to, chains) = (super::translations(rule), leads_to(table, rule));
-            if to.is_empty() && chains.is_empty() || !may_match(table, rule, host, machine, &packet, hook) {
+            if to.is_empty() && chains.is_empty() || !may_match(table, rule, asked.about(&packet), hook) {
                 continue;
             }
             for to in to {
@@ -51,21 +46,14 @@ pub(super) fn translations(
 }
 
 /// Whether the packet may match the rule at a hook: what is not understood holds.
-pub(super) fn may_match(
-    table: &TableDump,
-    rule: &Rule,
-    host: &Host,
-    machine: Option<&Machine>,
-    packet: &Packet,
-    hook: Hook,
-) -> bool {
-    if !xt::may_be_for(rule, packet.protocol, packet.transport) {
+pub(super) fn may_match(table: &TableDump, rule: &Rule, asked: Asked<'_>, hook: Hook) -> bool {
+    if !xt::may_be_for(rule, asked.packet.protocol, asked.packet.transport) {
         return false;
     }
     let Ok(ruleset) = Ruleset::new([conditions(table, rule, hook)]) else { return true };
     let matched =
         |_, outcome: &tortie_nft::interp::Outcome<'_>, _: &_, _: &_| (outcome.ending != Ending::Accept).then_some(());
-    at_hooks(&ruleset, host, machine, packet, matched).map_or(true, |matched| matched.is_some())
+    at_hooks(&ruleset, asked, matched).map_or(true, |matched| matched.is_some())
 }
 
 /// A table that drops what matches the conditions of a rule that are understood.

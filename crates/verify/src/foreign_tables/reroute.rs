@@ -5,31 +5,25 @@ use tortie_nft::expr::{Meta, MetaKey};
 use tortie_nft::foreign::ForeignTable;
 use tortie_nft::interp::Ending;
 use tortie_nft::{Chain, ChainKind, Expr, Hook};
-use tortie_policy::machine::Machine;
-use tortie_policy::packet::{Host, OwnNat, Packet, PacketPath};
+use tortie_policy::packet::{OwnNat, PacketPath};
 
-use super::{alone, at_hooks, is_concerned, reached, translated};
+use super::{Asked, alone, at_hooks, is_concerned, reached, translated};
 use crate::xt;
 
 /// The first chain of the table whose rules may have the route of this packet, which tortie itself translates so, chosen again.
-pub fn may_reroute<'a>(
-    table: &'a ForeignTable,
-    host: &Host,
-    machine: Option<&Machine>,
-    packet: &Packet,
-    own: OwnNat,
-) -> Option<&'a str> {
-    if !matches!(packet.path, PacketPath::Output { .. }) || !is_concerned(table, packet) {
+pub fn may_reroute<'a>(table: &'a ForeignTable, asked: Asked<'_>, own: OwnNat) -> Option<&'a str> {
+    if !matches!(asked.packet.path, PacketPath::Output { .. }) || !is_concerned(table, asked.packet) {
         return None;
     }
-    let packet = &translated::by_tortie(packet, own);
+    let packet = translated::by_tortie(asked.packet, own);
     let is_route =
         |chain: &&Chain| chain.base.is_some_and(|base| base.kind == ChainKind::Route && base.hook == Hook::Output);
-    let changes = |chain: &&Chain| changes(table, chain, host, machine, packet);
+    let changes = |chain: &&Chain| changes(table, chain, asked.about(&packet));
     table.dump.chains.iter().filter(is_route).find(changes).map(|chain| chain.name.as_str())
 }
 
-fn changes(table: &ForeignTable, chain: &Chain, host: &Host, machine: Option<&Machine>, packet: &Packet) -> bool {
+fn changes(table: &ForeignTable, chain: &Chain, asked: Asked<'_>) -> bool {
+    let packet = asked.packet;
     let reached = reached(&table.dump, vec![&chain.name]);
     if table.undecoded.iter().any(|one| one.kind == "rule of chain" && reached.contains(one.name.as_str())) {
         return true;
@@ -38,7 +32,7 @@ fn changes(table: &ForeignTable, chain: &Chain, host: &Host, machine: Option<&Ma
     // What comes out of the hook, of a packet that is not dropped there.
     let sent = |base: &str| {
         let ruleset = translated::ruleset(&alone(&table.dump, base), packet).ok()?;
-        let sent = at_hooks(&ruleset, host, machine, packet, |_, outcome, _, after| {
+        let sent = at_hooks(&ruleset, asked, |_, outcome, _, after| {
             let sent = || (after.bytes.clone(), after.mark, after.open.as_ref().map(|open| open.mark));
             Some((outcome.ending == Ending::Accept).then(sent))
         });

@@ -10,12 +10,11 @@ use tortie_nft::expr::{Masq, NatKind};
 use tortie_nft::foreign::ForeignTable;
 use tortie_nft::interp::{Ending, Outcome, Packet as Bytes, Step};
 use tortie_nft::{BaseChain, ChainKind, Expr, Hook};
-use tortie_policy::machine::Machine;
-use tortie_policy::packet::{Conntrack, Host, OwnNat, Packet, PacketPath, Transport};
+use tortie_policy::packet::{Conntrack, OwnNat, Packet, PacketPath, Transport};
 
 use super::{
-    at_hooks, base_of, ends, first_of_connection, is_concerned, leads_to, others, possible, reaches_undecoded_rule,
-    translated,
+    Among, Asked, at_hooks, base_of, ends, first_of_connection, is_concerned, leads_to, others, possible,
+    reaches_undecoded_rule, translated,
 };
 use crate::xt;
 
@@ -45,13 +44,10 @@ fn hook(path: &PacketPath) -> Hook {
 /// translation of its destination to a table.
 pub(super) fn possible(
     table: &ForeignTable,
-    all: &[ForeignTable],
-    host: &Host,
-    machine: Option<&Machine>,
-    packet: &Packet,
-    own: OwnNat,
+    Among { tables, asked, own, .. }: Among<'_>,
     with: &dyn Fn(&mut TableDump, &Packet),
 ) -> Vec<Option<GivenSource>> {
+    let packet = asked.packet;
     let is_at_loopback = matches!(&packet.path, PacketPath::Input { interface } if interface == "lo");
     // What comes in by the loopback interface got it where it was sent.
     if matches!(packet.conntrack, Conntrack::Untracked | Conntrack::Invalid) || is_at_loopback {
@@ -60,12 +56,12 @@ pub(super) fn possible(
     let mut certain: Vec<GivenSource> = Vec::new();
     let mut uncertain: Vec<GivenSource> = Vec::new();
     if own.masquerades {
-        let source = own.source.or_else(|| leaves_from(host, packet)).map(|source| (source, None));
+        let source = own.source.or_else(|| leaves_from(asked)).map(|source| (source, None));
         certain.push(GivenSource { by: "tortie".to_owned(), place: GIVES_SOURCE, source });
     }
     let first = first_of_connection(packet);
-    for other in others(table, all) {
-        match gives(other, host, machine, &first, with) {
+    for other in others(table, tables) {
+        match gives(other, asked.about(&first), with) {
             Gives::Nothing => {}
             Gives::Certainly(source) => certain.push(source),
             Gives::Maybe(source) => uncertain.push(source),
@@ -85,18 +81,12 @@ pub(super) fn possible(
 }
 
 /// Whether a table may give a packet that leaves the machine another source than tortie does, or one where tortie gives none.
-pub fn may_give_source(
-    table: &ForeignTable,
-    host: &Host,
-    machine: Option<&Machine>,
-    packet: &Packet,
-    own: OwnNat,
-) -> bool {
-    if matches!(packet.conntrack, Conntrack::Untracked | Conntrack::Invalid) {
+pub fn may_give_source(table: &ForeignTable, asked: Asked<'_>, own: OwnNat) -> bool {
+    if matches!(asked.packet.conntrack, Conntrack::Untracked | Conntrack::Invalid) {
         return false;
     }
-    let first = first_of_connection(packet);
-    match gives(table, host, machine, &first, &|_, _| {}) {
+    let first = first_of_connection(asked.packet);
+    match gives(table, asked.about(&first), &|_, _| {}) {
         Gives::Nothing => false,
         // Of chains at one priority nothing tells which is first.
         Gives::Certainly(given) | Gives::Maybe(given) => !own.masquerades || given.place <= GIVES_SOURCE,
@@ -110,37 +100,31 @@ enum Gives {
     Maybe(GivenSource),
 }
 
-fn gives(
-    table: &ForeignTable,
-    host: &Host,
-    machine: Option<&Machine>,
-    packet: &Packet,
-    with: &dyn Fn(&mut TableDump, &Packet),
-) -> Gives {
-    if !is_concerned(table, packet) {
+fn gives(table: &ForeignTable, asked: Asked<'_>, with: &dyn Fn(&mut TableDump, &Packet)) -> Gives {
+    if !is_concerned(table, asked.packet) {
         return Gives::Nothing;
     }
     let by = format!("table {}", table.dump.table.id);
     if table.undecoded.iter().any(|one| one.kind == "chain") {
         return Gives::Maybe(GivenSource { by, place: i32::MIN, source: None });
     }
-    let hook = hook(&packet.path);
-    let is_asked = |base: &BaseChain| base.kind == ChainKind::Nat && base.hook == hook;
-    let asked = table.dump.chains.iter().filter_map(|chain| chain.base).filter(&is_asked);
-    let Some(place) = asked.map(|base| base.priority).min() else { return Gives::Nothing };
-    if reaches_undecoded_rule(table, &is_asked) {
+    let hook = hook(&asked.packet.path);
+    let translates = |base: &BaseChain| base.kind == ChainKind::Nat && base.hook == hook;
+    let bases = table.dump.chains.iter().filter_map(|chain| chain.base).filter(&translates);
+    let Some(place) = bases.map(|base| base.priority).min() else { return Gives::Nothing };
+    if reaches_undecoded_rule(table, &translates) {
         return Gives::Maybe(GivenSource { by, place, source: None });
     }
     let mut alone = table.dump.clone();
-    alone.chains.iter_mut().for_each(|chain| chain.base = chain.base.filter(&is_asked));
+    alone.chains.iter_mut().for_each(|chain| chain.base = chain.base.filter(&translates));
     let walked = match table.undecoded.is_empty() {
-        true => walked(&alone, host, machine, packet, hook, with),
+        true => walked(&alone, asked, hook, with),
         false => None,
     };
     match walked {
         Some(None) => Gives::Nothing,
         Some(Some((place, source))) => Gives::Certainly(GivenSource { by, place, source }),
-        None if may_give(&alone, host, machine, packet, hook) => Gives::Maybe(GivenSource { by, place, source: None }),
+        None if may_give(&alone, asked, hook) => Gives::Maybe(GivenSource { by, place, source: None }),
         None => Gives::Nothing,
     }
 }
@@ -151,38 +135,30 @@ type Given = (i32, Option<(IpAddr, Option<u16>)>);
 /// The source that the chains of type nat of a table give a packet; none if they cannot be followed.
 fn walked(
     table: &TableDump,
-    host: &Host,
-    machine: Option<&Machine>,
-    packet: &Packet,
+    asked: Asked<'_>,
     hook: Hook,
     with: &dyn Fn(&mut TableDump, &Packet),
 ) -> Option<Option<Given>> {
     let mut table = table.clone();
-    with(&mut table, packet);
-    let ruleset = translated::ruleset(&table, packet).ok()?;
+    with(&mut table, asked.packet);
+    let ruleset = translated::ruleset(&table, asked.packet).ok()?;
     let given = |at: Hook, outcome: &Outcome<'_>, before: &Bytes, after: &Bytes| {
         if outcome.ending != Ending::Accept {
             return Some(None);
         }
         let step = outcome.steps.iter().rposition(gives_source).filter(|_| at == hook)?;
         let place = base_of(&ruleset, outcome, step).map_or(0, |base| base.priority);
-        Some(Some((place, source(host, packet, &outcome.steps[step], before, after))))
+        Some(Some((place, source(asked, &outcome.steps[step], before, after))))
     };
-    at_hooks(&ruleset, host, machine, packet, given).ok().map(Option::flatten)
+    at_hooks(&ruleset, asked, given).ok().map(Option::flatten)
 }
 
-fn source(
-    host: &Host,
-    packet: &Packet,
-    step: &Step<'_>,
-    before: &Bytes,
-    after: &Bytes,
-) -> Option<(IpAddr, Option<u16>)> {
+fn source(asked: Asked<'_>, step: &Step<'_>, before: &Bytes, after: &Bytes) -> Option<(IpAddr, Option<u16>)> {
     let is_masquerade =
         matches!(step, Step::Rule(at) if at.rule.exprs.iter().any(|expr| matches!(expr, Expr::Masq(_))));
     if is_masquerade {
         let keeps_port = matches!(step, Step::Rule(at) if at.rule.exprs.iter().any(|expr| matches!(expr, Expr::Masq(Masq { port: None, .. }))));
-        return leaves_from(host, packet).filter(|_| keeps_port).map(|source| (source, None));
+        return leaves_from(asked).filter(|_| keeps_port).map(|source| (source, None));
     }
     let port = |packet: &Bytes| {
         let at = if packet.bytes.first()? >> 4 == 4 { usize::from(packet.bytes[0] & 0xf) * 4 } else { 40 };
@@ -191,7 +167,7 @@ fn source(
         (!is_open).then(|| Some(u16::from_be_bytes([*packet.bytes.get(at)?, *packet.bytes.get(at + 1)?])))?
     };
     let (source, ..) = ends(after)?;
-    if !matches!(packet.transport, Transport::Ports { .. }) {
+    if !matches!(asked.packet.transport, Transport::Ports { .. }) {
         return Some((source, None));
     }
     let (old, new) = (port(before)?, port(after)?);
@@ -215,8 +191,8 @@ fn is_source(expr: &Expr) -> bool {
 }
 
 /// Whether a packet may get from the base chains of a table to a rule that gives a source: what is not understood holds.
-fn may_give(table: &TableDump, host: &Host, machine: Option<&Machine>, packet: &Packet, hook: Hook) -> bool {
-    let packet = translated::behind(packet);
+fn may_give(table: &TableDump, asked: Asked<'_>, hook: Hook) -> bool {
+    let packet = translated::behind(asked.packet);
     let bases = table.chains.iter().filter(|chain| chain.base.is_some());
     let mut open: Vec<&str> = bases.map(|chain| chain.name.as_str()).collect();
     let mut seen = BTreeSet::new();
@@ -226,7 +202,7 @@ fn may_give(table: &TableDump, host: &Host, machine: Option<&Machine>, packet: &
         }
         for rule in table.rules_of(chain) {
             let (is_given, chains) = (rule.exprs.iter().any(is_source), leads_to(table, rule));
-            if (is_given || !chains.is_empty()) && possible::may_match(table, rule, host, machine, &packet, hook) {
+            if (is_given || !chains.is_empty()) && possible::may_match(table, rule, asked.about(&packet), hook) {
                 if is_given {
                     return true;
                 }
@@ -238,7 +214,7 @@ fn may_give(table: &TableDump, host: &Host, machine: Option<&Machine>, packet: &
 }
 
 /// The address of the interface that a packet leaves by, if it is one alone.
-fn leaves_from(host: &Host, packet: &Packet) -> Option<IpAddr> {
+fn leaves_from(Asked { host, packet, .. }: Asked<'_>) -> Option<IpAddr> {
     let name = packet.leaves_by(packet.conntrack != Conntrack::Untracked)?;
     let link = host.links.iter().find(|link| link.name == name)?;
     let is_local = |address: &IpAddr| matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
@@ -248,7 +224,8 @@ fn leaves_from(host: &Host, packet: &Packet) -> Option<IpAddr> {
 }
 
 /// Adds to a table what gives the packet its source, before the chains of the table at the same priority, or behind them.
-pub(super) fn add(table: &mut TableDump, host: &Host, packet: &Packet, given: &GivenSource, before: bool) {
+pub(super) fn add(table: &mut TableDump, asked: Asked<'_>, given: &GivenSource, before: bool) {
+    let Asked { host, packet, .. } = asked;
     let own = || host.links.iter().flat_map(|link| &link.addresses).any(|one| one.is_ipv4() == packet.source.is_ipv4());
     let exprs = match given.source {
         Some((source, port)) => translated::nat(NatKind::Source, source, port),

@@ -4,7 +4,6 @@ use tortie_nft::expr::{Cmp, Immediate, Nat, Payload};
 use tortie_nft::foreign::ForeignTable;
 use tortie_nft::interp::{Ending, Ruleset};
 use tortie_nft::{Chain, Reg, Rule, Table, TableId, Verdict};
-use tortie_policy::machine::Machine;
 use tortie_random::Random;
 
 use super::*;
@@ -60,13 +59,17 @@ fn a_table_may_give_a_source_unless_tortie_gives_one_before() {
     let masquerades = OwnNat { masquerades: true, ..OwnNat::default() };
     let (before, behind) = (BaseChain::nat(Hook::Postrouting, 90), BaseChain::nat(Hook::Postrouting, 110));
     for rule in [snat("192.0.2.77"), vec![Masq::default().into()]] {
-        let gives = |chain, own| may_give_source(&of(chain, rule.clone()), &host, None, &to, own);
+        let gives = |chain, own| may_give_source(&of(chain, rule.clone()), Asked::new(&host, None, &to), own);
         assert!(gives(before, OwnNat::default()) && gives(behind, OwnNat::default()));
         assert!(gives(before, masquerades) && !gives(behind, masquerades));
         let untracked = Packet { conntrack: Conntrack::Untracked, ..to.clone() };
-        assert!(!may_give_source(&of(before, rule.clone()), &host, None, &untracked, OwnNat::default()));
+        assert!(!may_give_source(&of(before, rule.clone()), Asked::new(&host, None, &untracked), OwnNat::default()));
     }
-    assert!(!may_give_source(&of(before, vec![Verdict::Accept.into()]), &host, None, &to, OwnNat::default()));
+    assert!(!may_give_source(
+        &of(before, vec![Verdict::Accept.into()]),
+        Asked::new(&host, None, &to),
+        OwnNat::default()
+    ));
 }
 
 #[test]
@@ -91,12 +94,13 @@ fn tables_among_the_others_do_what_all_of_them_do_together() {
             dumps.push(dump("tortie", BaseChain::nat(at, GIVES_SOURCE), vec![snat("192.0.2.78")]));
         }
         let all = Ruleset::new(dumps).unwrap();
-        let drops = at_hooks(&all, &host, None::<&Machine>, &packet, |_, outcome, _, _| {
+        let drops = at_hooks(&all, Asked::new(&host, None, &packet), |_, outcome, _, _| {
             (outcome.ending != Ending::Accept).then_some(())
         });
         let expected = drops.unwrap().is_some();
-        let effects: Vec<Effect> =
-            tables.iter().map(|table| effect_among(table, &tables, &host, None, &packet, own, i32::MIN)).collect();
+        let asked = Asked::new(&host, None, &packet);
+        let among = Among { tables: &tables, asked, own, translated_at: i32::MIN };
+        let effects: Vec<Effect> = tables.iter().map(|table| effect_among(table, among)).collect();
         let about = || format!("seed {seed}: {effects:?}, {own:?}\n{tables:#?}");
         assert!(effects.iter().all(|one| matches!(one, Effect::Drops(_) | Effect::Nothing)), "{}", about());
         let found = effects.iter().any(|one| matches!(one, Effect::Drops(_)));

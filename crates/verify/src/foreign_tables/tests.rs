@@ -71,7 +71,7 @@ fn docker(more: Vec<Expr>) -> ForeignTable {
 
 #[test]
 fn a_translation_of_another_program_is_reported_with_its_rule() {
-    let effect_of = |packet: &Packet| effect(&docker(vec![]), &host(), None, packet);
+    let effect_of = |packet: &Packet| effect(&docker(vec![]), Asked::new(&host(), None, packet));
     let to = "172.17.0.2".parse().unwrap();
     let by = "chain DOCKER, rule 1".to_owned();
     assert_eq!(
@@ -89,9 +89,9 @@ fn a_translation_of_another_program_is_reported_with_its_rule() {
 fn a_policy_drop_and_a_rule_that_drops_are_reported() {
     let base = BaseChain { policy: Policy::Drop, ..BaseChain::filter(Hook::Forward, 0) };
     let forward = table("filter", vec![Chain::base("FORWARD", base)], vec![]);
-    let said = effect(&forward, &host(), None, &packet("10.1.2.3", 80, through()));
+    let said = effect(&forward, Asked::new(&host(), None, &packet("10.1.2.3", 80, through())));
     assert_eq!(said, Effect::Drops("chain FORWARD has policy drop".into()));
-    assert_eq!(effect(&forward, &host(), None, &packet("192.0.2.11", 80, enters())), Effect::Nothing);
+    assert_eq!(effect(&forward, Asked::new(&host(), None, &packet("192.0.2.11", 80, enters()))), Effect::Nothing);
     // The chain sees where the packet goes in the end.
     let rule = vec![
         Payload::ipv4_destination(Reg::R1).into(),
@@ -101,7 +101,7 @@ fn a_policy_drop_and_a_rule_that_drops_are_reported() {
     let opened = table("filter", vec![Chain::base("FORWARD", base)], vec![Rule::new("FORWARD", rule)]);
     let to = Some(("172.17.0.2".parse().unwrap(), Some(5001)));
     let asked = Packet { translated: to, ..packet("192.0.2.11", 5000, through()) };
-    assert_eq!(effect(&opened, &host(), None, &asked), Effect::Nothing);
+    assert_eq!(effect(&opened, Asked::new(&host(), None, &asked)), Effect::Nothing);
 }
 
 /// An expression of iptables' own, as the kernel dumps it.
@@ -127,7 +127,7 @@ fn expressions_that_are_not_understood_are_named_with_what_they_may_do() {
     let rule = Rule::new("PREROUTING", [xt("match", "tcp", 0, &ports), xt("target", "DNAT", 2, &range)]);
     let chains = vec![Chain::base("PREROUTING", BaseChain::nat(Hook::Prerouting, -100))];
     let nat = table("nat", chains, vec![rule]);
-    let targets = |port| match effect(&nat, &host(), None, &packet("192.0.2.11", port, enters())) {
+    let targets = |port| match effect(&nat, Asked::new(&host(), None, &packet("192.0.2.11", port, enters()))) {
         Effect::Unclear { why, may_drop, may_translate, .. } => {
             assert!(why.contains("not understood") && !may_drop, "{why}");
             may_translate
@@ -151,7 +151,7 @@ fn a_filter_chain_at_the_priority_of_translations_is_uncertain_only_where_its_or
         ];
         table("other", vec![filter, nat], vec![Rule::new("filter", rule), Rule::new("nat", translate)])
     };
-    let of = |table: &ForeignTable| effect(table, &host(), None, &packet("192.0.2.11", 5000, enters()));
+    let of = |table: &ForeignTable| effect(table, Asked::new(&host(), None, &packet("192.0.2.11", 5000, enters())));
     let port = |port: u16| dropping(Payload::destination_port(Reg::R1), &port.to_be_bytes());
     let address = |address: [u8; 4]| dropping(Payload::ipv4_destination(Reg::R1), &address);
     // It passes the chain, or is dropped there, translated before or not.
@@ -182,7 +182,7 @@ fn a_redirect_of_iptables_goes_to_the_address_of_the_interface_as_one_of_nftable
     };
     let at = |addresses: &[&str], table: &ForeignTable| {
         let links = vec![tortie_testkit::machine::link("eth0", addresses)];
-        effect(table, &Host { node: "web1".into(), links }, None, &packet("192.0.2.11", 80, enters()))
+        effect(table, Asked::new(&Host { node: "web1".into(), links }, None, &packet("192.0.2.11", 80, enters())))
     };
     let to = |found: Effect| match found {
         Effect::Translates { to, port, .. } => Some((to.to_string(), port)),
@@ -218,8 +218,9 @@ fn device(device: &str, egress: bool) -> ForeignTable {
 #[test]
 fn a_chain_at_the_device_of_a_packet_drops_it_and_one_at_another_device_does_not() {
     let machine = Machine::default();
-    let told =
-        |table: &ForeignTable, port, path| effect(table, &host(), Some(&machine), &packet("10.1.2.3", port, path));
+    let told = |table: &ForeignTable, port, path| {
+        effect(table, Asked::new(&host(), Some(&machine), &packet("10.1.2.3", port, path)))
+    };
     let dropped = Effect::Drops("chain first, rule 1".into());
     assert_eq!(told(&device("eth0", false), 80, enters()), dropped);
     assert_eq!(told(&device("eth*", false), 80, through()), dropped);
@@ -233,7 +234,10 @@ fn a_chain_at_the_device_of_a_packet_drops_it_and_one_at_another_device_does_not
 fn a_chain_at_a_port_below_or_at_a_bridge_may_drop() {
     let port = Port { name: "veth1".into(), master: "docker0".into(), kind: "bridge".into() };
     let machine = Machine { ports: vec![port], ..Machine::default() };
-    let told = |table: &ForeignTable| match effect(table, &host(), Some(&machine), &packet("10.1.2.3", 80, through())) {
+    let told = |table: &ForeignTable| match effect(
+        table,
+        Asked::new(&host(), Some(&machine), &packet("10.1.2.3", 80, through())),
+    ) {
         Effect::Unclear { why, may_drop: true, .. } => why,
         other => panic!("{other:?}"),
     };
@@ -242,11 +246,11 @@ fn a_chain_at_a_port_below_or_at_a_bridge_may_drop() {
     let mut bridge = table("b", vec![Chain::base("FORWARD", base)], vec![]);
     bridge.dump.table.id.family = Family::Bridge;
     assert_eq!(told(&bridge), "chain FORWARD at the forward of bridges was not followed");
-    let none = effect(&bridge, &host(), Some(&Machine::default()), &packet("10.1.2.3", 80, through()));
+    let none = effect(&bridge, Asked::new(&host(), Some(&Machine::default()), &packet("10.1.2.3", 80, through())));
     assert_eq!(none, Effect::Nothing, "no interface of it is a bridge");
     // Where nobody tells of the machine, neither is known.
     for table in [bridge, device("veth1", true)] {
-        let unknown = effect(&table, &host(), None, &packet("10.1.2.3", 80, through()));
+        let unknown = effect(&table, Asked::new(&host(), None, &packet("10.1.2.3", 80, through())));
         assert!(matches!(unknown, Effect::Unclear { may_drop: true, .. }), "{unknown:?}");
     }
 }
@@ -258,7 +262,8 @@ fn a_chain_at_what_carries_a_vlan_or_at_the_bridge_below_it_may_drop() {
     let carried_by = carried_by.map(|(name, by)| (name.to_owned(), by.to_owned())).into();
     let ports = vec![port, Port { name: "eth7".into(), master: "bond0".into(), kind: "bond".into() }];
     let machine = Machine { ports, carried_by, ..Machine::default() };
-    let told = |table: &ForeignTable| effect(table, &host(), Some(&machine), &packet("10.1.2.3", 80, through()));
+    let told =
+        |table: &ForeignTable| effect(table, Asked::new(&host(), Some(&machine), &packet("10.1.2.3", 80, through())));
     for (at, egress) in [("br0", true), ("p", true), ("bond0", true), ("eth7", true), ("eth9", false), ("eth*", true)] {
         assert!(matches!(told(&device(at, egress)), Effect::Unclear { may_drop: true, .. }), "{at}");
     }
@@ -276,7 +281,7 @@ fn what_is_not_understood_at_a_device_is_told_of_its_own_table() {
     let mut table = device("eth0", false);
     let unknown = Expr::Unknown(Unknown { name: "future".into(), data: Vec::new() });
     table.dump.rules[0].exprs.insert(0, unknown);
-    match effect(&table, &host(), Some(&Machine::default()), &packet("10.1.2.3", 80, enters())) {
+    match effect(&table, Asked::new(&host(), Some(&Machine::default()), &packet("10.1.2.3", 80, enters()))) {
         Effect::Unclear { why, .. } => assert!(why.contains("netdev device") && !why.contains("inet"), "{why}"),
         other => panic!("{other:?}"),
     }
@@ -287,7 +292,7 @@ fn a_table_of_which_something_cannot_be_decoded_may_drop() {
     let mut table = docker(vec![]);
     let reason = Some(tortie_nft::wire::DecodeError::Truncated("a rule"));
     table.undecoded.push(tortie_nft::inventory::ForeignObject { kind: "rule of chain", name: "DOCKER".into(), reason });
-    match effect(&table, &host(), None, &packet("192.0.2.11", 5001, enters())) {
+    match effect(&table, Asked::new(&host(), None, &packet("192.0.2.11", 5001, enters()))) {
         Effect::Unclear { why, may_drop: true, .. } => assert!(why.contains("rule of chain `DOCKER`"), "{why}"),
         other => panic!("{other:?}"),
     }
@@ -328,7 +333,7 @@ fn what_cannot_be_decoded_may_do_what_the_chains_that_it_is_in_can_do_and_nothin
         ("members of one", undecoded(data(), "members of set", "m"), false, true),
         ("a set that no rule uses", undecoded(filter(), "set", "m"), false, false),
     ] {
-        match effect(&table, &host(), None, &other_port()) {
+        match effect(&table, Asked::new(&host(), None, &other_port())) {
             Effect::Unclear { may_drop, may_translate, .. } => {
                 assert_eq!((may_drop, may_translate.is_some()), (drops, translates), "{what}");
             }
@@ -341,7 +346,9 @@ fn what_cannot_be_decoded_may_do_what_the_chains_that_it_is_in_can_do_and_nothin
 fn packets_of_a_connection_may_be_translated_as_its_first_one_was() {
     let established = |port| Packet { conntrack: Conntrack::Established, ..packet("192.0.2.11", port, enters()) };
     let of = |table: ForeignTable, packet: &Packet| {
-        effect_among(&table, std::slice::from_ref(&table), &host(), None, packet, Default::default(), i32::MIN)
+        let (host, tables) = (host(), std::slice::from_ref(&table));
+        let asked = Asked::new(&host, None, packet);
+        effect_among(&table, Among { tables, asked, own: OwnNat::default(), translated_at: i32::MIN })
     };
     match of(docker(vec![]), &established(5000)) {
         Effect::Unclear { may_drop: false, may_translate: Some(to), .. } => assert_eq!(to, ["172.17.0.2:5001"]),
@@ -361,7 +368,7 @@ fn a_translation_has_the_place_of_its_base_chain_and_the_first_of_a_table_counts
     table.dump.chains.push(Chain::base("early", BaseChain::filter(Hook::Prerouting, -150)));
     table.dump.rules.extend(["behind", "early"].map(|chain| Rule::new(chain, [Verdict::Accept.into()])));
     let asked = packet("192.0.2.11", 5000, enters());
-    let place = |table: &ForeignTable| match effect(table, &host(), None, &asked) {
+    let place = |table: &ForeignTable| match effect(table, Asked::new(&host(), None, &asked)) {
         Effect::Translates { priority, by, .. } => (priority, by),
         other => panic!("{other:?}"),
     };
@@ -377,8 +384,10 @@ fn a_table_that_is_not_understood_may_translate_only_by_rules_whose_other_condit
     let unknown = || xt("match", "addrtype", 1, &[0; 8]);
     let mut table = docker(vec![unknown()]);
     table.dump.rules[0].exprs.insert(0, unknown());
-    let targets = |destination: &str, port, path| match effect(&table, &host(), None, &packet(destination, port, path))
-    {
+    let targets = |destination: &str, port, path| match effect(
+        &table,
+        Asked::new(&host(), None, &packet(destination, port, path)),
+    ) {
         Effect::Unclear { may_translate, .. } => may_translate,
         other => panic!("{other:?}"),
     };
@@ -406,7 +415,8 @@ fn marks(more: Vec<Expr>) -> ForeignTable {
 fn a_packet_that_leaves_may_be_rerouted_by_a_rule_that_it_may_meet_in_a_chain_of_type_route() {
     let leaves = || PacketPath::Output { interface: "eth0".into() };
     let of = |table: &ForeignTable, port, path| {
-        may_reroute(table, &host(), None, &packet("10.1.2.3", port, path), OwnNat::default()).map(str::to_owned)
+        may_reroute(table, Asked::new(&host(), None, &packet("10.1.2.3", port, path)), OwnNat::default())
+            .map(str::to_owned)
     };
     let chain = Some("OUTPUT".to_owned());
     assert_eq!(of(&marks(vec![]), 5000, leaves()), chain);
@@ -428,7 +438,9 @@ fn a_chain_of_type_route_behind_a_translation_is_asked_about_the_packet_as_trans
     let plain = packet("192.0.2.11", 5000, PacketPath::Output { interface: "eth0".into() });
     let named = Packet { translated: Some((to.into(), None)), ..plain.clone() };
     let own = OwnNat { destination: Some(to.into()), ..OwnNat::default() };
-    let of = |table: &ForeignTable, packet: &Packet, own| may_reroute(table, &host(), None, packet, own).is_some();
+    let of = |table: &ForeignTable, packet: &Packet, own| {
+        may_reroute(table, Asked::new(&host(), None, packet), own).is_some()
+    };
     let destination = || vec![Payload::ipv4_destination(Reg::R1).into(), Cmp::eq(Reg::R1, to).into()];
     for (priority, sees_translated) in [(-150, false), (-50, true)] {
         let mut marking = marks(destination());
