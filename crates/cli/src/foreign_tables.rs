@@ -1,9 +1,10 @@
 //! What the rules of other programs on this machine do with a packet that `explain` answers for.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 
 use tortie_agent::{ForeignTables, LocalFacts};
 use tortie_explain::reach::Reach;
@@ -14,7 +15,7 @@ use tortie_nft::foreign::ForeignTable;
 use tortie_policy::machine::Machine;
 use tortie_policy::packet::{Conntrack, Host, OwnNat, Packet, PacketPath};
 use tortie_verify::foreign_tables::{
-    AllowedMark, Among, Asked, Effect, Exempts, FLOATING_IPS, MarkBit, destination, effect_among, exempts,
+    AllowedMark, Among, Asked, Effect, Exempts, FLOATING_IPS, MarkBit, destination, effects_among, exempts,
     may_give_source, may_reroute, may_write_mark, translates_at,
 };
 
@@ -247,7 +248,8 @@ impl<'a> Source<'a> {
         let read = self.read.get_or_init(|| LocalFacts::foreign_tables().map_err(|error| error.to_string()));
         let tables = read.as_ref().map_err(String::clone)?;
         let (host, machine) = (local_facts.host(), local_facts.machine.as_ref());
-        Ok(Tables { tables, host, machine, translated_at, allowed_mark: self.allowed_mark })
+        let effects = RefCell::default();
+        Ok(Tables { tables, host, machine, translated_at, allowed_mark: self.allowed_mark, effects })
     }
 }
 
@@ -260,7 +262,12 @@ struct Tables<'a> {
     translated_at: Option<i32>,
     /// The mark bit that says that an early policy has allowed a packet.
     allowed_mark: Option<AllowedMark>,
+    /// What each of the tables does with the packets that were asked about.
+    effects: RefCell<Vec<(AskedOnce, Rc<[Effect]>)>>,
 }
+
+/// A packet, what tortie translates of it, and the place of the translation that it has.
+type AskedOnce = (Packet, OwnNat, i32);
 
 impl Tables<'_> {
     /// The hops at which a packet meets the tables.
@@ -276,10 +283,10 @@ impl Tables<'_> {
 
     /// What drops a packet on a path for certain.
     fn dropped_by(&self, path: &[Hop]) -> Option<String> {
-        let hops = self.met(path.iter());
-        self.tables.tables.iter().find_map(|table| {
-            hops.iter().find_map(|hop| match self.effect_on(table, hop) {
-                Effect::Drops(by) => Some(by_table(table, &by)),
+        let all: Vec<Rc<[Effect]>> = self.met(path.iter()).into_iter().map(|hop| self.effects_on(hop)).collect();
+        self.tables.tables.iter().enumerate().find_map(|(at, table)| {
+            all.iter().find_map(|effects| match &effects[at] {
+                Effect::Drops(by) => Some(by_table(table, by)),
                 _ => None,
             })
         })
@@ -290,8 +297,7 @@ impl Tables<'_> {
     fn found(&self, hops: &[&Hop], endpoints: &[SocketAddr], pairs: &[&[Hop; 2]]) -> Found {
         let tables = self.tables;
         let mut found = Found::default();
-        let all: Vec<Vec<Effect>> =
-            hops.iter().map(|hop| tables.tables.iter().map(|table| self.effect_on(table, hop)).collect()).collect();
+        let all: Vec<Rc<[Effect]>> = hops.iter().map(|hop| self.effects_on(hop)).collect();
         let firsts: Vec<_> =
             hops.iter().zip(&all).map(|(hop, effects)| self.first_translation(&hop.packet, effects)).collect();
         for (at, table) in tables.tables.iter().enumerate() {
@@ -362,7 +368,7 @@ impl Tables<'_> {
                     said.insert(note);
                 }
                 said.extend(self.rerouted(table, &name, hop));
-                said.extend(self.as_assumed(table, hop));
+                said.extend(self.as_assumed(at, hop));
             }
             said.extend(pairs.iter().filter_map(|pair| self.gives_source(table, &name, pair)));
             found.notes.extend(said);
@@ -401,8 +407,7 @@ impl Tables<'_> {
         for hop in firsts {
             let first = hop.and_then(|hop| {
                 let packet = untranslated(hop);
-                let effect = |table| self.effect_of(table, &packet, hop.own_nat, i32::MIN);
-                self.first_translation(&packet, &self.tables.tables.iter().map(effect).collect::<Vec<_>>())
+                self.first_translation(&packet, &self.effects_of(&packet, hop.own_nat, i32::MIN))
             });
             let Some(first) = first.transpose()? else { return Err(format!("{said} on some of its ways")) };
             match &found {
@@ -475,37 +480,48 @@ impl Tables<'_> {
         Asked::new(&self.host, self.machine, packet)
     }
 
-    fn effect_of(&self, table: &ForeignTable, packet: &Packet, own: OwnNat, at: i32) -> Effect {
-        effect_among(table, Among { tables: &self.tables.tables, asked: self.asked(packet), own, translated_at: at })
+    /// What each table does with a packet. Each is asked once.
+    fn effects_of(&self, packet: &Packet, own: OwnNat, translated_at: i32) -> Rc<[Effect]> {
+        let mut known = self.effects.borrow_mut();
+        let key = (packet.clone(), own, translated_at);
+        if let Some((_, effects)) = known.iter().find(|(asked, _)| *asked == key) {
+            return effects.clone();
+        }
+        let among = Among { tables: &self.tables.tables, asked: self.asked(packet), own, translated_at };
+        let effects: Rc<[Effect]> = effects_among(among).into();
+        known.push((key, effects.clone()));
+        effects
     }
 
-    /// What a table does with the packet. Of a translation that is only assumed it says what it translates to, for a service only
+    /// What each table does with the packet. Of a translation that is only assumed it says what it translates to, for a service only
     /// where that is something else.
-    fn effect_on(&self, table: &ForeignTable, hop: &Hop) -> Effect {
+    fn effects_on(&self, hop: &Hop) -> Rc<[Effect]> {
         let at = match &hop.translated_by {
             Some(TranslatedBy::Table(_)) => self.translated_at.unwrap_or(i32::MIN),
             // It is what is left where no table is known to translate it.
             Some(TranslatedBy::HostPort(_) | TranslatedBy::Service(_)) => i32::MAX,
             Some(TranslatedBy::Question) | None => i32::MIN,
         };
-        let of = |packet: &Packet| self.effect_of(table, packet, hop.own_nat, at);
-        let instead = match hop.translated_by {
-            Some(TranslatedBy::HostPort(_) | TranslatedBy::Service(_)) => of(&untranslated(hop)),
-            _ => Effect::Nothing,
-        };
-        match (&instead, &hop.translated_by) {
-            (Effect::Translates { .. }, Some(TranslatedBy::HostPort(_))) => instead,
-            (Effect::Translates { to, port, .. }, _) if Some((*to, *port)) != hop.packet.translated => instead,
-            _ => of(&seen(hop)),
-        }
+        let of = |packet: &Packet| self.effects_of(packet, hop.own_nat, at);
+        let effects = of(&seen(hop));
+        let Some(TranslatedBy::HostPort(_) | TranslatedBy::Service(_)) = hop.translated_by else { return effects };
+        let is_host_port = matches!(hop.translated_by, Some(TranslatedBy::HostPort(_)));
+        let instead = of(&untranslated(hop));
+        let each = effects.iter().zip(&*instead).map(|(effect, instead)| match instead {
+            Effect::Translates { to, port, .. } if is_host_port || Some((*to, *port)) != hop.packet.translated => {
+                instead
+            }
+            _ => effect,
+        });
+        each.cloned().collect()
     }
 
     /// What to say of a table that translates the packet as a service proxy is assumed to.
-    fn as_assumed(&self, table: &ForeignTable, hop: &Hop) -> Option<String> {
+    fn as_assumed(&self, at: usize, hop: &Hop) -> Option<String> {
         let Some(TranslatedBy::Service(_)) = hop.translated_by else { return None };
-        match self.effect_of(table, &untranslated(hop), hop.own_nat, i32::MIN) {
-            Effect::Translates { to, port, by, .. } if Some((to, port)) == hop.packet.translated => {
-                Some(format!("{}, as is assumed", translates_it(table, to, port, &by)))
+        match &self.effects_of(&untranslated(hop), hop.own_nat, i32::MIN)[at] {
+            Effect::Translates { to, port, by, .. } if Some((*to, *port)) == hop.packet.translated => {
+                Some(format!("{}, as is assumed", translates_it(&self.tables.tables[at], *to, *port, by)))
             }
             _ => None,
         }
@@ -521,14 +537,14 @@ impl Tables<'_> {
             }
             TranslatedBy::Question | TranslatedBy::Table(_) => return None,
         };
-        let (tables, packet) = (self.tables, untranslated(hop));
-        let translates = |table| match self.effect_of(table, &packet, hop.own_nat, i32::MIN) {
+        let tables = self.tables;
+        let translates = |effect: &Effect| match effect {
             Effect::Nothing | Effect::Drops(_) => false,
             Effect::Translates { .. } => true,
             Effect::Unclear { may_translate, .. } => may_translate.is_some(),
         };
         let is_known = tables.unread.is_empty() && tables.legacy.is_empty();
-        (is_known && !tables.tables.iter().any(translates))
+        (is_known && !self.effects_of(&untranslated(hop), hop.own_nat, i32::MIN).iter().any(translates))
             .then(|| format!("no table on this machine translates it, {why}"))
     }
 

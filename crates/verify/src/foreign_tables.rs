@@ -33,7 +33,7 @@ use self::translated::Orders;
 use crate::trace::{Probe, packet_bytes};
 use crate::xt;
 
-pub use among::{Among, Exempts, destination, effect_among, exempts};
+pub use among::{Among, Exempts, destination, effects_among, exempts};
 pub use chains::{ForeignChain, HookPlace, base_chains};
 pub use marks::{AllowedMark, MarkBit, may_write_mark};
 pub use reroute::may_reroute;
@@ -226,6 +226,8 @@ fn at_hooks<T>(
     asked: Asked<'_>,
     found: impl Fn(Hook, &Outcome<'_>, &Bytes, &Bytes) -> Option<T>,
 ) -> Result<Option<T>, InterpError> {
+    #[cfg(test)]
+    tests::WALKS.set(tests::WALKS.get() + 1);
     let Asked { host, machine, packet } = asked;
     let index = |name: &str| match name {
         "lo" => Some(1),
@@ -393,11 +395,6 @@ fn alone(table: &TableDump, chain: &str) -> TableDump {
 /// The first packet of the connection of a packet: the chains that translate see no other.
 fn first_of_connection(packet: &Packet) -> Packet {
     Packet { conntrack: Conntrack::New, ..packet.clone() }
-}
-
-/// The tables besides one.
-fn others<'a>(table: &ForeignTable, all: &'a [ForeignTable]) -> impl Iterator<Item = &'a ForeignTable> {
-    all.iter().filter(|other| other.dump.table.id != table.dump.table.id)
 }
 
 /// The chains that packets get to from these, whatever the conditions of rules.

@@ -9,9 +9,7 @@ use tortie_nft::interp::{Ruleset, Tracking};
 use tortie_policy::packet::{Conntrack, OwnNat, Packet};
 
 use super::translated::Orders;
-use super::{
-    Asked, Effect, at_hooks, effect, first_of_connection, hooks, is_concerned, others, own_nat, reached, translated,
-};
+use super::{Asked, Effect, at_hooks, effect, first_of_connection, hooks, is_concerned, own_nat, reached, translated};
 use crate::xt;
 
 /// Whether a table exempts a packet from connection tracking.
@@ -38,15 +36,21 @@ pub struct Among<'a> {
     pub translated_at: i32,
 }
 
-/// What a table does with a packet, as [`effect`], among the others.
-pub fn effect_among(table: &ForeignTable, among: Among<'_>) -> Effect {
-    let now = effect_now(table, among);
+/// What each of the tables does with a packet, as [`effect`], among the others.
+pub fn effects_among(among: Among<'_>) -> Vec<Effect> {
+    let now = effects_now(among);
     let packet = among.asked.packet;
     if packet.conntrack != Conntrack::Established || packet.translated.is_some() {
         return now;
     }
     let first = first_of_connection(packet);
-    let targets = match effect_now(table, Among { asked: among.asked.about(&first), ..among }) {
+    let of_first = effects_now(Among { asked: among.asked.about(&first), ..among });
+    now.into_iter().zip(of_first).map(|(now, first)| translated_as(now, first)).collect()
+}
+
+/// What a table does with a packet of a connection, with what it does with the first one.
+fn translated_as(now: Effect, first: Effect) -> Effect {
+    let targets = match first {
         Effect::Translates { to, port, .. } => vec![destination(to, port)],
         Effect::Unclear { may_translate: Some(targets), .. } => targets,
         _ => return now,
@@ -56,21 +60,24 @@ pub fn effect_among(table: &ForeignTable, among: Among<'_>) -> Effect {
     either(now, Effect::Unclear { why: why.clone(), may_drop: false, may_translate, may_change: false }, why)
 }
 
-fn effect_now(table: &ForeignTable, among: Among<'_>) -> Effect {
-    let as_asked = own_nat::effect(table, among);
+fn effects_now(among: Among<'_>) -> Vec<Effect> {
+    let as_asked = own_nat::effects(among);
     let (asked, packet) = (among.asked, among.asked.packet);
     if packet.conntrack == Conntrack::Untracked {
         return as_asked;
     }
-    let exempting = others(table, among.tables).map(|other| (other, exempts(other, asked)));
+    let untracked = Packet { conntrack: Conntrack::Untracked, ..packet.clone() };
+    let exempting = among.tables.iter().map(|table| (table, exempts(table, asked)));
     let exempting: Vec<_> = exempting.filter(|(_, exempts)| *exempts != Exempts::Never).collect();
-    let Some((first, _)) = exempting.first() else { return as_asked };
-    let is_exempt = exempting.iter().any(|(_, exempts)| *exempts == Exempts::Always);
-    let untracked = effect(table, asked.about(&Packet { conntrack: Conntrack::Untracked, ..packet.clone() }));
-    if is_exempt || untracked == as_asked {
-        return untracked;
-    }
-    either(as_asked, untracked, format!("table {} may exempt it from connection tracking", first.dump.table.id))
+    let exempted = |(table, as_asked): (&ForeignTable, Effect)| {
+        let mut others = exempting.iter().filter(|(other, _)| other.dump.table.id != table.dump.table.id).peekable();
+        let Some((first, _)) = others.peek() else { return as_asked };
+        let why = format!("table {} may exempt it from connection tracking", first.dump.table.id);
+        let is_exempt = others.any(|(_, exempts)| *exempts == Exempts::Always);
+        let untracked = effect(table, asked.about(&untracked));
+        if is_exempt || untracked == as_asked { untracked } else { either(as_asked, untracked, why) }
+    };
+    among.tables.iter().zip(as_asked).map(exempted).collect()
 }
 
 /// Whether a table exempts a packet from connection tracking.

@@ -1,18 +1,19 @@
 //! What tortie itself and the other tables translate of a packet: chains before see one address, chains behind the other.
 
+use std::net::IpAddr;
+
 use tortie_dataplane_nft::FLOATING_IPS;
 use tortie_nft::dump::TableDump;
 use tortie_nft::foreign::ForeignTable;
 use tortie_policy::packet::Packet;
 
 use super::among::{Among, either};
-use super::{Effect, effect as of_others, source, translated};
+use super::{Asked, Effect, effect as of_others, source, translated};
 
-/// What a table does with a packet among the others.
-pub(super) fn effect(table: &ForeignTable, among: Among<'_>) -> Effect {
+/// What each table does with a packet among the others.
+pub(super) fn effects(among: Among<'_>) -> Vec<Effect> {
     let Among { asked, own, translated_at, .. } = among;
-    let packet = asked.packet;
-    let translation = match (packet.translated, own.destination) {
+    let translation = match (asked.packet.translated, own.destination) {
         (Some((to, port)), _) => Some((to, port, translated_at)),
         (None, Some(to)) => Some((to, None, FLOATING_IPS)),
         (None, None) => None,
@@ -22,24 +23,39 @@ pub(super) fn effect(table: &ForeignTable, among: Among<'_>) -> Effect {
             translated::add(table, packet, to, port, at, is_before);
         }
     };
-    let sources = source::possible(table, among, &|table, packet| with(table, packet, true));
+    let sources = source::Sources::find(among, &|table, packet| with(table, packet, true));
+    among
+        .tables
+        .iter()
+        .map(|table| effect(table, asked, &sources.before(table), translation.map(|(to, ..)| to), &with))
+        .collect()
+}
+
+/// What a table does with a packet that has one of these sources where it gets there. `with` adds the translation to this destination.
+fn effect(
+    table: &ForeignTable,
+    asked: Asked<'_>,
+    sources: &[Option<source::GivenSource>],
+    translated_to: Option<IpAddr>,
+    with: &dyn Fn(&mut TableDump, &Packet, bool),
+) -> Effect {
     let of_destination = |source: &dyn Fn(&mut TableDump)| {
         let of = |is_before| {
             let mut table = table.clone();
-            with(&mut table.dump, packet, is_before);
+            with(&mut table.dump, asked.packet, is_before);
             source(&mut table.dump);
             of_others(&table, asked)
         };
         let first = of(true);
-        match translation {
+        match translated_to {
             None => first,
-            Some((to, ..)) => merged(first, of(false), || {
+            Some(to) => merged(first, of(false), || {
                 format!("it is translated to {to} at the same priority, before or behind these rules")
             }),
         }
     };
     let of_source = |given: &Option<source::GivenSource>| match given {
-        None if translation.is_none() => of_others(table, asked),
+        None if translated_to.is_none() => of_others(table, asked),
         None => of_destination(&|_| {}),
         Some(given) => {
             let of = |is_before| of_destination(&|table| source::add(table, asked, given, is_before));

@@ -9,11 +9,11 @@ use tortie_nft::dump::TableDump;
 use tortie_nft::expr::{Masq, NatKind};
 use tortie_nft::foreign::ForeignTable;
 use tortie_nft::interp::{Ending, Outcome, Packet as Bytes, Step};
-use tortie_nft::{BaseChain, ChainKind, Expr, Hook};
+use tortie_nft::{BaseChain, ChainKind, Expr, Hook, TableId};
 use tortie_policy::packet::{Conntrack, OwnNat, Packet, PacketPath, Transport};
 
 use super::{
-    Among, Asked, at_hooks, base_of, ends, first_of_connection, is_concerned, leads_to, others, possible,
+    Among, Asked, at_hooks, base_of, ends, first_of_connection, is_concerned, leads_to, possible,
     reaches_undecoded_rule, translated,
 };
 use crate::xt;
@@ -40,44 +40,51 @@ fn hook(path: &PacketPath) -> Hook {
     }
 }
 
-/// What may give a packet its source before a table does, tortie and the other tables: one of these, or nothing. `with` adds the
-/// translation of its destination to a table.
-pub(super) fn possible(
-    table: &ForeignTable,
-    Among { tables, asked, own, .. }: Among<'_>,
-    with: &dyn Fn(&mut TableDump, &Packet),
-) -> Vec<Option<GivenSource>> {
-    let packet = asked.packet;
-    let is_at_loopback = matches!(&packet.path, PacketPath::Input { interface } if interface == "lo");
-    // What comes in by the loopback interface got it where it was sent.
-    if matches!(packet.conntrack, Conntrack::Untracked | Conntrack::Invalid) || is_at_loopback {
-        return vec![None];
-    }
-    let mut certain: Vec<GivenSource> = Vec::new();
-    let mut uncertain: Vec<GivenSource> = Vec::new();
-    if own.masquerades {
-        let source = own.source.or_else(|| leaves_from(asked)).map(|source| (source, None));
-        certain.push(GivenSource { by: "tortie".to_owned(), place: GIVES_SOURCE, source });
-    }
-    let first = first_of_connection(packet);
-    for other in others(table, tables) {
-        match gives(other, asked.about(&first), with) {
-            Gives::Nothing => {}
-            Gives::Certainly(source) => certain.push(source),
-            Gives::Maybe(source) => uncertain.push(source),
+/// What gives a packet its source, or may, tortie and each of its tables.
+pub(super) struct Sources<'a> {
+    all: Vec<(Option<&'a TableId>, Gives)>,
+    is_established: bool,
+}
+
+impl<'a> Sources<'a> {
+    /// `with` adds the translation of its destination to a table.
+    pub(super) fn find(Among { tables, asked, own, .. }: Among<'a>, with: &dyn Fn(&mut TableDump, &Packet)) -> Self {
+        let packet = asked.packet;
+        let is_at_loopback = matches!(&packet.path, PacketPath::Input { interface } if interface == "lo");
+        let mut all = Vec::new();
+        // What comes in by the loopback interface got it where it was sent.
+        if !matches!(packet.conntrack, Conntrack::Untracked | Conntrack::Invalid) && !is_at_loopback {
+            if own.masquerades {
+                let source = own.source.or_else(|| leaves_from(asked)).map(|source| (source, None));
+                let by = "tortie".to_owned();
+                all.push((None, Gives::Certainly(GivenSource { by, place: GIVES_SOURCE, source })));
+            }
+            let first = first_of_connection(packet);
+            let of = |table: &'a ForeignTable| (Some(&table.dump.table.id), gives(table, asked.about(&first), with));
+            all.extend(tables.iter().map(of));
         }
+        Self { all, is_established: packet.conntrack == Conntrack::Established }
     }
-    let Some(place) = certain.iter().map(|one| one.place).min() else {
-        return [None].into_iter().chain(uncertain.into_iter().map(Some)).collect();
-    };
-    uncertain.retain(|one| one.place <= place);
-    certain.retain(|one| one.place == place);
-    let mut sources: Vec<_> = certain.into_iter().chain(uncertain).map(Some).collect();
-    if packet.conntrack == Conntrack::Established {
-        // Nothing tells who opened it.
-        sources.insert(0, None);
+
+    /// What may give the packet its source before a table does: one of these, or nothing.
+    pub(super) fn before(&self, table: &ForeignTable) -> Vec<Option<GivenSource>> {
+        let (mut certain, mut uncertain) = (Vec::new(), Vec::new());
+        for (_, gives) in self.all.iter().filter(|(by, _)| *by != Some(&table.dump.table.id)) {
+            match gives {
+                Gives::Nothing => {}
+                Gives::Certainly(source) => certain.push(source),
+                Gives::Maybe(source) => uncertain.push(source),
+            }
+        }
+        let Some(place) = certain.iter().map(|one| one.place).min() else {
+            return [None].into_iter().chain(uncertain.into_iter().cloned().map(Some)).collect();
+        };
+        uncertain.retain(|one| one.place <= place);
+        certain.retain(|one| one.place == place);
+        // Nothing tells who opened a connection.
+        let nobody = self.is_established.then_some(None);
+        nobody.into_iter().chain(certain.into_iter().chain(uncertain).cloned().map(Some)).collect()
     }
-    sources
 }
 
 /// Whether a table may give a packet that leaves the machine another source than tortie does, or one where tortie gives none.

@@ -7,7 +7,7 @@ use tortie_nft::{Chain, Reg, Rule, Table, TableId, Verdict};
 use tortie_random::Random;
 
 use super::*;
-use crate::foreign_tables::{Effect, effect_among, tests};
+use crate::foreign_tables::{Effect, effects_among, tests};
 
 const PLACES: [i32; 4] = [-50, 50, 110, 150];
 const SOURCES: [&str; 3] = ["203.0.113.9", "192.0.2.77", "192.0.2.78"];
@@ -100,7 +100,7 @@ fn tables_among_the_others_do_what_all_of_them_do_together() {
         let expected = drops.unwrap().is_some();
         let asked = Asked::new(&host, None, &packet);
         let among = Among { tables: &tables, asked, own, translated_at: i32::MIN };
-        let effects: Vec<Effect> = tables.iter().map(|table| effect_among(table, among)).collect();
+        let effects = effects_among(among);
         let about = || format!("seed {seed}: {effects:?}, {own:?}\n{tables:#?}");
         assert!(effects.iter().all(|one| matches!(one, Effect::Drops(_) | Effect::Nothing)), "{}", about());
         let found = effects.iter().any(|one| matches!(one, Effect::Drops(_)));
@@ -110,4 +110,43 @@ fn tables_among_the_others_do_what_all_of_them_do_together() {
         own_first += usize::from(masquerades);
     }
     assert!([dropped, passed, own_first].iter().all(|count| *count > 400), "{dropped} {passed} {own_first}");
+}
+
+#[test]
+fn what_tables_give_and_exempt_is_found_once_for_a_packet_and_not_once_for_each_table() {
+    let host = tests::host();
+    let path = PacketPath::Forward { from: "eth0".into(), to: "eth0".into() };
+    let of = |index: usize, gives: bool| {
+        let place = if gives { 90 + index as i32 } else { 90 };
+        let condition = if gives { SOURCES[0] } else { "192.0.2.200" };
+        let IpAddr::V4(source) = condition.parse().unwrap() else { unreachable!() };
+        let is_from = || vec![Payload::ipv4_source(Reg::R1).into(), Cmp::eq(Reg::R1, source.octets()).into()];
+        let mut table = dump(&format!("t{index}"), BaseChain::nat(Hook::Postrouting, place), vec![]);
+        table.chains.push(Chain::base("raw", BaseChain::filter(Hook::Prerouting, -300)));
+        table.rules = vec![Rule::new("c", [is_from(), snat("192.0.2.77")].concat())];
+        let never = vec![Payload::ipv4_source(Reg::R1).into(), Cmp::eq(Reg::R1, [192, 0, 2, 201]).into()];
+        table.rules.push(Rule::new("raw", [never, vec![Expr::Notrack]].concat()));
+        ForeignTable::from(table)
+    };
+    for conntrack in [Conntrack::New, Conntrack::Established] {
+        for gives in [false, true] {
+            let source = SOURCES[0].parse().unwrap();
+            let packet = Packet { source, conntrack, ..tests::packet("192.0.2.11", 5000, path.clone()) };
+            let walks = |number: usize| {
+                let tables: Vec<ForeignTable> = (0..number).map(|index| of(index, gives)).collect();
+                let asked = Asked::new(&host, None, &packet);
+                let among = Among { tables: &tables, asked, own: OwnNat::default(), translated_at: i32::MIN };
+                let before = tests::WALKS.get();
+                let effects = effects_among(among);
+                assert!(effects.iter().all(|effect| *effect == Effect::Nothing), "{effects:?}");
+                tests::WALKS.get() - before
+            };
+            let [few, double, fourfold] = [walks(10), walks(20), walks(40)];
+            assert_eq!(
+                fourfold - double,
+                2 * (double - few),
+                "{conntrack:?}, gives {gives}: {few}, {double}, {fourfold}"
+            );
+        }
+    }
 }
