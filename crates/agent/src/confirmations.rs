@@ -9,7 +9,7 @@ mod notices;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tortie_api::error_with_causes;
-use tortie_store::{Author, History, HistoryEntry, Position, StoreError};
+use tortie_store::{Author, History, HistoryEntry, StoreError};
 
 use crate::author::this_machine;
 use crate::cache::CachedStore;
@@ -146,12 +146,14 @@ fn look(
             continue;
         }
         now_waiting.push(Waiting { revision: entry.last, deadline: pending.deadline });
-        let in_kernel = status.read().in_kernel.position.has_reached(&Position::at(entry.last));
+        // Asked for, so that its time is kept. While enforcement is off, nothing is in force.
+        let in_kernel = status.read().programmed_since.of(entry.last).is_some();
         if pending.enforced.is_none() && in_kernel && failed.is_none() {
             history.note_enforced(&entry, now)?;
             log::info!(target: log_event::CONFIRMATION_AWAITED, "revision {} is in the kernel, and is put back unless it is confirmed", entry.last);
         }
     }
+    status.read().programmed_since.keep(|revision| now_waiting.iter().any(|one| one.revision == revision));
     *waiting = now_waiting;
     note(waiting, notices, status);
     match failed {

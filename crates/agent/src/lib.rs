@@ -60,6 +60,7 @@ mod placement_log;
 mod placement_writer;
 mod private_directory;
 mod probes;
+mod programmed_since;
 mod reports_to_store;
 mod request_handler;
 mod rule_counts;
@@ -84,6 +85,7 @@ pub use local_facts::{ForeignTables, LocalFacts, LocalFactsError};
 pub use lock::LockError;
 pub use logger::{LogFormat, log_failure};
 pub use node_name::NodeNameSource;
+pub use programmed_since::since_boot;
 pub use uninstall::{UninstallError, Uninstalled, uninstall};
 
 /// The default directory of the agent's copy of the store and other state.

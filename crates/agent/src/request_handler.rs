@@ -108,6 +108,7 @@ impl RequestHandler {
                     unreadable,
                 }
             }
+            Request::EnforcedSince { store, revision } => self.enforced_since(&store, revision),
             Request::RuleCounts => match self.status.measures.rules() {
                 Ok(rules) => Reply::RuleCounts { rules },
                 Err(reason) => Reply::Failed { reason: format!("the counts of rules cannot be read: {reason}") },
@@ -129,6 +130,31 @@ impl RequestHandler {
                     None => Reply::Failed { reason: "the dataplane does not answer".to_owned() },
                 }
             }
+        }
+    }
+
+    /// The answer to a client that asks since when a revision is enforced.
+    fn enforced_since(&self, store: &str, revision: u64) -> Reply {
+        let own = self.status.read().store_identity();
+        if !is_same_store(&own, store) {
+            return Reply::Failed { reason: format!("the agent follows {own}, and this call means {store}") };
+        }
+        let off = self.status.read().off.clone();
+        if let Some(off) = off {
+            return Reply::Failed { reason: off.to_string() };
+        }
+        let programmed = self.wait(&Position::at(revision), Instant::now());
+        let mut record = self.status.read();
+        let since = &mut record.programmed_since;
+        // If no object of this node changed up to the revision, what is in the kernel is what it asks for.
+        match since.of(revision).or(since.of_last()).filter(|_| programmed) {
+            Some(time) => Reply::EnforcedSince {
+                since_ms: u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX),
+                event: since.event(time).to_owned(),
+            },
+            None => Reply::Failed {
+                reason: "the change is not in the kernel yet: wait for it (`tortie status --wait`)".to_owned(),
+            },
         }
     }
 

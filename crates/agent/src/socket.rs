@@ -60,6 +60,13 @@ pub enum Request {
         /// For at most this long.
         timeout_ms: u64,
     },
+    /// Since when a revision is enforced.
+    EnforcedSince {
+        /// The store that is meant.
+        store: String,
+        /// The revision.
+        revision: u64,
+    },
     /// Follow the store that replaced the one in force.
     AcceptStore {
         /// The store that is meant.
@@ -103,6 +110,13 @@ pub enum Reply {
         /// The objects that cannot be read, each with what is in force instead.
         #[serde(default)]
         unreadable: Vec<String>,
+    },
+    /// The revision is enforced without a pause since then.
+    EnforcedSince {
+        /// In milliseconds since the machine was started, rounded up.
+        since_ms: u64,
+        /// What happened then: the change was in the kernel, or the agent cannot know what was before.
+        event: String,
     },
     /// The store is followed, and its content is in the kernel.
     Accepted {

@@ -15,6 +15,7 @@ use crate::lag::Lag;
 use crate::links;
 use crate::metrics::Measures;
 use crate::off::Off;
+use crate::programmed_since::{ProgrammedSince, since_boot};
 use crate::status::{Progress, SettingNote, StoreState, StoreStatus, store_identity};
 use crate::supervisor::Supervisor;
 
@@ -53,6 +54,8 @@ pub(crate) struct StatusRecord {
     pub(crate) lag: Lag,
     pub(crate) wanted: Progress,
     pub(crate) in_kernel: Progress,
+    /// Since when which positions are in the kernel.
+    pub(crate) programmed_since: ProgrammedSince,
     /// Whether the agent has programmed anything yet.
     pub(crate) programmed: bool,
     /// What the agent found in the kernel when it started, in words.
@@ -132,8 +135,9 @@ impl StatusCell {
             let mut record = self.read();
             let result = change(&mut record);
             record.changes += 1;
-            let StatusRecord { lag, wanted, in_kernel, .. } = &mut *record;
+            let StatusRecord { lag, wanted, in_kernel, programmed_since, programmed, off, .. } = &mut *record;
             lag.note(wanted, in_kernel);
+            programmed_since.note(&in_kernel.position, *programmed, off.is_some(), since_boot);
             result
         };
         self.changed.notify_all();

@@ -87,7 +87,10 @@ pub(crate) struct Guard<'a> {
 impl Guard<'_> {
     /// Whether a write may be made, by what `attempt` does with a client that writes to a copy. If not, that has been said.
     pub(crate) fn allows(&self, session: &mut Session, attempt: impl FnOnce(&Client)) -> bool {
-        if self.args.allow_lockout || session.persona.is_calicoctl() || origin() == Origin::Local {
+        if self.args.allow_lockout
+            || session.persona.is_calicoctl()
+            || matches!(origin(), Origin::Local | Origin::Unproven)
+        {
             return true;
         }
         let losses = found(self.attempted(session, attempt), session);
@@ -96,7 +99,9 @@ impl Guard<'_> {
 
     /// Judges a dry run, if `plan` is one: false if the write would be refused.
     pub(crate) fn would_allow(&self, session: &mut Session, plan: Option<&Plan>) -> bool {
-        let Some(plan) = plan.filter(|_| !session.persona.is_calicoctl() && origin() != Origin::Local) else {
+        let Some(plan) =
+            plan.filter(|_| !session.persona.is_calicoctl() && !matches!(origin(), Origin::Local | Origin::Unproven))
+        else {
             return true;
         };
         let losses = plan.after().map(|after| losses(self.access, &plan.sources, &after, session));
@@ -174,7 +179,7 @@ fn find_losses(
     }
     let ssh = match origin() {
         _ if session.persona.is_calicoctl() => return Ok(Vec::new()),
-        Origin::Local => return Ok(Vec::new()),
+        Origin::Local | Origin::Unproven => return Ok(Vec::new()),
         // What is not in force on this machine locks nobody out of it.
         _ if sources.agent_follows_another => return Ok(Vec::new()),
         Origin::Ssh(ssh) => Some(ssh),

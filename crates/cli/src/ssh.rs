@@ -18,16 +18,23 @@ use std::time::Duration;
 pub(crate) const VARIABLE: &str = "SSH_CONNECTION";
 /// More parents than this are a loop.
 const MOST_PARENTS: usize = 256;
+/// More sessions than this, one over the other, are a loop.
+const MOST_HOPS: usize = 16;
 /// Programs that serve SSH; their children are sessions.
 const SERVERS: [&str; 4] = ["sshd", "sshd-session", "sshd-auth", "dropbear"];
 /// Programs that go on as another user, whose children may not read what was before.
 const USER_CHANGERS: [&str; 6] = ["sudo", "su", "doas", "runuser", "pkexec", "setpriv"];
 
+/// Programs that run jobs. What they start was started by nobody's session.
+const JOB_RUNNERS: [&str; 5] = ["cron", "crond", "atd", "anacron", "fcron"];
+
 /// How this command was started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// Not over SSH.
+    /// By the console of this machine, by a service of it, or as the user says (`SSH_CONNECTION=`).
     Local,
+    /// Nothing shows an SSH session, and nothing a console or a service: it may have been started in a session and have left it.
+    Unproven,
     /// Over this connection.
     Ssh(SshConnection),
     /// Whether an SSH client started the command is unknown, for this reason.
@@ -67,8 +74,11 @@ fn origin_by(own: Option<&OsStr>, is_sudo: bool, proc: &Path) -> Origin {
 fn by_parents(is_sudo: bool, proc: &Path) -> Result<Origin, String> {
     let mut unread = None;
     let (mut servers, mut changed_user) = (Vec::new(), false);
-    for process in parents(proc)? {
+    let me = status(proc, "self").map_err(|_| format!("{} cannot be read", proc.display()))?;
+    let mut is_local = has_console(&me) || is_of_service(proc);
+    for process in parents(proc, &me) {
         let process = process?;
+        is_local |= has_console(&process) || JOB_RUNNERS.contains(&process.name.as_str());
         servers.extend(SERVERS.contains(&process.name.as_str()).then_some(process.id));
         changed_user |= USER_CHANGERS.contains(&process.name.as_str());
         match fs::read(proc.join(process.id.to_string()).join("environ")) {
@@ -98,34 +108,88 @@ fn by_parents(is_sudo: bool, proc: &Path) -> Result<Origin, String> {
         _ if is_sudo && !changed_user => {
             Origin::Unknown("another user started this, and is not among the parent processes".to_owned())
         }
-        _ => Origin::Local,
+        _ if is_local => Origin::Local,
+        _ => Origin::Unproven,
     })
 }
 
-/// When the SSH connection was made that this command was started over, in milliseconds since 1970: when the process of sshd began
-/// that serves it. The error says why that is not known.
-pub(crate) fn began() -> Result<u64, String> {
-    let age = age(Path::new("/proc"))?;
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Ok(u64::try_from(now.saturating_sub(age).as_millis()).unwrap_or_default())
+/// Whether the terminal of a process is one of this machine (a screen, a serial line, a hypervisor's console), and not a
+/// pseudo-terminal, which SSH and tmux have too.
+fn has_console(process: &Process) -> bool {
+    let major = (process.terminal >> 8) & 0xfff;
+    !matches!(major, 0 | 2 | 3 | 136..=143)
 }
 
-/// How old the connection is: that is the oldest parent that serves one, whichever sessions share it. A shell that outlives its
-/// session (tmux, setsid) has none, whatever its environment says.
-fn age(proc: &Path) -> Result<Duration, String> {
-    let unread = || format!("{} cannot be read", proc.display());
-    let uptime = fs::read_to_string(proc.join("uptime")).map_err(|_| unread())?;
-    let uptime: f64 = uptime.split_whitespace().next().and_then(|word| word.parse().ok()).ok_or_else(unread)?;
-    let mut started = None;
-    for process in parents(proc)? {
+/// Whether systemd runs this process as a part of a service of the system that serves no SSH. What `systemd-run` starts does not
+/// count: a session may have called it.
+fn is_of_service(proc: &Path) -> bool {
+    let groups = fs::read_to_string(proc.join("self/cgroup")).unwrap_or_default();
+    let path = groups.lines().find_map(|line| {
+        let (_, rest) = line.split_once(':')?;
+        let (controllers, path) = rest.split_once(':')?;
+        matches!(controllers, "" | "name=systemd").then_some(path)
+    });
+    let of_system = path.and_then(|path| path.strip_prefix("/system.slice/"));
+    let service = of_system.and_then(|path| path.split('/').find(|name| name.ends_with(".service")));
+    service.is_some_and(|name| !["ssh", "dropbear", "run-"].iter().any(|prefix| name.starts_with(prefix)))
+}
+
+/// When the SSH connection was made that this command was started over, as the time since the machine was started: when the
+/// process of sshd began that serves it. A connection from this machine itself (a jump, a tunnel, `ssh localhost`) comes about
+/// however others are denied, so the connection that carries it counts. The error says why the time is not known.
+pub(crate) fn began(connection: &SshConnection, is_own: impl Fn(IpAddr) -> bool) -> Result<Duration, String> {
+    began_by(connection, is_own, Path::new("/proc"))
+}
+
+fn began_by(connection: &SshConnection, is_own: impl Fn(IpAddr) -> bool, proc: &Path) -> Result<Duration, String> {
+    let me = status(proc, "self").map_err(|_| format!("{} cannot be read", proc.display()))?;
+    let mut session = session(proc, parents(proc, &me))?.ok_or("this shell is not a child of sshd")?;
+    let mut connection = served_by(proc, &session).unwrap_or_else(|| connection.clone());
+    for _ in 0..MOST_HOPS {
+        let client = connection.client;
+        if !is_own(client) {
+            return Ok(session.began);
+        }
+        let itself = format!("this SSH session comes from this machine itself ({client})");
+        let mut outer: Option<Session> = None;
+        for process in served::client_processes(proc, &connection) {
+            let process = status(proc, &process.to_string()).map_err(|_| hidden(process))?;
+            let (id, name) = (process.id, process.name.clone());
+            let above: Vec<_> = parents(proc, &process).collect();
+            let found = self::session(proc, std::iter::once(Ok(process)).chain(above))?;
+            let found = found.ok_or(format!("{itself}, from process {id} ({name}), which is not of an SSH session"))?;
+            outer = outer.into_iter().chain([found]).min_by_key(|session| session.began);
+        }
+        session = outer.ok_or(format!("{itself}, and from which process is not known"))?;
+        connection = served_by(proc, &session).ok_or(format!("{itself}, and who is connected to it is not known"))?;
+    }
+    Err("this SSH session comes through too many others".to_owned())
+}
+
+/// An SSH session: the processes of sshd that serve it, and when the first of them began.
+struct Session {
+    servers: Vec<u32>,
+    began: Duration,
+}
+
+/// The session that processes are in, whichever sessions share its connection: that of the last of them that serves one. A shell
+/// that outlives its session (tmux, setsid) is in none, whatever its environment says.
+fn session(proc: &Path, processes: impl Iterator<Item = Result<Process, String>>) -> Result<Option<Session>, String> {
+    let mut found: Option<Session> = None;
+    for process in processes {
         let process = process?;
         let command = fs::read(proc.join(process.id.to_string()).join("cmdline")).unwrap_or_default();
         if is_session(&process.name, &command) {
-            started = Some(process.started);
+            let servers = found.map(|found| found.servers).unwrap_or_default();
+            let servers = servers.into_iter().chain([process.id]).collect();
+            found = Some(Session { servers, began: process.started });
         }
     }
-    let started = started.ok_or("this shell is not a child of sshd")?;
-    Ok(Duration::try_from_secs_f64(uptime - started).unwrap_or_default())
+    Ok(found)
+}
+
+fn served_by(proc: &Path, session: &Session) -> Option<SshConnection> {
+    session.servers.iter().find_map(|id| served::connection(proc, *id))
 }
 
 /// Whether a process of sshd serves one connection; the one that listens does not.
@@ -139,19 +203,20 @@ struct Process {
     id: u32,
     name: String,
     parent: u32,
-    /// In seconds since the machine was started.
-    started: f64,
+    /// The device number of its terminal; 0 if it has none.
+    terminal: i64,
+    /// Since the machine was started, rounded down to a tick.
+    started: Duration,
 }
 
-/// How many of the kernel's ticks are a second, for user space: the same on every machine.
-const TICKS: f64 = 100.0;
+/// The kernel's tick for user space, in milliseconds: the same on every machine.
+pub(crate) const TICK: u64 = 10;
 
-/// The parent processes of this one, the nearest first, without the first process of all. The error names one that cannot be
+/// The parent processes of a process, the nearest first, without the first process of all. The error names one that cannot be
 /// looked at, and is the last.
-fn parents(proc: &Path) -> Result<impl Iterator<Item = Result<Process, String>>, String> {
-    let me = status(proc, "self").map_err(|_| format!("{} cannot be read", proc.display()))?;
-    let mut next = me.parent;
-    Ok((0..MOST_PARENTS).map_while(move |_| {
+fn parents(proc: &Path, of: &Process) -> impl Iterator<Item = Result<Process, String>> {
+    let mut next = of.parent;
+    (0..MOST_PARENTS).map_while(move |_| {
         let id = next;
         if id <= 1 {
             return None;
@@ -160,7 +225,7 @@ fn parents(proc: &Path) -> Result<impl Iterator<Item = Result<Process, String>>,
         let process = status(proc, &id.to_string()).map_err(|_| hidden(id));
         next = process.as_ref().map_or(0, |process| process.parent);
         Some(process)
-    }))
+    })
 }
 
 fn hidden(process: u32) -> String {
@@ -176,8 +241,10 @@ fn status(proc: &Path, process: &str) -> std::io::Result<Process> {
         let (name, rest) = rest.rsplit_once(')')?;
         let mut fields = rest.split_whitespace();
         let parent = fields.nth(1)?.parse().ok()?;
-        let started: f64 = fields.nth(17)?.parse().ok()?;
-        Some(Process { id: id.trim().parse().ok()?, name: name.to_owned(), parent, started: started / TICKS })
+        let terminal = fields.nth(2)?.parse().ok()?;
+        let ticks: u64 = fields.nth(14)?.parse().ok()?;
+        let started = Duration::from_millis(ticks.saturating_mul(TICK));
+        Some(Process { id: id.trim().parse().ok()?, name: name.to_owned(), parent, terminal, started })
     };
     parsed().ok_or_else(|| ErrorKind::InvalidData.into())
 }
@@ -295,7 +362,6 @@ mod tests {
                 (50, "sshd", 40, Some("")),
                 (40, "sshd", 1, Some("")),
             ]);
-            fs::write(place.path().join("uptime"), "100.00 5.00\n").unwrap();
             let command = |id: &str, text: &str| fs::write(place.path().join(id).join("cmdline"), text).unwrap();
             command("60", "sshd: alice@pts/0,pts/1");
             command("50", "sshd: alice [priv]");
@@ -303,19 +369,47 @@ mod tests {
             place
         };
         // Each process of `proc` was started as many seconds after the machine as its id says.
-        let shared = tree(60);
-        assert_eq!(age(shared.path()).map(|age| age.as_secs()), Ok(50));
-        let tmux = tree(1);
-        assert_eq!(age(tmux.path()), Err("this shell is not a child of sshd".to_owned()));
-        let only_listener = tree(40);
-        assert!(age(only_listener.path()).is_err());
+        let connection = ssh("198.51.100.7", "192.0.2.11", 22);
+        let seconds =
+            |place: &tempfile::TempDir| began_by(&connection, |_| false, place.path()).map(|began| began.as_secs());
+        assert_eq!(seconds(&tree(60)), Ok(50));
+        assert_eq!(seconds(&tree(1)), Err("this shell is not a child of sshd".to_owned()), "tmux");
+        assert!(seconds(&tree(40)).is_err(), "only the listener");
+        let own = began_by(&connection, |_| true, tree(60).path());
+        let why = "this SSH session comes from this machine itself (198.51.100.7), and from which process is not known";
+        assert_eq!(own, Err(why.to_owned()));
     }
 
     #[test]
-    fn a_console_is_not_an_ssh_session() {
-        let place = proc(&[(90, "tortie", 70, Some("A=b")), (70, "bash", 60, Some("")), (60, "login", 1, Some(""))]);
-        assert_eq!(origin_by(None, false, place.path()), Origin::Local);
-        let sudo = proc(&[(90, "tortie", 70, Some("A=b")), (70, "sudo", 60, Some("")), (60, "bash", 1, Some(""))]);
-        assert_eq!(origin_by(None, true, sudo.path()), Origin::Local);
+    fn a_console_and_a_service_are_known_and_what_may_have_left_a_session_is_not() {
+        const TTY1: u32 = 4 << 8 | 1;
+        const PTS: u32 = 136 << 8;
+        let of = |login: u32, own: u32, group: &str| {
+            let place = proc(&[
+                (90, "tortie", 70, Some("A=b")),
+                (70, "sudo", 60, Some("")),
+                (60, "bash", 50, Some("")),
+                (50, "login", 1, Some("")),
+            ]);
+            for (id, name, parent, terminal) in [(90, "tortie", 70, own), (60, "bash", 50, login)] {
+                let text = format!("{id} ({name}) S {parent} 1 1 {terminal} -1 0 0 0 0 0 0 0 0 0 20 0 1 0 9 0\n");
+                fs::write(place.path().join(id.to_string()).join("stat"), text).unwrap();
+            }
+            fs::write(place.path().join("90/cgroup"), group).unwrap();
+            origin_by(None, true, place.path())
+        };
+        let session = "0::/user.slice/user-0.slice/session-3.scope\n";
+        assert_eq!(of(TTY1, TTY1, session), Origin::Local);
+        assert_eq!(of(TTY1, PTS, session), Origin::Local, "sudo gives it a terminal of its own");
+        assert_eq!(of(PTS, PTS, session), Origin::Unproven);
+        assert_eq!(of(0, 0, session), Origin::Unproven);
+        assert_eq!(of(0, 0, "0::/system.slice/backup.service\n"), Origin::Local);
+        assert_eq!(of(0, 0, "4:cpu:/\n1:name=systemd:/system.slice/cron.service/x\n"), Origin::Local);
+        for other in ["ssh.service", "sshd@3.service", "system-sshd.slice/sshd@3.service", "run-r1.service", "x.scope"]
+        {
+            assert_eq!(of(0, 0, &format!("0::/system.slice/{other}\n")), Origin::Unproven, "{other}");
+        }
+        let cron = proc(&[(90, "tortie", 70, Some("")), (70, "sh", 60, Some("")), (60, "cron", 1, Some(""))]);
+        assert_eq!(origin_by(None, false, cron.path()), Origin::Local);
     }
 }

@@ -1,16 +1,23 @@
 //! `confirm`: keeps a change that was made with `--confirm`.
 //!
 //! An open session proves nothing, because open connections continue. So a confirmation over SSH counts only from a session that
-//! began after the change was in the kernel.
+//! began after the change was in the kernel. The agent says since when it is there without a pause.
+
+use std::net::IpAddr;
+use std::time::Duration;
 
 use clap::Args;
 use tortie_agent::author::this_machine;
+use tortie_agent::socket::{Reply, Request};
 use tortie_agent::utc;
+use tortie_policy::machine::RouteKind;
 use tortie_store::HistoryEntry;
 use tortie_store::history::Pending;
 
 use crate::args::StoreArgs;
+use crate::ask::Agent;
 use crate::commands::history::{is_overdue, revisions};
+use crate::enforcement_warning;
 use crate::output::table;
 use crate::session::Session;
 use crate::ssh::{self, Origin, origin};
@@ -55,9 +62,12 @@ pub(crate) fn run(args: &ConfirmArgs, session: &mut Session) -> anyhow::Result<E
         );
     }
     if !args.force
-        && let Err(why) = counts(&pending)
+        && let Err(why) = counts(&entry, &access)
     {
-        anyhow::bail!("not confirmed: {why}. The change is put back at {}", utc::of_milliseconds(pending.deadline));
+        anyhow::bail!(
+            "not confirmed: {why}, or use --force. The change is put back at {}",
+            utc::of_milliseconds(pending.deadline)
+        );
     }
     if !history.confirm(&entry)? {
         anyhow::bail!("too late: revision {} was put back", revisions(&entry));
@@ -109,30 +119,42 @@ fn find(waiting: Vec<(HistoryEntry, Pending)>, revision: Option<u64>) -> anyhow:
     }
 }
 
-/// Whether a confirmation from this session counts; the error says why not.
-fn counts(pending: &Pending) -> Result<(), String> {
-    match origin() {
+/// Whether a confirmation from this session counts; the error says why not, and what to do.
+fn counts(entry: &HistoryEntry, access: &StoreAccess) -> Result<(), String> {
+    if let Some(off) = enforcement_warning::off() {
+        return Err(format!(
+            "{off}, so the change is not in force: run `tortie on`, and then confirm from a new SSH connection"
+        ));
+    }
+    let connection = match origin() {
         Origin::Local => return Ok(()),
+        Origin::Unproven => {
+            return Err("whether this is a new SSH session is not known (it is not on a console of this machine, and not a child of sshd): confirm from a new SSH connection".to_owned());
+        }
         Origin::Unknown(why) => {
             return Err(format!(
-                "whether this is a new SSH session is not known ({why}); --force confirms all the same"
+                "whether this is a new SSH session is not known ({why}): confirm from a new SSH connection"
             ));
         }
-        Origin::Ssh(_) => {}
-    }
-    let Some(enforced) = pending.enforced else {
-        return Err(
-            "the change is not in the kernel yet: wait for it (`tortie status --wait`), and then open a new connection"
-                .to_owned(),
-        );
+        Origin::Ssh(connection) => connection,
     };
-    match ssh::began() {
-        Ok(began) if began > enforced => Ok(()),
-        Ok(_) => Err(
-            "the connection of this SSH session began before the change was in the kernel, so it does not show that a new one is possible: open a new connection and confirm there, or use --force"
-                .to_owned(),
-        ),
-        Err(why) => Err(format!("{why}: confirm from a new SSH connection, or use --force")),
+    let store = access.name().map_err(|error| format!("{error:#}"))?;
+    let (since_ms, event) = match Agent::soon().ask(&Request::EnforcedSince { store, revision: entry.last }) {
+        Ok(Reply::EnforcedSince { since_ms, event }) => (since_ms, event),
+        Ok(other) => return Err(format!("{}. Then open a new connection and confirm there", other.unexpected())),
+        Err(error) => return Err(format!("whether the change is in the kernel is not known: {error}")),
+    };
+    let machine =
+        tortie_hostnet::machine().map_err(|error| format!("the addresses of this machine are not known: {error}"))?;
+    let is_own = |address: IpAddr| {
+        address.is_loopback() || machine.route_to(address).is_some_and(|route| route.kind == RouteKind::Local)
+    };
+    match ssh::began(&connection, is_own) {
+        Ok(began) if began >= Duration::from_millis(since_ms) => Ok(()),
+        Ok(_) => Err(format!(
+            "the connection of this SSH session began before {event}, so it does not show that a new one is possible: open a new connection and confirm there"
+        )),
+        Err(why) => Err(format!("{why}: confirm from a new SSH connection of another machine")),
     }
 }
 

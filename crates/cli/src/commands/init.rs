@@ -54,7 +54,7 @@ pub(crate) fn run(args: &InitArgs, session: &mut Session) -> anyhow::Result<Exit
         addresses,
         ssh: match ssh::origin() {
             Origin::Ssh(connection) => Some(connection.server_port),
-            Origin::Local | Origin::Unknown(_) => None,
+            Origin::Local | Origin::Unproven | Origin::Unknown(_) => None,
         },
         listening: listening()?,
         began: BTreeSet::new(),

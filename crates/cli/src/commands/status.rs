@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use tortie_agent::socket::{AskError, Reply, Request};
 use tortie_agent::status::{EndpointStatus, LagStatus, Status, StoreState};
-use tortie_agent::{BaseChain, KernelTable};
+use tortie_agent::{BaseChain, KernelTable, since_boot};
 use tortie_api::{Key, Kind, duration};
 
 use crate::args::TextOrJson;
 use crate::ask::{Agent, Waited};
 use crate::enforcement_warning;
 use crate::session::Session;
+use crate::ssh;
 use crate::store::StoreAccess;
 use crate::terminal::{Exit, counted};
 
@@ -176,6 +177,10 @@ fn wait(args: &StatusArgs, agent: &Agent, session: &mut Session) -> anyhow::Resu
     let Waited { kernel, unreadable } = agent.wait(&store, &position)?;
     let is_there = match kernel {
         Ok(in_kernel) => {
+            // A session that begins after the answer has a later time of start, which the kernel gives in ticks.
+            let tick = Duration::from_millis(ssh::TICK).as_nanos();
+            let into_tick = u64::try_from(since_boot().as_nanos() % tick).unwrap_or_default();
+            std::thread::sleep(Duration::from_millis(ssh::TICK) - Duration::from_nanos(into_tick));
             if args.output == TextOrJson::Text {
                 session.terminal.line(format_args!("in the kernel: revision {}", in_kernel.position));
             }

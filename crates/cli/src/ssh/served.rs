@@ -1,4 +1,5 @@
-//! The connection that a process of sshd serves, by its sockets: for sessions in which no process has the variable any more.
+//! The sockets of processes: the connection that a process of sshd serves, for sessions in which no process has the variable any
+//! more, and who holds the other end of a connection of this machine with itself.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -6,39 +7,87 @@ use std::path::Path;
 
 use super::SshConnection;
 
-/// `TCP_ESTABLISHED`, as `/proc/net/tcp` writes it.
+/// `TCP_ESTABLISHED` and `TCP_LISTEN`, as `/proc/net/tcp` writes them.
 const ESTABLISHED: &str = "01";
+const LISTENING: &str = "0A";
+
+/// A TCP socket in the tables of a process.
+struct Socket<'a> {
+    state: &'a str,
+    local: SocketAddr,
+    remote: SocketAddr,
+    inode: &'a str,
+}
 
 /// The connection of this process; none if it has none, or its sockets cannot be read.
 pub(super) fn connection(proc: &Path, process: u32) -> Option<SshConnection> {
     let folder = proc.join(process.to_string());
-    let mut sockets: Vec<(u32, String)> = fs::read_dir(folder.join("fd"))
-        .ok()?
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            let target = fs::read_link(entry.path()).ok()?;
-            let inode = target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned();
-            Some((entry.file_name().to_str()?.parse().ok()?, inode))
-        })
-        .collect();
-    // Connections that are forwarded for the client were opened later.
-    sockets.sort();
-    let tables: String =
-        ["tcp", "tcp6"].iter().filter_map(|name| fs::read_to_string(folder.join("net").join(name)).ok()).collect();
-    sockets.iter().find_map(|(_, inode)| tables.lines().find_map(|line| ends(line, inode)))
+    let mut held = sockets(&folder)?;
+    held.sort();
+    let tables = tables(&folder);
+    let of = |state| sockets_in(&tables).filter(move |one| one.state == state);
+    let holds = |one: &Socket<'_>| held.iter().any(|(_, inode)| *inode == one.inode);
+    // What the process forwards for the client begins here, or comes to a port on which the process itself listens.
+    let accepts = |one: &Socket<'_>| {
+        let mut listening = of(LISTENING).filter(|other| other.local.port() == one.local.port()).peekable();
+        listening.peek().is_some() && !listening.any(|other| holds(&other))
+    };
+    let mut open = held.iter().filter_map(|(_, inode)| of(ESTABLISHED).find(|one| one.inode == inode)).peekable();
+    let found = open.peek().map(|one| (one.local, one.remote));
+    let (local, remote) = open.find(accepts).map(|one| (one.local, one.remote)).or(found)?;
+    Some(SshConnection {
+        client: remote.ip(),
+        client_port: remote.port(),
+        server: local.ip(),
+        server_port: local.port(),
+        interface: None,
+    })
 }
 
-/// The ends in a line of the table, if it is of this socket: `SLOT LOCAL REMOTE STATE ... INODE`.
-fn ends(line: &str, inode: &str) -> Option<SshConnection> {
-    let fields: Vec<&str> = line.split_whitespace().collect();
-    let &[_, local, remote, ESTABLISHED, _, _, _, _, _, found, ..] = fields.as_slice() else { return None };
-    let (server, client) = (end(local)?, end(remote)?);
-    (found == inode).then_some(SshConnection {
-        client: client.ip(),
-        client_port: client.port(),
-        server: server.ip(),
-        server_port: server.port(),
-        interface: None,
+/// The processes that have the client's end of a connection, as far as their sockets can be read.
+pub(super) fn client_processes(proc: &Path, connection: &SshConnection) -> Vec<u32> {
+    let tables = tables(&proc.join("self"));
+    let end = SocketAddr::new(connection.client, connection.client_port);
+    let inodes: Vec<&str> =
+        sockets_in(&tables).filter(|one| one.state == ESTABLISHED && one.local == end).map(|one| one.inode).collect();
+    let has_it = |process: &u32| {
+        let sockets = sockets(&proc.join(process.to_string())).unwrap_or_default();
+        sockets.iter().any(|(_, inode)| inodes.contains(&inode.as_str()))
+    };
+    processes(proc).filter(has_it).collect()
+}
+
+/// The processes that are shown.
+fn processes(proc: &Path) -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir(proc).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// The sockets of a process by their descriptors; none if they cannot be read.
+fn sockets(folder: &Path) -> Option<Vec<(u32, String)>> {
+    let entries = fs::read_dir(folder.join("fd")).ok()?;
+    Some(
+        entries
+            .filter_map(|entry| {
+                let entry = entry.ok()?;
+                let target = fs::read_link(entry.path()).ok()?;
+                let inode = target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned();
+                Some((entry.file_name().to_str()?.parse().ok()?, inode))
+            })
+            .collect(),
+    )
+}
+
+fn tables(folder: &Path) -> String {
+    ["tcp", "tcp6"].iter().filter_map(|name| fs::read_to_string(folder.join("net").join(name)).ok()).collect()
+}
+
+/// The sockets in the lines of the tables: `SLOT LOCAL REMOTE STATE ... INODE`.
+fn sockets_in(tables: &str) -> impl Iterator<Item = Socket<'_>> {
+    tables.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let &[_, local, remote, state, _, _, _, _, _, inode, ..] = fields.as_slice() else { return None };
+        Some(Socket { state, local: end(local)?, remote: end(remote)?, inode })
     })
 }
 
@@ -59,11 +108,12 @@ fn end(text: &str) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsRawFd;
 
     use super::*;
 
     #[test]
-    fn the_first_connection_of_a_process_is_found_by_its_sockets() {
+    fn the_connection_that_a_process_serves_is_found_by_its_sockets_whatever_it_forwards() {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let listener = TcpListener::bind(address).unwrap();
             let there = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -72,13 +122,16 @@ mod tests {
             let folder = place.path().join("7");
             fs::create_dir_all(folder.join("fd")).unwrap();
             std::os::unix::fs::symlink("/proc/thread-self/net", folder.join("net")).unwrap();
-            let own = |stream: &TcpStream| {
-                use std::os::fd::AsRawFd;
-                fs::read_link(format!("/proc/self/fd/{}", stream.as_raw_fd())).unwrap()
-            };
+            let own = |stream: &dyn AsRawFd| fs::read_link(format!("/proc/self/fd/{}", stream.as_raw_fd())).unwrap();
             std::os::unix::fs::symlink(own(&here), folder.join("fd/4")).unwrap();
-            std::os::unix::fs::symlink(own(&there), folder.join("fd/11")).unwrap();
-            std::os::unix::fs::symlink("/dev/null", folder.join("fd/1")).unwrap();
+            std::os::unix::fs::symlink(own(&there), folder.join("fd/3")).unwrap();
+            // A port that it forwards to its client, and a connection to that port.
+            let forwarded = TcpListener::bind(address).unwrap();
+            let _far = TcpStream::connect(forwarded.local_addr().unwrap()).unwrap();
+            let (near, _) = forwarded.accept().unwrap();
+            std::os::unix::fs::symlink(own(&forwarded), folder.join("fd/2")).unwrap();
+            std::os::unix::fs::symlink(own(&near), folder.join("fd/1")).unwrap();
+            std::os::unix::fs::symlink("/dev/null", folder.join("fd/0")).unwrap();
             let found = connection(place.path(), 7).unwrap();
             let ends = |address: IpAddr, port| SocketAddr::new(address, port);
             assert_eq!(ends(found.client, found.client_port), here.peer_addr().unwrap());

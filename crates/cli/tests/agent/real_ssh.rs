@@ -256,3 +256,143 @@ fn over_a_jump_through_this_machine_the_outer_connection_counts_too() {
         assert!(!world.call(&["get", "hep"]).contains("all"));
     });
 }
+
+#[test]
+fn a_session_through_this_machine_is_as_old_as_the_one_that_carries_it() {
+    on_a_machine(|world| {
+        let _agent = world.agent();
+        world.apply("{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: before}}");
+        let ssh = Ssh::start(world);
+        let (_master, shared) = ssh.master(world, "first");
+        let shared: Vec<&str> = shared.iter().map(String::as_str).collect();
+        let file = world.file("eth0.yaml", &(KEEPS_SSH.to_owned() + &ALL.replace("'*'", "eth0")));
+        let (code, said) = ssh.call(world, &shared, &format!("apply -f {} --confirm=60s", file.to_str().unwrap()));
+        assert_eq!(code, Some(0), "{said}");
+        world.call(&["status", "--wait"]);
+        let words = |client: Command| -> String {
+            client.get_args().map(|word| word.to_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+        };
+        // In the old session, a new one to the machine itself.
+        let inner = words(ssh.client(&["-o", "HostName=127.0.0.1"]));
+        let mut client = ssh.client(&shared);
+        client.arg(format!("ssh {inner} '{} confirm'", ssh.call.replace('\'', "\"")));
+        let output = world.outside(move || client.output().unwrap());
+        let said = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned();
+        assert!(!output.status.success() && said.contains("began before the change was in the kernel"), "{said}");
+        // A new one that the old connection carries, and one that a new connection carries.
+        let through = |options: &[&str]| {
+            let outer = words(ssh.client(&[options, &["-W", "127.0.0.1:2222"]].concat()));
+            ssh.call(world, &["-o", &format!("ProxyCommand=ssh {outer}")], "confirm")
+        };
+        let (code, said) = through(&shared);
+        assert!(code != Some(0) && said.contains("began before the change was in the kernel"), "{said}");
+        let (code, said) = through(&[]);
+        assert!(code == Some(0) && said.contains("stays"), "{said}");
+    });
+}
+
+#[test]
+fn from_a_process_that_is_of_no_session_a_connection_to_this_machine_does_not_confirm() {
+    on_a_machine(|world| {
+        let _agent = world.agent();
+        world.apply("{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: before}}");
+        let ssh = Ssh::start(world);
+        world.call(&["label", "gnetsets", "before", "a=b", "--confirm=60s"]);
+        world.call(&["status", "--wait"]);
+        let mut client = ssh.client(&["-o", "HostName=127.0.0.1"]);
+        let output = client.arg(format!("{} confirm", ssh.call)).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success()
+                && said.contains("comes from this machine itself (127.0.0.1), from process")
+                && said.contains("(ssh), which is not of an SSH session"),
+            "{said}"
+        );
+        assert!(world.call(&["confirm", "--force"]).contains("stays"));
+    });
+}
+
+#[test]
+fn a_session_that_begins_once_status_wait_has_answered_confirms() {
+    with_each_store(|world| {
+        let _agent = world.agent();
+        world.apply("{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: before}}");
+        let ssh = Ssh::start(world);
+        for turn in 0..5 {
+            let change = format!("label gnetsets before a={turn} --overwrite --confirm=60s");
+            let (code, said) = ssh.call(world, &[], &format!("{change} && {} status --wait", ssh.call));
+            assert_eq!(code, Some(0), "{said}");
+            let (code, said) = ssh.call(world, &[], "confirm");
+            assert!(code == Some(0) && said.contains("stays"), "{said}");
+        }
+    });
+}
+
+#[test]
+fn while_enforcement_is_off_nothing_is_confirmed_and_a_session_of_that_time_proves_nothing() {
+    on_a_machine(|world| {
+        let _agent = world.agent();
+        world.apply("{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: before}}");
+        let ssh = Ssh::start(world);
+        for (turn, off_first) in [("before", true), ("after", false)] {
+            let change = || {
+                world.call(&["label", "gnetsets", "before", &format!("a={turn}"), "--overwrite", "--confirm=60s"]);
+            };
+            if off_first {
+                world.call(&["off"]);
+                change();
+            } else {
+                change();
+                world.call(&["status", "--wait"]);
+                world.call(&["off"]);
+            }
+            let (_master, shared) = ssh.master(world, turn);
+            let shared: Vec<&str> = shared.iter().map(String::as_str).collect();
+            for said in [ssh.call(world, &shared, "confirm").1, world.fails(&["confirm"])] {
+                assert!(said.contains("enforcement is OFF") && said.contains("is not in force"), "{turn}: {said}");
+            }
+            world.call(&["on"]);
+            world.call(&["status", "--wait"]);
+            let (code, said) = ssh.call(world, &shared, "confirm");
+            assert!(
+                code != Some(0) && said.contains("began before enforcement was switched on again"),
+                "{turn}: {said}"
+            );
+            let (code, said) = ssh.call(world, &[], "confirm");
+            assert!(code == Some(0) && said.contains("stays"), "{turn}: {said}");
+        }
+    });
+}
+
+#[test]
+fn a_shell_that_has_left_its_session_is_no_console_and_does_not_confirm() {
+    on_a_machine(|world| {
+        let _agent = world.agent();
+        world.apply("{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: before}}");
+        let ssh = Ssh::start(world);
+        world.call(&["label", "gnetsets", "before", "a=b", "--confirm=60s"]);
+        world.call(&["status", "--wait"]);
+        let out = world.place.path().join("out");
+        let out = out.to_str().unwrap();
+        let script = world.file("script", &format!("{} confirm >{out} 2>&1; echo status $? >>{out}\n", ssh.call));
+        let script = format!("sh {}", script.to_str().unwrap());
+        let tmux = format!("TMUX_TMPDIR={} tmux -f /dev/null", world.place.path().to_str().unwrap());
+        for way in [
+            format!("su - root -c '{tmux} new-session -d \"{script}\"'"),
+            format!("(env -u SSH_CONNECTION setsid {script} &)"),
+            format!("(env -u SSH_CONNECTION unshare -p -f --mount-proc {script} &)"),
+        ] {
+            drop(std::fs::remove_file(out));
+            let mut client = ssh.client(&[]);
+            client.arg(&way);
+            let output = world.outside(move || client.output().unwrap());
+            let said = || std::fs::read_to_string(out).unwrap_or_default();
+            until(&format!("{way} has ended: {output:?}"), || said().contains("status "));
+            assert!(
+                said().contains("whether this is a new SSH session is not known") && said().contains("status 1"),
+                "{way}: {}",
+                said()
+            );
+        }
+    });
+}
