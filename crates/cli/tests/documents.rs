@@ -45,7 +45,7 @@ fn metrics(text: &str, quote: char) -> BTreeSet<String> {
 fn every_metric_is_documented_and_exists() {
     let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
     let mut served = metrics(&read("crates/agent/src/metrics.rs"), '"');
-    served.extend(metrics(&read("crates/controllers/src/health.rs"), '"'));
+    served.extend(metrics(&read("crates/controllers/src/probes_and_metrics.rs"), '"'));
     let tables = read("docs/metrics.md").lines().filter(|line| line.starts_with("| `")).collect::<String>();
     assert_eq!(served, metrics(&tables, '`'));
 }
