@@ -126,6 +126,17 @@ impl Kind {
         Kind::TIERED.contains(&self)
     }
 
+    /// Its name in messages: of Kubernetes' own kinds as kubectl names them, with their group.
+    pub fn for_users(self) -> &'static str {
+        match self {
+            Kind::KubernetesClusterNetworkPolicy => "ClusterNetworkPolicy.policy.networking.k8s.io",
+            Kind::KubernetesEndpointSlice => "EndpointSlice.discovery.k8s.io",
+            Kind::KubernetesNetworkPolicy => "NetworkPolicy.networking.k8s.io",
+            Kind::KubernetesService => "Service",
+            kind => kind.name(),
+        }
+    }
+
     /// Whether it is one of Calico's kinds, as opposed to one of Kubernetes' own.
     pub fn is_calico(self) -> bool {
         !Kind::KUBERNETES.contains(&self)
@@ -235,7 +246,7 @@ impl FromStr for Key {
 impl Key {
     /// As commands name an object: `hostendpoint/web1`, `networkpolicy/shop/db`.
     pub fn as_argument(&self) -> String {
-        let kind = self.kind.name().to_ascii_lowercase();
+        let kind = self.kind.for_users().to_ascii_lowercase();
         match self.kind.namespaced() {
             true => format!("{kind}/{}/{}", self.namespace, self.name),
             false => format!("{kind}/{}", self.name),
@@ -251,7 +262,8 @@ impl Key {
         let kind = match kind {
             Kind::KubernetesNetworkPolicy => "knp".to_owned(),
             Kind::KubernetesClusterNetworkPolicy => "kcnp".to_owned(),
-            kind => kind.name().trim_start_matches("Kubernetes").to_ascii_lowercase(),
+            Kind::KubernetesEndpointSlice => "endpointslice".to_owned(),
+            kind => kind.for_users().to_ascii_lowercase(),
         };
         if namespace.is_empty() { format!("{kind} {name}") } else { format!("{kind} {namespace}/{name}") }
     }
@@ -266,10 +278,11 @@ impl Key {
 impl fmt::Display for Key {
     /// As Calico's messages name an object: `HostEndpoint(web1)`, `NetworkPolicy(shop/db)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.kind.for_users();
         if self.kind.namespaced() {
-            write!(f, "{}({}/{})", self.kind, self.namespace, self.name)
+            write!(f, "{kind}({}/{})", self.namespace, self.name)
         } else {
-            write!(f, "{}({})", self.kind, self.name)
+            write!(f, "{kind}({})", self.name)
         }
     }
 }

@@ -20,6 +20,7 @@ mod ports;
 pub mod profile;
 pub mod qos;
 pub mod quantity;
+mod understood;
 
 use serde_json::{Map, Value};
 use tortie_api::{Kind, Metadata, Object};

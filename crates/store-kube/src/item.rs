@@ -63,30 +63,30 @@ impl Decoder {
     /// Reads a page of a list of this resource.
     pub(crate) fn page(&self, source: Source, body: &[u8]) -> Result<Page, String> {
         match source {
-            Source::Pods => page(body, |it| self.pod(it)),
-            Source::Namespaces => page(body, |it| self.namespace(it)),
-            Source::ServiceAccounts => page(body, |it| self.service_account(it)),
-            Source::Nodes => page(body, |it| self.node(it)),
-            Source::NetworkPolicies => page(body, |it| self.policy(it)),
-            Source::ClusterNetworkPolicies => page(body, |it| self.cluster_policy(it)),
-            Source::EndpointSlices => page(body, |it| self.endpoint_slice(it)),
-            Source::Services => page(body, |it| as_it_is(source.kind(), it)),
-            Source::Custom(kind) => page(body, |it| self.custom(kind, it)),
+            Source::Pods => page(source, body, |it| self.pod(it)),
+            Source::Namespaces => page(source, body, |it| self.namespace(it)),
+            Source::ServiceAccounts => page(source, body, |it| self.service_account(it)),
+            Source::Nodes => page(source, body, |it| self.node(it)),
+            Source::NetworkPolicies => page(source, body, |it| self.policy(it)),
+            Source::ClusterNetworkPolicies => page(source, body, |it| self.cluster_policy(it)),
+            Source::EndpointSlices => page(source, body, |it| self.endpoint_slice(it)),
+            Source::Services => page(source, body, |it| as_it_is(source.kind(), it)),
+            Source::Custom(kind) => page(source, body, |it| self.custom(kind, it)),
         }
     }
 
     /// Reads one object of this resource.
     pub(crate) fn object(&self, source: Source, body: &[u8]) -> Result<Item, String> {
         match source {
-            Source::Pods => one(body, |it| self.pod(it)),
-            Source::Namespaces => one(body, |it| self.namespace(it)),
-            Source::ServiceAccounts => one(body, |it| self.service_account(it)),
-            Source::Nodes => one(body, |it| self.node(it)),
-            Source::NetworkPolicies => one(body, |it| self.policy(it)),
-            Source::ClusterNetworkPolicies => one(body, |it| self.cluster_policy(it)),
-            Source::EndpointSlices => one(body, |it| self.endpoint_slice(it)),
-            Source::Services => one(body, |it| as_it_is(source.kind(), it)),
-            Source::Custom(kind) => one(body, |it| self.custom(kind, it)),
+            Source::Pods => one(source, body, |it| self.pod(it)),
+            Source::Namespaces => one(source, body, |it| self.namespace(it)),
+            Source::ServiceAccounts => one(source, body, |it| self.service_account(it)),
+            Source::Nodes => one(source, body, |it| self.node(it)),
+            Source::NetworkPolicies => one(source, body, |it| self.policy(it)),
+            Source::ClusterNetworkPolicies => one(source, body, |it| self.cluster_policy(it)),
+            Source::EndpointSlices => one(source, body, |it| self.endpoint_slice(it)),
+            Source::Services => one(source, body, |it| as_it_is(source.kind(), it)),
+            Source::Custom(kind) => one(source, body, |it| self.custom(kind, it)),
         }
     }
 
@@ -195,13 +195,13 @@ fn as_it_is(kind: Kind, mut it: Json) -> Item {
     Item::Object(Stored { key, revision: Revision::from(meta.resource_version.as_str()), value: value.into() })
 }
 
-fn page<T: DeserializeOwned>(body: &[u8], to_item: impl Fn(T) -> Item) -> Result<Page, String> {
+fn page<T: DeserializeOwned>(source: Source, body: &[u8], to_item: impl Fn(T) -> Item) -> Result<Page, String> {
     let list = match serde_json::from_slice::<List<T>>(body) {
         Ok(list) => List { metadata: list.metadata, items: list.items.into_iter().map(to_item).collect() },
         // One of them does not fit: each by itself then.
         Err(error) => {
             let list: List<Json> = serde_json::from_slice(body).map_err(|_| error.to_string())?;
-            let items = list.items.into_iter().map(|it| single(it, &to_item));
+            let items = list.items.into_iter().map(|it| single(source, it, &to_item));
             List { metadata: list.metadata, items: items.collect() }
         }
     };
@@ -212,44 +212,92 @@ fn page<T: DeserializeOwned>(body: &[u8], to_item: impl Fn(T) -> Item) -> Result
     Ok(Page { items: objects.collect(), version: list.metadata.resource_version, next: list.metadata.r#continue })
 }
 
-fn one<T: DeserializeOwned>(body: &[u8], to_item: impl Fn(T) -> Item) -> Result<Item, String> {
+fn one<T: DeserializeOwned>(source: Source, body: &[u8], to_item: impl Fn(T) -> Item) -> Result<Item, String> {
     match serde_json::from_slice::<T>(body) {
         Ok(it) => Ok(to_item(it)),
-        Err(error) => Ok(single(serde_json::from_slice(body).map_err(|_| error.to_string())?, &to_item)),
+        Err(error) => Ok(single(source, serde_json::from_slice(body).map_err(|_| error.to_string())?, &to_item)),
     }
 }
 
-/// An object that may not fit its type: then its metadata says which object cannot be read.
-fn single<T: DeserializeOwned>(it: Json, to_item: &impl Fn(T) -> Item) -> Item {
-    let mut metadata = Map::new();
-    metadata.insert("metadata".to_owned(), it["metadata"].clone());
-    // A pod is an endpoint only by its node.
-    metadata.insert("spec".to_owned(), json!({ "nodeName": it["spec"]["nodeName"] }));
+/// An object that may not fit its type: then what names it says which object cannot be read.
+fn single<T: DeserializeOwned>(source: Source, it: Json, to_item: &impl Fn(T) -> Item) -> Item {
+    let named = named(source, &it);
+    let version = Revision::from(it["metadata"]["resourceVersion"].as_str().unwrap_or_default());
     match T::deserialize(it) {
         Ok(it) => to_item(it),
-        Err(error) => match T::deserialize(Json::Object(metadata)).map(to_item) {
-            Ok(Item::Object(stored)) => {
-                Item::Object(Stored { value: Value::cannot_be_read(error.to_string()), ..stored })
+        Err(error) => {
+            let value = Value::cannot_be_read(error.to_string());
+            match T::deserialize(named).map(to_item) {
+                Ok(Item::Object(stored)) => Item::Object(Stored { value, ..stored }),
+                // What has no place for this purpose as far as it can be read may have one.
+                Ok(Item::Nothing(key)) => Item::Object(Stored { key, revision: version, value }),
+                Ok(Item::Foreign) | Err(_) => Item::Foreign,
             }
-            Ok(other) => other,
-            Err(_) => Item::Foreign,
-        },
+        }
     }
+}
+
+/// An object with the names of this one, and only what is needed to be an object of its kind.
+fn named(source: Source, it: &Json) -> Json {
+    let fields = ["name", "namespace", "uid", "resourceVersion"].into_iter();
+    let metadata: Map<String, Json> = fields
+        .filter(|field| it["metadata"][*field].is_string())
+        .map(|field| (field.to_owned(), it["metadata"][field].clone()))
+        .collect();
+    let spec = match source {
+        // A pod is an endpoint only by its node.
+        Source::Pods => json!({ "nodeName": it["spec"]["nodeName"] }),
+        Source::ClusterNetworkPolicies => json!({ "tier": "Admin", "subject": { "namespaces": {} } }),
+        _ => json!({}),
+    };
+    json!({ "metadata": metadata, "spec": spec })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn parts_that_are_left_out_of_a_policy_are_logged_once() {
-        let decoder = Decoder {
+    fn decoder() -> Decoder {
+        Decoder {
             group: Group::Packed,
             use_pod_cidr: false,
             interface_prefix: String::new(),
             purpose: Purpose::Anything,
             conversion_warnings: ConversionWarnings::default(),
-        };
+        }
+    }
+
+    #[test]
+    fn no_object_with_a_name_is_absent_because_a_field_has_a_wrong_type() {
+        for source in [
+            Source::Pods,
+            Source::Namespaces,
+            Source::ServiceAccounts,
+            Source::Nodes,
+            Source::NetworkPolicies,
+            Source::ClusterNetworkPolicies,
+            Source::EndpointSlices,
+        ] {
+            let mut object = json!({ "metadata": { "name": "a", "uid": "30316465-6365-4463-ad63-3564622d3638", "labels": 1 },
+                "spec": { "nodeName": "n1" } });
+            if source.namespaced() {
+                object["metadata"]["namespace"] = json!("shop");
+            }
+            let Ok(Item::Object(stored)) = decoder().object(source, object.to_string().as_bytes()) else {
+                panic!("{source:?} is left out")
+            };
+            assert!(
+                stored.value.unreadable().is_some_and(|why| why.contains("expected a map")),
+                "{source:?}: {stored:?}"
+            );
+            let list = json!({ "metadata": { "resourceVersion": "1" }, "items": [object] }).to_string();
+            assert_eq!(decoder().page(source, list.as_bytes()).unwrap().items.len(), 1, "{source:?}");
+        }
+    }
+
+    #[test]
+    fn parts_that_are_left_out_of_a_policy_are_logged_once() {
+        let decoder = decoder();
         let policy = json!({ "metadata": { "name": "db", "namespace": "shop" },
             "spec": { "ingress": [{ "from": [{ "ipBlock": { "cidr": "nowhere" } }] }] } });
         let Ok(Item::Object(stored)) = decoder.object(Source::NetworkPolicies, policy.to_string().as_bytes()) else {

@@ -100,7 +100,7 @@ impl Source {
     }
 
     /// Whether its objects are in namespaces.
-    fn namespaced(self) -> bool {
+    pub(crate) fn namespaced(self) -> bool {
         match self {
             Source::Namespaces | Source::Nodes | Source::ClusterNetworkPolicies => false,
             Source::Pods | Source::ServiceAccounts | Source::NetworkPolicies | Source::Services => true,

@@ -369,6 +369,66 @@ fn what_is_left_out_of_policies_of_kubernetes_is_told_by_every_command_with_the_
     });
 }
 
+/// The definition of ClusterNetworkPolicies takes here what a later release of it may take.
+#[test]
+fn a_cluster_policy_that_cannot_be_read_denies_what_it_denied_and_is_named_by_every_command() {
+    on_a_machine(|world| {
+        let server = cluster(world);
+        server.kubectl(&["create", "-f", "-"], &cluster_network_policies().to_string());
+        server.wait_for_definitions();
+        server.kubectl(&["create", "-f", &shipped("tiers.yaml")], "");
+        let (_pod, _listeners) = pod(world);
+        let _agent = world.agent();
+        until("the pod is reached", || reaches(world, 80) && reaches(world, 81));
+        let policy = |name: &str, subject: Value, rules: Value| {
+            json!({ "apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy", "metadata": { "name": name },
+                "spec": { "tier": "Admin", "priority": 1, "subject": subject, "ingress": rules } })
+        };
+        let tcp = |port: u16| json!({ "tcp": { "destinationPort": { "number": port } } });
+        let rule = |action: &str, protocols: Value| json!({ "action": action, "from": [{ "namespaces": {} }], "protocols": protocols });
+        // A protocol that is not known: the rule accepted everything from every pod. A range too wide: the policy was as if deleted.
+        let rules = json!([rule("Accept", json!([{ "icmp": {} }])), rule("Deny", json!([tcp(81)])), { "action": "Deny", "from": [{ "namespaces": {} }],
+            "protocols": [{ "tcp": { "destinationPort": { "number": 70000 } } }] }]);
+        server.kubectl(&["create", "-f", "-"], &policy("part", json!({ "namespaces": {} }), rules).to_string());
+        until("what cannot be read denies", || !reaches(world, 80));
+        server.kubectl(&["delete", "clusternetworkpolicy", "part"], "");
+        until("the pod is reached again", || reaches(world, 80));
+        let whom = json!({ "namespaces": { "matchExpressions": [{ "key": "a", "operator": "in", "values": ["b"] }] } });
+        server.kubectl(
+            &["create", "-f", "-"],
+            &policy("whom", whom, json!([rule("Deny", json!([tcp(81)]))])).to_string(),
+        );
+        let mut tier = policy("tier", json!({ "namespaces": {} }), json!([]));
+        tier["spec"]["priority"] = json!("high");
+        server.kubectl(&["create", "-f", "-"], &tier.to_string());
+        let (whom, tier) = (
+            "ClusterNetworkPolicy.policy.networking.k8s.io(whom): ",
+            "ClusterNetworkPolicy.policy.networking.k8s.io(tier): ",
+        );
+        until("both are named", || {
+            let (_, said) = world.outcome(&["status"]);
+            said.contains(&format!("{whom}its deny-by-default replacement is in force"))
+                && said.contains(&format!("{tier}nothing of it is in force"))
+        });
+        world.fails(&["status"]);
+        let subject = "`spec.subject` cannot be read, so only what the policy denies counts: `in` is not an operator of selectors";
+        let priority = "invalid type: string \"high\"";
+        for (arguments, parts) in [
+            (&["status"][..], &[subject][..]),
+            (&["verify"], &[whom, tier, priority]),
+            (&["lint"], &[subject, priority, "clusternetworkpolicy.policy.networking.k8s.io/tier"]),
+            (&["explain", "kcnp/whom"], &[subject, whom]),
+            (&["explain", "kcnp/tier"], &[priority]),
+            (&["explain", "192.0.2.99", "pod/shop/web", "tcp/80"], &[subject, whom, tier]),
+            (&["describe", "kcnp/whom"], &[subject]),
+            (&["describe", "kcnp/tier"], &[priority]),
+        ] {
+            let (_, said) = world.outcome(arguments);
+            parts.iter().for_each(|part| assert!(said.contains(part), "{arguments:?}: {part}: {said}"));
+        }
+    });
+}
+
 #[test]
 fn a_pod_that_cannot_be_read_exists_for_every_command() {
     on_a_machine(|world| {

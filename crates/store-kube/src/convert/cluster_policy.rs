@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tortie_api::Kind;
 use tortie_api::kinds::network_policy::{GlobalNetworkPolicySpec, PolicyType};
@@ -16,7 +16,7 @@ use tortie_net::PortRange;
 
 use super::network_policy::{net, scalars};
 use super::ports::Ports;
-use super::{ConversionError, Converted, object};
+use super::{ConversionError, Converted, object, understood};
 use crate::custom::uid;
 use crate::meta::{Meta, null_is_empty};
 
@@ -30,7 +30,7 @@ pub struct ClusterNetworkPolicy {
     pub spec: ClusterNetworkPolicyRules,
 }
 
-/// The spec of a ClusterNetworkPolicy.
+/// The spec of a ClusterNetworkPolicy. What is in it is read when it is converted, each part by itself.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ClusterNetworkPolicyRules {
@@ -39,17 +39,20 @@ pub struct ClusterNetworkPolicyRules {
     /// Its place in the tier: lower comes first.
     pub priority: i32,
     /// The pods that it is for.
-    pub subject: Pods,
+    pub subject: Value,
     /// Rules for what comes in.
     #[serde(deserialize_with = "null_is_empty")]
-    pub ingress: Vec<ClusterRule>,
+    pub ingress: Vec<Value>,
     /// Rules for what goes out.
     #[serde(deserialize_with = "null_is_empty")]
-    pub egress: Vec<ClusterRule>,
+    pub egress: Vec<Value>,
+    /// Fields that are not known here.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
 }
 
 /// A rule of a ClusterNetworkPolicy.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ClusterRule {
     /// Its name, for people.
@@ -68,7 +71,7 @@ pub struct ClusterRule {
 }
 
 /// Pods or addresses: one of these is set.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Pods {
     /// All pods of namespaces with these labels.
@@ -84,7 +87,7 @@ pub struct Pods {
 }
 
 /// Pods by their labels and their namespaces'.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NamespacedPods {
     /// Labels of the namespaces.
@@ -94,7 +97,7 @@ pub struct NamespacedPods {
 }
 
 /// A protocol, or the name of a port. Nothing set matches everything.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ProtocolMatch {
     /// TCP.
@@ -108,7 +111,7 @@ pub struct ProtocolMatch {
 }
 
 /// Ports of a protocol.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PortsMatch {
     /// The ports; all if absent.
@@ -116,7 +119,7 @@ pub struct PortsMatch {
 }
 
 /// A port or a range of ports.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PortMatch {
     /// The port.
@@ -126,7 +129,7 @@ pub struct PortMatch {
 }
 
 /// A range of ports, both ends included.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Range {
     /// The first.
@@ -139,15 +142,18 @@ pub struct Range {
 pub fn global_network_policy(source: &ClusterNetworkPolicy) -> Result<Option<Converted>, ConversionError> {
     let (meta, spec) = (&source.metadata, &source.spec);
     let Some(tier) = tier(&spec.tier) else { return Ok(None) };
-    let Some((selector, namespace_selector)) = selectors(&spec.subject) else { return Ok(None) };
+    let subject = match subject(&spec.subject) {
+        Ok(None) => return Ok(None),
+        Ok(Some(selectors)) => Ok(selectors),
+        Err(error) => Err(error),
+    };
     let mut metadata = meta.as_calico(meta.name.clone(), String::new());
     if !meta.uid.is_empty() {
         metadata.uid = uid::transform(&meta.uid).map_err(|error| ConversionError(error.to_string()))?;
     }
     let mut warnings = Vec::new();
-    let mut all = |direction: &str, list: &[ClusterRule]| -> Vec<Rule> {
-        let each = list.iter().enumerate();
-        each.flat_map(|(at, rule)| rules(&place(direction, at, rule), rule, direction, &mut warnings)).collect()
+    let mut all = |direction: &str, list: &[Value]| -> Vec<Rule> {
+        list.iter().enumerate().flat_map(|(at, rule)| rules(at, rule, direction, &mut warnings)).collect()
     };
     let (ingress, egress) = (all("ingress", &spec.ingress), all("egress", &spec.egress));
     let mut types = Vec::new();
@@ -161,7 +167,9 @@ pub fn global_network_policy(source: &ClusterNetworkPolicy) -> Result<Option<Con
         // a policy of an old release.
         types.push(PolicyType("Ingress".to_owned()));
     }
-    let spec = GlobalNetworkPolicySpec {
+    let (selector, namespace_selector) =
+        subject.as_ref().cloned().unwrap_or_else(|_| (LabelSelector::pods(None), String::new()));
+    let converted = GlobalNetworkPolicySpec {
         tier: tier.to_owned(),
         order: Some(f64::from(spec.priority)),
         ingress,
@@ -171,7 +179,13 @@ pub fn global_network_policy(source: &ClusterNetworkPolicy) -> Result<Option<Con
         types,
         ..GlobalNetworkPolicySpec::default()
     };
-    Ok(Some(Converted { object: object(Kind::KubernetesClusterNetworkPolicy, metadata, spec), warnings }))
+    let mut object = object(Kind::KubernetesClusterNetworkPolicy, metadata, converted);
+    if let Err(error) = subject {
+        let given = ("subject", &spec.subject);
+        understood::unreadable_scope(&mut object, "namespaceSelector", given, &error, &mut warnings);
+    }
+    understood::unknown_fields(&mut object, "namespaceSelector", &spec.unknown, &mut warnings);
+    Ok(Some(Converted { object, warnings }))
 }
 
 /// The tier that one of these policies names.
@@ -190,35 +204,66 @@ pub fn why_ignored(source: &ClusterNetworkPolicy) -> Option<String> {
         let name = &spec.tier;
         return Some(format!("it is not enforced: its tier is `{name}`, and only `Admin` and `Baseline` are known"));
     }
-    selectors(&spec.subject).is_none().then(|| {
+    matches!(subject(&spec.subject), Ok(None)).then(|| {
         "it is not enforced: its subject has neither `namespaces` nor `pods`, the only ones that are known".to_owned()
     })
 }
 
-/// The selectors of pods and of their namespaces.
-fn selectors(pods: &Pods) -> Option<(String, String)> {
-    match (&pods.namespaces, &pods.pods) {
-        (Some(namespaces), _) => Some((LabelSelector::pods(None), LabelSelector::namespaces(Some(namespaces)))),
-        (None, Some(it)) => {
-            Some((LabelSelector::pods(Some(&it.pod_selector)), LabelSelector::namespaces(Some(&it.namespace_selector))))
+/// The selectors of a policy's subject; none if it has none that is known.
+fn subject(given: &Value) -> Result<Option<(String, String)>, ConversionError> {
+    if given.is_null() {
+        return Ok(None);
+    }
+    let pods: Pods = understood::whole(given)?;
+    if pods.namespaces.is_none() && pods.pods.is_none() {
+        return Ok(None);
+    }
+    pods.is_of_one_kind("it")?;
+    selectors(&pods)
+}
+
+impl Pods {
+    /// An error if it is of several kinds, each of which would narrow it, or of unknown ones.
+    fn is_of_one_kind(&self, what: &str) -> Result<(), ConversionError> {
+        let known = [
+            ("namespaces", self.namespaces.is_some()),
+            ("pods", self.pods.is_some()),
+            ("networks", !self.networks.is_empty()),
+        ];
+        let known = known.into_iter().filter_map(|(name, is_set)| is_set.then_some(name));
+        let fields: Vec<String> =
+            self.unknown.keys().map(String::as_str).chain(known).map(|name| format!("`{name}`")).collect();
+        match fields.len() {
+            1 if self.unknown.is_empty() => Ok(()),
+            0 => Err(ConversionError(format!("{what} is empty"))),
+            _ => Err(ConversionError(format!("{what} is {}, which is not supported", fields.join(" and ")))),
         }
-        (None, None) => None,
     }
 }
 
-/// As users find a rule in their manifest: by its number from 1, and its name.
-fn place(direction: &str, at: usize, rule: &ClusterRule) -> String {
-    let name = if rule.name.is_empty() { String::new() } else { format!(" `{}`", rule.name) };
-    format!("{direction} rule {}{name}", at + 1)
+/// The selectors of pods and of their namespaces; none for addresses.
+fn selectors(pods: &Pods) -> Result<Option<(String, String)>, ConversionError> {
+    Ok(match (&pods.namespaces, &pods.pods) {
+        (Some(namespaces), _) => Some((LabelSelector::pods(None), understood::namespaces(Some(namespaces))?)),
+        (None, Some(it)) => {
+            let namespaces = understood::namespaces(Some(&it.namespace_selector))?;
+            Some((understood::pods(Some(&it.pod_selector))?, namespaces))
+        }
+        (None, None) => None,
+    })
 }
 
-/// The rules of one rule: one for each protocol and each peer.
-fn rules(place: &str, rule: &ClusterRule, direction: &str, warnings: &mut Vec<String>) -> Vec<Rule> {
-    let metadata = (!rule.name.is_empty())
-        .then(|| RuleMetadata { annotations: BTreeMap::from([("name".to_owned(), rule.name.clone())]) });
-    match converted(rule, direction) {
+/// The rules of one rule: one for each protocol and each peer. What can be read of its name and its action counts, even if the rest
+/// cannot be read.
+fn rules(at: usize, given: &Value, direction: &str, warnings: &mut Vec<String>) -> Vec<Rule> {
+    let name = given["name"].as_str().filter(|name| !name.is_empty());
+    // As users find a rule in their manifest: by its number from 1, and its name.
+    let place = format!("{direction} rule {}{}", at + 1, name.map(|name| format!(" `{name}`")).unwrap_or_default());
+    let metadata =
+        name.map(|name| RuleMetadata { annotations: BTreeMap::from([("name".to_owned(), name.to_owned())]) });
+    match understood::whole(given).and_then(|rule| converted(&rule, direction)) {
         Ok(rules) => rules.into_iter().map(|it| Rule { metadata: metadata.clone(), ..it }).collect(),
-        Err(error) if rule.action == "Accept" => {
+        Err(error) if given["action"] == "Accept" => {
             warnings.push(format!("{place} is left out, and so accepts nothing: {error}"));
             Vec::new()
         }
@@ -257,17 +302,12 @@ fn converted(rule: &ClusterRule, direction: &str) -> Result<Vec<Rule>, Conversio
 }
 
 fn peer(peer: &Pods, is_egress: bool) -> Result<EntityRule, ConversionError> {
-    if let Some((selector, namespace_selector)) = selectors(peer) {
+    peer.is_of_one_kind("one of its peers")?;
+    if let Some((selector, namespace_selector)) = selectors(peer)? {
         return Ok(EntityRule { selector, namespace_selector, ..EntityRule::default() });
     }
-    if !is_egress || peer.networks.is_empty() {
-        let networks = (!peer.networks.is_empty()).then_some("networks");
-        let fields: Vec<String> =
-            peer.unknown.keys().map(String::as_str).chain(networks).map(|name| format!("`{name}`")).collect();
-        return Err(match fields.is_empty() {
-            true => ConversionError::new("one of its peers is empty"),
-            false => ConversionError(format!("one of its peers is {}, which is not supported", fields.join(" and "))),
-        });
+    if !is_egress {
+        return Err(ConversionError::new("one of its peers is `networks`, which is not supported"));
     }
     let nets = peer.networks.iter().map(|text| net("networks", text)).collect::<Result<_, _>>()?;
     Ok(EntityRule { nets, ..EntityRule::default() })
@@ -275,27 +315,34 @@ fn peer(peer: &Pods, is_egress: bool) -> Result<EntityRule, ConversionError> {
 
 fn ports(protocols: &[ProtocolMatch]) -> Result<Ports, ConversionError> {
     let mut ports = Ports::default();
+    let mut is_any = false;
     for it in protocols {
         let known = [("TCP", &it.tcp), ("UDP", &it.udp), ("SCTP", &it.sctp)];
-        match known.into_iter().find_map(|(name, found)| Some((name, found.as_ref()?))) {
-            Some((name, found)) => ports.add(name, found.destination_port.as_ref().map(port).transpose()?),
-            None if !it.destination_named_port.is_empty() => {
-                let name = it.destination_named_port.parse().map_err(|error| ConversionError(format!("{error}")))?;
+        let mut known = known.into_iter().filter_map(|(name, found)| Some((name, found.as_ref()?)));
+        let name = Some(it.destination_named_port.as_str()).filter(|name| !name.is_empty());
+        match (known.next(), known.next(), name) {
+            (Some((name, found)), None, None) => {
+                ports.add(name, found.destination_port.as_ref().map(port).transpose()?);
+            }
+            (None, None, Some(name)) => {
+                let name = name.parse().map_err(|error| ConversionError(format!("{error}")))?;
                 ports.add("", Some(name));
             }
             // Everything: no other entry counts.
-            None => return Ok(Ports::default()),
+            (None, None, None) => is_any = true,
+            _ => return Err(ConversionError::new("one of its protocols is several at once")),
         }
     }
-    Ok(ports)
+    Ok(if is_any { Ports::default() } else { ports })
 }
 
 fn port(port: &PortMatch) -> Result<tortie_net::Port, ConversionError> {
     match (port.number, &port.range) {
-        (Some(number), _) => Ok(tortie_net::Port::Number(number)),
+        (Some(number), None) => Ok(tortie_net::Port::Number(number)),
         (None, Some(range)) => PortRange::new(range.start, range.end)
             .map(tortie_net::Port::from)
             .map_err(|error| ConversionError(error.to_string())),
+        (Some(_), Some(_)) => Err(ConversionError::new("a port has both a number and a range")),
         (None, None) => Err(ConversionError::new("a port has neither a number nor a range")),
     }
 }

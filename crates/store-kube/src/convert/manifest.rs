@@ -202,7 +202,7 @@ mod tests {
             (
                 json!({ "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": { "name": "db", "namespace": "data" },
                     "spec": { "podSelector": {} } }),
-                "KubernetesNetworkPolicy(data/db)",
+                "NetworkPolicy.networking.k8s.io(data/db)",
             ),
         ] {
             assert!(kind(&manifest).is_some());

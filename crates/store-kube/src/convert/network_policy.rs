@@ -4,15 +4,16 @@
 //! that rule out, which allows less. (Calico lets a peer with an unreadable CIDR match every address.)
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use tortie_api::Kind;
 use tortie_api::kinds::network_policy::{NetworkPolicySpec, PolicyType};
 use tortie_api::kinds::rule::{EntityRule, Rule};
-use tortie_api::kinds::staged_kubernetes_network_policy::{EgressRule, IngressRule, LabelSelector, Peer, PolicyPort};
+use tortie_api::kinds::staged_kubernetes_network_policy::{EgressRule, IngressRule, Peer, PolicyPort};
 use tortie_api::scalar::{Port, Protocol};
 use tortie_net::{PortRange, parse_cidr};
 
 use super::ports::Ports;
-use super::{ConversionError, Converted, object};
+use super::{ConversionError, Converted, object, understood};
 use crate::custom::uid;
 use crate::meta::{Meta, null_is_empty};
 
@@ -29,21 +30,24 @@ pub struct NetworkPolicy {
     pub spec: NetworkPolicyRules,
 }
 
-/// The spec of a NetworkPolicy.
+/// The spec of a NetworkPolicy. What is in it is read when it is converted, each part by itself.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NetworkPolicyRules {
     /// The pods that it is for.
-    pub pod_selector: LabelSelector,
+    pub pod_selector: Value,
     /// What may come in.
     #[serde(deserialize_with = "null_is_empty")]
-    pub ingress: Vec<IngressRule>,
+    pub ingress: Vec<Value>,
     /// What may go out.
     #[serde(deserialize_with = "null_is_empty")]
-    pub egress: Vec<EgressRule>,
+    pub egress: Vec<Value>,
     /// The directions that it governs.
     #[serde(deserialize_with = "null_is_empty")]
     pub policy_types: Vec<String>,
+    /// Fields that are not known here.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
 }
 
 /// The Calico policy of a Kubernetes one.
@@ -55,15 +59,15 @@ pub fn network_policy(source: &NetworkPolicy) -> Result<Converted, ConversionErr
     }
     let mut warnings = Vec::new();
     let ingress = spec.ingress.iter().enumerate().flat_map(|(at, rule)| {
-        let place = format!("ingress rule {}", at + 1);
         let source = |entity| Rule { source: entity, ..Rule::default() };
-        rules(&place, &rule.from, &rule.ports, source, &mut warnings)
+        let read = understood::whole::<IngressRule>(rule).and_then(|rule| rules(&rule.from, &rule.ports, source));
+        or_left_out(read, "ingress", at, &mut warnings)
     });
     let ingress: Vec<Rule> = ingress.collect();
     let egress = spec.egress.iter().enumerate().flat_map(|(at, rule)| {
-        let place = format!("egress rule {}", at + 1);
         let destination = |entity| Rule { destination: entity, ..Rule::default() };
-        rules(&place, &rule.to, &rule.ports, destination, &mut warnings)
+        let read = understood::whole::<EgressRule>(rule).and_then(|rule| rules(&rule.to, &rule.ports, destination));
+        or_left_out(read, "egress", at, &mut warnings)
     });
     let egress: Vec<Rule> = egress.collect();
     let named = |direction: &&str| spec.policy_types.iter().any(|it| it == direction);
@@ -72,43 +76,58 @@ pub fn network_policy(source: &NetworkPolicy) -> Result<Converted, ConversionErr
     if types.is_empty() {
         types.push(PolicyType("Ingress".to_owned()));
     }
-    let spec = NetworkPolicySpec {
+    let pods = match &spec.pod_selector {
+        Value::Null => understood::pods(None),
+        given => understood::whole(given).and_then(|selector| understood::pods(Some(&selector))),
+    };
+    let converted = NetworkPolicySpec {
         tier: TIER.to_owned(),
         order: Some(ORDER),
         ingress,
         egress,
-        selector: LabelSelector::pods(Some(&spec.pod_selector)),
+        selector: pods.as_ref().cloned().unwrap_or_default(),
         types,
         ..NetworkPolicySpec::default()
     };
-    Ok(Converted { object: object(Kind::KubernetesNetworkPolicy, metadata, spec), warnings })
+    let mut object = object(Kind::KubernetesNetworkPolicy, metadata, converted);
+    if let Err(error) = pods {
+        let given = ("podSelector", &spec.pod_selector);
+        understood::unreadable_scope(&mut object, "selector", given, &error, &mut warnings);
+    }
+    understood::unknown_fields(&mut object, "selector", &spec.unknown, &mut warnings);
+    Ok(Converted { object, warnings })
 }
 
-/// A rule for each protocol and each peer; none, with a warning, if something in it cannot be read.
+/// The rules of one rule; none, with a warning, if something in it cannot be read.
+fn or_left_out(
+    read: Result<Vec<Rule>, ConversionError>,
+    direction: &str,
+    at: usize,
+    warnings: &mut Vec<String>,
+) -> Vec<Rule> {
+    read.unwrap_or_else(|error| {
+        warnings.push(format!("{direction} rule {} is left out, and so allows nothing: {error}", at + 1));
+        Vec::new()
+    })
+}
+
+/// A rule for each protocol and each peer.
 fn rules(
-    place: &str,
     peers: &[Peer],
     ports: &[PolicyPort],
     with_peer: impl Fn(EntityRule) -> Rule,
-    warnings: &mut Vec<String>,
-) -> Vec<Rule> {
-    match matches(peers, ports) {
-        Ok((entities, matches)) => matches
-            .iter()
-            .flat_map(|(protocol, ports)| entities.iter().map(move |entity| (protocol, ports, entity)))
-            .map(|(protocol, ports, entity)| {
-                let mut rule = with_peer(entity.clone());
-                rule.action = "Allow".to_owned();
-                rule.protocol = protocol.as_deref().map(Protocol::from);
-                rule.destination.ports = ports.clone();
-                rule
-            })
-            .collect(),
-        Err(error) => {
-            warnings.push(format!("{place} is left out, and so allows nothing: {error}"));
-            Vec::new()
-        }
-    }
+) -> Result<Vec<Rule>, ConversionError> {
+    let (entities, matches) = matches(peers, ports)?;
+    let pairs =
+        matches.iter().flat_map(|(protocol, ports)| entities.iter().map(move |entity| (protocol, ports, entity)));
+    let rule = |(protocol, ports, entity): (&Option<String>, &Vec<Port>, &EntityRule)| {
+        let mut rule = with_peer(entity.clone());
+        rule.action = "Allow".to_owned();
+        rule.protocol = protocol.as_deref().map(Protocol::from);
+        rule.destination.ports = ports.clone();
+        rule
+    };
+    Ok(pairs.map(rule).collect())
 }
 
 type Matches = (Vec<EntityRule>, Vec<(Option<String>, Vec<Port>)>);
@@ -161,8 +180,8 @@ fn port(port: &PolicyPort) -> Result<Option<tortie_net::Port>, ConversionError> 
 fn peer(peer: &Peer) -> Result<EntityRule, ConversionError> {
     let Some(block) = &peer.ip_block else {
         return Ok(EntityRule {
-            selector: LabelSelector::pods(peer.pod_selector.as_ref()),
-            namespace_selector: LabelSelector::namespaces(peer.namespace_selector.as_ref()),
+            selector: understood::pods(peer.pod_selector.as_ref())?,
+            namespace_selector: understood::namespaces(peer.namespace_selector.as_ref())?,
             ..EntityRule::default()
         });
     };

@@ -89,6 +89,24 @@ fn rules_that_cannot_be_read_never_allow_more() {
         json!({ "from": [] }),
         json!({ "from": [{ "networks": ["10.0.0.0/8"] }] }),
         json!({ "from": [{ "nodes": {} }] }),
+        // What is not known may narrow what it stands beside.
+        json!({ "from": [{ "namespaces": {} }], "protocols": [{ "icmp": {} }] }),
+        json!({ "from": [{ "namespaces": {} }], "protocols": [{}, { "tcp": { "sourcePort": { "number": 1 } } }] }),
+        json!({ "from": [{ "namespaces": {}, "nodes": {} }] }),
+        json!({ "from": [{ "namespaces": { "matchFields": {} } }] }),
+        json!({ "from": [{ "namespaces": {} }], "schedule": "at night" }),
+        // Of several only one was meant to stand there.
+        json!({ "from": [{ "namespaces": {}, "pods": {} }] }),
+        json!({ "from": [{ "namespaces": {} }], "protocols": [{ "tcp": {}, "udp": {} }] }),
+        json!({ "from": [{ "namespaces": {} }], "protocols": [{ "tcp": {}, "destinationNamedPort": "http" }] }),
+        json!({ "from": [{ "namespaces": {} }], "protocols": [{ "tcp": { "destinationPort": { "number": 1, "range": { "start": 1, "end": 9 } } } }] }),
+        // Selectors that would be others as a text.
+        json!({ "from": [{ "namespaces": { "matchLabels": { "a": "b' || 'c' == 'c" } } }] }),
+        json!({ "from": [{ "pods": { "podSelector": { "matchLabels": { "a == 'b' || b": "c" } } } }] }),
+        json!({ "from": [{ "namespaces": { "matchExpressions": [{ "key": "a", "operator": "Gt", "values": ["1"] }] } }] }),
+        // Wrong types spoil their own rule only.
+        json!({ "from": "all" }),
+        json!({ "from": [{ "namespaces": {} }], "protocols": [{ "tcp": { "destinationPort": { "number": 70000 } } }] }),
         json!({ "from": [{ "namespaces": {} }], "protocols": [{ "tcp": { "destinationPort": {} } }] }),
         json!({ "from": [{ "namespaces": {} }], "protocols": [{ "tcp": { "destinationPort": { "range": { "start": 9, "end": 1 } } } }] }),
     ];
@@ -107,4 +125,29 @@ fn rules_that_cannot_be_read_never_allow_more() {
             assert_eq!(warnings.len(), 1, "{rule}");
         }
     }
+}
+
+#[test]
+fn a_subject_that_cannot_be_read_leaves_what_the_policy_denies() {
+    for (spec, field) in [
+        (json!({ "subject": "all" }), "subject"),
+        (json!({ "subject": { "namespaces": {}, "pods": {} } }), "subject"),
+        (json!({ "subject": { "namespaces": {}, "nodes": {} } }), "subject"),
+        (json!({ "subject": { "namespaces": { "matchExpressions": [{ "key": "a", "operator": "in" }] } } }), "subject"),
+        (json!({ "nodeSelector": {} }), "nodeSelector"),
+    ] {
+        let (policy, warnings) = converted(&spec).unwrap();
+        // A selector that is no text is unreadable, and pods are all that it can be about.
+        assert_eq!(
+            (policy["spec"]["selector"].as_str(), policy["spec"]["namespaceSelector"].as_str()),
+            (Some(PODS), None)
+        );
+        assert!(policy["spec"]["namespaceSelector"].get(field).is_some(), "{policy}");
+        let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+        let expected = format!("`spec.{field}` cannot be read, so only what the policy denies counts: ");
+        assert!(warning.starts_with(&expected), "{warning}");
+    }
+    let (policy, warnings) = converted(&json!({ "performance": {} })).unwrap();
+    assert_eq!(policy["spec"]["namespaceSelector"], "all()");
+    assert_eq!(warnings, ["`spec.performance` is not known, and ignored"]);
 }

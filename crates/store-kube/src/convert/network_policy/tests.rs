@@ -156,11 +156,40 @@ fn rules_that_cannot_be_read_allow_nothing() {
             json!({ "from": [{ "ipBlock": { "cidr": "10.0.0.0/8", "except": ["nope"] } }] }),
             "`nope` in `ipBlock.except` is not a CIDR",
         ),
+        // A later API server may have fields that narrow a rule.
+        (json!({ "from": [{ "nodeSelector": {} }] }), "the field `from.nodeSelector` is not known"),
+        (json!({ "ports": [{ "port": 80, "sourcePort": 1 }] }), "the field `ports.sourcePort` is not known"),
+        (json!({ "schedule": {} }), "the field `schedule` is not known"),
+        (
+            json!({ "from": [{ "podSelector": { "matchExpressions": [{ "key": "a", "operator": "Gt", "values": ["1"] }] } }] }),
+            "`Gt` is not an operator of selectors",
+        ),
+        // Kept by an API server from the time when it did not look at values.
+        (
+            json!({ "from": [{ "podSelector": { "matchLabels": { "a": "it's" } } }] }),
+            "`it's` cannot be the value of a label",
+        ),
     ] {
         let (policy, warnings) = converted(&json!({ "ingress": [{}, rule] }));
         assert_eq!(policy["spec"]["ingress"], json!([{ "action": "Allow" }]), "{rule}");
         let [warning] = &warnings[..] else { panic!("{warnings:?}") };
         assert!(warning.starts_with("ingress rule 2 is left out, and so allows nothing: "), "{warning}");
         assert!(warning.contains(reason), "{warning}");
+    }
+}
+
+#[test]
+fn a_selector_that_cannot_be_read_leaves_what_the_policy_denies() {
+    for (spec, field) in [
+        (json!({ "podSelector": { "matchLabels": { "a": "it's" } } }), "podSelector"),
+        (json!({ "podSelector": { "matchFields": {} } }), "podSelector"),
+        (json!({ "podSelector": "all" }), "podSelector"),
+        (json!({ "serviceAccountSelector": {} }), "serviceAccountSelector"),
+    ] {
+        let (policy, warnings) = converted(&spec);
+        assert!(policy["spec"]["selector"].get(field).is_some(), "a selector that is no text is unreadable: {policy}");
+        let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+        let expected = format!("`spec.{field}` cannot be read, so only what the policy denies counts: ");
+        assert!(warning.starts_with(&expected), "{warning}");
     }
 }
