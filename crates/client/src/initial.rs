@@ -29,6 +29,16 @@ pub fn is_initial_tier(name: &str) -> bool {
     TIERS.iter().any(|tier| tier.name == name)
 }
 
+/// Whether every store has an object with this content before its first object.
+pub fn is_initial(object: &Object) -> bool {
+    let spec = object.body.get("spec").and_then(Value::as_object);
+    match object.kind {
+        Kind::Tier => TIERS.iter().any(|tier| tier.name == object.metadata.name && spec == Some(&tier.spec())),
+        Kind::ClusterInformation => spec.is_none_or(|spec| spec.get("datastoreReady") != Some(&json!(false))),
+        _ => false,
+    }
+}
+
 /// The tiers that every store has before its first object, as it has them.
 pub fn initial_tiers() -> Vec<Stored> {
     let stored = |tier: &InitialTier| {
@@ -39,11 +49,16 @@ pub fn initial_tiers() -> Vec<Stored> {
 }
 
 impl InitialTier {
+    fn spec(&self) -> Map<String, Value> {
+        let fields = [("order", json!(self.order)), ("defaultAction", json!(self.default_action))];
+        fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
     /// Its key, and what is written.
     fn made(&self) -> (Key, Arc<[u8]>) {
         let key = Key::cluster(Kind::Tier, self.name);
         let mut object = new(&key);
-        object.body.insert("spec".to_owned(), json!({ "order": self.order, "defaultAction": self.default_action }));
+        object.body.insert("spec".to_owned(), Value::Object(self.spec()));
         (key, user_form::write(&object))
     }
 }

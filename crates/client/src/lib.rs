@@ -49,7 +49,7 @@ use tortie_store::{Listing, Overlay, Position, Selection, Store};
 pub use all_or_nothing::Refuse;
 pub use builtin::{DEFAULT_ALLOW, default_allow, is_built_in};
 pub use error::ClientError;
-pub use initial::{initial_tiers, is_initial_tier};
+pub use initial::{initial_tiers, is_initial, is_initial_tier};
 pub use outcome::{Batch, BatchMode, Change, Done, Extent, LabelChange, Mode, Outcome, Target};
 pub use patch::value_for_text;
 

@@ -107,6 +107,13 @@ pub(crate) fn restore(args: &RestoreArgs, session: &mut Session) -> anyhow::Resu
         return Err(Usage("--confirm, --allow-lockout and --message can only be used with --replace".to_owned()).into());
     }
     let store = access.store()?;
+    let plan = transfer::Plan::of(&*store, objects, &transfer::only_initial(&*store)?)?;
+    plan.left_out.iter().for_each(|left| session.terminal.error(format_args!("it cannot hold {left}")));
+    plan.refused.iter().for_each(|line| session.terminal.error(line));
+    if !plan.left_out.is_empty() || !plan.refused.is_empty() {
+        bail!("nothing was written: the {} refuses a part of {file}", store.describe());
+    }
+    let objects = plan.objects;
     transfer::fill(&*store, &objects)?;
     session.terminal.line(format_args!("restored {} to the {}", counted(objects.len(), "object"), store.describe()));
     access.announce(session);

@@ -930,6 +930,11 @@ fn a_store_is_copied_into_a_cluster_and_back_and_what_the_other_cannot_hold_is_s
             String::from_utf8(output.stdout).unwrap()
         };
         embedded(&["apply", "-f", manifests.to_str().unwrap()]);
+        let backup = file.with_file_name("backup").display().to_string();
+        embedded(&["backup", &backup]);
+        let refused = world.fails(&["restore", &backup]);
+        assert!(refused.contains("nothing was written: the Kubernetes at https://"), "{refused}");
+        assert!(refused.contains("cannot hold 1 Profile (p)"), "{refused}");
         // The namespace does not exist: nothing is written.
         let refused = world.fails(&["datastore", "copy", from, "kubernetes"]);
         assert!(refused.contains("cannot hold 1 Profile (p): profiles are made of namespaces"), "{refused}");
@@ -940,6 +945,13 @@ fn a_store_is_copied_into_a_cluster_and_back_and_what_the_other_cannot_hold_is_s
         assert!(refused.contains("nothing was copied: the Kubernetes at https://"), "{refused}");
         assert_eq!(server.kubectl(&["get", "tiers,gnp,hep,clusterinfo", "-o", "name"], ""), "");
         server.kubectl(&["create", "namespace", "data"], "");
+        // Without its profile the host endpoint would have other labels, and allow less or more.
+        let refused = world.fails(&["datastore", "copy", from, "kubernetes"]);
+        assert!(refused.contains("hostendpoint/h names the profile p, which is not copied"), "{refused}");
+        assert_eq!(server.kubectl(&["get", "tiers,gnp,hep,clusterinfo", "-o", "name"], ""), "");
+        embedded(&["patch", "hep", "h", "-p", r#"{"spec":{"profiles":["projectcalico-default-allow"]}}"#]);
+        // A cluster has tiers before anything is written to it.
+        server.kubectl(&["create", "-f", &shipped("tiers.yaml")], "");
         let copied = world.fails(&["datastore", "copy", from, "kubernetes"]);
         assert!(copied.contains("not everything was copied"), "{copied}");
         assert_eq!(
@@ -953,12 +965,12 @@ fn a_store_is_copied_into_a_cluster_and_back_and_what_the_other_cannot_hold_is_s
         let back = back.to_str().unwrap();
         // Services are nothing that is enforced: they are named, and all the rest is copied.
         let all = world.call_all(&["datastore", "copy", "kubernetes", back]);
-        assert!(all.contains("cannot hold 1 KubernetesService (default/kubernetes)"), "{all}");
+        assert!(all.contains("cannot hold 1 Service (default/kubernetes)"), "{all}");
         std::fs::remove_file(back).unwrap();
         // A policy without which more is allowed is missed.
         server.kubectl(&["create", "-f", "-"], &policy(80).to_string());
         let said = world.fails(&["datastore", "copy", "kubernetes", back]);
-        assert!(said.contains("cannot hold 1 KubernetesNetworkPolicy (shop/web)"), "{said}");
+        assert!(said.contains("cannot hold 1 NetworkPolicy.networking.k8s.io (shop/web)"), "{said}");
         let shown = |store: &str, kind: &str| {
             let mut get = world.tortie();
             get.env("DATASTORE_TYPE", "embedded").env("TORTIE_STORE", store);

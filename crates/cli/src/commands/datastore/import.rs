@@ -3,6 +3,8 @@
 //! Everything is tried before anything is written. The datastore is locked first and stays locked, as calicoctl leaves it. calicoctl also
 //! installs the definitions of its packed group, even where those of the native group are; here the definitions must be installed.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, bail};
 use serde_json::Value;
 use tortie_api::{Key, Kind};
@@ -52,7 +54,7 @@ pub(super) fn run(
     let keys: Vec<Key> = manifests.items.iter().map(|item| item.object().key()).collect();
     let is_new = |it: &Stored| it.key.kind != Kind::Node && keys.contains(&it.key);
     let new = plan.written()?.items.into_iter().filter(is_new).map(|it| (it.key, it.value.to_vec())).collect();
-    let tried = transfer::Plan::of(&*access.store()?, new)?;
+    let tried = transfer::Plan::of(&*access.store()?, new, &BTreeMap::new())?;
     if !tried.refused.is_empty() || !tried.left_out.is_empty() {
         tried.refused.iter().for_each(|line| session.terminal.error(line));
         tried.left_out.iter().for_each(|left| session.terminal.error(left));
