@@ -12,7 +12,7 @@ use tortie_nft::{BaseChain, Element, Set};
 
 use crate::requested_table::{Line, Ruleset};
 
-pub use text::{element_text, interface_of, last_word};
+pub use text::{comment_text, element_text, element_verdict, interface_of, last_word};
 
 /// What was compared, and where it differs.
 #[derive(Clone, Debug, Default, PartialEq)]

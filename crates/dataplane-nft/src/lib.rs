@@ -60,8 +60,8 @@ mod values;
 mod watch;
 
 pub use compare::{
-    Compared, Comparison, Difference, DifferenceKind, Origin, compare, differences, element_text, interface_of,
-    last_word,
+    Compared, Comparison, Difference, DifferenceKind, Origin, comment_text, compare, differences, element_text,
+    element_verdict, interface_of, last_word,
 };
 pub use damage::Damage;
 pub use denied_log::SEPARATOR as DENIED_SEPARATOR;

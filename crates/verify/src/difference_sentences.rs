@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 
 use tortie_dataplane::{End, Owner, Rule, RulesId, SetId, State};
-use tortie_dataplane_nft::{Difference, DifferenceKind, Line, Origin, element_text, interface_of, last_word};
-use tortie_nft::{Data, Element, Set};
-use tortie_policy::{PortMatch, Snapshot};
+use tortie_dataplane_nft::{
+    Difference, DifferenceKind, Line, Origin, comment_text, element_text, element_verdict, interface_of, last_word,
+};
+use tortie_nft::{Data, Element, Set, kept_comment};
+use tortie_policy::{EndpointId, PortMatch, Snapshot};
 
 /// The data for the names in sentences.
 pub(crate) struct Names<'a> {
@@ -19,6 +21,8 @@ pub(crate) struct Names<'a> {
 enum Governing {
     Missing,
     Extra,
+    /// It is in the kernel, and its comment is not the name of an endpoint.
+    Nameless,
 }
 
 impl<'a> Names<'a> {
@@ -76,6 +80,11 @@ impl<'a> Names<'a> {
                                 self.why(endpoint)
                             )
                         }
+                        Governing::Nameless => {
+                            format!(
+                                "interface {interface} has an element that names no endpoint, and nothing in force asks for it ({map})"
+                            )
+                        }
                     };
                     interfaces.push((governing, interface, endpoint.to_owned(), sentences.len()));
                     sentences.push((sentence, raw));
@@ -87,17 +96,9 @@ impl<'a> Names<'a> {
 
     /// Why an endpoint should not govern an interface.
     fn why(&self, endpoint: &str) -> &'static str {
-        let exists = match endpoint.split_once('/') {
-            Some(("hep", name)) => self.snapshot.host_endpoints.contains_key(name),
-            Some(("wep", rest)) => self
-                .snapshot
-                .workload_endpoints
-                .keys()
-                .any(|id| rest.split_once('/') == Some((id.namespace.as_str(), id.name.as_str()))),
-            // The set says no name.
-            _ => return "whose name is not in the kernel",
-        };
-        match exists {
+        let hosts = self.snapshot.host_endpoints.keys().map(|name| EndpointId::Host(name.clone()));
+        let workloads = self.snapshot.workload_endpoints.keys().map(|id| EndpointId::Workload(id.clone()));
+        match hosts.chain(workloads).any(|id| is_named(&id.to_string(), endpoint)) {
             true => "which should not govern it",
             false if endpoint.starts_with("wep/") => "which does not exist or has no address",
             false => "which does not exist",
@@ -114,12 +115,43 @@ impl<'a> Names<'a> {
         }
     }
 
+    /// A set itself.
+    fn whole_set(&self, set: &Set, origin: &Origin) -> String {
+        let text = self.set(set, origin);
+        if text.starts_with("set `") { text } else { format!("the set of {text}") }
+    }
+
+    /// How an element differs from what is asked for.
+    fn other_element(&self, set: &Set, wanted: &Element, found: &Element, origin: &Origin) -> Option<String> {
+        let interface = interface_of(set, wanted);
+        let it = match &interface {
+            Some(interface) => format!("the element of interface {interface} in {}", set.name),
+            None => format!("set member {} of {}", element_text(set, wanted), self.set(set, origin)),
+        };
+        let verdicts = element_verdict(wanted).zip(element_verdict(found));
+        // Chains are compared by their rules, whatever their names.
+        let word = |verdict: &str| verdict.split(' ').next().map(str::to_owned);
+        let ends = verdicts.filter(|(asked, there)| word(asked) != word(there));
+        let ends = ends.map(|(asked, there)| format!("ends in `{there}` instead of `{asked}`"));
+        Some(match [wanted, found].map(|element| comment_text(element.comment.as_ref())) {
+            [Some(endpoint), Some(other)] if is_named(endpoint, other) => format!("{it} for {endpoint} {}", ends?),
+            [Some(endpoint), Some(other)] if names_endpoint(other) => {
+                let interface = interface?;
+                format!("interface {interface} is governed by {other} instead of {endpoint} ({})", set.name)
+            }
+            [Some(endpoint), _] => {
+                let ends = ends.map_or_else(String::new, |ends| format!(", and {ends}"));
+                format!("{it} does not name {endpoint}{ends}")
+            }
+            [None, Some(other)] => format!("{it} has the comment \"{other}\", and nothing in force asks for it"),
+            [None, None] => format!("{it} {}", ends.unwrap_or_else(|| "has an empty comment".to_owned())),
+        })
+    }
+
     fn sentence(&self, what: &DifferenceKind, origin: &Origin) -> String {
         match what {
-            DifferenceKind::SetMissing { set } => format!("the set of {} is missing", self.set(set, origin)),
-            DifferenceKind::SetOther { wanted, .. } => {
-                format!("the set of {} has another type", self.set(wanted, origin))
-            }
+            DifferenceKind::SetMissing { set } => format!("{} is missing", self.whole_set(set, origin)),
+            DifferenceKind::SetOther { wanted, .. } => format!("{} has another type", self.whole_set(wanted, origin)),
             DifferenceKind::ElementMissing { set, element } => {
                 format!("set member {} of {} is missing", element_text(set, element), self.set(set, origin))
             }
@@ -131,14 +163,7 @@ impl<'a> Names<'a> {
                 )
             }
             DifferenceKind::ElementOther { set, wanted, found } => {
-                let key = element_text(set, wanted);
-                let key = interface_of(set, wanted).map_or(key, |interface| format!("interface {interface}"));
-                match (&wanted.comment, &found.comment) {
-                    (Some(endpoint), Some(other)) if endpoint != other => {
-                        format!("{key} is governed by {other} instead of {endpoint} ({})", set.name)
-                    }
-                    _ => what.to_string(),
-                }
+                self.other_element(set, wanted, found, origin).unwrap_or_else(|| what.to_string())
             }
             DifferenceKind::RuleMissing { chain, line } => {
                 format!("{} is missing{}", rule(line), place(chain, origin))
@@ -203,21 +228,37 @@ fn rank(what: &DifferenceKind) -> u8 {
 
 /// An element that says which endpoint governs an interface: that, the interface, the endpoint and the map.
 fn governing(what: &DifferenceKind) -> Option<(Governing, String, &str, &str)> {
-    let (governing, set, element): (Governing, &Set, &Element) = match what {
-        DifferenceKind::ElementMissing { set, element } => (Governing::Missing, set, element),
-        DifferenceKind::ElementExtra { set, element } => (Governing::Extra, set, element),
+    let (set, element, is_missing): (&Set, &Element, bool) = match what {
+        DifferenceKind::ElementMissing { set, element } => (set, element, true),
+        DifferenceKind::ElementExtra { set, element } => (set, element, false),
         _ => return None,
     };
     let is_only_field = set.key.iter().len() == 1;
     let interface = interface_of(set, element).filter(|_| is_only_field)?;
     debug_assert!(!matches!(element.data, Some(Data::Value(_))));
-    Some((governing, interface, element.comment.as_deref().unwrap_or("an endpoint"), &set.name))
+    let comment = element.comment.as_deref().unwrap_or_default();
+    let governing = match is_missing {
+        true => Governing::Missing,
+        false if names_endpoint(comment) => Governing::Extra,
+        false => Governing::Nameless,
+    };
+    Some((governing, interface, comment, &set.name))
+}
+
+/// Whether a comment is the name of an endpoint, as tortie writes it.
+fn names_endpoint(comment: &str) -> bool {
+    comment.starts_with("hep/") || comment.starts_with("wep/")
+}
+
+/// Whether a comment in the kernel names an endpoint: long names are cut there.
+fn is_named(endpoint: &str, comment: &str) -> bool {
+    kept_comment(endpoint) == kept_comment(comment)
 }
 
 /// A rule by its comment, or by what it ends in.
 fn rule(line: &Line) -> String {
-    match &line.comment {
-        Some(comment) if comment.starts_with("rule ") => comment.clone(),
+    match comment_text(line.comment.as_ref()) {
+        Some(comment) if comment.starts_with("rule ") => comment.to_owned(),
         Some(comment) => format!("rule \"{comment}\""),
         None => format!("a rule that ends in `{}`", last_word(line)),
     }

@@ -15,8 +15,9 @@ use tortie_dataplane::Dataplane;
 use tortie_dataplane_nft::{Kernel, TableOptions};
 use tortie_nft::dump::TableDump;
 use tortie_nft::inventory::{self, Inventory};
-use tortie_nft::{Socket, TableId};
+use tortie_nft::{Data, Element, Key, Socket, TableId, Verdict};
 use tortie_policy::packet::Transport;
+use tortie_random::Random;
 use tortie_testkit::namespace::{in_namespace, run, run_with_input};
 use tortie_testkit::worlds::{Case, NODE, Step};
 use tortie_verify::{Answer, Difference, Report, verify};
@@ -208,6 +209,35 @@ const DAMAGES: &[Damage] = &[
         says: "interface eth0 is governed by hep/web2 instead of hep/web1 (host-in)",
     },
     Damage {
+        name: "an element of a map without the name of an endpoint is added",
+        script: "add element inet tortie host-in { \"eth9\" : drop }
+                 add element inet tortie host-out { \"eth9\" : drop }",
+        says: "interface eth9 has an element that names no endpoint, and nothing in force asks for it (host-in, host-out)",
+    },
+    Damage {
+        name: "an element of a map with another comment is added",
+        script: "add element inet tortie host-in { \"eth9\" comment \"mine\" : drop }",
+        says: "interface eth9 has an element that names no endpoint, and nothing in force asks for it (host-in)",
+    },
+    Damage {
+        name: "an element of a map loses its name",
+        script: "delete element inet tortie host-in { \"eth0\" }
+                 add element inet tortie host-in { \"eth0\" : drop }",
+        says: "the element of interface eth0 in host-in does not name hep/web1, and ends in `drop` instead of `goto host-in/",
+    },
+    Damage {
+        name: "an element of a map gets another verdict",
+        script: "delete element inet tortie host-in { \"eth0\" }
+                 add element inet tortie host-in { \"eth0\" comment \"hep/web1\" : drop }",
+        says: "the element of interface eth0 in host-in for hep/web1 ends in `drop` instead of `goto host-in/",
+    },
+    Damage {
+        name: "a member of a set gets a comment",
+        script: "delete element inet tortie @set { 10.65.0.2 }
+                 add element inet tortie @set { 10.65.0.2 comment \"mine\" }",
+        says: "set member 10.65.0.2 of selector app == 'db' (source of rule 1 of np default/db ingress) has the comment \"mine\", and nothing in force asks for it",
+    },
+    Damage {
         name: "a member of a set is added",
         script: "add element inet tortie @set { 192.0.2.77 }",
         says: "set member 192.0.2.77 of selector app == 'db' (source of rule 1 of np default/db ingress) is in the kernel",
@@ -371,9 +401,120 @@ fn every_damage_of_the_table_is_found_and_named() {
                 eprintln!("{}: {said:#?}", damage.name);
             }
             assert!(said.iter().any(|sentence| sentence.contains(damage.says)), "{}: {said:#?}", damage.name);
+            assert!(said.iter().all(|sentence| is_whole(sentence)), "{}: {said:#?}", damage.name);
             // What follows from one damage is not told as more.
             assert!(said.len() <= 2, "{}: {said:#?}", damage.name);
             let _ = std::process::Command::new("nft").args(["delete", "table", "ip", "tortie-old"]).output();
         }
+    });
+}
+
+#[test]
+fn an_endpoint_whose_long_name_the_kernel_cuts_is_known_by_it() {
+    in_namespace(|| {
+        let mut case = small();
+        let name = "web1".repeat(50);
+        for step in &mut case.steps {
+            if let Step::Put(object) = step
+                && object["kind"] == "HostEndpoint"
+            {
+                object["name"] = json!(name);
+            }
+        }
+        let mut kernel = Kernel::open(TableOptions::default()).unwrap();
+        let (followed, mut table) = world(&mut kernel, &case);
+        let map = table.sets.iter_mut().find(|set| set.set.name == "host-in").unwrap();
+        let mut more = map.elements[0].clone();
+        more.key = Key::One(tortie_nft::interface_name("eth9").unwrap().to_vec());
+        map.elements.push(more);
+        let report = compare(&followed, &Inventory { table: Some(table), foreign: Vec::new(), namesakes: Vec::new() });
+        let said = sentences(&report);
+        let is_known = |sentence: &&&str| sentence.ends_with(", which should not govern it (host-in)");
+        assert_eq!(said.iter().filter(is_known).count(), said.len(), "{said:#?}");
+        assert_eq!(said.len(), 1, "{said:#?}");
+    });
+}
+
+/// Whether no part of a sentence is empty.
+fn is_whole(sentence: &str) -> bool {
+    let holes = ["  ", " :", " ,", " )", "( ", "()", "``", "\"\""];
+    !holes.iter().any(|hole| sentence.contains(hole)) && sentence.trim() == sentence && !sentence.ends_with([':', ','])
+}
+
+/// Changes something in a table, as another program may.
+fn damage(random: &mut Random, table: &mut TableDump) {
+    let comment = |random: &mut Random| {
+        random.pick(&[None, Some(""), Some("mine"), Some("hep/gone"), Some("hep/web1")]).map(str::to_owned)
+    };
+    let verdict = |random: &mut Random| {
+        let to = Verdict::Goto("host-in/early".to_owned());
+        random.pick(&[Verdict::Drop, Verdict::Accept, Verdict::Return, Verdict::Continue, to]).clone()
+    };
+    let (rule, set) = (random.below(table.rules.len()), random.below(table.sets.len()));
+    let elements = &mut table.sets[set].elements;
+    let element = random.below(elements.len().max(1));
+    match (random.below(10), elements.is_empty()) {
+        (0, false) => elements[element].comment = comment(random),
+        (1, false) => {
+            let data = &mut elements[element].data;
+            *data = data.take().map(|_| Data::Verdict(verdict(random)));
+        }
+        (2, false) => drop(elements.remove(element)),
+        (3, false) => {
+            let mut more = Element { comment: comment(random), ..elements[element].clone() };
+            match &mut more.key {
+                Key::One(value) if random.once_in(8) => value.fill(0),
+                Key::One(value) | Key::Range(value, _) => {
+                    let at = value.len().min(4) - 1;
+                    value[at] ^= 1;
+                }
+                Key::CatchAll => {}
+            }
+            elements.push(more);
+        }
+        (4, _) => drop(table.rules.remove(rule)),
+        (5, _) => table.rules[rule].comment = comment(random),
+        (6, _) => table.rules[rule].exprs.push(verdict(random).into()),
+        (7, _) => {
+            let more = table.rules[rule].clone();
+            table.rules.push(more);
+        }
+        (8, _) => {
+            let name = table.rules[rule].chain.clone();
+            table.chains.retain(|chain| chain.name != name);
+            table.rules.retain(|rule| rule.chain != name);
+        }
+        _ => drop(table.sets.remove(set)),
+    }
+}
+
+#[test]
+fn no_part_of_what_is_said_of_a_damaged_table_is_empty() {
+    in_namespace(|| {
+        let mut kernel = Kernel::open(TableOptions::default()).unwrap();
+        let (followed, table) = world(&mut kernel, &small());
+        let mut all = BTreeSet::new();
+        for seed in 0..400 {
+            let random = &mut Random::new(seed);
+            let mut damaged = table.clone();
+            for _ in 0..1 + random.below(3) {
+                damage(random, &mut damaged);
+            }
+            let inventory = Inventory { table: Some(damaged), foreign: Vec::new(), namesakes: Vec::new() };
+            // What cannot be followed at all is told as an error.
+            let verified =
+                verify(&followed.world.snapshot, &followed.world.host, &TableOptions::default(), &inventory, 100);
+            let Ok(report) = verified else { continue };
+            for difference in &report.differences {
+                let Difference::Table(told) = difference else { continue };
+                assert!(is_whole(&told.sentence), "seed {seed}: {told:?}");
+                assert!(!["  ", "``"].iter().any(|hole| told.kernel.contains(hole)), "seed {seed}: {told:?}");
+                all.insert(told.sentence.clone());
+            }
+        }
+        if std::env::var_os("SHOW").is_some() {
+            eprintln!("{all:#?}");
+        }
+        assert!(all.len() > 100, "{} sentences are too few to mean anything", all.len());
     });
 }

@@ -68,7 +68,8 @@ fn field_text(kind: DataType, bytes: &[u8]) -> String {
     match (kind, bytes) {
         (DataType::IfName, name) => {
             let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
-            String::from_utf8_lossy(&name[..end]).into_owned()
+            let name = String::from_utf8_lossy(&name[..end]);
+            if name.is_empty() { "(no name)".to_owned() } else { name.into_owned() }
         }
         (DataType::Port, &[high, low]) => u16::from_be_bytes([high, low]).to_string(),
         (DataType::Protocol, &[number]) => {
@@ -99,6 +100,19 @@ pub fn last_word(line: &Line) -> String {
         _ => None,
     });
     word.unwrap_or_else(|| "continue".to_owned())
+}
+
+/// What an element of a map does: `goto NAME`, `drop`; none of an element of a set.
+pub fn element_verdict(element: &Element) -> Option<String> {
+    element.data.as_ref().map(|data| match data {
+        Data::Verdict(verdict) => verdict_text(verdict),
+        Data::Value(value) => hex(value),
+    })
+}
+
+/// A comment that says something.
+pub fn comment_text(comment: Option<&String>) -> Option<&str> {
+    comment.map(String::as_str).filter(|comment| !comment.is_empty())
 }
 
 fn verdict_text(verdict: &Verdict) -> String {
@@ -155,18 +169,13 @@ fn base_difference(chain: &str, wanted: Option<&BaseChain>, found: Option<&BaseC
 
 fn rule_text(line: &Line) -> String {
     let last = last_word(line);
-    line.comment
-        .as_ref()
+    comment_text(line.comment.as_ref())
         .map_or_else(|| format!("rule without a comment ({last})"), |text| format!("rule \"{text}\" ({last})"))
 }
 
 impl fmt::Display for DifferenceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let data = |element: &Element| match &element.data {
-            Some(Data::Verdict(verdict)) => format!(" : {}", verdict_text(verdict)),
-            Some(Data::Value(value)) => format!(" : {}", hex(value)),
-            None => String::new(),
-        };
+        let data = |element: &Element| element_verdict(element).map_or_else(String::new, |text| format!(" : {text}"));
         match self {
             DifferenceKind::Dormant => f.write_str("the table is dormant: nothing is enforced"),
             DifferenceKind::ChainMissing { chain, base: None } => write!(f, "chain `{chain}` is missing"),
@@ -192,9 +201,11 @@ impl fmt::Display for DifferenceKind {
                 write!(f, "set `{}`: {}{} is not asked for", set.name, element_text(set, element), data(element))
             }
             DifferenceKind::ElementOther { set, wanted, found } => {
-                write!(f, "set `{}`: {} leads to ", set.name, element_text(set, wanted))?;
-                let label = |element: &Element| element.comment.clone().unwrap_or_default();
-                write!(f, "{}{} instead of {}{}", label(found), data(found), label(wanted), data(wanted))
+                let all = |element: &Element| {
+                    let comment = element.comment.as_ref().map(|text| format!(" comment \"{text}\""));
+                    element_text(set, element) + &comment.unwrap_or_default() + &data(element)
+                };
+                write!(f, "set `{}`: {} instead of {}", set.name, all(found), all(wanted))
             }
             DifferenceKind::RuleMissing { chain, line } => write!(f, "chain `{chain}`: {} is missing", rule_text(line)),
             DifferenceKind::RuleExtra { chain, line } => {
