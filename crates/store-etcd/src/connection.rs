@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tonic::Status;
 use tonic::transport::Endpoint;
@@ -34,6 +34,8 @@ const WINDOW: u32 = 4 << 20;
 pub(crate) struct Connection {
     settings: Settings,
     state: Mutex<State>,
+    /// The last connection on which a call had no answer in time.
+    silent: watch::Sender<u64>,
     /// The highest revision that was received.
     seen: AtomicI64,
 }
@@ -62,7 +64,7 @@ impl Connection {
     pub(crate) fn new(settings: Settings) -> Self {
         let at = random() as usize;
         let state = State { live: None, at, serial: 0, refused: None };
-        Self { settings, state: Mutex::new(state), seen: AtomicI64::new(0) }
+        Self { settings, state: Mutex::new(state), silent: watch::Sender::new(0), seen: AtomicI64::new(0) }
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -94,7 +96,10 @@ impl Connection {
                     let call_error = match timeout(ANSWER, work(live.member.clone(), maybe_done)).await {
                         Ok(Ok(answer)) => return Ok(answer),
                         Ok(Err(status)) => CallError::of(&status),
-                        Err(_) => CallError::timed_out(ANSWER),
+                        Err(_) => {
+                            self.silent.send_modify(|last| *last = live.serial.max(*last));
+                            CallError::timed_out(ANSWER)
+                        }
                     };
                     match call_error {
                         CallError::Token if tokens < 3 => {
@@ -188,6 +193,12 @@ impl Connection {
                 state.at = state.at.wrapping_add(1);
             }
         }
+    }
+
+    /// Waits until a call on this connection, or on a later one, had no answer in time.
+    pub(crate) async fn falls_silent(&self, live: &ActiveConnection) {
+        // It fails only without a sender.
+        let _ = self.silent.subscribe().wait_for(|serial| *serial >= live.serial).await;
     }
 
     async fn connect(&self, url: &str, serial: u64) -> Result<ActiveConnection, Failure> {

@@ -5,17 +5,20 @@
 //! was taken already is passed over.
 
 use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::{Arc, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
-use tonic::Streaming;
+use tonic::{Status, Streaming};
 use tortie_store::{Backoff, Event, Position, Selection, StoreError, Watch};
 
 use crate::call_error::CallError;
-use crate::connection::{ActiveConnection, backoff};
+use crate::connection::{ActiveConnection, Connection, backoff};
 use crate::page::{number, stored};
 use crate::path;
 use crate::runtime::wait_for;
@@ -56,6 +59,21 @@ struct Running {
     requests: mpsc::Sender<WatchRequest>,
     answers: Streaming<WatchResponse>,
     last_message: Instant,
+}
+
+impl Running {
+    /// The next message. A member that did not answer a call on the same connection is left: keepalive takes longer to notice it.
+    async fn message(&mut self, connection: &Connection) -> Result<Option<WatchResponse>, Status> {
+        let mut message = pin!(self.answers.message());
+        let mut silence = pin!(connection.falls_silent(&self.live));
+        poll_fn(|context| match message.as_mut().poll(context) {
+            Poll::Pending => {
+                silence.as_mut().poll(context).map(|()| Err(Status::unavailable("it did not answer another call")))
+            }
+            message => message,
+        })
+        .await
+    }
 }
 
 /// No stream, and when to look for one again.
@@ -246,7 +264,7 @@ impl EtcdWatch {
         let Some(running) = &mut self.stream else { return Ok(()) };
         let idle = running.last_message + IDLE;
         let until = deadline.map_or(idle, |deadline| deadline.min(idle));
-        match tokio::time::timeout_at(until, running.answers.message()).await {
+        match tokio::time::timeout_at(until, running.message(&self.shared.connection)).await {
             Ok(Ok(Some(message))) => {
                 running.last_message = Instant::now();
                 self.take(message)
