@@ -35,6 +35,7 @@ use crate::request_handler::RequestHandler;
 use crate::socket::{self, Reply};
 use crate::status_cell::StatusCell;
 use crate::stop_flag::StopFlag;
+use crate::store_check::StoreCheck;
 use crate::supervisor::{self, Lifetime};
 use crate::{
     confirmations, foreign_agents, kernel_table, links, logger, notify, placement_writer, private_directory,
@@ -195,6 +196,7 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
         let send_links = move |links| inputs.send(Input::Links(links)).is_ok();
         move || links::run(watcher, &status, send_links)
     })?;
+    let store_check = StoreCheck::new(store.clone(), status.clone(), &Selection::for_enforcement(&*node));
     thread("store", {
         let (inputs, stop, store, kept) =
             (inputs.clone(), stop.clone(), store.clone(), CachedLastValid::new(cache.clone()));
@@ -243,6 +245,7 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
             status,
             dataplane,
             store: store.clone(),
+            store_check,
             cache: cache.clone(),
             inputs: inputs.clone(),
             switch,

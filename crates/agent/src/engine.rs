@@ -230,7 +230,9 @@ impl NodeEngine {
                 self.mark_received(Some(&position));
                 let counts: usize = self.status.read().counts.values().sum();
                 let store = match self.status.read().store {
-                    StoreState::Waiting | StoreState::Missing | StoreState::InSync => "the store",
+                    StoreState::Waiting | StoreState::Missing | StoreState::InSync | StoreState::NotAnswering => {
+                        "the store"
+                    }
                     StoreState::Lost | StoreState::Replaced | StoreState::NotAsked | StoreState::Stale => {
                         "the agent's copy of the store"
                     }

@@ -69,6 +69,7 @@ pub mod status;
 mod status_builder;
 mod status_cell;
 mod stop_flag;
+mod store_check;
 mod store_follower;
 mod supervisor;
 mod table_guard;

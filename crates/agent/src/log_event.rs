@@ -56,6 +56,7 @@ events! {
     STORE_ACCEPTED = "store-accepted",
     STORE_LOST = "store-lost",
     STORE_MISSING = "store-missing",
+    STORE_NOT_ANSWERING = "store-not-answering",
     STORE_REACHED = "store-reached",
     STORE_READ = "store-read",
     STORE_REPLACED = "store-replaced",

@@ -65,7 +65,11 @@ fn registry(node: &str, status: &StatusCell, dataplane: &SharedDataplane) -> Reg
         |kinds: &[Kind]| kinds.iter().map(|kind| count(record.counts.get(kind).copied().unwrap_or(0))).sum::<i64>();
     let resync = match record.store {
         StoreState::Waiting | StoreState::Missing => 1,
-        StoreState::Lost | StoreState::Stale | StoreState::Replaced | StoreState::NotAsked => 2,
+        StoreState::NotAnswering
+        | StoreState::Lost
+        | StoreState::Stale
+        | StoreState::Replaced
+        | StoreState::NotAsked => 2,
         StoreState::InSync => 3,
     };
     let policies = [Kind::NetworkPolicy, Kind::GlobalNetworkPolicy];

@@ -49,7 +49,9 @@ pub(crate) fn readiness(status: &StatusCell, record: &StatusRecord) -> (bool, St
 fn state(record: &StatusRecord) -> String {
     match record.store {
         StoreState::Waiting => format!("not read yet {}", record.store_reason).trim_end().to_owned(),
-        StoreState::InSync => "in sync".to_owned(),
+        // A probe does not ask it.
+        StoreState::InSync => "in sync as far as its watch says".to_owned(),
+        StoreState::NotAnswering => format!("not answering since {}: {}", record.store_since, record.store_reason),
         StoreState::Missing => format!("missing since {}: {}", record.store_since, record.store_reason),
         StoreState::Lost => format!("lost since {}: {}", record.store_since, record.store_reason),
         StoreState::Replaced => {

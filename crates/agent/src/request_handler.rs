@@ -18,9 +18,10 @@ use crate::log_event;
 use crate::object_stream;
 use crate::off::{Off, Switch};
 use crate::socket::{AgentState, Answer, Objects, Reply, Request};
-use crate::status::{Progress, Status, StoreState, is_same_store};
+use crate::status::{Progress, Status, StoreState, StoreStatus, is_same_store};
 use crate::status_builder;
 use crate::status_cell::{StatusCell, StatusRecord};
+use crate::store_check::StoreCheck;
 use crate::watch_events::WatchEvent;
 
 /// How long to wait for a position before asking the store whether anything changed up to it.
@@ -43,6 +44,8 @@ pub(crate) struct RequestHandler {
     pub(crate) status: Arc<StatusCell>,
     pub(crate) dataplane: SharedDataplane,
     pub(crate) store: Arc<CachedStore>,
+    /// Asks the store whether it answers.
+    pub(crate) store_check: Arc<StoreCheck>,
     /// The copy of the store.
     pub(crate) cache: Option<CacheWriter>,
     pub(crate) inputs: SyncSender<Input>,
@@ -69,9 +72,17 @@ impl RequestHandler {
                 Reply::Failed { reason: "the answer to this request has more than one line".to_owned() }
             }
             Request::Status => {
-                self.ask_again();
+                let store = self.store_check.store_status();
+                let is_answering = store.state != StoreState::NotAnswering;
+                if is_answering {
+                    self.ask_again();
+                }
                 let left_out = self.store.left_out();
-                Reply::Status(Box::new(status_builder::status(&self.node, &self.status, &self.dataplane, left_out)))
+                let mut status = status_builder::status(&self.node, &self.status, &self.dataplane, left_out);
+                if !is_answering {
+                    status.store = store;
+                }
+                Reply::Status(Box::new(status))
             }
             Request::LocalFacts => Reply::LocalFacts(Box::new(self.local_facts())),
             Request::Store => {
@@ -177,21 +188,31 @@ impl RequestHandler {
         Answer { reply: Reply::Watching, rest: Some(Box::new(rest)) }
     }
 
-    /// Sends the status whenever it changes, until the client goes away.
+    /// Sends the status whenever it changes, until the client goes away. The store is asked with each change, and as long as it does
+    /// not answer.
     fn watch_status(&self) -> Answer {
         let (node, cell, dataplane) = (self.node.clone(), self.status.clone(), self.dataplane.clone());
-        let store = self.store.clone();
+        let (store, store_check) = (self.store.clone(), self.store_check.clone());
         let rest = move |to: &mut dyn Write| {
-            let mut last = Status::default();
+            let (mut last, mut last_sent) = (Status::default(), Status::default());
+            let mut is_answering = true;
             loop {
                 let changes = cell.read().changes;
                 let mut status = status_builder::status(&node, &cell, &dataplane, store.left_out());
-                // The lag changes all the time.
-                (status.lag, status.received) = (None, Position::default());
+                // These change all the time.
+                (status.lag, status.received, status.store.answered) = (None, Position::default(), String::new());
+                if status != last || !is_answering {
+                    last = status.clone();
+                    let store = store_check.store_status();
+                    is_answering = store.state != StoreState::NotAnswering;
+                    if !is_answering {
+                        status.store = StoreStatus { answered: String::new(), ..store };
+                    }
+                }
                 let event =
-                    if status == last { WatchEvent::Alive } else { WatchEvent::Status(Box::new(status.clone())) };
+                    if status == last_sent { WatchEvent::Alive } else { WatchEvent::Status(Box::new(status.clone())) };
                 send_event(to, &event)?;
-                last = status;
+                last_sent = status;
                 cell.wait(SHORTEST_PAUSE, |_| false);
                 cell.wait(LONGEST_PAUSE, |record| record.changes != changes);
             }
@@ -255,10 +276,12 @@ impl RequestHandler {
     fn in_force(&self, store: &str, read_at: Option<&Position>) -> Answer {
         let local_facts = self.local_facts();
         let same = read_at.is_some_and(|position| self.received(position));
+        // A client that has read the store knows that it answers.
+        let checked = read_at.is_none().then(|| self.store_check.store_status());
         let record = self.status.read();
         let mut state = AgentState {
             local_facts,
-            store: record.store_status(),
+            store: checked.unwrap_or_else(|| record.store_status()),
             wanted: record.wanted.clone(),
             in_kernel: record.in_kernel.clone(),
             left_out: self.store.left_out().into_iter().map(|(key, warning)| (key.path(), warning)).collect(),

@@ -86,6 +86,9 @@ pub struct StoreStatus {
     pub state: StoreState,
     /// Since when it is in this state, in UTC.
     pub since: String,
+    /// When it last answered, in UTC; empty if it has not answered since the start. The agent asks it when a client asks the agent, unless
+    /// it answered within the last second.
+    pub answered: String,
     /// Why it is not in sync.
     pub reason: String,
     /// Whether the agent undoes changes that nobody confirms in time.
@@ -115,8 +118,10 @@ pub enum StoreState {
     /// It was not read completely yet. Nothing in the kernel is changed.
     #[default]
     Waiting,
-    /// Every change is received.
+    /// Every change is received, and it answered a moment ago.
     InSync,
+    /// It counted as in sync, and does not answer now. Its last known content is enforced; `since` is when it last answered.
+    NotAnswering,
     /// It cannot be reached any more. Its last known content is enforced.
     Lost,
     /// It was replaced by another store, or has another history. What was in force stays in force until that store is accepted.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tortie_api::{Key, Kind};
 use tortie_policy::packet::Link;
 use tortie_policy::{EndpointId, GovernedInterfaces, WorkloadEndpoint};
@@ -18,6 +19,7 @@ use crate::off::Off;
 use crate::programmed_since::{ProgrammedSince, since_boot};
 use crate::status::{Progress, SettingNote, StoreState, StoreStatus, store_identity};
 use crate::supervisor::Supervisor;
+use crate::utc;
 
 /// The current status: threads update it, read it, or wait until it changes.
 #[derive(Default)]
@@ -46,6 +48,8 @@ pub(crate) struct StatusRecord {
     /// Since when the store is in this state, in UTC.
     pub(crate) store_since: String,
     pub(crate) store_reason: String,
+    /// When the store last answered.
+    pub(crate) answered: Option<Answered>,
     /// Whether neither the store nor a copy of it could be read, so that there is nothing to enforce.
     pub(crate) has_no_copy: bool,
     /// How often the store was listed.
@@ -99,6 +103,20 @@ pub(crate) struct StatusRecord {
     pub(crate) store_asked: Option<Instant>,
     /// How many objects of each kind the store has.
     pub(crate) counts: BTreeMap<Kind, usize>,
+}
+
+/// When the store answered.
+#[derive(Clone, Copy)]
+pub(crate) struct Answered {
+    /// By the clock that nobody sets.
+    pub(crate) at: Instant,
+    pub(crate) time: Timestamp,
+}
+
+impl Answered {
+    pub(crate) fn now() -> Self {
+        Self { at: Instant::now(), time: Timestamp::now() }
+    }
 }
 
 /// The interface that an endpoint names.
@@ -202,6 +220,7 @@ impl StatusRecord {
             name: self.store_identity(),
             state: self.store,
             since: self.store_since.clone(),
+            answered: self.answered.map(|answered| utc::of(answered.time)).unwrap_or_default(),
             reason: self.store_reason.clone(),
             puts_back: self.puts_back,
         }

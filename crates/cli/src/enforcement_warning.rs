@@ -72,14 +72,14 @@ pub(crate) fn left_behind() -> Option<&'static str> {
 
 /// What is to be said of a change of a store where an agent runs.
 pub(crate) fn of_agent(store: &StoreStatus, written: &str) -> Option<String> {
-    let StoreStatus { name, state, since, reason, puts_back: _ } = store;
+    let StoreStatus { name, state, since, reason, .. } = store;
     match state {
         _ if !is_same_store(name, written) => {
             Some(format!("the agent of this machine follows the {name}, not the {written}"))
         }
         StoreState::Replaced => Some(format!("the agent of this machine does not follow the {written}: {reason}")),
         StoreState::NotAsked => Some(format!("the agent of this machine does not read the {written}: {reason}")),
-        StoreState::Lost | StoreState::Stale => {
+        StoreState::Lost | StoreState::Stale | StoreState::NotAnswering => {
             Some(format!("the agent of this machine cannot reach the {written} since {since}: {reason}"))
         }
         StoreState::Waiting | StoreState::Missing | StoreState::InSync => None,
@@ -98,6 +98,7 @@ mod tests {
             since: "T".to_owned(),
             reason: "why".to_owned(),
             puts_back: true,
+            ..StoreStatus::default()
         };
         let said = |state, written: &str| of_agent(&store(state), written).unwrap_or_default();
         assert_eq!(said(StoreState::InSync, "embedded store /a.db"), "");

@@ -258,6 +258,10 @@ fn deviation(listing: &anyhow::Result<Listing>, state: &AgentState) -> (Option<S
             "the store is lost since {}: the agent keeps its revision {revision} in force ({})",
             store.since, store.reason
         ),
+        (StoreState::NotAnswering, _) => format!(
+            "the store last answered the agent at {}: the agent keeps its revision {revision} in force ({})",
+            store.since, store.reason
+        ),
         (StoreState::Stale, _) => format!(
             "the store is lost since before the agent started: the agent keeps its revision {revision} of {} in force ({})",
             store.since, store.reason

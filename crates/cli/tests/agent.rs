@@ -61,6 +61,8 @@ mod same_answers;
 mod service;
 #[path = "agent/settings.rs"]
 mod settings;
+#[path = "agent/store_answers.rs"]
+mod store_answers;
 #[path = "agent/table_damage.rs"]
 mod table_damage;
 #[path = "agent/three_nodes.rs"]

@@ -21,7 +21,7 @@ use super::writer::CacheWriter;
 use crate::lag::{self, StepGuard};
 use crate::log_event;
 use crate::status::StoreState;
-use crate::status_cell::StatusCell;
+use crate::status_cell::{Answered, StatusCell};
 use crate::stop_flag::StopFlag;
 use crate::supervisor;
 use crate::utc;
@@ -442,6 +442,7 @@ impl Store for CachedStore {
             Ok(position) => {
                 self.drop_copy();
                 self.status.update(|record| {
+                    record.answered = Some(Answered::now());
                     if selection.kind.is_none() {
                         record.resyncs += 1;
                     }

@@ -232,6 +232,7 @@ fn write_text(status: &Status, out: &mut String) -> std::fmt::Result {
         StoreState::Missing => "DOES NOT EXIST or is empty; the kernel keeps what it had; since",
         StoreState::InSync if is_late(status) => "answers, and the agent is BEHIND; since",
         StoreState::InSync => "in sync since",
+        StoreState::NotAnswering => "DOES NOT ANSWER; what it said stays in force; last answer",
         StoreState::Lost => "LOST; what it said stays in force; since",
         StoreState::Replaced => "REPLACED by another; what was in force stays in force; since",
         StoreState::NotAsked => "NOT ASKED; what it said last stays in force, which is of",

@@ -30,6 +30,23 @@ spec:
     - {action: Allow}
 ";
 
+#[test]
+fn a_store_that_does_not_answer_is_not_in_sync_for_whoever_begins_to_watch() {
+    on_a_machine(|world| {
+        world.start_etcd();
+        let _agent = world.agent();
+        world.apply(ENDPOINT);
+        world.signal_etcd(Signal::STOP);
+        until("a read has no answer", || world.status()["store"]["state"] == "not-answering");
+        let watcher = Watcher::new(world, &[]);
+        let of_store = |line: &str| line.contains(" store: ");
+        let said = watcher.until(|| (), of_store);
+        assert!(said.contains("DOES NOT ANSWER, what it held last is in force: a read "), "{said}");
+        world.signal_etcd(Signal::CONT);
+        watcher.until(|| (), |line| of_store(line) && line.ends_with(": in sync"));
+    });
+}
+
 /// A command that prints a line whenever something happens.
 struct Watcher {
     process: Child,

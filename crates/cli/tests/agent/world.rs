@@ -213,6 +213,12 @@ impl World {
         drop(self.etcd_process.take());
     }
 
+    /// Sends etcd a signal.
+    pub fn signal_etcd(&self, signal: rustix::process::Signal) {
+        let process = rustix::process::Pid::from_child(&self.etcd_process.as_ref().unwrap().0);
+        rustix::process::kill_process(process, signal).unwrap();
+    }
+
     /// Speaks to etcd as another program would.
     pub fn etcdctl(&self, arguments: &[&str]) -> String {
         let arguments = [&["etcdctl", "--endpoints", self.etcd.as_ref().unwrap()], arguments].concat();

@@ -11,7 +11,7 @@ use super::{CachedStore, is_locked, keep_other_history, lock};
 use crate::cache::identity::{self, Identity};
 use crate::cache::writer::CacheWriter;
 use crate::lag;
-use crate::status_cell::StatusCell;
+use crate::status_cell::{Answered, StatusCell};
 
 /// A watch that records what it receives.
 pub(super) struct RecordingWatch {
@@ -107,7 +107,7 @@ impl RecordingWatch {
             lock(&self.seen).record_event(&event, &position);
             let first = !std::mem::replace(&mut self.reading, true);
             self.status.update(|record| {
-                record.lag.received = position;
+                (record.lag.received, record.answered) = (position, Some(Answered::now()));
                 if first {
                     record.lag.begin(lag::READ);
                 }

@@ -152,6 +152,7 @@ fn store(status: &Status) -> String {
     let state = match store.state {
         StoreState::Waiting => "not read yet",
         StoreState::InSync => "in sync",
+        StoreState::NotAnswering => "DOES NOT ANSWER, what it held last is in force",
         StoreState::Missing => "DOES NOT EXIST or is empty, the kernel keeps what it had",
         StoreState::Lost => "LOST, what it held last is in force",
         StoreState::Replaced => "REPLACED by another store, what was in force stays",
