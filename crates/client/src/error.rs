@@ -180,6 +180,11 @@ impl ClientError {
         }
     }
 
+    /// ClusterInformation cannot be applied.
+    pub(super) fn read_only() -> Self {
+        Self::unsupported("apply", "ClusterInformation", Some("resource is readonly"))
+    }
+
     pub(super) fn unsupported(operation: &'static str, on: impl Into<String>, reason: Option<&str>) -> Self {
         ClientError::Unsupported { operation, on: on.into(), reason: reason.map(str::to_owned) }
     }

@@ -144,6 +144,11 @@ impl Client {
         Ok(all)
     }
 
+    /// Why applying an object is refused whatever a store holds; none if that depends on the store.
+    pub fn refusal(mut object: Object) -> Option<ClientError> {
+        object_rules::apply_anywhere(&mut object).err()
+    }
+
     /// Writes objects, in order; one that fails does not stop the rest. A store that lacks its initial content
     /// gets it first.
     pub fn apply(&self, objects: Vec<Object>, mode: Mode) -> Vec<Outcome> {

@@ -34,14 +34,25 @@ pub(super) fn create(view: &mut View, object: &mut Object) -> Result<(), ClientE
     }
     refuse(problems)?;
     defaults::workload_labels(object);
-    if object.metadata.name.is_empty() {
-        return Err(meta("Name", "", "field must be set for a Create request"));
-    }
+    has_name(object)?;
     if !object.metadata.resource_version.is_empty() {
         let given = object.metadata.resource_version.clone();
         return Err(meta("ResourceVersion", &given, "field must not be set for a Create request"));
     }
     Ok(())
+}
+
+/// Makes an object ready to be applied as far as that needs no store, or says why no store would take it.
+pub(super) fn apply_anywhere(object: &mut Object) -> Result<(), ClientError> {
+    if object.kind == Kind::ClusterInformation {
+        return Err(ClientError::read_only());
+    }
+    name(object)?;
+    place(object)?;
+    update_allowed(&object.key())?;
+    defaults::apply(object);
+    refuse(validate::create(object))?;
+    has_name(object)
 }
 
 /// Makes an object ready to replace `old`, or says why it cannot.
@@ -153,6 +164,13 @@ fn place(object: &Object) -> Result<(), ClientError> {
         if text.contains('/') {
             return Err(ClientError::field(path, field, Some(text), "must not contain '/'"));
         }
+    }
+    Ok(())
+}
+
+fn has_name(object: &Object) -> Result<(), ClientError> {
+    if object.metadata.name.is_empty() {
+        return Err(meta("Name", "", "field must be set for a Create request"));
     }
     Ok(())
 }

@@ -44,8 +44,7 @@ fn put(view: &mut View, mut object: Object, mode: Mode) -> Result<Plan, ClientEr
     object.metadata = new_metadata(object.metadata);
     if mode == Mode::Apply {
         if object.kind == Kind::ClusterInformation {
-            let reason = Some("resource is readonly");
-            return Err(ClientError::unsupported("apply", "ClusterInformation", reason));
+            return Err(ClientError::read_only());
         }
         object.metadata.resource_version.clear();
     }

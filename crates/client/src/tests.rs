@@ -9,6 +9,7 @@ mod label;
 mod legacy;
 mod patch;
 mod races;
+mod refusal;
 mod supported;
 mod unknown;
 

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::mem::ManuallyDrop;
 
 use clap::Args;
-use tortie_api::{Key, Kind, Object, defaults};
+use tortie_api::{Key, Kind, Object, Step, defaults};
 use tortie_client::{BatchMode, Change, Client, ClientError, Extent, Mode, Outcome, Refuse};
 use tortie_manifest::{Problem, Severity};
 
@@ -267,8 +267,8 @@ pub(crate) fn run(
                 Err(Trouble::strict(std::mem::take(&mut warnings)))
             }
             Err(error) => {
-                warnings.clear();
                 let problems = batch::problems(&error, &outcome.key, &manifests, item);
+                warnings.retain(|warning| tells_what_was_read(warning, &problems));
                 Err(Trouble { kept: KeptBack::of(&error), ..Trouble::of(error.to_string(), problems) })
             }
         };
@@ -377,6 +377,8 @@ pub(crate) fn planned(
             },
         };
         refused += 1;
+        let read = warnings_of(item).into_iter().filter(|warning| tells_what_was_read(warning, &problems));
+        let problems: Vec<Problem> = problems.iter().cloned().chain(read).collect();
         diagnose::show_all(&problems, manifests, item, &mut session.terminal);
     }
     if refused > 0 {
@@ -421,10 +423,13 @@ pub(crate) fn validate(args: &ValidateArgs, session: &mut Session) -> anyhow::Re
     if manifests.items.is_empty() {
         return Ok(nothing(session));
     }
+    let is_calicoctl = session.persona.is_calicoctl();
     // The program ends after the report, so freeing the memory of the manifests would only delay it.
     let manifests = ManuallyDrop::new(manifests);
-    let mut outcomes = ManuallyDrop::new(tortie_parallel::map(&manifests.items, |item| validated(item, args)));
-    if !session.persona.is_calicoctl() {
+    let mut outcomes = ManuallyDrop::new(tortie_parallel::map(&manifests.items, |item| {
+        validated(item, &manifests, args, is_calicoctl)
+    }));
+    if !is_calicoctl {
         given_twice(&mut outcomes, &manifests);
     }
     Ok(report(Wording::VALIDATE, &manifests, &outcomes, Extent::Each, false, None, session))
@@ -453,8 +458,15 @@ pub(crate) fn warnings_of(item: &Item) -> Vec<Problem> {
     item.located.problems.iter().filter(|problem| !problem.is_error()).cloned().collect()
 }
 
-/// The outcome for one manifest.
-fn validated(item: &Item, args: &ValidateArgs) -> ObjectOutcome {
+/// Whether a warning tells that another value was read than was written, where a problem names that value.
+fn tells_what_was_read(warning: &Problem, problems: &[Problem]) -> bool {
+    matches!(warning.severity, Severity::Warning("unquoted" | "octal"))
+        && problems.iter().any(|problem| problem.path == warning.path)
+}
+
+/// The outcome for one manifest: what `apply` would refuse whatever the store holds, or as calicoctl what calicoctl refuses, which does
+/// not fill in defaults first.
+fn validated(item: &Item, manifests: &Manifests, args: &ValidateArgs, is_calicoctl: bool) -> ObjectOutcome {
     let object = match in_namespace(item, args.store.namespace.as_deref()) {
         Ok(object) => workload_endpoint_name::filled(object),
         Err(problem) => {
@@ -467,10 +479,21 @@ fn validated(item: &Item, args: &ValidateArgs) -> ObjectOutcome {
     };
     let mut warnings = warnings_of(item);
     warnings.extend(tortie_manifest::warnings::of(&object));
-    let problems: Vec<Problem> =
-        tortie_manifest::validate::validate(&object).into_iter().filter(Problem::is_error).collect();
+    let refusal = if is_calicoctl { None } else { Client::refusal(object.clone()) };
+    let mut problems = Vec::new();
+    if is_calicoctl || refusal.is_some() {
+        problems = tortie_manifest::validate::validate(&object);
+        problems.retain(Problem::is_error);
+    }
+    if let Some(error) = refusal {
+        let mut more = batch::problems(&error, &object.key(), manifests, |_| None);
+        // What is said of defaults that were filled in may follow from a mistake beside them; the name stands by itself.
+        let is_of_name = |problem: &Problem| problem.path.0.first() == Some(&Step::Key("metadata".to_owned()));
+        more.retain(|problem| problems.is_empty() || is_of_name(problem));
+        problems.append(&mut more);
+    }
     let result = if !problems.is_empty() {
-        warnings.clear();
+        warnings.retain(|warning| tells_what_was_read(warning, &problems));
         let text = tortie_manifest::validate::calico_text(&problems);
         Err(Trouble::of(text, problems))
     } else if args.strict && !warnings.is_empty() {
