@@ -13,6 +13,7 @@ mod inside;
 mod line;
 mod mark;
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use crate::problem::{Problem, Severity};
@@ -37,23 +38,29 @@ pub fn render(problem: &Problem, located: &Located, source: &Source, style: Styl
         Severity::Error => ("error".to_owned(), RED),
         Severity::Warning(code) => (format!("warning[{code}]"), YELLOW),
     };
-    let mut out =
-        format!("{}{}\n", paint.with(colour, &word), paint.with(BOLD, &format!(": {}", problem.text().trim())));
+    let mut out = format!(
+        "{}{}\n",
+        paint.with(colour, &word),
+        paint.with(BOLD, &format!(": {}", visible(problem.text().trim())))
+    );
 
     let main = mark::of(problem, located, source);
     let position = source.position(main.span.start);
     let mut header = format!("{}:{}:{}", source.name, position.line, position.column);
     for more in [&located.about, &problem.path.to_string()].into_iter().filter(|more| !more.is_empty()) {
         header.push_str("  ");
-        header.push_str(more);
+        header.push_str(&visible(more));
     }
     let mut marks: Vec<(Mark, bool)> =
         mark::also(problem, located, source).into_iter().map(|mark| (mark, false)).collect();
     // Also right behind it: marks leave blanks at the end out.
     let near = source.text().get(main.span.start..).unwrap_or_default().char_indices();
     let near = near.take_while(|(at, _)| *at <= main.span.len()).filter(|_| problem.is_error());
-    let unseen = near.filter_map(|(_, char)| unseen_name(char)).next();
-    let unseen = unseen.map(|name| format!("{name} is here; use plain spaces"));
+    let unseen = near.filter_map(|(_, char)| Some((char, unseen_name(char)?))).next();
+    let unseen = unseen.map(|(char, name)| match char.is_whitespace() {
+        true => format!("{name} is here; use plain spaces"),
+        false => format!("{name} is here; delete it"),
+    });
     marks.push((main, true));
     marks.sort_by_key(|(mark, _)| mark.span.start);
     let numbers: Vec<usize> = marks.iter().map(|(mark, _)| source.position(mark.span.start).line).collect();
@@ -74,6 +81,24 @@ pub fn render(problem: &Problem, located: &Located, source: &Source, style: Styl
         _ = writeln!(out, "{:width$} {} {help}", "", paint.with(CYAN, "= help:"));
     }
     out
+}
+
+/// A message with what would not be seen in it written as YAML and JSON write it: `\n`, `\u200B`.
+fn visible(text: &str) -> Cow<'_, str> {
+    let is_seen = |char: char| !char.is_control() && !line::is_direction(char) && unseen_name(char).is_none();
+    if text.chars().all(is_seen) {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            char if is_seen(char) => out.push(char),
+            char => _ = write!(out, "\\u{:04X}", u32::from(char)),
+        }
+    }
+    out.into()
 }
 
 /// Where a path is: `web.yaml:6:9`. Of one that does not exist, its nearest parent.

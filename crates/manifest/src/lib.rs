@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod diagnostic;
+mod other_syntax;
 mod problem;
 pub mod read;
 pub mod schema;

@@ -7,10 +7,11 @@ mod endpoint;
 mod felix_configuration;
 mod network_set;
 mod policy;
+mod selectors;
 mod spec_lists;
 
 use serde_json::{Map, Value};
-use tortie_api::{Key, Kind, Object};
+use tortie_api::{Key, Kind, Object, Path};
 
 use crate::problem::Problem;
 
@@ -24,6 +25,7 @@ pub const CODES: &[(&str, &str)] = &[
         "invalid",
         "`apply` would refuse a stored object that no agent reads, and whoever uses it may do without parts of it",
     ),
+    ("invisible", "a selector compares with a text that has an invisible character or a space that is none"),
     ("left-out", "a Kubernetes object, or a part of it, cannot be taken over, and is left out"),
     ("legacy-name", "a policy is stored under the name that Calico gave it before v3.32"),
     ("never-matches", "a rule matches no packet, or rules before it in its policy match all of its packets"),
@@ -48,6 +50,7 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("selects-nothing", "a policy selects no endpoint yet"),
     ("service-without-namespace", "a rule names a service without its namespace, and so no service"),
+    ("taken-as-name", "the word `all` or `any` is taken for the name of an interface or of a port"),
     ("text-after-separator", "the text after `---` on its line is ignored"),
     ("unknown-field-kept", "a stored object has a field that is not known here; it is kept"),
     ("unknown-node", "a host endpoint or the settings of one node are for a node that nothing else tells of"),
@@ -75,6 +78,7 @@ pub fn of(object: &Object) -> Vec<Problem> {
         Kind::FelixConfiguration => felix_configuration::check(object, spec, &mut out),
         _ => {}
     }
+    selectors::check(spec, &Path::from("spec"), &mut out);
     out
 }
 

@@ -59,7 +59,8 @@ pub(crate) fn operator(text: &str, label: &str, at: usize) -> ParseError {
             lower @ ("has" | "all" | "global") if lower == label => {
                 error.with_hint(format!("no space may come between `{label}` and `(`"))
             }
-            lower @ ("has" | "all" | "global") => error.with_hint(format!("did you mean `{lower}(`?")),
+            "has" => error.with_hint("did you mean `has(`?"),
+            lower @ ("all" | "global") => error.with_hint(format!("did you mean `{lower}()`?")),
             "not" => error.with_hint("did you mean `!`?"),
             _ => error.with_hint("the functions are `has(label)`, `all()` and `global()`"),
         };

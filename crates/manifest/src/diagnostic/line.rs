@@ -88,7 +88,8 @@ fn columns(text: &str) -> usize {
     text.chars().map(width).sum()
 }
 
-fn is_direction(char: char) -> bool {
+/// Whether a character turns the direction of the text behind it.
+pub(super) fn is_direction(char: char) -> bool {
     matches!(char, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 

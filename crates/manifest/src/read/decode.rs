@@ -12,6 +12,7 @@ use tortie_net::{Port, PortError};
 
 use super::node::{Entry, Node, Value};
 use super::{scalar, special, suggest};
+use crate::other_syntax;
 use crate::problem::Problem;
 
 /// What decoding found.
@@ -88,7 +89,10 @@ impl Decoder<'_> {
                     self.octal(node);
                     Some(value)
                 }
-                Err(reason) => self.unreadable(reason, special_message(kind, node), special_help(kind, node)),
+                Err(reason) => {
+                    let help = special_help(kind, node).or_else(|| self.quoted(node));
+                    self.unreadable(reason, special_message(kind, node), help)
+                }
             },
             (Form::Text, Value::Text(text)) => Some(Json::String(text.clone())),
             (Form::Text, value) if self.reader == Reader::Kubernetes && *value != Value::Null => {
@@ -242,28 +246,37 @@ impl Decoder<'_> {
     /// YAML takes unquoted `no` for false and `1.10` for a number, so other text arrives than was written.
     fn respelled(&mut self, node: &Node, read: &str) {
         let written = self.text.get(node.span.clone()).unwrap_or_default();
-        if read.is_empty() || written == read {
+        // `null` is said on purpose, and the only way to say it in JSON.
+        if written.is_empty() || written == read || written == "null" && node.value == Value::Null {
             return;
         }
-        let what = match node.value {
-            Value::Bool(_) => "a yes or no",
-            _ => "a number",
-        };
-        let message = format!("YAML takes `{written}` without quotes for {what}: this is read as `{read}`");
+        let what = taken_for(&node.value, written);
+        let read = if read.is_empty() { "an empty text".to_owned() } else { format!("`{read}`") };
+        let message = format!("YAML takes `{written}` without quotes for {what}: this is read as {read}");
         let problem = Problem::warning("unquoted", self.path(), message);
-        self.report(problem.help(format!("write \"{written}\" in quotes, or `{read}`, whichever is meant")));
+        let read = if node.value == Value::Null { "\"\"" } else { &read };
+        self.report(problem.help(format!("write \"{written}\" in quotes, or {read}, whichever is meant")));
     }
 
     /// `0443` is a number in base 8 to YAML, which hardly anybody means.
     fn octal(&mut self, node: &Node) {
         let Value::Int(read) = node.value else { return };
         let written = self.text.get(node.span.clone()).unwrap_or_default();
-        let digits = written.trim_start_matches('0');
-        if written.starts_with('0') && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        if is_octal(written) {
+            let digits = written.trim_start_matches('0');
             let message = format!("YAML takes `{written}` for a number in base 8: this is read as {read}");
             let problem = Problem::warning("octal", self.path(), message);
             self.report(problem.help(format!("write {digits}, or {read} if that is meant")));
         }
+    }
+
+    /// What to write where YAML takes a word for something else.
+    fn quoted(&self, node: &Node) -> Option<String> {
+        let written = self.text.get(node.span.clone()).unwrap_or_default();
+        let is_word = matches!(node.value, Value::Bool(_)) && !matches!(written, "true" | "false");
+        is_word.then(|| {
+            format!("YAML takes `{written}` without quotes for a yes or no; write \"{written}\" if text is meant")
+        })
     }
 
     fn report(&mut self, problem: Problem) {
@@ -313,9 +326,21 @@ impl Decoder<'_> {
             }
             _ => None,
         };
+        let other = match (path.0.last(), wanted, &node.value) {
+            (_, "a list", value) => other_syntax::list(value),
+            (Some(Step::Key(name)), "a map", value) => match name.as_str() {
+                "source" | "destination" => other_syntax::entity(name, value),
+                "icmp" | "notICMP" => other_syntax::icmp_alone(name, value),
+                _ => None,
+            },
+            (Some(Step::Key(name)), "a whole number", Value::Text(text)) if is_icmp(&path) => {
+                other_syntax::icmp(name, text)
+            }
+            _ => None,
+        };
         self.unread.push(path.clone());
         let mut problem = Problem::read(path, reason).message(message);
-        problem.help = help.map(str::to_owned);
+        problem.help = other.or_else(|| help.map(str::to_owned));
         self.report(problem);
         None
     }
@@ -371,6 +396,22 @@ fn repeated(entries: &[Entry]) -> Vec<(usize, usize)> {
     let mut repeated: Vec<_> = seen.into_values().filter(|(_, count)| *count > 1).collect();
     repeated.sort_unstable();
     repeated
+}
+
+/// Whether a number is written with a leading 0.
+fn is_octal(written: &str) -> bool {
+    let digits = written.trim_start_matches('0');
+    written.starts_with('0') && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// What YAML takes an unquoted text for that means something to it.
+fn taken_for(value: &Value, written: &str) -> &'static str {
+    match value {
+        Value::Bool(_) => "a yes or no",
+        Value::Null => "nothing",
+        Value::Int(_) if is_octal(written) => "a number in base 8",
+        _ => "a number",
+    }
 }
 
 /// A scalar as text, as Go's reader of YAML makes it where text is wanted; null is empty.
@@ -450,10 +491,23 @@ fn special_message(kind: &str, node: &Node) -> Option<String> {
     }
 }
 
+/// Whether this is a field of the ICMP condition of a rule.
+fn is_icmp(path: &Path) -> bool {
+    matches!(path.0.as_slice(), [.., Step::Key(name), Step::Key(_)] if matches!(name.as_str(), "icmp" | "notICMP"))
+}
+
 /// What to write instead of a scalar of a form of its own.
 fn special_help(kind: &str, node: &Node) -> Option<String> {
     match &node.value {
         Value::Text(text) if kind == "port" => suggest::port(text),
+        Value::List(_) if kind == "protocol" => Some("write one rule for each protocol".to_owned()),
+        Value::Map(entries) if kind == "port" => match entries.as_slice() {
+            [Entry { key, value, .. }] if key == "port" => match &value.value {
+                Value::Int(port) => Some(format!("write `{port}` alone")),
+                _ => None,
+            },
+            _ => None,
+        },
         _ => None,
     }
 }

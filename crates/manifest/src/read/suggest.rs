@@ -4,6 +4,8 @@ use strsim::damerau_levenshtein;
 use tortie_api::shape::{Form, Record, Shape};
 use tortie_api::{Kind, Path, Step};
 
+use crate::other_syntax;
+
 /// What to do about an unknown field of the record at `path`.
 pub(crate) fn field(name: &str, path: &Path, record: &Record, root: &Shape) -> Option<String> {
     let plain = plain(name);
@@ -28,12 +30,33 @@ pub(crate) fn field(name: &str, path: &Path, record: &Record, root: &Shape) -> O
         places.retain(|place| distance(place) == least);
         return Some(belongs(name, &places));
     }
+    for other in other_syntax::field(&plain) {
+        if let Some(found) = record.field(other) {
+            let more = if plain == "podselector" { "; it does not select pods alone" } else { "" };
+            return Some(format!("this is called `{other}` here{}{more}", form(&found.shape, other)));
+        }
+        collect(root, &mut Vec::new(), &self::plain(other), &mut places);
+        if let Some(least) = places.iter().map(distance).min() {
+            places.retain(|place| distance(place) == least);
+            return Some(format!("this is called `{other}` here; {}", belongs(other, &places)));
+        }
+    }
     let here = record.fields.iter().map(|field| field.name.as_str());
     if let Some(near) = nearest(&plain, here, 1 + name.len() / 4) {
         return Some(format!("did you mean `{near}`?"));
     }
     let names: Vec<&str> = record.fields.iter().map(|field| field.name.as_str()).collect();
     (1..=15).contains(&names.len()).then(|| format!("the fields here are {}", names.join(", ")))
+}
+
+/// What a field takes that is written otherwise under another name elsewhere.
+fn form(shape: &Shape, name: &str) -> &'static str {
+    match &shape.form {
+        Form::List(_) => ", and takes a list",
+        Form::Record(_) => ", and takes a map; several of them are several rules",
+        Form::Text if name == "selector" => ", and takes an expression such as `app == \"web\"`",
+        _ => "",
+    }
 }
 
 /// Where a field belongs, all places that are equally near. Which side of a rule a condition stands on changes what it means,
@@ -130,6 +153,9 @@ pub(crate) fn port_range(text: &str) -> Option<String> {
 pub(crate) fn port(text: &str) -> Option<String> {
     if let Some(range) = port_range(text) {
         return Some(format!("write `{range}`"));
+    }
+    if let Some(help) = other_syntax::port(text) {
+        return Some(help);
     }
     if let Some((first, last)) = text.split_once(':')
         && let (Ok(first), Ok(last)) = (first.parse::<u16>(), last.parse::<u16>())

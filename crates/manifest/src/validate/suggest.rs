@@ -1,6 +1,7 @@
 //! What the user probably meant.
 
 use super::formats;
+use crate::other_syntax;
 
 /// The candidate that is near to what was written: the same but for case, or a small slip away.
 pub(super) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -67,7 +68,9 @@ pub(super) fn protocol(written: &str) -> Option<String> {
         "any" | "all" | "ip" => Some("leave `protocol` out: the rule then matches every protocol".to_owned()),
         _ => {
             let names = tortie_net::Protocol::NAMES.iter().map(|(name, _)| *name);
-            nearest(written, names).map(|name| format!("did you mean `{name}`?"))
+            nearest(written, names)
+                .map(|name| format!("did you mean `{name}`?"))
+                .or_else(|| other_syntax::protocol(written))
         }
     }
 }

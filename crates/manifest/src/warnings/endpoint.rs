@@ -21,7 +21,17 @@ pub(super) fn host(object: &Object, spec: &Map<String, Value>, out: &mut Vec<Pro
                 .help("list the interface's addresses in `expectedIPs` if other rules should match them by label"),
         );
     }
+    if let Some(word) = spec.get("interfaceName").and_then(Value::as_str).filter(|name| is_word_for_all(name)) {
+        let message = format!("`{word}` is the name of an interface here, and not every interface");
+        let problem = Problem::warning("taken-as-name", Path::from("spec.interfaceName"), message);
+        out.push(problem.help("write \"*\" for every interface"));
+    }
     duplicate_ports(spec, out);
+}
+
+/// Whether people write this for everything.
+pub(super) fn is_word_for_all(text: &str) -> bool {
+    text.eq_ignore_ascii_case("all") || text.eq_ignore_ascii_case("any")
 }
 
 /// A workload endpoint.

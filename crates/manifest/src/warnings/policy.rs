@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 use tortie_api::{Key, Kind, Object, Path};
 use tortie_selector::{Selector, from_fn};
 
+use super::endpoint::is_word_for_all;
 use crate::problem::Problem;
 
 /// The tiers that every store has.
@@ -22,6 +23,26 @@ pub(super) fn check(_: &Object, spec: &Map<String, Value>, out: &mut Vec<Problem
                 let path = Path::from("spec").key(rules).index(index).key(side).key("services");
                 let help = "add the `namespace` of the service: that of the policy is not assumed";
                 out.push(Problem::warning("service-without-namespace", path, message).help(help));
+            }
+        }
+    }
+    for rules in ["ingress", "egress"] {
+        for (index, rule) in list(rules).into_iter().flatten().enumerate() {
+            let place = Path::from("spec").key(rules).index(index);
+            let fields =
+                ["source", "destination"].into_iter().flat_map(|side| ["ports", "notPorts"].map(|field| (side, field)));
+            for (side, field) in fields {
+                let ports = rule.get(side).and_then(|side| side.get(field)).and_then(Value::as_array);
+                for (at, port) in ports.into_iter().flatten().enumerate() {
+                    let Some(word) = port.as_str().filter(|port| is_word_for_all(port)) else { continue };
+                    let message = format!("`{word}` is the name of a port here, and not every port");
+                    let path = place.key(side).key(field).index(at);
+                    let help = match field {
+                        "ports" => "leave `ports` out for every port",
+                        _ => "write the ports that are meant",
+                    };
+                    out.push(Problem::warning("taken-as-name", path, message).help(help));
+                }
             }
         }
     }

@@ -178,3 +178,39 @@ fn settings_that_apply_to_no_node_get_a_warning() {
     assert!(warned("h7", json!({"nodeSelector": "role == 'web'"})).is_empty());
     assert!(warned("default", json!({})).is_empty() && warned("node.h7", json!({})).is_empty());
 }
+
+#[test]
+fn words_for_everything_that_are_taken_as_names_are_warned_of() {
+    let of = |kind, spec| {
+        found(&of(&object(kind, spec)))
+            .into_iter()
+            .filter(|(code, _)| *code == "taken-as-name")
+            .map(|(_, path)| path)
+            .collect::<Vec<_>>()
+    };
+    for word in ["all", "any", "Any"] {
+        assert_eq!(of(Kind::HostEndpoint, json!({"node": "n", "interfaceName": word})), ["spec.interfaceName"]);
+    }
+    for name in ["*", "eth0", "all0"] {
+        assert!(of(Kind::HostEndpoint, json!({"node": "n", "interfaceName": name})).is_empty(), "{name}");
+    }
+    let rule = json!({"action": "Allow", "protocol": "TCP", "destination": {"ports": [80, "any"], "notPorts": ["all", "http"]}});
+    for kind in [Kind::GlobalNetworkPolicy, Kind::StagedNetworkPolicy] {
+        let spec = json!({"types": ["Egress"], "egress": [{"action": "Deny"}, rule]});
+        assert_eq!(of(kind, spec), ["spec.egress[1].destination.ports[1]", "spec.egress[1].destination.notPorts[0]"]);
+    }
+}
+
+#[test]
+fn what_nobody_sees_in_a_selector_is_warned_of_in_any_record() {
+    let unseen = "app == 'x\u{200B}'";
+    let spec = json!({"selector": unseen, "namespaceSelector": "a == 'b c'", "ingress": [{"action": "Allow", "source": {"notSelector": "a == 'b\u{A0}c'"}}]});
+    let found_in = found(&of(&object(Kind::GlobalNetworkPolicy, spec)));
+    let invisible: Vec<_> =
+        found_in.iter().filter(|(code, _)| *code == "invisible").map(|(_, path)| path.as_str()).collect();
+    assert_eq!(invisible, ["spec.selector", "spec.ingress[0].source.notSelector"]);
+    assert_eq!(
+        found(&of(&object(Kind::IPPool, json!({"nodeSelector": unseen})))),
+        [("invisible", "spec.nodeSelector".to_owned())]
+    );
+}

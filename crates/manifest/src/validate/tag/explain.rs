@@ -1,9 +1,11 @@
 //! What a failed tag means, in words that help: what is allowed, what is wrong with this value, what to write instead.
 
 use serde_json::Value;
+use tortie_api::{Path, Step};
 use tortie_net::{AddressError, parse_address, parse_cidr, parse_net};
 use tortie_selector::Selector;
 
+use crate::other_syntax;
 use crate::problem::Problem;
 use crate::validate::formats;
 use crate::validate::suggest::{self, Dots};
@@ -38,7 +40,7 @@ fn explain_text(problem: Problem, tag: &str, argument: &str, text: &str) -> Prob
         "prometheusHost" => explain_word(problem, text, "host names", 64, ":._+-", ""),
         "containerID" => {
             let message = format!("a container ID has letters, digits and inner `-`; this is read as `{text}`");
-            problem.message(message).help("put it in quotes if it consists of digits")
+            problem.message(message)
         }
         "dscp" => explain_dscp(problem, text),
         "portName" => explain_port_name(problem, text),
@@ -104,6 +106,7 @@ pub(in crate::validate) fn explain_name(problem: Problem, text: &str, what: &str
             let word = match c {
                 '_' => "an underscore".to_owned(),
                 ' ' => "a space".to_owned(),
+                '\n' => "a line break".to_owned(),
                 c if c.is_uppercase() => format!("the capital letter `{c}`"),
                 c => format!("`{c}`"),
             };
@@ -115,6 +118,10 @@ pub(in crate::validate) fn explain_name(problem: Problem, text: &str, what: &str
         )),
     };
     match suggest::name(text, dots) {
+        // Only that: a block of text was written for a word.
+        Some(name) if text.trim_end_matches('\n') == name => problem.help(format!(
+            "write `{name}` on the line of its field: in YAML, `>` and `|` keep the line break at the end of the text"
+        )),
         Some(name) => problem.help(format!("`{name}` would work")),
         None => problem,
     }
@@ -187,9 +194,20 @@ fn explain_net(problem: Problem, tag: &str, text: &str) -> Problem {
         Err(AddressError::HostBits { masked, .. }) => problem
             .message(format!("`{text}` has bits set beyond its prefix length"))
             .help(format!("the net is `{masked}`")),
-        Err(_) => problem.message(format!("`{text}` is not {family}")).help("write it like 10.0.0.0/8 or fd00::/64"),
+        Err(_) => {
+            let is_of_rule = is_of_rule(&problem.path);
+            let help = other_syntax::net(text, is_of_rule);
+            let help = help.unwrap_or_else(|| "write it like 10.0.0.0/8 or fd00::/64".to_owned());
+            problem.message(format!("`{text}` is not {family}")).help(help)
+        }
         Ok(_) => problem.message(format!("`{text}` is not {family}")),
     }
+}
+
+/// Whether this is one of the nets that a rule matches.
+fn is_of_rule(path: &Path) -> bool {
+    let is_rule = |step: &Step| matches!(step, Step::Key(name) if name == "ingress" || name == "egress");
+    path.0.iter().any(is_rule) && matches!(path.0.as_slice(), [.., Step::Key(name), Step::Index(_)] if name == "nets")
 }
 
 /// One of some words, and which one was probably meant.
@@ -203,8 +221,9 @@ pub(in crate::validate) fn one_of<'a>(
         "" => problem.message(format!("a value is missing; it must be {allowed}")),
         text => problem.message(format!("`{text}` is not {allowed}")),
     };
-    match suggest::nearest(text, words) {
-        Some(word) => problem.help(format!("did you mean `{word}`?")),
+    let near = suggest::nearest(text, words.clone()).map(|word| format!("did you mean `{word}`?"));
+    match near.or_else(|| other_syntax::action(text, words.into_iter())) {
+        Some(help) => problem.help(help),
         None => problem,
     }
 }

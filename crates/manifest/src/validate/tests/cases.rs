@@ -1,7 +1,7 @@
 //! The cases: kind, name (or metadata) and spec, by subject. `create` stands before a kind to fill in the defaults and
 //! ask what the client demands.
 
-type Case = (&'static str, &'static str, &'static str);
+pub(super) type Case = (&'static str, &'static str, &'static str);
 
 /// The cases.
 pub(super) const CASES: &[(&str, &[Case])] = &[
@@ -376,6 +376,31 @@ pub(super) const CASES: &[(&str, &[Case])] = &[
                 "f",
                 r#"{"exportV4": [{"action": "accept", "cidr": "10.0.0.0/8", "operations": [{}, {"addCommunity": {}}]}]}"#,
             ),
+        ],
+    ),
+    (
+        "words of other programs",
+        &[
+            (
+                "GlobalNetworkPolicy",
+                "p",
+                r#"{"ingress": [{"action": "DROP"}, {"action": "Accept"}, {"action": "Reject"}, {"action": "permit"}, {"action": "block"}, {"action": "return"}]}"#,
+            ),
+            ("Tier", "t", r#"{"defaultAction": "Drop"}"#),
+            ("BGPFilter", "f", r#"{"importV4": [{"action": "Allow"}, {"action": "deny"}]}"#),
+            (
+                "GlobalNetworkPolicy",
+                "p",
+                r#"{"ingress": [{"action": "Allow", "protocol": "tcp/80"}, {"action": "Allow", "protocol": "TCP/UDP"}, {"action": "Allow", "protocol": "HTTP"}]}"#,
+            ),
+            (
+                "GlobalNetworkPolicy",
+                "p",
+                r#"{"ingress": [{"action": "Allow", "source": {"nets": ["any", "10.0.0.1-10.0.0.9", "10.0.0.0/255.0.0.0", "10.0.*.*", "example.com"], "notNets": ["all"]}}]}"#,
+            ),
+            ("NetworkSet", "s", r#"{"nets": ["any", "!10.0.0.0/8"]}"#),
+            ("GlobalNetworkPolicy", "p", r#"{"selector": "All()"}"#),
+            ("HostEndpoint", "h", r#"{"node": "n1\n", "interfaceName": "eth0"}"#),
         ],
     ),
 ];
