@@ -1,11 +1,11 @@
 //! The ways in which packets pass an endpoint: in, out, forwarded, from or to its own host.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::rc::Rc;
 
 use tortie_classes::AddressSet;
-use tortie_eval::{PolicyList, Subject, host_endpoint, workload_endpoint};
+use tortie_eval::{PolicyList, Subject, host_endpoint, specific_host_endpoint, workload_endpoint};
 use tortie_net::IpNet;
 use tortie_policy::packet::{Host, Link, PacketPath};
 use tortie_policy::{Direction, EndpointId, Family, GovernedInterfaces, Snapshot};
@@ -14,6 +14,9 @@ use crate::reduced_snapshot::{ReducedSnapshot, ReducedSnapshots};
 
 /// The name of an interface that no endpoint is for by name. What is for all interfaces is for it too.
 pub(crate) const OTHER: &str = "elsewhere";
+
+/// What the name begins with of an interface that an endpoint is for by its addresses, on a machine whose interfaces are not known.
+const BY_ADDRESS: &str = "if-";
 
 /// Which packets of an endpoint are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,6 +81,10 @@ pub(crate) struct PlacedEndpoint {
     /// Whether the machine itself told its interfaces and their addresses.
     pub(crate) is_known: bool,
     pub(crate) interface: String,
+    /// Where this is, for users: `eth0`, with the node if the endpoint changes it.
+    pub(crate) place: String,
+    /// Whether the endpoint is in force on both sides and governs other interfaces on one than on the other.
+    pub(crate) moves: bool,
     /// The endpoints that can have a say on its ways, on each side.
     pub(crate) governors: [Vec<Subject>; 2],
 }
@@ -92,7 +99,7 @@ fn host(node: &str, known: Option<&Host>, sides: [&Snapshot; 2]) -> Host {
         let name = match &endpoint.interface {
             GovernedInterfaces::Named(name) => name.clone(),
             // Nobody knows its name, and one is as good as another.
-            GovernedInterfaces::ByAddress => format!("if-{}", endpoint.name),
+            GovernedInterfaces::ByAddress => format!("{BY_ADDRESS}{}", endpoint.name),
             GovernedInterfaces::All | GovernedInterfaces::Unreadable => continue,
         };
         let known = links.iter_mut().find(|link| link.name == name);
@@ -110,38 +117,74 @@ pub(crate) fn placed(
     known: Option<&Host>,
     is_node: impl Fn(&str) -> bool,
 ) -> Vec<PlacedEndpoint> {
-    let mut found: Vec<PlacedEndpoint> = Vec::new();
+    let mut found: Vec<(EndpointId, Rc<Host>, String)> = Vec::new();
     let mut seen = BTreeSet::new();
     let mut hosts: BTreeMap<&str, Rc<Host>> = BTreeMap::new();
     let parts = sides.map(ReducedSnapshots::new);
-    let put = |endpoint: EndpointId, host: &Rc<Host>, interface: &str| {
-        let governors = parts.each_ref().map(|parts| governors(&parts.governing(host, interface), interface));
-        let is_known = known.is_some_and(|known| known.node == host.node);
-        PlacedEndpoint { endpoint, host: host.clone(), is_known, interface: interface.to_owned(), governors }
-    };
-    for (side, parts) in sides.into_iter().zip(&parts) {
+    // The nodes and interfaces of each endpoint, on each side.
+    let mut places: HashMap<EndpointId, [BTreeSet<(&str, String)>; 2]> = HashMap::new();
+    for (at, (side, parts)) in sides.into_iter().zip(&parts).enumerate() {
         // Which interfaces of a node each endpoint governs, looked for once.
         let mut governed: BTreeMap<&str, BTreeMap<String, Vec<String>>> = BTreeMap::new();
         for endpoint in side.host_endpoints.values().filter(|one| !one.node.is_empty() && is_node(&one.node)) {
             let host = hosts.entry(&endpoint.node).or_insert_with(|| host(&endpoint.node, known, sides).into());
             let governed = governed.entry(&endpoint.node).or_insert_with(|| by_governor(parts, host));
+            let id = EndpointId::Host(endpoint.name.clone());
             for interface in governed.get(&endpoint.name).into_iter().flatten() {
+                places.entry(id.clone()).or_default()[at].insert((&endpoint.node, interface.clone()));
                 // An endpoint for all interfaces is asked about at one that has none of its own.
                 let by_name = !matches!(endpoint.interface, GovernedInterfaces::All) || interface == OTHER;
-                if by_name && seen.insert((endpoint.name.clone(), interface.clone(), true)) {
-                    found.push(put(EndpointId::Host(endpoint.name.clone()), host, interface));
+                if by_name && seen.insert((id.to_string(), &endpoint.node, interface.clone())) {
+                    found.push((id.clone(), host.clone(), interface.clone()));
                 }
             }
         }
         for endpoint in side.workload_endpoints.values().filter(|one| one.has_place() && is_node(&one.node)) {
-            let name = format!("{}/{}", endpoint.id.namespace, endpoint.id.name);
-            if seen.insert((name, endpoint.interface.clone(), false)) {
+            let (id, interface) = (EndpointId::Workload(endpoint.id.clone()), endpoint.interface.clone());
+            places.entry(id.clone()).or_default()[at].insert((&endpoint.node, interface.clone()));
+            if seen.insert((id.to_string(), &endpoint.node, interface.clone())) {
                 let host = hosts.entry(&endpoint.node).or_insert_with(|| host(&endpoint.node, known, sides).into());
-                found.push(put(EndpointId::Workload(endpoint.id.clone()), host, &endpoint.interface));
+                found.push((id, host.clone(), interface));
             }
         }
     }
-    found
+    let placed = found.into_iter().map(|(endpoint, host, interface)| {
+        let governors = parts.each_ref().map(|parts| governors(&parts.governing(&host, &interface), &interface));
+        let is_known = known.is_some_and(|known| known.node == host.node);
+        let [before, after] = &places[&endpoint];
+        let moves = before != after && !before.is_empty() && !after.is_empty();
+        let node = &host.node;
+        let is_moved = before.iter().chain(after).any(|(other, _)| other != node);
+        let mut place = place(&host, is_known, &interface, &parts);
+        if is_moved {
+            place += &format!(" of {node}");
+        }
+        PlacedEndpoint { endpoint, host, is_known, interface, place, moves, governors }
+    });
+    placed.collect()
+}
+
+/// An interface for users. One that stands for all that no endpoint is for by name is told by those that have one on either side.
+fn place(host: &Host, is_known: bool, interface: &str, parts: &[ReducedSnapshots; 2]) -> String {
+    let name = |interface: &str| match interface.strip_prefix(BY_ADDRESS) {
+        Some(endpoint) if !is_known => format!("the interface with the expectedIPs of {endpoint}"),
+        _ => interface.to_owned(),
+    };
+    if interface != OTHER {
+        return name(interface);
+    }
+    let has_own = |interface: &str| {
+        parts.iter().any(|parts| {
+            let ReducedSnapshot { snapshot, host } = parts.governing(host, interface);
+            specific_host_endpoint(&snapshot, &host, interface).is_some()
+        })
+    };
+    let all: Vec<String> =
+        host.links.iter().map(|link| link.name.as_str()).filter(|name| has_own(name)).map(name).collect();
+    match all.is_empty() {
+        true => "every interface except those of workloads".to_owned(),
+        false => format!("every interface except {} and those of workloads", all.join(", ")),
+    }
 }
 
 /// The interfaces of a node that have an endpoint, by its name.

@@ -1,6 +1,6 @@
 //! Regions in words, and rows that say the same together.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use tortie_classes::{AddressSet, Names, enclosed};
 use tortie_policy::{EndpointId, Family};
@@ -33,6 +33,7 @@ pub(crate) fn change_rows(path: &EndpointPath, regions: &[Region], names: &Names
         let row = VerdictChange {
             endpoints: Vec::new(),
             reach: path.reach,
+            interfaces: Vec::new(),
             allowed: region.allowed,
             families: vec![region.family],
             apart: [Family::V4, Family::V6].into_iter().all(|family| path.has(family)),
@@ -80,8 +81,11 @@ fn is_same(one: &VerdictChange, other: &VerdictChange) -> bool {
     key(one) == key(other) && one.traffic == other.traffic && one.others == other.others && one.by == other.by
 }
 
-/// Endpoints with the same rows are told together.
-pub(crate) fn together(rows: Vec<VerdictChange>) -> Vec<VerdictChange> {
+/// All places of each endpoint.
+pub(crate) type Places = HashMap<EndpointId, BTreeSet<String>>;
+
+/// Endpoints with the same rows are told together. What holds at all `places` of an endpoint names none of them.
+pub(crate) fn together(rows: Vec<VerdictChange>, places: &Places) -> Vec<VerdictChange> {
     let mut order: Vec<EndpointId> = Vec::new();
     let mut of: HashMap<String, Vec<VerdictChange>> = HashMap::new();
     for row in rows {
@@ -91,15 +95,26 @@ pub(crate) fn together(rows: Vec<VerdictChange>) -> Vec<VerdictChange> {
             Vec::new()
         });
         // Of an endpoint on several interfaces the same is told once.
-        if !known.iter().any(|one| is_same(one, &row) && one.families == row.families) {
-            known.push(row);
+        match known.iter_mut().find(|one| is_same(one, &row) && one.families == row.families) {
+            Some(known) => known.interfaces.extend(row.interfaces),
+            None => known.push(row),
         }
+    }
+    for rows in of.values_mut() {
+        let all = rows.first().and_then(|row| places.get(row.endpoints.first()?));
+        let holds_everywhere = |row: &&mut VerdictChange| all.is_some_and(|all| all.len() == row.interfaces.len());
+        rows.iter_mut().filter(holds_everywhere).for_each(|row| row.interfaces.clear());
+        // What is told of one place stands together.
+        rows.sort_by(|one, other| (&one.interfaces, one.reach).cmp(&(&other.interfaces, other.reach)));
     }
     let mut groups: Vec<(Vec<EndpointId>, Vec<VerdictChange>)> = Vec::new();
     for endpoint in order {
         let Some(rows) = of.remove(&endpoint.to_string()) else { continue };
         let same = |known: &[VerdictChange]| {
-            known.len() == rows.len() && known.iter().zip(&rows).all(|(a, b)| is_same(a, b) && a.families == b.families)
+            let is_alike = |(a, b): (&VerdictChange, &VerdictChange)| {
+                is_same(a, b) && a.families == b.families && a.interfaces == b.interfaces
+            };
+            known.len() == rows.len() && known.iter().zip(&rows).all(is_alike)
         };
         match groups.iter_mut().find(|(_, known)| same(known)) {
             Some((endpoints, _)) => endpoints.push(endpoint),

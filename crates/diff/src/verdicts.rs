@@ -18,7 +18,7 @@ use crate::endpoint_paths::{EndpointPath, PlacedEndpoint, paths, placed};
 use crate::fault;
 use crate::reduced_snapshot::ReducedSnapshots;
 use crate::regions::{Region, regions};
-use crate::rows::{change_rows, together};
+use crate::rows::{Places, change_rows, together};
 use crate::walk_facts::{SettingsNumbers, WalkFacts};
 
 /// Packets that are judged otherwise: of some endpoints, one way, and alike in protocol and ports.
@@ -28,6 +28,9 @@ pub struct VerdictChange {
     pub endpoints: Vec<EndpointId>,
     /// Their way.
     pub reach: TrafficKind,
+    /// Where this holds: empty if on all interfaces that the endpoints govern, which are the same before and after the change or
+    /// only exist on one side.
+    pub interfaces: Vec<String>,
     /// Whether they are allowed after the change; they were denied before then.
     pub allowed: bool,
     /// The IP versions that the row is about.
@@ -69,27 +72,35 @@ pub fn verdicts(before: &Snapshot, after: &Snapshot, known: Option<&Host>) -> Ve
     let mut found = Verdicts::default();
     let mut all: Vec<VerdictChange> = Vec::new();
     let mut answers = Answers::new(sides);
-    for placed in concerned(sides, known) {
+    let (concerned, places) = concerned(sides, known);
+    for placed in concerned {
         for (path, answer) in answers.of(&placed, &names) {
             let endpoint = placed.endpoint.clone();
             match &answer.regions {
-                Ok(_) => all.extend(
-                    answer.rows.iter().map(|row| VerdictChange { endpoints: vec![endpoint.clone()], ..row.clone() }),
-                ),
+                Ok(_) => all.extend(answer.rows.iter().map(|row| VerdictChange {
+                    endpoints: vec![endpoint.clone()],
+                    interfaces: vec![placed.place.clone()],
+                    ..row.clone()
+                })),
                 Err(classes) => found.too_many.push(TooMany { endpoint, reach: path.reach, classes: *classes }),
             }
         }
     }
-    found.changes = together(all);
+    found.changes = together(all, &places);
     found
 }
 
-/// The endpoints that may be judged otherwise. Of all others no packet is judged.
-fn concerned(sides: [&Snapshot; 2], known: Option<&Host>) -> Vec<PlacedEndpoint> {
+/// The endpoints that may be judged otherwise, of all others no packet is judged; and the places of endpoints, of those that move
+/// none: what is said of them names its places.
+fn concerned(sides: [&Snapshot; 2], known: Option<&Host>) -> (Vec<PlacedEndpoint>, Places) {
     let affected = Affected::new(sides);
     let mut found = placed(sides, known, |node| affected.is_node(node));
+    let mut places = Places::new();
+    for placed in found.iter().filter(|placed| !placed.moves) {
+        places.entry(placed.endpoint.clone()).or_default().insert(placed.place.clone());
+    }
     found.retain(|placed| affected.is(placed));
-    found
+    (found, places)
 }
 
 /// Everything that an answer about one way follows from: what is equal in this has the same answer.

@@ -36,6 +36,7 @@ impl Preview {
             json!({
                 "endpoints": change.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "way": change.reach.to_string(),
+                "interfaces": change.interfaces,
                 "verdict": if change.allowed { "allowed" } else { "denied" },
                 "ipVersions": ips.collect::<Vec<u8>>(),
                 "packets": change.traffic,

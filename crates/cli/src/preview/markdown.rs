@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use tortie_diff::{Default, DefaultChange};
 
-use super::text::{names, places};
+use super::text::{names, path, places};
 use super::{NoEffect, Preview};
 use crate::terminal::counted;
 
@@ -79,7 +79,7 @@ impl Preview {
                 text,
                 "| {word} | {} | {} | {} | {} | {} |",
                 cell(&names(&change.endpoints)),
-                change.reach,
+                cell(&path(change)),
                 cell(&packets),
                 cell(&others),
                 cell(&change.by.join(" or "))

@@ -38,8 +38,8 @@ impl Preview {
         }
         let mut last: Option<&VerdictChange> = None;
         for change in verdicts.changes.iter().take(ROWS) {
-            if last.is_none_or(|last| last.endpoints != change.endpoints || last.reach != change.reach) {
-                session.terminal.line(format_args!("  {}, {}:", names(&change.endpoints), change.reach));
+            if last.is_none_or(|last| last.endpoints != change.endpoints || path(last) != path(change)) {
+                session.terminal.line(format_args!("  {}, {}:", names(&change.endpoints), path(change)));
             }
             session.terminal.line(format_args!("    {}", row(change)));
             last = Some(change);
@@ -71,6 +71,14 @@ fn more(count: usize, session: &mut Session) {
 /// `hep/web1-eth0, hep/web2-eth0 and 7 more`.
 pub(super) fn names(endpoints: &[EndpointId]) -> String {
     shortened(endpoints, SHOWN)
+}
+
+/// `in`, and where that holds on some interfaces only `in, on eth0`.
+pub(super) fn path(change: &VerdictChange) -> String {
+    match change.interfaces.is_empty() {
+        true => change.reach.to_string(),
+        false => format!("{}, on {}", change.reach, shortened(&change.interfaces, SHOWN)),
+    }
 }
 
 /// `DENIED now: tcp 22 from everywhere (the end of tier default)`.

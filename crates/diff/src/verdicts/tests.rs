@@ -169,7 +169,7 @@ fn two_equal_sides_have_no_differences_and_nothing_is_judged() {
     for seed in 0..10 {
         let (_, after) = pair(seed);
         assert_eq!(verdicts(&after.snapshot, &after.snapshot, None), Verdicts::default());
-        assert!(concerned([&after.snapshot, &after.snapshot], None).is_empty());
+        assert!(concerned([&after.snapshot, &after.snapshot], None).0.is_empty());
     }
 }
 
@@ -241,7 +241,7 @@ fn changes_of_objects_that_an_endpoint_depends_on_concern_it() {
         let of: Vec<&VerdictChange> =
             verdicts_allow.changes.iter().filter(|row| row.endpoints == [EndpointId::Host("e".to_owned())]).collect();
         if packets.is_empty() {
-            let looked_at = concerned([&before.snapshot, &after.snapshot], None);
+            let (looked_at, _) = concerned([&before.snapshot, &after.snapshot], None);
             let is_it = |placed: &PlacedEndpoint| placed.endpoint == EndpointId::Host("e".to_owned());
             assert!(
                 looked_at.iter().any(is_it),
@@ -258,7 +258,7 @@ fn changes_of_objects_that_an_endpoint_depends_on_concern_it() {
     let other = object("GlobalNetworkSet", "unused", "unused", serde_json::json!({"nets": ["203.0.113.0/24"]}));
     let after = small(&[other]);
     assert_eq!(verdicts(&before.snapshot, &after.snapshot, None), Verdicts::default());
-    assert!(concerned([&before.snapshot, &after.snapshot], None).is_empty());
+    assert!(concerned([&before.snapshot, &after.snapshot], None).0.is_empty());
 }
 
 #[test]
@@ -309,7 +309,7 @@ fn endpoints_with_the_same_policies_are_judged_once() {
     let sides = [&before.snapshot, &after.snapshot];
     let mut answers = Answers::new(sides);
     let names = Names::new(sides[1]);
-    let concerned = concerned(sides, None);
+    let (concerned, _) = concerned(sides, None);
     concerned.iter().for_each(|placed| drop(answers.of(placed, &names)));
     assert_eq!((concerned.len(), answers.known.len()), (40, 2), "two ways, in and out");
     let told = verdicts(sides[0], sides[1], None);
@@ -343,6 +343,7 @@ fn a_rule_about_an_address_changes_packets_to_its_floating_ip_too() {
     let mut answers = Answers::new(sides);
     let names = Names::new(sides[1]);
     let found: Vec<(EndpointPath, Rc<Answer>)> = concerned(sides, None)
+        .0
         .iter()
         .flat_map(|placed| answers.of(placed, &names))
         .filter(|(path, _)| path.reach == TrafficKind::In)
@@ -357,4 +358,138 @@ fn a_rule_about_an_address_changes_packets_to_its_floating_ip_too() {
         let regions = answer.regions.as_ref().unwrap();
         assert!(regions.iter().any(|region| region.allowed && is_in(region, &packet)), "{destination}: {regions:?}");
     }
+}
+
+fn host_endpoint_of(name: &str, node: &str, interface: &str) -> serde_json::Value {
+    serde_json::json!({"kind": "HostEndpoint", "name": name, "labels": {"x": name},
+        "spec": {"node": node, "interfaceName": interface}})
+}
+
+/// The places of rows of an endpoint, in this way, with what they say.
+fn said(before: &World, after: &World, name: &str) -> Vec<(Vec<String>, TrafficKind, bool)> {
+    let changes = verdicts(&before.snapshot, &after.snapshot, None).changes;
+    let of = changes.into_iter().filter(|row| row.endpoints.contains(&EndpointId::Host(name.to_owned())));
+    let mut said: Vec<_> = of.map(|row| (row.interfaces, row.reach, row.allowed)).collect();
+    said.dedup();
+    said
+}
+
+#[test]
+fn an_endpoint_that_moves_names_the_interfaces_and_claims_nothing_of_those_that_stay() {
+    let at = |node: &str, interface: &str| small(&[host_endpoint_of("e", node, interface)]);
+    let both = |place: &str, allowed: bool| {
+        [TrafficKind::In, TrafficKind::Out].map(|way| (vec![place.to_owned()], way, allowed)).to_vec()
+    };
+    let rest = "every interface except eth0 and those of workloads";
+    assert_eq!(said(&at("n1", "*"), &at("n1", "eth0"), "e"), both(rest, true));
+    assert_eq!(said(&at("n1", "eth0"), &at("n1", "*"), "e"), both(rest, false));
+    let moved = [both("eth0", true), both("eth1", false)].concat();
+    assert_eq!(said(&at("n1", "eth0"), &at("n1", "eth1"), "e"), moved);
+    let moved = [both("eth0 of n1", true), both("eth0 of n2", false)].concat();
+    assert_eq!(said(&at("n1", "eth0"), &at("n2", "eth0"), "e"), moved);
+    // One that comes or goes governs the same interfaces whenever it exists.
+    let without = small(&[host_endpoint_of("e", "elsewhere", "eth0"), host_endpoint_of("f", "n1", "eth0")]);
+    let with = small(&[host_endpoint_of("e", "elsewhere", "eth0")]);
+    assert!(said(&without, &with, "f").iter().all(|(places, _, _)| places.is_empty()));
+}
+
+/// Whether a row with these places is about an interface. `named` are the interfaces that an endpoint is for on either side.
+fn covers(places: &[String], interface: &str, node: &str, named: &[&str], governed: bool) -> bool {
+    places.is_empty() && governed
+        || places.iter().any(|place| {
+            let here = place.strip_suffix(&format!(" of {node}")).unwrap_or(place);
+            here == interface || here.starts_with("every interface except ") && !named.contains(&interface)
+        })
+}
+
+#[test]
+fn a_row_agrees_with_the_evaluator_on_each_interface_that_it_is_about() {
+    let mut random = Random::new(15);
+    let interfaces = ["*", "eth0", "eth1"];
+    let (mut checked, mut with_places) = (0, 0);
+    for _ in 0..300 {
+        // Some endpoints that shadow each other, of which one comes, goes or moves.
+        let mut objects: Vec<Option<serde_json::Value>> = ["e", "f", "peer"]
+            .map(|name| {
+                let (node, interface) = (*random.pick(&["n1", "n2"]), *random.pick(&interfaces));
+                random.once_in(2).then(|| host_endpoint_of(name, node, interface))
+            })
+            .to_vec();
+        let world = |objects: &[Option<serde_json::Value>]| {
+            let rule = serde_json::json!({"action": "Allow", "protocol": "TCP", "destination": {"ports": [1]}});
+            let policy = serde_json::json!({"kind": "GlobalNetworkPolicy", "name": "ops.f", "labels": {},
+                "spec": {"tier": "ops", "selector": "x == 'f'", "types": ["Ingress"], "ingress": [rule]}});
+            let mut world = small(&[policy]);
+            for name in ["e", "peer"] {
+                world.apply(&Step::Delete(serde_json::json!({"kind": "HostEndpoint", "name": name}))).unwrap();
+            }
+            objects.iter().flatten().for_each(|object| drop(world.apply(&Step::Put(object.clone())).unwrap()));
+            world
+        };
+        let before = world(&objects);
+        let changed = random.below(3);
+        let (node, interface) = (*random.pick(&["n1", "n2"]), *random.pick(&interfaces));
+        objects[changed] = (!random.once_in(4)).then(|| host_endpoint_of(["e", "f", "peer"][changed], node, interface));
+        let after = world(&objects);
+        let sides = [&before.snapshot, &after.snapshot];
+        let rows = verdicts(sides[0], sides[1], None).changes;
+        let named: Vec<&str> = ["eth0", "eth1"]
+            .into_iter()
+            .filter(|name| {
+                let is = |interface: &tortie_policy::GovernedInterfaces| {
+                    *interface == tortie_policy::GovernedInterfaces::Named((*name).to_owned())
+                };
+                sides.iter().any(|side| side.host_endpoints.values().any(|one| is(&one.interface)))
+            })
+            .collect();
+        let mut answers = Answers::new(sides);
+        let names = Names::new(sides[1]);
+        for placed in placed(sides, None, |_| true) {
+            let node = placed.host.node.clone();
+            for (path, answer) in answers.of(&placed, &names) {
+                for region in answer.regions.as_ref().unwrap() {
+                    let mut row = answer.rows.iter().find(|row| row.allowed == region.allowed).unwrap().clone();
+                    let is_of = |one: &&VerdictChange| {
+                        one.endpoints.contains(&placed.endpoint)
+                            && (one.reach, one.allowed, &one.traffic, &one.others)
+                                == (path.reach, row.allowed, &row.traffic, &row.others)
+                            && (one.interfaces.is_empty() || one.interfaces.contains(&placed.place))
+                    };
+                    row = rows
+                        .iter()
+                        .find(is_of)
+                        .unwrap_or_else(|| panic!("{:?} {row:?}: {rows:#?}", placed.place))
+                        .clone();
+                    with_places += usize::from(!row.interfaces.is_empty());
+                    for interface in ["eth0", "eth1", "eth9"] {
+                        let link =
+                            |name: &str| tortie_policy::packet::Link { name: name.to_owned(), addresses: vec![] };
+                        let host = Host { node: node.clone(), links: ["eth0", "eth1", "eth9"].map(link).to_vec() };
+                        let governed = sides.iter().any(|side| {
+                            tortie_eval::host_endpoint(side, &host, interface)
+                                .is_some_and(|one| EndpointId::Host(one.name.clone()) == placed.endpoint)
+                        });
+                        if !covers(&row.interfaces, interface, &node, &named, governed) {
+                            continue;
+                        }
+                        let (protocol, transport) = region.transports[0].representative();
+                        let [source, destination] = [&region.source, &region.destination]
+                            .map(|set| set.nets().next().map(|net| net.addr()).unwrap());
+                        let packet = Packet { source, destination, ..new(&path, protocol, transport) };
+                        use tortie_policy::packet::PacketPath::{Input, Output};
+                        let path = match &path.packet_path {
+                            Input { .. } => Input { interface: interface.to_owned() },
+                            Output { .. } => Output { interface: interface.to_owned() },
+                            _ => continue,
+                        };
+                        let packet = Packet { path, ..packet };
+                        let found = sides.map(|side| judge(side, &host, &packet).allowed);
+                        assert_eq!(found, [!row.allowed, row.allowed], "{interface} of {node}: {row:#?}\n{objects:?}");
+                        checked += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(checked > 1_000 && with_places > 100, "{checked} {with_places}");
 }
