@@ -20,11 +20,11 @@ use crate::stop_flag::StopFlag;
 use crate::utc;
 use notices::Notices;
 
-/// How often to check in memory whether the store changed; and to read the store while a change waits.
+/// How often to look while a change waits, or a command may write one.
 const LOOK: Duration = Duration::from_millis(250);
-/// How often to read the store in any case: not every change concerns this node.
+/// How often to look otherwise: not every change concerns this node.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// For how long a store of many machines is read often after a command has asked which store the agent follows.
+/// For how long a command may write such a change after it has asked which store the agent follows.
 const ATTENTIVE: Duration = Duration::from_secs(10);
 /// How long after its deadline another machine undoes the change, in milliseconds.
 const GRACE: u64 = 30_000;
@@ -33,8 +33,10 @@ const UNKNOWN: &str = "confirmations";
 const NOTE: &str = "confirmation";
 const PUT_BACK: &str = "not confirmed";
 
-/// Runs until the agent ends.
+/// Runs until the agent ends. Whoever records that a command asked about the store unparks this thread.
 pub(crate) fn run(store: &CachedStore, status: &StatusCell, stop: &StopFlag) {
+    // Only this thread sets it.
+    drop(status.confirmations.set(std::thread::current()));
     let mut seen = None;
     let mut looked: Option<Instant> = None;
     let mut waits = false;
@@ -45,6 +47,7 @@ pub(crate) fn run(store: &CachedStore, status: &StatusCell, stop: &StopFlag) {
             let record = status.read();
             (record.store, record.wanted.position.clone(), record.store_asked)
         };
+        let is_attentive = || asked.is_some_and(|asked| asked.elapsed() < ATTENTIVE);
         // The deadline also passes while the store does not answer.
         note(&waiting, &notices, status);
         // A store that the agent does not follow is left alone.
@@ -55,7 +58,7 @@ pub(crate) fn run(store: &CachedStore, status: &StatusCell, stop: &StopFlag) {
             let is_due = match interval {
                 None => seen.as_ref() != Some(&received) || since >= LOOK_AGAIN,
                 // Many machines ask this store: often only if a change of this machine waits, or may be about to.
-                Some(interval) => waits || since >= interval || asked.is_some_and(|asked| asked.elapsed() < ATTENTIVE),
+                Some(interval) => waits || since >= interval || is_attentive(),
             };
             if is_due {
                 looked = Some(Instant::now());
@@ -81,7 +84,8 @@ pub(crate) fn run(store: &CachedStore, status: &StatusCell, stop: &StopFlag) {
                 }
             }
         }
-        stop.wait(LOOK);
+        let is_watchful = waits || !waiting.is_empty() || is_attentive();
+        std::thread::park_timeout(if is_watchful { LOOK } else { LOOK_AGAIN });
     }
 }
 

@@ -12,7 +12,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -90,6 +90,8 @@ pub struct Places {
     file: PathBuf,
     run: PathBuf,
     kernel_arguments: PathBuf,
+    /// Whether the running kernel has the argument, which does not change; none until it was read.
+    argument: OnceLock<bool>,
 }
 
 impl Places {
@@ -102,6 +104,7 @@ impl Places {
             file: from("TORTIE_OFF", DEFAULT_FILE),
             kernel_arguments: from("TORTIE_TEST_KERNEL_ARGUMENTS", KERNEL_ARGUMENTS),
             run,
+            argument: OnceLock::new(),
         }
     }
 
@@ -160,8 +163,11 @@ impl Places {
     }
 
     fn has_argument(&self) -> bool {
-        let arguments = fs::read_to_string(&self.kernel_arguments).unwrap_or_default();
-        arguments.split_whitespace().any(|one| one == ARGUMENT || one.strip_prefix(ARGUMENT) == Some("=1"))
+        self.argument.get().copied().unwrap_or_else(|| {
+            let Ok(arguments) = fs::read_to_string(&self.kernel_arguments) else { return false };
+            let is_argument = |one: &str| one == ARGUMENT || one.strip_prefix(ARGUMENT) == Some("=1");
+            *self.argument.get_or_init(|| arguments.split_whitespace().any(is_argument))
+        })
     }
 }
 
@@ -293,7 +299,12 @@ mod tests {
     use super::*;
 
     fn places(place: &Path) -> Places {
-        Places { file: place.join("etc/off"), run: place.join("run"), kernel_arguments: place.join("arguments") }
+        Places {
+            file: place.join("etc/off"),
+            run: place.join("run"),
+            kernel_arguments: place.join("arguments"),
+            argument: OnceLock::new(),
+        }
     }
 
     #[test]
@@ -334,14 +345,16 @@ mod tests {
     #[test]
     fn the_kernel_argument_counts_until_on_and_a_later_off_overrides_it() {
         let place = tempfile::tempdir().unwrap();
-        let places = places(place.path());
+        let boot = |arguments: &str| {
+            fs::write(place.path().join("arguments"), arguments).unwrap();
+            places(place.path())
+        };
         for (arguments, is_off) in
             [("quiet tortie.off ro", true), ("tortie.off=1\n", true), ("tortie.off=0", false), ("xtortie.off", false)]
         {
-            fs::write(&places.kernel_arguments, arguments).unwrap();
-            assert_eq!(places.read().is_some(), is_off, "{arguments}");
+            assert_eq!(boot(arguments).read().is_some(), is_off, "{arguments}");
         }
-        fs::write(&places.kernel_arguments, "tortie.off").unwrap();
+        let places = boot("tortie.off");
         places.clear().unwrap();
         assert_eq!(places.read(), None);
         places.write(&Off::by("me".to_owned(), None).unwrap()).unwrap();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tortie_api::names::workload;
 use tortie_dataplane::{Place, State};
 use tortie_policy::EndpointId;
-use tortie_store::{StatusReports, StoreError, status_reports, unread_in_one_line};
+use tortie_store::{Position, StatusReports, StoreError, status_reports, unread_in_one_line};
 
 use crate::cache::CachedStore;
 use crate::config::Reporting;
@@ -24,6 +24,8 @@ use crate::utc;
 
 /// The pause while there are no settings yet, or no store.
 const IDLE: Duration = Duration::from_secs(1);
+/// After which time a store that has not changed is asked again for entries that this release does not know: it may not have answered.
+const LOOK_FOR_UNKNOWN: Duration = Duration::from_secs(10);
 /// After this many delays all reports in the store are read again.
 const LOOK: u32 = 180;
 
@@ -56,24 +58,36 @@ impl Reporter {
     pub(crate) fn run(&self, stop: &StopFlag) {
         let mut reported =
             Reported { started: Instant::now(), settings: None, alive: None, looked: None, written: BTreeMap::new() };
+        let mut looked_at = None;
         while !stop.is_set() {
             let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone();
             stop.wait(settings.as_ref().and_then(|settings| settings.endpoints).unwrap_or(IDLE));
             let Some(settings) = settings else { continue };
             let _working = supervisor::working();
-            let in_sync = self.status.read().store == StoreState::InSync;
+            let (in_sync, position) = {
+                let record = self.status.read();
+                (record.store == StoreState::InSync, record.wanted.position.clone())
+            };
             let Some(store) = self.store.opened().filter(|_| in_sync) else { continue };
-            let unknown = store.unread();
-            if self.status.read().unknown_objects != unknown.len() {
-                self.status.update(|record| record.unknown_objects = unknown.len());
-            }
-            let reason = unread_in_one_line(&unknown);
-            if let Some(reason) = self.status.set_problem("unknown objects", reason.as_deref()) {
-                log::warn!(target: log_event::OBJECT_UNREADABLE, "unknown objects: {reason}");
+            let is_known = |(at, when): &(Position, Instant)| *at == position && when.elapsed() < LOOK_FOR_UNKNOWN;
+            if !looked_at.as_ref().is_some_and(is_known) {
+                self.note_unknown(&store.unread());
+                looked_at = Some((position, Instant::now()));
             }
             let Some(reports) = store.status_reports() else { continue };
             let result = self.write(reports, &settings, &mut reported);
             self.problem("status in the store", result.err().map(|error| error.to_string()));
+        }
+    }
+
+    /// Records the entries of the store that this release does not know.
+    fn note_unknown(&self, unknown: &[String]) {
+        if self.status.read().unknown_objects != unknown.len() {
+            self.status.update(|record| record.unknown_objects = unknown.len());
+        }
+        let reason = unread_in_one_line(unknown);
+        if let Some(reason) = self.status.set_problem("unknown objects", reason.as_deref()) {
+            log::warn!(target: log_event::OBJECT_UNREADABLE, "unknown objects: {reason}");
         }
     }
 

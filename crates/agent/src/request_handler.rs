@@ -88,7 +88,12 @@ impl RequestHandler {
             Request::Store => {
                 let mut record = self.status.read();
                 record.store_asked = Some(Instant::now());
-                Reply::Store(Box::new(record.store_status()))
+                let store = record.store_status();
+                drop(record);
+                if let Some(confirmations) = self.status.confirmations.get() {
+                    confirmations.unpark();
+                }
+                Reply::Store(Box::new(store))
             }
             Request::Wait { position, store, timeout_ms } => {
                 let own = self.status.read().store_identity();

@@ -2,7 +2,8 @@
 //! of store and dataplane, problems. It is small, so that its lock is never held for long.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -30,6 +31,8 @@ pub(crate) struct StatusCell {
     pub(crate) supervisor: Arc<Supervisor>,
     /// Measurements for metrics.
     pub(crate) measures: Measures,
+    /// The thread that looks for changes that wait for a confirmation.
+    pub(crate) confirmations: OnceLock<Thread>,
 }
 
 /// The status at one moment.
