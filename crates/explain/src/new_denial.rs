@@ -94,7 +94,7 @@ fn interfaces(before: &Snapshot, after: &Snapshot, machine: ThisMachine<'_>, con
         return vec![LOOPBACK.to_owned()];
     }
     let is_told = |routes: &&Machine| routes.partial.is_none() && !fault("lock-out-route-ignored");
-    let leads = machine.machine.filter(is_told).and_then(|routes| routes.route_to(peer));
+    let leads = machine.machine.filter(is_told).and_then(|routes| routes.route_from(connection.local, peer));
     if let Some(leads) = leads {
         match leads.kind {
             RouteKind::Local => return vec![LOOPBACK.to_owned()],

@@ -345,7 +345,8 @@ impl<'a> Topology<'a> {
 
     /// The nets that routes of machines tell apart, and their rules that drop packets.
     pub(crate) fn routed_nets(&self) -> impl Iterator<Item = IpNet> {
-        let routes = self.machines.values().flat_map(|machine| &machine.routes).map(|route| route.to);
+        let routes = self.machines.values().flat_map(|machine| &machine.routes);
+        let routes = routes.flat_map(|route| [Some(route.to), route.from]).flatten();
         let rules = self.machines.values().flat_map(|machine| &machine.dropping_rules);
         routes.chain(rules.flat_map(|rule| [rule.from, rule.to]).flatten())
     }

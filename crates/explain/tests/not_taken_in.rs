@@ -6,7 +6,7 @@ use tortie_explain::claim::{check, parse};
 use tortie_explain::reach::{Outcome, reach};
 use tortie_explain::{Question, Topology, text, trace};
 use tortie_policy::Snapshot;
-use tortie_policy::machine::{DroppingRule, Incoming, Machine, RouteKind};
+use tortie_policy::machine::{DroppingRule, Incoming, Machine, Route, RouteKind};
 use tortie_policy::packet::Host;
 use tortie_testkit::machine::{link, route};
 use tortie_testkit::{faults, manifests};
@@ -287,6 +287,24 @@ fn unspecified() -> Result<(), String> {
     for (from, to) in [("node/web1", "0.0.0.0"), ("192.0.2.11", "0.0.0.0"), ("node/web1", "::"), ("fd01::11", "::")] {
         compare(&topology, from, to, None, None)?;
     }
+    Ok(())
+}
+
+#[test]
+fn a_route_for_some_sources_is_for_these_alone() -> Result<(), String> {
+    let snapshot = manifests::snapshot(WORLD);
+    let topology = told(&snapshot, |machine| {
+        let from = "fd01:0:0:0:8000::/65".parse().ok();
+        machine.routes.push(Route { from, local_table: false, ..route("::/0", RouteKind::Blocked, "eth0") });
+        machine.routes.push(route("::/0", RouteKind::Unicast, "eth1"));
+    });
+    compare(&topology, "fd01::9", "2001:db8::9", None, None)?;
+    let lost = "web1 has a route that drops what goes to 2001:db8::9";
+    compare(&topology, "fd01:0:0:0:8000::9", "2001:db8::9", None, Some(lost))?;
+    let asked = question("fd01::/64", "2001:db8::9", None);
+    let rows = reach(&topology, &asked, Some(&asked.what)).map_err(|error| error.to_string())?;
+    let outcomes: Vec<Outcome> = rows.rows[0].parts.iter().map(|part| part.outcome).collect();
+    assert!(outcomes.contains(&Outcome::Allowed) && outcomes.contains(&Outcome::Dropped), "{outcomes:?}");
     Ok(())
 }
 

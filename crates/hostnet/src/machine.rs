@@ -33,11 +33,11 @@ pub fn machine() -> Result<Machine, RequestError> {
     let (ports, incoming) = (ports_of(&links, &names), incoming(&links));
     let mut machine = Machine { ports, carried_by, down, indexes, incoming, ..Machine::default() };
     for family in [libc::AF_INET, libc::AF_INET6] {
-        let each = |(all, blocked): &mut (Vec<Route>, Vec<IpNet>), message: &Message<'_>| {
+        let each = |(all, blocked): &mut (Vec<Route>, Vec<(Option<IpNet>, IpNet)>), message: &Message<'_>| {
             match route(message, &names) {
                 Some((route, true)) if all.len() <= MOST_ROUTES => all.push(route),
                 Some((route, false)) if route.kind == RouteKind::Blocked && blocked.len() <= MOST_ROUTES => {
-                    blocked.push(route.to);
+                    blocked.push((route.from, route.to));
                 }
                 _ => {}
             }
@@ -58,9 +58,9 @@ pub fn machine() -> Result<Machine, RequestError> {
         if rules.iter().any(|rule| !rule.is_usual) {
             machine.partial = Some("it chooses routes by rules of its own (ip rule)".to_owned());
             machine.dropping_rules.extend(dropping(rules));
-            machine.dropping_rules.extend(blocked.into_iter().map(|to| DroppingRule {
+            machine.dropping_rules.extend(blocked.into_iter().map(|(from, to)| DroppingRule {
                 ipv6: family == libc::AF_INET6,
-                from: None,
+                from,
                 to: Some(to),
                 incoming: None,
                 is_certain: false,
@@ -155,7 +155,7 @@ fn route(message: &Message<'_>, names: &BTreeMap<u32, &Link>) -> Option<(Route, 
     if message.kind != libc::RTM_NEWROUTE {
         return None;
     }
-    let (&[family, prefix, _, tos, table, _, _, kind, f0, f1, f2, f3], rest) =
+    let (&[family, prefix, from, tos, table, _, _, kind, f0, f1, f2, f3], rest) =
         message.body.split_first_chunk::<RTMSG>()?;
     let flags = u32::from_ne_bytes([f0, f1, f2, f3]);
     // What is dead leads nowhere, and what is for one type of service is not for an ordinary packet.
@@ -173,6 +173,7 @@ fn route(message: &Message<'_>, names: &BTreeMap<u32, &Link>) -> Option<(Route, 
     let unspecified: IpAddr = if i32::from(family) == libc::AF_INET { [0; 4].into() } else { [0; 16].into() };
     let mut route = Route {
         to: IpNet::new(unspecified, prefix).ok()?,
+        from: None,
         kind,
         local_table: false,
         interfaces: Vec::new(),
@@ -185,6 +186,7 @@ fn route(message: &Message<'_>, names: &BTreeMap<u32, &Link>) -> Option<(Route, 
         match attr.kind {
             libc::RTA_TABLE => table = host_u32(attr.payload)?,
             libc::RTA_DST => route.to = IpNet::new(address(attr.payload)?, prefix).ok()?,
+            libc::RTA_SRC => route.from = Some(IpNet::new(address(attr.payload)?, from).ok()?),
             libc::RTA_OIF => route.interfaces.extend(host_u32(attr.payload).and_then(name)),
             libc::RTA_PRIORITY => route.metric = host_u32(attr.payload)?,
             libc::RTA_PREFSRC => route.source = address(attr.payload),

@@ -52,6 +52,41 @@ fn the_routes_of_the_machine_lead_where_the_kernel_sends() {
 }
 
 #[test]
+fn routes_for_some_sources_lead_as_the_kernel_says() {
+    in_namespace(|| {
+        for link in ["e0", "e1", "e2"] {
+            ip(&format!("link add {link} type veth peer name p-{link}"));
+            ip(&format!("link set p-{link} up"));
+            ip(&format!("link set {link} up"));
+        }
+        let sources = ["fd01::1", "fd02::1", "fd02:0:0:1::1", "fd03::1"];
+        for source in sources {
+            ip(&format!("addr add {source}/128 dev e0 nodad"));
+        }
+        for route in [
+            "default from fd01::/64 dev e1",
+            "default dev e2",
+            "fd10::/16 dev e0",
+            "fd10::/32 from fd02::/64 dev e1",
+            "fd10::/32 from fd02::/16 dev e2",
+            "fd10::/32 dev e2",
+        ] {
+            ip(&format!("-6 route add {route}"));
+        }
+        let machine = machine().unwrap();
+        for source in sources {
+            for to in ["fd20::1", "fd10::1", "fd10:1::1"] {
+                let output = std::process::Command::new("ip").args(["-6", "route", "get", to, "from", source]).output();
+                let said = String::from_utf8(output.unwrap().stdout).unwrap();
+                let leads = machine.route_from(Some(source.parse().unwrap()), to.parse().unwrap()).unwrap();
+                let [interface] = leads.interfaces[..] else { panic!("{leads:?}") };
+                assert!(said.contains(&format!(" dev {interface} ")), "{source} to {to}: {interface}, but {said}");
+            }
+        }
+    });
+}
+
+#[test]
 fn what_carries_an_interface_lies_below_it_and_the_other_end_of_a_pair_does_not() {
     in_namespace(|| {
         // As a VLAN is carried; not every kernel has VLANs.

@@ -77,6 +77,9 @@ pub struct Incoming {
 pub struct Route {
     /// The net that it leads to.
     pub to: IpNet,
+    /// The net that the packets come from (IPv6 only); none for all sources.
+    #[serde(default)]
+    pub from: Option<IpNet>,
     /// What happens to the packets.
     pub kind: RouteKind,
     /// It is in the table `local`, which comes before all others.
@@ -129,19 +132,38 @@ pub struct RouteDecision<'a> {
 }
 
 impl Machine {
-    /// The route to an address: the table `local` first, the longest prefix, the lowest metric. None without any route.
+    /// The route to an address of a packet whose source is not known, so that no route for some sources is for it.
     pub fn route_to(&self, address: IpAddr) -> Option<RouteDecision<'_>> {
+        self.route_from(None, address)
+    }
+
+    /// The route of a packet from a source to an address: the table `local` first, the longest prefix, of routes for some sources those with
+    /// the longest prefix of the source, the lowest metric. None without any route.
+    ///
+    /// Where routes to a net are for some sources, the kernel gives packets from others the next shorter net, unless the net is everything,
+    /// also if a route to the net is for all sources. Source: `fib6_node_lookup_1`.
+    pub fn route_from(&self, source: Option<IpAddr>, address: IpAddr) -> Option<RouteDecision<'_>> {
         let of = |local: bool| {
-            let fitting =
-                || self.routes.iter().filter(move |one| one.local_table == local && one.to.contains(&address));
-            let best = fitting().map(|one| (std::cmp::Reverse(one.to.prefix_len()), one.metric)).min()?;
-            let all: Vec<&Route> =
-                fitting().filter(|one| (std::cmp::Reverse(one.to.prefix_len()), one.metric) == best).collect();
-            let first = all.first()?;
-            let mut interfaces: Vec<&str> = all.iter().flat_map(|one| &one.interfaces).map(String::as_str).collect();
-            interfaces.sort_unstable();
-            interfaces.dedup();
-            Some(RouteDecision { kind: first.kind, interfaces, source: first.source })
+            let fitting = self.routes.iter().filter(|one| one.local_table == local && one.to.contains(&address));
+            let fitting: Vec<&Route> = fitting.collect();
+            let lengths: BTreeSet<u8> = fitting.iter().map(|one| one.to.prefix_len()).collect();
+            lengths.into_iter().rev().find_map(|length| {
+                let to_net = || fitting.iter().filter(move |one| one.to.prefix_len() == length);
+                let is_from = |net: &IpNet| source.is_some_and(|source| net.contains(&source));
+                let from = to_net().filter_map(|one| one.from).filter(is_from).max_by_key(IpNet::prefix_len);
+                if from.is_none() && length > 0 && to_net().any(|one| one.from.is_some()) {
+                    return None;
+                }
+                let metric = to_net().filter(|one| one.from == from).map(|one| one.metric).min()?;
+                let all: Vec<&Route> =
+                    to_net().filter(|one| (one.from, one.metric) == (from, metric)).copied().collect();
+                let first = all.first()?;
+                let mut interfaces: Vec<&str> =
+                    all.iter().flat_map(|one| &one.interfaces).map(String::as_str).collect();
+                interfaces.sort_unstable();
+                interfaces.dedup();
+                Some(RouteDecision { kind: first.kind, interfaces, source: first.source })
+            })
         };
         of(true).or_else(|| of(false))
     }
@@ -169,7 +191,7 @@ mod tests {
 
     fn route(to: &str, kind: RouteKind, local_table: bool, interface: &str, metric: u32) -> Route {
         let to = to.parse().unwrap();
-        Route { to, kind, local_table, interfaces: vec![interface.to_owned()], metric, source: None }
+        Route { to, from: None, kind, local_table, interfaces: vec![interface.to_owned()], metric, source: None }
     }
 
     #[test]
@@ -217,5 +239,33 @@ mod tests {
         assert_eq!(leads("192.0.2.255"), said(Broadcast, "eth0"));
         assert_eq!(leads("10.1.2.3"), said(Unicast, "a,b"));
         assert_eq!(leads("2001:db8::1"), None);
+    }
+
+    #[test]
+    fn a_route_for_some_sources_is_for_no_others() {
+        let from = |from: &str, route: Route| Route { from: Some(from.parse().unwrap()), ..route };
+        let to = |to: &str, interface: &str| route(to, RouteKind::Unicast, false, interface, 1024);
+        let machine = Machine {
+            routes: vec![
+                from("fd01::/64", to("::/0", "e1")),
+                to("::/0", "e2"),
+                to("fd10::/16", "e0"),
+                from("fd02::/64", to("fd10::/32", "e1")),
+                from("fd02::/16", to("fd10::/32", "e3")),
+                to("fd10::/32", "e2"),
+            ],
+            ..Machine::default()
+        };
+        let leads = |source: Option<&str>, address: &str| {
+            let source = source.map(|source| source.parse().unwrap());
+            machine.route_from(source, address.parse().unwrap()).unwrap().interfaces.join(",")
+        };
+        // As `ip -6 route get` says of Linux 6.18.
+        let rows =
+            [("fd01::1", "e1", "e0"), ("fd02::1", "e2", "e1"), ("fd02:0:0:1::1", "e2", "e3"), ("fd03::1", "e2", "e0")];
+        for (source, everywhere, net) in rows {
+            assert_eq!([leads(Some(source), "fd20::1"), leads(Some(source), "fd10::1")], [everywhere, net], "{source}");
+        }
+        assert_eq!([leads(None, "fd20::1"), leads(None, "fd10::1")], ["e2", "e0"]);
     }
 }

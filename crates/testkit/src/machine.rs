@@ -15,6 +15,7 @@ pub fn link(name: &str, addresses: &[&str]) -> Link {
 pub fn route(to: &str, kind: RouteKind, interface: &str) -> Route {
     Route {
         to: to.parse().unwrap_or_else(|_| panic!("{to}")),
+        from: None,
         kind,
         local_table: kind != RouteKind::Unicast,
         interfaces: vec![interface.to_owned()],

@@ -259,8 +259,8 @@ fn at_hooks<T>(
         _ => {
             let enters = enters.as_ref().filter(|_| question.fib.flags & fib_flags::SADDR != 0)?;
             let machine = machine.filter(|machine| machine.partial.is_none())?;
-            let (source, ..) = ends(question.packet)?;
-            let is_back = machine.route_to(source)?.interfaces == [enters.name.as_str()];
+            let (source, to, _) = ends(question.packet)?;
+            let is_back = machine.route_from(Some(to), source)?.interfaces == [enters.name.as_str()];
             index(&enters.name)?;
             is_back.then(|| FibAnswer::Interface(Some(enters.clone())))
         }

@@ -179,7 +179,7 @@ impl Route {
         let node = self.translating_sender(topology)?;
         let machine = topology.complete_machine(node)?;
         let to = self.packet.destination;
-        let leads = machine.route_to(to).filter(|leads| leads.kind != RouteKind::Blocked);
+        let leads = machine.route_from(Some(self.packet.source), to).filter(|leads| leads.kind != RouteKind::Blocked);
         let is_own =
             topology.known_host(node).is_some_and(|host| host.links.iter().any(|link| link.addresses.contains(&to)));
         let is_lost = leads.is_none() && !is_own && !to.is_loopback() && !multicast::is_anywhere(to);
@@ -400,7 +400,7 @@ impl Route {
         let node = self.translating_sender(topology)?;
         let to = self.packet.destination;
         let machine = topology.complete_machine(node).filter(|_| !multicast::is_anywhere(to));
-        let route = machine.and_then(|machine| machine.route_to(to));
+        let route = machine.and_then(|machine| machine.route_from(Some(self.packet.source), to));
         let names: Vec<String> = match (&route, &self.to) {
             (_, Location::Process { node: at, .. }) if at == node => vec!["lo".to_owned()],
             (Some(route), _) if route.kind == RouteKind::Local => vec!["lo".to_owned()],
@@ -506,7 +506,8 @@ impl Route {
                 None => Ok(vec![name.clone()]),
             };
         }
-        let peer = if entering { source } else { self.destination_behind(index) };
+        let (own, peer) =
+            if entering { (self.packet.destination, source) } else { (source, self.destination_behind(index)) };
         let Some(machine) = topology.machine(node) else { return Ok(self.candidates(topology, node, entering)) };
         let (path, word) = if entering { ("enters", "at") } else { ("leaves", "by") };
         let mut unknown = |why: String| {
@@ -522,7 +523,7 @@ impl Route {
         if multicast::is_anywhere(peer) {
             return Ok(unknown(format!("{peer} may be on every link")));
         }
-        match machine.route_to(peer) {
+        match machine.route_from(Some(own), peer) {
             // The broadcast address of a net of the loopback interface, by which nothing comes from elsewhere.
             Some(decision) if entering && decision.interfaces == ["lo"] => {
                 Ok(unknown(format!("{node}'s route to {peer} leads by lo")))
