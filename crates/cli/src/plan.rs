@@ -4,11 +4,11 @@
 pub(crate) mod controllers;
 mod kubernetes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
-use tortie_api::Key;
+use tortie_api::{Key, Kind, names};
 use tortie_client::Client;
 use tortie_store::memory::MemoryStore;
 use tortie_store::{Listing, Selection, Stored};
@@ -20,6 +20,7 @@ use crate::preview::{Open, Preview};
 use crate::session::Session;
 use crate::store::StoreAccess;
 pub(crate) use kubernetes::KubernetesChanges;
+use kubernetes::Target;
 
 /// A change that goes no further than this.
 pub(crate) struct Plan {
@@ -45,7 +46,8 @@ impl Plan {
             // kubectl writes no initial content; whatever brings Kubernetes' objects into another store does.
             client.initialise("", "")?;
         }
-        Ok(Self { sources, client, kubernetes: KubernetesChanges::default() })
+        let target = if access.kubernetes().is_some() { Target::Cluster } else { Target::Copies };
+        Ok(Self { sources, client, kubernetes: KubernetesChanges::of(target) })
     }
 
     /// On a store with nothing but what every store has after the first write, without any machine.
@@ -74,19 +76,49 @@ impl Plan {
         Ok((listing, written))
     }
 
-    /// Applies manifests of Kubernetes' own kinds; those without a namespace in this one. False when one cannot be applied, which was
-    /// printed.
+    /// Applies manifests of Kubernetes' own kinds; those without a namespace in this one. False when one of these, or an object that was
+    /// planned before, cannot be applied, which was printed.
     pub(crate) fn apply_kubernetes(
         &mut self,
         manifests: &[Value],
         namespace: Option<&str>,
         session: &mut Session,
     ) -> anyhow::Result<bool> {
-        if manifests.is_empty() {
-            return Ok(true);
+        let mut is_whole = true;
+        if !manifests.is_empty() {
+            let listing = self.written()?;
+            is_whole = self.kubernetes.apply(manifests, namespace.unwrap_or_default(), &listing, session);
         }
-        let listing = self.written()?;
-        Ok(self.kubernetes.apply(manifests, namespace.unwrap_or_default(), &listing, session))
+        let missing = self.missing_namespaces()?;
+        missing.iter().for_each(|line| session.terminal.error(line));
+        Ok(is_whole && missing.is_empty())
+    }
+
+    /// Which new objects of the plan the API server would refuse because their namespace does not exist.
+    pub(crate) fn missing_namespaces(&self) -> anyhow::Result<Vec<String>> {
+        if !self.kubernetes.is_of_cluster() {
+            return Ok(Vec::new());
+        }
+        let after = self.written()?;
+        let before: BTreeSet<&Key> = self.sources.listing.items.iter().map(|stored| &stored.key).collect();
+        let profiles: BTreeSet<&str> =
+            after.items.iter().filter(|it| it.key.kind == Kind::Profile).map(|it| it.key.name.as_str()).collect();
+        let is_missing = |key: &&Key| {
+            key.kind.namespaced()
+                && key.kind.is_calico()
+                && key.kind != Kind::WorkloadEndpoint
+                && !before.contains(key)
+                && !profiles.contains(names::kubernetes::namespace_profile(&key.namespace).as_str())
+        };
+        let missing = after.items.iter().map(|stored| &stored.key).filter(is_missing);
+        let line = |key: &Key| {
+            let namespace = &key.namespace;
+            format!(
+                "{}: the namespace {namespace} does not exist in the cluster, so the API server refuses it; create the namespace before",
+                key.as_argument()
+            )
+        };
+        Ok(missing.map(line).collect())
     }
 
     /// Deletes objects of Kubernetes' own kinds. False when one does not exist, which was printed.

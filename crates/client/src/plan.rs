@@ -96,7 +96,8 @@ fn update(view: &mut View, mut object: Object) -> Result<Plan, ClientError> {
     if !wanted.is_empty() && *wanted != found.object.metadata.resource_version {
         return Err(ClientError::Conflict { key: object.key(), current: Some(found.stored.revision) });
     }
-    let given = object.metadata;
+    let mut given = object.metadata;
+    keep_last_applied(&found.object.metadata, &mut given);
     object.metadata = Metadata {
         // What was applied is what comes back, also where an older release showed it under another name.
         name: given.name,
@@ -211,6 +212,16 @@ fn keep_status(old: &Object, new: &mut Object) {
         && let Some(status) = old.body.get("status")
     {
         new.body.insert("status".to_owned(), status.clone());
+    }
+}
+
+/// What kubectl has applied: without it, `kubectl apply` would not remove afterwards what is no longer in its manifest.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Keeps what kubectl remembers of an object; a manifest does not have it.
+fn keep_last_applied(old: &Metadata, new: &mut Metadata) {
+    if let Some(applied) = old.annotations.get(LAST_APPLIED) {
+        new.annotations.entry(LAST_APPLIED.to_owned()).or_insert_with(|| applied.clone());
     }
 }
 

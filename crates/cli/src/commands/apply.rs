@@ -281,6 +281,13 @@ pub(crate) fn run(
         "replace" => Wording { verb, past: "replaced", again: None, keep_going },
         _ => Wording { verb, past: "applied", again: None, keep_going },
     };
+    if let Some(plan) = writer.plan() {
+        let missing = plan.missing_namespaces()?;
+        missing.iter().for_each(|line| session.terminal.error(line));
+        if !missing.is_empty() {
+            return Ok(Exit::Failed);
+        }
+    }
     let preview = if extent == Extent::Nothing { None } else { writer.preview()? };
     let mut exit = report(words, &manifests, &outcomes, extent, args.dry_run, preview.as_ref(), session);
     if prune::report(&removed, extent, args.dry_run, session) {

@@ -22,9 +22,31 @@ pub(crate) struct KubernetesChanges {
     services: Vec<Value>,
     /// Why pods of the manifests (namespace, name) have no endpoint.
     without_endpoint: BTreeMap<(String, String), String>,
+    target: Target,
+}
+
+/// What kubectl's changes are previewed in.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Target {
+    /// No store.
+    #[default]
+    Nothing,
+    /// The cluster that kubectl writes to.
+    Cluster,
+    /// A store that controllers copy the cluster's objects into.
+    Copies,
 }
 
 impl KubernetesChanges {
+    pub(super) fn of(target: Target) -> Self {
+        Self { target, ..Self::default() }
+    }
+
+    /// Whether the store is the cluster itself.
+    pub(super) fn is_of_cluster(&self) -> bool {
+        self.target == Target::Cluster
+    }
+
     /// The names of the objects, by their keys in the store.
     pub(crate) fn names(&self) -> &BTreeMap<Key, String> {
         &self.names
@@ -57,6 +79,14 @@ impl KubernetesChanges {
         let prefix = tortie_net::interface_prefixes(&prefixes).0.first().copied();
         let prefix = prefix.unwrap_or(pod::DEFAULT_INTERFACE_PREFIX);
         let mut is_whole = true;
+        let references: Vec<Reference> =
+            manifests.iter().filter_map(|one| manifest::reference(one, namespace)).collect();
+        for name in &references {
+            if let Some(why) = self.why_impossible(name, &references, listing) {
+                session.terminal.error(format_args!("{name} cannot be previewed: {why}"));
+                is_whole = false;
+            }
+        }
         for one in manifests {
             let Some(name) = manifest::reference(one, namespace).filter(|one| one.kind != KubernetesKind::Service)
             else {
@@ -67,10 +97,13 @@ impl KubernetesChanges {
                 self.without_endpoint.insert((name.namespace, name.name), why);
                 continue;
             }
-            match manifest::convert(one, namespace, prefix, |namespace, pod| endpoint(listing, namespace, pod)) {
+            match manifest::convert(one, namespace, prefix, |namespace, name| existing(listing, namespace, name)) {
                 Ok(converted) => {
                     for warning in converted.warnings {
                         session.terminal.note(format_args!("warning[left-out]: {name}: {warning}"));
+                    }
+                    if let Some(note) = note_of_labels(&name, one, &converted.object) {
+                        session.terminal.note(note);
                     }
                     self.put(&converted.object, name.to_string());
                     if name.kind == KubernetesKind::Pod {
@@ -110,6 +143,29 @@ impl KubernetesChanges {
             }
         }
         is_whole
+    }
+
+    /// Why kubectl's change cannot be made, or not be foretold here.
+    fn why_impossible(&self, name: &Reference, given: &[Reference], listing: &Listing) -> Option<String> {
+        match (self.target, name.kind) {
+            (Target::Copies, KubernetesKind::Node) => {
+                let text = "the Nodes of this store are those that calico-node writes, and Kubernetes' own are previewed where it is the store, and with --offline";
+                Some(text.to_owned())
+            }
+            (Target::Cluster, kind) if kind.has_namespace() => {
+                let namespace = Reference::new(KubernetesKind::Namespace, "", &name.namespace);
+                let key = namespace.key();
+                let exists = given.contains(&namespace) || listing.items.iter().any(|it| Some(&it.key) == key.as_ref());
+                let why = || {
+                    format!(
+                        "the namespace {} does not exist in the cluster, so kubectl refuses it; give its Namespace too",
+                        namespace.name
+                    )
+                };
+                (!exists).then(why)
+            }
+            _ => None,
+        }
     }
 
     fn put(&mut self, object: &Object, name: String) {
@@ -181,6 +237,26 @@ fn is_of(reference: &Reference, stored: &Stored) -> bool {
         }
         _ => reference.key().is_some_and(|key| key == stored.key),
     }
+}
+
+/// The labels that a node keeps although its manifest does not have them: kubectl removes those that an earlier manifest gave it.
+fn note_of_labels(name: &Reference, manifest: &Value, made: &Object) -> Option<String> {
+    let given = &manifest["metadata"]["labels"];
+    let kept: Vec<&str> =
+        made.metadata.labels.keys().map(String::as_str).filter(|key| given.get(key).is_none()).collect();
+    (name.kind == KubernetesKind::Node && !kept.is_empty()).then(|| {
+        let kept = kept.join(", ");
+        format!("{name} is taken to keep its labels {kept}; kubectl removes those of them that it applied earlier")
+    })
+}
+
+/// The Node that exists for a node (without a namespace), or the workload endpoint of a pod.
+fn existing(listing: &Listing, namespace: &str, name: &str) -> Option<Object> {
+    if !namespace.is_empty() {
+        return endpoint(listing, namespace, name);
+    }
+    let stored = listing.items.iter().find(|it| it.key.kind == Kind::Node && it.key.name == name)?;
+    stored.value.unreadable().is_none().then(|| decode::stored(&stored.key, &stored.value).ok())?
 }
 
 /// The workload endpoint that exists for a pod.

@@ -863,6 +863,110 @@ fn a_preview_of_kubernetes_manifests_is_what_holds_once_kubectl_has_applied_or_d
 }
 
 #[test]
+fn a_preview_refuses_a_manifest_whose_namespace_is_missing_and_follows_nodes_to_their_host_endpoints() {
+    on_a_machine(|world| {
+        let server = cluster(world);
+        let policy = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: p, namespace: new}, spec: {podSelector: {}}}\n";
+        let file = world.file("policy.yaml", policy);
+        let file = file.to_str().unwrap();
+        let refused = server.kubectl_as(ADMIN, &["apply", "-f", file], "");
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("namespaces \"new\" not found"), "{refused:?}");
+        let said = world.fails(&["diff", "-f", file]);
+        let missing = "networkpolicy.networking.k8s.io/new/p cannot be previewed: the namespace new does not exist in the cluster";
+        assert!(said.contains(missing), "{said}");
+        let with_it = world
+            .file("with.yaml", &format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: new}}}}\n---\n{policy}"));
+        let said = world.fails(&["diff", "-f", with_it.to_str().unwrap()]);
+        assert!(said.contains("networkpolicy.networking.k8s.io/new/p created"), "{said}");
+        let of_calico = "{apiVersion: projectcalico.org/v3, kind: NetworkPolicy, metadata: {name: c, namespace: new}, spec: {selector: all()}}\n";
+        let both = world.file(
+            "both.yaml",
+            &format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: new}}}}\n---\n{of_calico}"),
+        );
+        let said = world.fails(&["diff", "-f", both.to_str().unwrap()]);
+        assert!(said.contains("networkpolicy/new/c created"), "{said}");
+        let alone = world.file("alone.yaml", of_calico);
+        let alone = alone.to_str().unwrap();
+        assert!(world.fails(&["apply", "-f", alone]).contains("the namespace \"new\" does not exist"));
+        for words in [
+            &["diff", "-f", alone][..],
+            &["apply", "-f", alone, "--dry-run"],
+            &["explain", "node/web1", "192.0.2.99", "tcp/80", "-f", alone],
+        ] {
+            let said = world.fails(words);
+            assert!(
+                said.contains("networkpolicy/new/c: the namespace new does not exist in the cluster"),
+                "{words:?}: {said}"
+            );
+            assert!(!said.contains("networkpolicy/new/c created"), "{words:?}: {said}");
+        }
+        // Automatic host endpoints are those of the node after kubectl's change.
+        let wanted = "{apiVersion: projectcalico.org/v3, kind: KubeControllersConfiguration, metadata: {name: default}, \
+             spec: {controllers: {node: {hostEndpoint: {autoCreate: Enabled}}}}}";
+        let wanted = world.file("wanted.yaml", wanted);
+        world.call(&["apply", "-f", wanted.to_str().unwrap()]);
+        let node = |name: &str, labels: &str| {
+            let text = format!(
+                "{{apiVersion: v1, kind: Node, metadata: {{name: {name}, labels: {{{labels}}}}}, status: {{addresses: [{{type: InternalIP, address: 192.0.2.77}}]}}}}"
+            );
+            world.file("node.yaml", &text)
+        };
+        let file = node("n2", "zone: a, disk: ssd");
+        let said = world.fails(&["diff", "-f", file.to_str().unwrap()]);
+        for part in ["node/n2 created", "hostendpoint/n2-auto-hep created", "this assumes that `tortie controllers`"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        server.kubectl(&["apply", "-f", file.to_str().unwrap()], "");
+        let again = world.call_all(&["diff", "-f", file.to_str().unwrap()]);
+        assert!(again.contains("node/n2 unchanged"), "{again}");
+        // kubectl would remove the label that it has applied; what it applied is not looked at, and that is said.
+        let file = node("n2", "zone: b");
+        let said = world.fails(&["diff", "-f", file.to_str().unwrap()]);
+        for part in
+            ["node/n2 changed", "metadata.labels.zone: \"a\" -> \"b\"", "node/n2 is taken to keep its labels disk"]
+        {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        let said = world.fails(&["diff", "--delete", "-f", file.to_str().unwrap()]);
+        assert!(said.contains("node/n2 deleted"), "{said}");
+    });
+}
+
+#[test]
+fn kubectl_apply_removes_what_its_manifest_lost_and_keeps_what_tortie_added_after_tortie_applied() {
+    on_a_machine(|world| {
+        let server = cluster(world);
+        let manifest = |metadata: &str, spec: &str| {
+            format!(
+                "{{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {{name: web, {metadata}}}, \
+                 spec: {{selector: app == 'web', types: [Ingress], {spec}}}}}"
+            )
+        };
+        let kubectl = |manifest: &str| {
+            let output = server.kubectl_as(ADMIN, &["apply", "-f", "-"], manifest);
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stderr).unwrap()
+        };
+        let policy =
+            || -> Value { serde_json::from_str(&server.kubectl(&["get", "gnp", "web", "-o", "json"], "")).unwrap() };
+        kubectl(&manifest("labels: {a: b}", "order: 10"));
+        let file = world.file("web.yaml", &manifest("labels: {a: b, c: d}", "order: 10, ingress: [{action: Deny}]"));
+        world.call(&["apply", "-f", file.to_str().unwrap()]);
+        assert_eq!(policy()["spec"]["ingress"][0]["action"], "Deny");
+        let said = world.call(&["diff", "-f", file.to_str().unwrap()]);
+        assert!(said.contains("unchanged"), "what kubectl remembers is no difference: {said}");
+        // kubectl's manifest has lost a label and the order. It knows of neither the other label nor the rule.
+        let noted = kubectl(&manifest("labels: {}", ""));
+        assert_eq!(noted, "");
+        let policy = policy();
+        let labels = &policy["metadata"]["labels"];
+        assert_eq!((&labels["a"], &labels["c"]), (&Value::Null, &json!("d")), "{policy}");
+        assert_eq!(policy["spec"].get("order"), None, "{policy}");
+        assert_eq!(policy["spec"]["ingress"][0]["action"], "Deny");
+    });
+}
+
+#[test]
 fn everyday_commands_work_with_kubernetes_as_the_store() {
     on_a_machine(|world| {
         let server = cluster(world);

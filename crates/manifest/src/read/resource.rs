@@ -199,16 +199,17 @@ fn stranger(node: &Node, kind: &str, version: &str) -> Problem {
 
 pub(super) const OF_KUBERNETES: &str = "this is an object of Kubernetes, which Kubernetes manages";
 /// The objects of Kubernetes that previews take.
-const PREVIEWED: [(&str, &str); 7] = [
+const PREVIEWED: [(&str, &str); 8] = [
     ("v1", "Pod"),
     ("v1", "Namespace"),
     ("v1", "ServiceAccount"),
+    ("v1", "Node"),
     ("v1", "Service"),
     ("discovery.k8s.io/v1", "EndpointSlice"),
     ("networking.k8s.io/v1", "NetworkPolicy"),
     ("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy"),
 ];
-pub(super) const PREVIEWS: &str = "`diff -f`, `explain -f` and `test -f` preview Pod, Namespace, ServiceAccount and Service of v1, EndpointSlice of discovery.k8s.io/v1, NetworkPolicy of networking.k8s.io/v1 and ClusterNetworkPolicy of policy.networking.k8s.io/v1alpha2";
+pub(super) const PREVIEWS: &str = "`diff -f`, `explain -f` and `test -f` preview Pod, Namespace, ServiceAccount, Node and Service of v1, EndpointSlice of discovery.k8s.io/v1, NetworkPolicy of networking.k8s.io/v1 and ClusterNetworkPolicy of policy.networking.k8s.io/v1alpha2";
 
 /// Whether a group, or the version of the oldest one, is Kubernetes' own.
 fn is_group_of_kubernetes(group: &str) -> bool {
@@ -233,6 +234,7 @@ fn foreign(kind: &str, version: &str) -> Option<(String, String)> {
                 "NetworkPolicy" => {
                     "; or write one with `apiVersion: projectcalico.org/v3`, whose spec has selectors and rules"
                 }
+                "Node" => "; a Node of Calico has `apiVersion: projectcalico.org/v3`",
                 "ClusterNetworkPolicy" => "; or write a GlobalNetworkPolicy with `apiVersion: projectcalico.org/v3`",
                 _ => "",
             };
@@ -246,11 +248,7 @@ fn foreign(kind: &str, version: &str) -> Option<(String, String)> {
             "write `apiVersion: projectcalico.org/v3`; its metadata and spec differ",
         ),
         _ if is_group_of_kubernetes(group) && is_capitalized(kind) => {
-            let instead = match kind {
-                "Node" => "; a Node of Calico has `apiVersion: projectcalico.org/v3`",
-                _ => "",
-            };
-            say(OF_KUBERNETES, &format!("apply it with kubectl; {PREVIEWS}{instead}"))
+            say(OF_KUBERNETES, &format!("apply it with kubectl; {PREVIEWS}"))
         }
         _ => None,
     }

@@ -150,7 +150,7 @@ fn unknown_kinds_and_versions_are_refused_with_what_to_write() {
             "Node",
             "v1",
             OF_KUBERNETES,
-            &format!("apply it with kubectl; {PREVIEWS}; a Node of Calico has `apiVersion: projectcalico.org/v3`"),
+            "`diff -f`, `explain -f` and `test -f` take it as a preview; apply it with kubectl; a Node of Calico has `apiVersion: projectcalico.org/v3`",
         ),
         (
             "Service",

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tortie_api::{Kind, Object};
+use tortie_api::{Kind, Object, kube_labels};
 use tortie_manifest::read::{self, Located, Source};
 
 mod reference;
@@ -11,11 +11,11 @@ mod values;
 
 pub use reference::{KubernetesKind, Reference};
 
-use super::{ConversionError, Converted, cluster_policy, endpoint_slice, network_policy, pod, profile};
+use super::{ConversionError, Converted, cluster_policy, endpoint_slice, network_policy, node, pod, profile};
 
 /// The kinds that previews understand.
 pub const KINDS: &str =
-    "Pod, Namespace, ServiceAccount, NetworkPolicy, ClusterNetworkPolicy, Service and EndpointSlice";
+    "Pod, Namespace, ServiceAccount, Node, NetworkPolicy, ClusterNetworkPolicy, Service and EndpointSlice";
 
 /// Reads a manifest of a kind that previews understand as strictly as kubectl has it read; none of another kind. Problems are left in
 /// `located`, and then what is given is only what could be read.
@@ -35,7 +35,8 @@ pub fn reference(manifest: &Value, namespace: &str) -> Option<Reference> {
 }
 
 /// The object that a manifest would be in the store. `namespace` is that of a manifest that names none; `existing` says
-/// which workload endpoint there is of a pod (namespace, name), whose node and addresses count where the manifest has none.
+/// which workload endpoint there is of a pod (namespace, name), whose node and addresses count where the manifest has none, and which
+/// Node of a node (no namespace, name).
 pub fn convert(
     manifest: &Value,
     namespace: &str,
@@ -76,6 +77,13 @@ pub fn convert(
         }
         KubernetesKind::Namespace => profile::of_namespace(&typed(manifest)?),
         KubernetesKind::ServiceAccount => profile::of_service_account(&typed(manifest)?),
+        KubernetesKind::Node => {
+            let mut converted = node::node(&typed(manifest)?, false)?;
+            if let Some(existing) = existing("", &converted.object.metadata.name) {
+                merge_node(&mut converted.object, existing);
+            }
+            Ok(converted)
+        }
         KubernetesKind::NetworkPolicy => network_policy::network_policy(&typed(manifest)?),
         KubernetesKind::ClusterNetworkPolicy => {
             let policy = typed(manifest)?;
@@ -127,6 +135,7 @@ fn kind(manifest: &Value) -> Option<KubernetesKind> {
     match (text(&manifest["apiVersion"]), text(&manifest["kind"])) {
         ("v1", "Pod") => Some(KubernetesKind::Pod),
         ("v1", "Namespace") => Some(KubernetesKind::Namespace),
+        ("v1", "Node") => Some(KubernetesKind::Node),
         ("v1", "ServiceAccount") => Some(KubernetesKind::ServiceAccount),
         ("networking.k8s.io/v1", "NetworkPolicy") => Some(KubernetesKind::NetworkPolicy),
         ("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy") => Some(KubernetesKind::ClusterNetworkPolicy),
@@ -151,6 +160,46 @@ fn text(value: &Value) -> &str {
 
 fn typed<T: for<'de> Deserialize<'de>>(manifest: Value) -> Result<T, ConversionError> {
     T::deserialize(manifest).map_err(|error| ConversionError(error.to_string()))
+}
+
+/// What kubectl leaves of a node that exists: what its manifest does not have, and its status.
+fn merge_node(made: &mut Object, mut existing: Object) {
+    let is_calico = |address: &Value| address["type"] == "CalicoNodeIP";
+    let list = |object: &Object| object.body["spec"]["addresses"].as_array().cloned().unwrap_or_default();
+    let (written, own): (Vec<Value>, Vec<Value>) = (list(made), list(&existing));
+    let calico = if written.iter().any(is_calico) { &written } else { &own };
+    let calico = calico.iter().filter(|address| is_calico(address));
+    let addresses: Vec<Value> = calico.chain(own.iter().filter(|address| !is_calico(address))).cloned().collect();
+    for part in ["spec", "status"] {
+        let own = existing.body.get_mut(part).map(Value::take).unwrap_or_default();
+        fill(made.body.entry(part).or_insert_with(|| json!({})), own);
+    }
+    if !addresses.is_empty() {
+        made.body["spec"]["addresses"] = Value::from(addresses);
+    }
+    let of_kubernetes = |metadata: &tortie_api::Metadata| {
+        let labels = metadata.annotations.get(kube_labels::ANNOTATION).map(|text| kube_labels::read(text));
+        labels.and_then(Result::ok).unwrap_or_default()
+    };
+    let mut labels = of_kubernetes(&existing.metadata);
+    labels.extend(of_kubernetes(&made.metadata));
+    existing.metadata.labels.append(&mut made.metadata.labels);
+    existing.metadata.annotations.append(&mut made.metadata.annotations);
+    existing.metadata.annotations.insert(kube_labels::ANNOTATION.to_owned(), kube_labels::write(&labels));
+    made.metadata = existing.metadata;
+}
+
+/// Adds the fields that a record does not have.
+fn fill(made: &mut Value, existing: Value) {
+    let (Value::Object(made), Value::Object(existing)) = (made, existing) else { return };
+    for (name, value) in existing {
+        match made.get_mut(&name) {
+            // An annotation that is not there is an empty text in the spec.
+            Some(own) if *own == "" => *own = value,
+            Some(own) => fill(own, value),
+            None => drop(made.insert(name, value)),
+        }
+    }
 }
 
 /// What a scheduler and a node write, from the endpoint of the pod that there is.
@@ -222,6 +271,44 @@ mod tests {
         });
         assert_eq!(again.unwrap().object.body, existing.body);
         assert!(kind(&json!({ "apiVersion": "v1", "kind": "ConfigMap" })).is_none());
+    }
+
+    #[test]
+    fn a_node_keeps_what_its_manifest_does_not_have_and_its_status() {
+        let manifest = |labels: Value, annotations: Value, addresses: Value| {
+            json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "n1", "labels": labels, "annotations": annotations },
+                "status": { "addresses": addresses } })
+        };
+        let address = |kind: &str, address: &str| json!({ "type": kind, "address": address });
+        let there = manifest(
+            json!({ "zone": "a", "disk": "ssd" }),
+            json!({ "projectcalico.org/IPv4Address": "192.0.2.1/24", "projectcalico.org/ASNumber": "64512" }),
+            json!([address("InternalIP", "198.51.100.1")]),
+        );
+        let there = convert(&there, "", "cali", none).unwrap().object;
+        let change = manifest(
+            json!({ "zone": "b" }),
+            json!({ "projectcalico.org/ASNumber": "64513" }),
+            json!([address("InternalIP", "203.0.113.9")]),
+        );
+        let new = convert(&change, "", "cali", |namespace, name| {
+            assert_eq!((namespace, name), ("", "n1"));
+            Some(there.clone())
+        });
+        let new = new.unwrap().object;
+        assert_eq!(json!(new.metadata.labels), json!({ "zone": "b", "disk": "ssd" }));
+        assert_eq!(
+            kube_labels::read(&new.metadata.annotations[kube_labels::ANNOTATION]).unwrap(),
+            new.metadata.labels,
+            "those labels are of Kubernetes"
+        );
+        let bgp = &new.body["spec"]["bgp"];
+        assert_eq!((&bgp["asNumber"], &bgp["ipv4Address"]), (&json!(64513), &json!("192.0.2.1/24")));
+        let addresses = json!([address("CalicoNodeIP", "192.0.2.1/24"), address("InternalIP", "198.51.100.1")]);
+        assert_eq!(new.body["spec"]["addresses"], addresses, "kubectl apply does not change a node's status");
+        // One that is new has what its manifest says.
+        let new = convert(&change, "", "cali", none).unwrap().object;
+        assert_eq!(new.body["spec"]["addresses"], json!([address("InternalIP", "203.0.113.9")]));
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub enum KubernetesKind {
     Namespace,
     /// A profile.
     ServiceAccount,
+    /// A node.
+    Node,
     /// A policy.
     NetworkPolicy,
     /// A global policy.
@@ -26,10 +28,11 @@ pub enum KubernetesKind {
 }
 
 /// The words for them: with their group where Calico has a kind of that name.
-const WORDS: [(KubernetesKind, &[&str]); 7] = [
+const WORDS: [(KubernetesKind, &[&str]); 8] = [
     (KubernetesKind::Pod, &["pod", "pods", "po"]),
     (KubernetesKind::Namespace, &["namespace", "namespaces", "ns"]),
     (KubernetesKind::ServiceAccount, &["serviceaccount", "serviceaccounts", "sa"]),
+    (KubernetesKind::Node, &["node"]),
     (
         KubernetesKind::NetworkPolicy,
         &["networkpolicy.networking.k8s.io", "networkpolicies.networking.k8s.io", "netpol", "knp"],
@@ -52,10 +55,11 @@ const WORDS: [(KubernetesKind, &[&str]); 7] = [
 ];
 
 impl KubernetesKind {
-    /// The kind that a word of the command line means, without case.
+    /// The kind that a word of the command line means, without case. There `node` means Calico's.
     pub fn from_word(word: &str) -> Option<Self> {
         let word = word.to_ascii_lowercase();
-        WORDS.iter().find(|(_, words)| words.contains(&word.as_str())).map(|(kind, _)| *kind)
+        let found = WORDS.iter().find(|(_, words)| words.contains(&word.as_str())).map(|(kind, _)| *kind);
+        found.filter(|kind| *kind != Self::Node)
     }
 
     /// The kind of policies in the store that it is.
@@ -69,7 +73,7 @@ impl KubernetesKind {
 
     /// Whether its objects are in namespaces.
     pub fn has_namespace(self) -> bool {
-        !matches!(self, Self::Namespace | Self::ClusterNetworkPolicy)
+        !matches!(self, Self::Namespace | Self::Node | Self::ClusterNetworkPolicy)
     }
 }
 
@@ -132,6 +136,7 @@ impl Reference {
         match self.kind {
             KubernetesKind::Pod | KubernetesKind::Service => None,
             KubernetesKind::Namespace => Some(Key::cluster(Kind::Profile, names::kubernetes::namespace_profile(name))),
+            KubernetesKind::Node => Some(Key::cluster(Kind::Node, name)),
             KubernetesKind::ServiceAccount => Some(Key::cluster(Kind::Profile, profile::account_name(namespace, name))),
             KubernetesKind::NetworkPolicy => Some(Key::namespaced(Kind::KubernetesNetworkPolicy, namespace, name)),
             KubernetesKind::ClusterNetworkPolicy => Some(Key::cluster(Kind::KubernetesClusterNetworkPolicy, name)),

@@ -16,6 +16,7 @@ pub(super) fn shape(kind: KubernetesKind) -> &'static Shape {
         LazyLock::new(|| object(vec![("spec", record(Vec::new(), "finalizers"))], "status"));
     static ACCOUNT: LazyLock<Shape> =
         LazyLock::new(|| object(Vec::new(), "secrets imagePullSecrets automountServiceAccountToken"));
+    static NODE: LazyLock<Shape> = LazyLock::new(|| object(node(), ""));
     static POLICY: LazyLock<Shape> = LazyLock::new(|| object(vec![("spec", network_policy())], ""));
     static CLUSTER_POLICY: LazyLock<Shape> = LazyLock::new(|| object(vec![("spec", cluster_policy())], "status"));
     static SLICE: LazyLock<Shape> = LazyLock::new(slice);
@@ -24,6 +25,7 @@ pub(super) fn shape(kind: KubernetesKind) -> &'static Shape {
         KubernetesKind::Pod => &POD,
         KubernetesKind::Namespace => &NAMESPACE,
         KubernetesKind::ServiceAccount => &ACCOUNT,
+        KubernetesKind::Node => &NODE,
         KubernetesKind::NetworkPolicy => &POLICY,
         KubernetesKind::ClusterNetworkPolicy => &CLUSTER_POLICY,
         KubernetesKind::EndpointSlice => &SLICE,
@@ -65,6 +67,19 @@ fn pod() -> Shape {
          runtimeClassName enableServiceLinks preemptionPolicy overhead topologySpreadConstraints setHostnameAsFQDN os \
          hostUsers schedulingGates resourceClaims resources hostnameOverride",
     )
+}
+
+fn node() -> Vec<(&'static str, Shape)> {
+    let spec = record(
+        vec![("podCIDR", text()), ("podCIDRs", list(text()))],
+        "providerID unschedulable taints configSource externalID",
+    );
+    let status = record(
+        vec![("addresses", list(record(vec![("type", text()), ("address", text())], "")))],
+        "capacity allocatable phase conditions daemonEndpoints nodeInfo images volumesInUse volumesAttached config \
+         runtimeHandlers features",
+    );
+    vec![("spec", spec), ("status", status)]
 }
 
 fn network_policy() -> Shape {

@@ -28,6 +28,7 @@ pub(super) fn check(kind: KubernetesKind, object: &Map<String, Value>) -> Vec<Pr
         KubernetesKind::NetworkPolicy => found.network_policy(spec),
         KubernetesKind::Service => found.service(spec),
         KubernetesKind::EndpointSlice => found.slice(&object),
+        KubernetesKind::Node => found.node(spec),
         KubernetesKind::Namespace | KubernetesKind::ServiceAccount | KubernetesKind::ClusterNetworkPolicy => {}
     }
     found.0
@@ -106,6 +107,16 @@ impl Found {
                         self.wrong(path.key("hostPort"), format!("{}/{host} is given twice", protocol(port)));
                     }
                 }
+            }
+        }
+    }
+
+    fn node(&mut self, spec: &Value) {
+        let at = Path::from("spec");
+        let first = Some((&spec["podCIDR"], at.key("podCIDR"))).filter(|(net, _)| !text(net).is_empty());
+        for (net, path) in first.into_iter().chain(items(&spec["podCIDRs"], &at.key("podCIDRs"))) {
+            if !text(net).contains('/') || parse_cidr(text(net)).is_err() {
+                self.wrong(path, format!("`{}` is not a net in CIDR notation", text(net)));
             }
         }
     }
