@@ -84,7 +84,8 @@ pub(crate) fn run(store: &CachedStore, status: &StatusCell, stop: &StopFlag) {
                 }
             }
         }
-        let is_watchful = waits || !waiting.is_empty() || is_attentive();
+        // What the store holds once it is followed may be overdue.
+        let is_watchful = opened.is_none() || waits || !waiting.is_empty() || is_attentive();
         std::thread::park_timeout(if is_watchful { LOOK } else { LOOK_AGAIN });
     }
 }
