@@ -12,14 +12,50 @@ use serde_json::{Map, Value};
 use crate::kind::{Key, Kind};
 use crate::kinds;
 use crate::object::{Metadata, Object};
-use crate::path::Path;
+use crate::path::{Path, Step};
 
 mod repaired;
 mod seed;
 
-use seed::{Limits, Mode, REPEATS, Seed};
+use repaired::Marker;
+use seed::{DAMAGED, Limits, Mode, Seed};
 
 pub use seed::Part;
+
+/// Why a part of a stored object is not what stands there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// The key appears twice in its object; the value is null.
+    Repeated,
+    /// No double holds the number.
+    Number,
+    /// The text has bytes or escapes that are no characters.
+    Text,
+    /// Too many lists and objects are around it.
+    Nested,
+    /// The object takes more bytes of memory than these up to here.
+    TooLarge(usize),
+}
+
+impl Damage {
+    /// Why the value at a place cannot be read.
+    pub fn reason(self, path: &Path) -> String {
+        match self {
+            Self::Repeated => match path.0.last() {
+                Some(Step::Key(name)) => format!("the key {name:?} appears twice"),
+                _ => "a key appears twice".to_owned(),
+            },
+            Self::Number => "the number is too large: numbers are at most about 1.8e308".to_owned(),
+            Self::Text => "the text has bytes or escapes that are no characters".to_owned(),
+            Self::Nested => {
+                format!("the value is nested too deep: at most {} lists and objects may be around it", repaired::MOST)
+            }
+            Self::TooLarge(most) => {
+                format!("it is too large: to read an object of this size may take at most {most} bytes of memory")
+            }
+        }
+    }
+}
 
 /// Why what a store keeps under a key is no object.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +100,7 @@ impl DecodeError {
 /// ([`Metadata::other`]). Of a key that appears twice the last value is read, as Calico reads it: for showing the object, not
 /// for enforcing it. Where the kind has the field, null is absence and leaves the value before it.
 pub fn stored(key: &Key, bytes: &[u8]) -> Result<Object, DecodeError> {
-    let value = parse(Seed::new(Some(kinds::shape(key.kind)), Mode::Tolerant), bytes);
+    let value = parse(Seed::new(Some(kinds::shape(key.kind)), Mode::Tolerant, None), bytes);
     of_its_kind(key, value.map_err(|source| DecodeError::Json { key: key.clone(), source })?)
 }
 
@@ -76,25 +112,26 @@ pub fn room(bytes: &[u8]) -> usize {
     bytes.len().saturating_mul(10).saturating_add(1 << 20)
 }
 
-/// The same, but in the spec and in labels a key that appears twice is null, and `repeated` receives the places of the first
-/// hundred; two spellings of one field are the same key. Beyond `room` bytes of tree a list ends with a null and an object is null. No other
+/// The same, but in the spec and in labels a key that appears twice is null, and `damaged` receives the places of the first
+/// hundred such keys and other damages; two spellings of one field are the same key. Beyond `room` bytes of tree a list ends with a null and an object is null. No other
 /// field that the kind has is null, except in the items of lists of a FelixConfiguration: there it may have narrowed a failsafe port.
 pub fn without_repeats(
     key: &Key,
     bytes: &[u8],
     room: usize,
-    repeated: &mut dyn FnMut(Path),
+    damaged: &mut dyn FnMut(Path, Damage),
 ) -> Result<Object, DecodeError> {
     let receiver = RefCell::new(|part: Part<'_>| {
-        if let Part::Repeated(path) = part {
-            repeated(path);
+        if let Part::Damaged(path, damage) = part {
+            damaged(path, damage);
         }
         true
     });
     let null_stays = if key.kind == Kind::FelixConfiguration { IN_LISTS } else { usize::MAX };
-    read_repaired(bytes, |bytes| {
-        let limits = Limits { room: &Cell::new(room), receiver: &receiver, repeats: &Cell::new(REPEATS), null_stays };
-        parse(Seed::new(Some(kinds::shape(key.kind)), Mode::NoRepeats(limits)), bytes)
+    read_repaired(bytes, |bytes, marker| {
+        let (left, damaged) = (Cell::new(room), Cell::new(DAMAGED));
+        let limits = Limits { most: room, room: &left, receiver: &receiver, damaged: &damaged, null_stays };
+        parse(Seed::new(Some(kinds::shape(key.kind)), Mode::NoRepeats(limits), marker), bytes)
     })
     .map_err(|source| DecodeError::Json { key: key.clone(), source })
     .and_then(|value| of_its_kind(key, value))
@@ -103,11 +140,14 @@ pub fn without_repeats(
 /// Single values that the reader of JSON refuses are no reason to lose all the rest.
 fn read_repaired(
     bytes: &[u8],
-    mut read: impl FnMut(&[u8]) -> Result<Value, serde_json::Error>,
+    mut read: impl FnMut(&[u8], Option<Marker>) -> Result<Value, serde_json::Error>,
 ) -> Result<Value, serde_json::Error> {
-    read(bytes).or_else(|error| match repaired::repaired(bytes) {
-        Some(repaired) => read(&repaired),
-        None => Err(error),
+    read(bytes, None).or_else(|error| {
+        let marker = Marker::unlike(bytes);
+        match repaired::repaired(bytes, marker) {
+            Some(repaired) => read(&repaired, Some(marker)),
+            None => Err(error),
+        }
     })
 }
 
@@ -133,10 +173,11 @@ pub fn exact(
     receiver: &mut dyn FnMut(Part<'_>) -> bool,
 ) -> Result<Object, DecodeError> {
     let shape = Some(kinds::shape(key.kind));
-    let value = read_repaired(bytes, |bytes| {
-        let (room, receiver) = (Cell::new(room), RefCell::new(|part: Part<'_>| receiver(part)));
-        let limits = Limits { room: &room, receiver: &receiver, repeats: &Cell::new(REPEATS), null_stays: 0 };
-        parse(Seed::new(shape, Mode::Exact(limits)), bytes)
+    let value = read_repaired(bytes, |bytes, marker| {
+        let (left, damaged) = (Cell::new(room), Cell::new(DAMAGED));
+        let receiver = RefCell::new(|part: Part<'_>| receiver(part));
+        let limits = Limits { most: room, room: &left, receiver: &receiver, damaged: &damaged, null_stays: 0 };
+        parse(Seed::new(shape, Mode::Exact(limits), marker), bytes)
     });
     let value = value.map_err(|source| DecodeError::Json { key: key.clone(), source })?;
     let mut says = None;

@@ -10,7 +10,7 @@ use tortie_manifest::diagnostic::{self, Style};
 use tortie_manifest::validate;
 use tortie_manifest::{Layer, Problem, Severity};
 use tortie_store::{Position, Store};
-use tortie_sync::InForce;
+use tortie_sync::{InForce, first_reasons};
 
 use crate::input::{Item, Manifests};
 use crate::terminal::Terminal;
@@ -87,7 +87,7 @@ pub(crate) const REPAIR: &str =
 pub(crate) fn unreadable(store: &dyn Store, key: &Key) -> Option<String> {
     let stored = store.get(key).ok()??;
     let in_force = InForce::from_stored(&[stored], Position::default(), &BTreeMap::new());
-    let reasons = in_force.unreadable.get(key)?.reasons.join("; ");
+    let reasons = first_reasons(&in_force.unreadable.get(key)?.reasons).join("; ");
     Some(format!("warning[unreadable]: {} cannot be read as it is stored: {reasons} ({REPAIR})", key.as_argument()))
 }
 

@@ -11,7 +11,7 @@ use tortie_explain::{AbsentPods, Service, Topology, enforce_staged};
 use tortie_policy::Snapshot;
 use tortie_policy::packet::Host;
 use tortie_store_kube::KubeStore;
-use tortie_sync::InForce;
+use tortie_sync::{InForce, first_reasons};
 use tortie_verify::foreign_tables::AllowedMark;
 
 use crate::args::{Files, StoreArgs};
@@ -178,7 +178,8 @@ pub(crate) fn pods_of(
     previewed: Option<KubernetesChanges>,
 ) -> AbsentPods<'static> {
     let unreadable = in_force.unreadable.iter().filter(|(key, _)| key.kind == Kind::WorkloadEndpoint);
-    let unreadable: Vec<(Key, String)> = unreadable.map(|(key, why)| (key.clone(), why.reasons.join("; "))).collect();
+    let unreadable: Vec<(Key, String)> =
+        unreadable.map(|(key, why)| (key.clone(), first_reasons(&why.reasons).join("; "))).collect();
     Box::new(move |namespace, name| {
         let is_it = |key: &Key| key.namespace == namespace && (key.name == name || key.pod().as_deref() == Some(name));
         if let Some((key, why)) = unreadable.iter().find(|(key, _)| is_it(key)) {

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
-use tortie_api::{Key, Kind, Object, Path, decode, encode, go_bool};
+use tortie_api::decode::{self, Damage};
+use tortie_api::{Key, Kind, Object, Path, encode, go_bool};
 
 use super::{ClientError, pool};
 use tortie_store::{Revision, Stored};
@@ -80,8 +81,10 @@ pub(super) fn read_raw(stored: &Stored) -> Result<Object, ClientError> {
 pub(super) fn refuse_repeats(stored: &Stored) -> Result<(), ClientError> {
     let mut first = None;
     // Values that cannot be read at all were refused before.
-    let _ = decode::without_repeats(&stored.key, &stored.value, usize::MAX, &mut |path| {
-        first.get_or_insert(path);
+    let _ = decode::without_repeats(&stored.key, &stored.value, usize::MAX, &mut |path, damage| {
+        if damage == Damage::Repeated {
+            first.get_or_insert(path);
+        }
     });
     match first {
         None => Ok(()),

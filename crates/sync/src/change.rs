@@ -74,7 +74,8 @@ fn read(stored: &Stored) -> Result<Content, UnreadableObject> {
     }
     if stored.key.kind == Kind::FelixConfiguration {
         // Which settings can be read depends on all of them, and is reported where they are resolved.
-        let decode = || decode::without_repeats(&stored.key, &stored.value, decode::room(&stored.value), &mut |_| {});
+        let decode =
+            || decode::without_repeats(&stored.key, &stored.value, decode::room(&stored.value), &mut |_, _| {});
         let object = match unreadable {
             None => decode().map_err(|error| whole(&error)),
             Some(reason) => Err(whole(&reason)),

@@ -25,7 +25,7 @@ use tortie_store::{Event, Position, Revision, Selection, Store, StoreError, Stor
 pub use change::{Change, Content, changes};
 pub use in_force::InForce;
 pub use last_valid::{LastValid, NoCache, Version};
-pub use unreadable::{Replacement, Unreadable};
+pub use unreadable::{Replacement, Unreadable, first_reasons};
 
 /// A message of the stream.
 #[derive(Clone, Debug, PartialEq)]

@@ -36,14 +36,57 @@ impl fmt::Display for Replacement {
     }
 }
 
+/// How many reasons are listed where not all are.
+const LISTED: usize = 5;
+
+/// The first reasons, and how many more there are.
+pub fn first_reasons(reasons: &[String]) -> Vec<String> {
+    let more = reasons.len().saturating_sub(LISTED);
+    let last = (more > 0).then(|| format!("and {more} more reasons, which `tortie describe` lists"));
+    reasons.iter().take(LISTED).cloned().chain(last).collect()
+}
+
+impl Unreadable {
+    /// The same text with all reasons.
+    pub fn in_full(&self) -> String {
+        self.text(&self.reasons.join("; "))
+    }
+
+    fn text(&self, reasons: &str) -> String {
+        let Self { revision, replacement, .. } = self;
+        // A write that is only planned has no revision yet.
+        let what = match *revision >= Overlay::FIRST {
+            true => "what is to be written".to_owned(),
+            false => format!("revision {revision}"),
+        };
+        format!("{what} cannot be read ({reasons}): {replacement}")
+    }
+}
+
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { revision, reasons, replacement } = self;
-        // A write that is only planned has no revision yet.
-        match *revision >= Overlay::FIRST {
-            true => f.write_str("what is to be written")?,
-            false => write!(f, "revision {revision}")?,
-        }
-        write!(f, " cannot be read ({}): {replacement}", reasons.join("; "))
+        f.write_str(&self.text(&first_reasons(&self.reasons).join("; ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_hundred_reasons_a_line_has_the_first_and_says_how_many_more_there_are() {
+        let reasons: Vec<String> = (0..100).map(|number| format!("reason {number}")).collect();
+        let one = |count: usize| Unreadable {
+            revision: Revision::from(7),
+            reasons: reasons[..count].to_vec(),
+            replacement: Replacement::Nothing,
+        };
+        assert_eq!(
+            one(100).to_string(),
+            "revision 7 cannot be read (reason 0; reason 1; reason 2; reason 3; reason 4; and 95 more reasons, which \
+             `tortie describe` lists): nothing of it is in force"
+        );
+        assert!(one(100).in_full().contains("reason 98; reason 99): "));
+        assert_eq!(one(5).to_string(), one(5).in_full());
     }
 }

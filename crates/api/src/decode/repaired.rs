@@ -1,22 +1,56 @@
 //! Repairs JSON in which the reader refuses only single values: numbers beyond a double (`1e999`), texts with invalid bytes or
 //! escapes (`"\ud800"`), and values that are nested too deep.
 
-/// The replacement of each of them: valid JSON, and not a valid value of any field.
-const NOTHING: &[u8] = b"[null]";
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 
-/// The name of an entry whose name is no text.
-const NAME: &[u8] = "\"\u{FFFD}\":[null]".as_bytes();
+use super::Damage;
 
-/// How many lists and objects may be around a list or an object. The reader takes 127, and [`NOTHING`] is one itself.
-const MOST: usize = 126;
+/// Ten numbers that the text does not have: `[NUMBER]` takes the place of a value, and the number says why. The reader makes
+/// `[null]` of it, which is not a valid value of any field.
+#[derive(Clone, Copy)]
+pub(super) struct Marker(u64);
+
+/// What a number says, by what it is above the first.
+const DAMAGES: [Damage; 3] = [Damage::Number, Damage::Text, Damage::Nested];
+
+impl Marker {
+    /// Short ones, since there may be many, unless the text has those that are tried. Nobody who wrote it can know which these are.
+    pub(super) fn unlike(bytes: &[u8]) -> Self {
+        let sizes = std::iter::repeat_n(1_000_000, 3).chain(std::iter::repeat(100_000_000_000_000_000));
+        let random = |size: u64| size + RandomState::new().hash_one(size) % size;
+        let is_absent = |tens: &u64| {
+            let digits = tens.to_string();
+            !bytes.windows(digits.len()).any(|part| part == digits.as_bytes())
+        };
+        Self(sizes.map(random).find(is_absent).unwrap_or_default() * 10)
+    }
+
+    /// What was replaced, if the number is one of these.
+    pub(super) fn damage(self, number: u64) -> Option<Damage> {
+        DAMAGES.get(usize::try_from(number.checked_sub(self.0)?).ok()?).copied()
+    }
+
+    fn nothing(self, damage: Damage) -> String {
+        let above = DAMAGES.iter().position(|one| *one == damage).unwrap_or_default();
+        format!("[{}]", self.0 + above as u64)
+    }
+}
+
+/// How many lists and objects may be around a list or an object. The reader takes 127, and the replacement is one itself.
+pub(super) const MOST: usize = 126;
 
 /// The text without these values; none if it has none, or ends in the middle of one. It takes time in proportion to the bytes.
-pub(super) fn repaired(bytes: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn repaired(bytes: &[u8], marker: Marker) -> Option<Vec<u8>> {
+    let (number, text, nested) =
+        (marker.nothing(Damage::Number), marker.nothing(Damage::Text), marker.nothing(Damage::Nested));
+    // The name of an entry whose name is no text.
+    let name = format!("\"\u{FFFD}\":{text}");
     let mut out = Vec::new();
     let (mut at, mut copied, mut depth) = (0, 0, 0_usize);
-    let mut replace = |from: usize, to: usize, with: &[u8]| {
+    let mut replace = |from: usize, to: usize, with: &str| {
         out.extend_from_slice(&bytes[copied..from]);
-        out.extend_from_slice(with);
+        out.extend_from_slice(with.as_bytes());
         copied = to;
         to
     };
@@ -29,12 +63,12 @@ pub(super) fn repaired(bytes: &[u8]) -> Option<Vec<u8>> {
                     (true, _) => end,
                     (false, Some(b':')) => {
                         let value = behind + 1 + space(&bytes[behind + 1..]);
-                        replace(at, end_of_value(bytes, value)?, NAME)
+                        replace(at, end_of_value(bytes, value)?, &name)
                     }
-                    (false, _) => replace(at, end, NOTHING),
+                    (false, _) => replace(at, end, &text),
                 }
             }
-            b'{' | b'[' if depth == MOST => replace(at, end_of_value(bytes, at)?, NOTHING),
+            b'{' | b'[' if depth == MOST => replace(at, end_of_value(bytes, at)?, &nested),
             b'{' | b'[' => {
                 depth += 1;
                 at + 1
@@ -47,7 +81,7 @@ pub(super) fn repaired(bytes: &[u8]) -> Option<Vec<u8>> {
                 let end = end_of_number(bytes, at);
                 let is_infinite = |text: &str| text.parse().is_ok_and(f64::is_infinite);
                 match std::str::from_utf8(&bytes[at..end]).is_ok_and(is_infinite) {
-                    true => replace(at, end, NOTHING),
+                    true => replace(at, end, &number),
                     false => end,
                 }
             }
@@ -115,7 +149,9 @@ mod tests {
     use super::*;
 
     fn repair(text: &str) -> Option<String> {
-        repaired(text.as_bytes()).map(|text| String::from_utf8(text).unwrap())
+        let repaired = repaired(text.as_bytes(), Marker(0))?;
+        let text = String::from_utf8(repaired).unwrap();
+        Some(["[0]", "[1]", "[2]"].iter().fold(text, |text, one| text.replace(one, "[null]")))
     }
 
     #[test]
@@ -142,7 +178,7 @@ mod tests {
             assert!(serde_json::from_str::<Value>(repaired).is_ok(), "{repaired}");
         }
         let bytes = b"{\"a\":\"\xFF\",\"b\":1}";
-        assert_eq!(repaired(bytes).unwrap(), br#"{"a":[null],"b":1}"#);
+        assert_eq!(repaired(bytes, Marker(0)).unwrap(), br#"{"a":[1],"b":1}"#);
     }
 
     #[test]

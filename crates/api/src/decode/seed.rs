@@ -7,6 +7,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::map::{Entry, Map};
 use serde_json::{Number, Value};
 
+use super::Damage;
+use super::repaired::Marker;
 use crate::path::Path;
 use crate::shape::{Field, Form, Record, Shape};
 
@@ -17,8 +19,9 @@ pub enum Part<'a> {
     Begin(&'a str),
     /// The next item of the list of this name.
     Item(&'a str, Value),
-    /// This key appears twice in its object; its value is null.
-    Repeated(Path),
+    /// Something else is read here than stands in the text: null for a key that appears twice and for what is too large, a list with
+    /// null for a single value that cannot be read.
+    Damaged(Path, Damage),
 }
 
 /// How an object is read.
@@ -35,24 +38,36 @@ pub(super) enum Mode<'e> {
 /// The bounds of reading for enforcement, and who receives the parts.
 #[derive(Clone, Copy)]
 pub(super) struct Limits<'e> {
-    /// How many more bytes the tree may take. What does not fit becomes null.
+    /// How many bytes the tree may take.
+    pub(super) most: usize,
+    /// How many more it may take. What does not fit becomes null.
     pub(super) room: &'e Cell<usize>,
     /// Takes the items of `spec.ingress`, `spec.egress` and `spec.nets` one by one, so that no tree of all of them is
-    /// made; and keys that appear twice.
+    /// made; and what is damaged.
     pub(super) receiver: &'e Receiver<'e>,
-    /// How many more keys that appear twice are reported: the others are only null.
-    pub(super) repeats: &'e Cell<usize>,
+    /// How many more damages are reported: of the others only the value tells.
+    pub(super) damaged: &'e Cell<usize>,
     /// From this depth on a null stays null; before, it is absence.
     pub(super) null_stays: usize,
 }
 
-/// How many keys that appear twice are reported.
-pub(super) const REPEATS: usize = 100;
+/// How many damages are reported.
+pub(super) const DAMAGED: usize = 100;
 
 /// Takes parts, and says whether more items of the list are wanted.
 pub(super) type Receiver<'e> = RefCell<dyn FnMut(Part<'_>) -> bool + 'e>;
 
-/// The place of a value in the object. Its text is made only for a key that appears twice.
+impl Limits<'_> {
+    /// Tells of a damage, if not too many were told of.
+    fn report(self, place: &Place<'_>, damage: Damage) {
+        if let Some(left) = self.damaged.get().checked_sub(1) {
+            self.damaged.set(left);
+            self.receiver.borrow_mut()(Part::Damaged(place.path(), damage));
+        }
+    }
+}
+
+/// The place of a value in the object. Its text is made only for what is damaged.
 #[derive(Clone, Copy)]
 enum Place<'a> {
     Whole,
@@ -82,6 +97,8 @@ pub(super) struct Seed<'a, 'e> {
     handed: Option<&'a str>,
     /// Whether the value decides something: the spec, or labels.
     decides: bool,
+    /// What the values are told by that were replaced in the text.
+    marker: Option<Marker>,
 }
 
 /// About what an item of a list and an entry of a map take, beside their texts.
@@ -89,8 +106,8 @@ const ITEM: usize = 2 * size_of::<Value>();
 const ENTRY: usize = ITEM + 64;
 
 impl<'a, 'e> Seed<'a, 'e> {
-    pub(super) fn new(shape: Option<&'a Shape>, mode: Mode<'e>) -> Self {
-        Self { shape, mode, place: &Place::Whole, depth: 0, handed: None, decides: false }
+    pub(super) fn new(shape: Option<&'a Shape>, mode: Mode<'e>, marker: Option<Marker>) -> Self {
+        Self { shape, mode, place: &Place::Whole, depth: 0, handed: None, decides: false, marker }
     }
 
     fn form(self) -> Option<&'a Form> {
@@ -128,12 +145,25 @@ impl<'a, 'e> Seed<'a, 'e> {
 
     /// Puts null in the place of a key that appears twice, where that decides something. Else the last value counts.
     fn repeated(self, decides: bool, name: &str) -> Option<Value> {
-        let Limits { receiver, repeats, .. } = self.limits().filter(|_| decides)?;
-        if let Some(left) = repeats.get().checked_sub(1) {
-            repeats.set(left);
-            receiver.borrow_mut()(Part::Repeated(Place::Key(self.place, name).path()));
-        }
+        let limits = self.limits().filter(|_| decides)?;
+        limits.report(&Place::Key(self.place, name), Damage::Repeated);
         Some(Value::Null)
+    }
+
+    /// The item of a list, or null for a number that says why a value was replaced in the text.
+    fn or_replaced(self, item: Value, place: &Place<'_>) -> Value {
+        let Some(damage) = self.marker.zip(item.as_u64()).and_then(|(marker, number)| marker.damage(number)) else {
+            return item;
+        };
+        self.limits().iter().for_each(|limits| limits.report(place, damage));
+        Value::Null
+    }
+
+    /// Reports that there is no room for what is here.
+    fn too_large(self, place: &Place<'_>) {
+        if let Some(limits) = self.limits() {
+            limits.report(place, Damage::TooLarge(limits.most));
+        }
     }
 
     /// Whether there is room for a part of this size.
@@ -154,10 +184,13 @@ impl<'a, 'e> Seed<'a, 'e> {
         let room = exact.room.get();
         let shape = self.item_shape();
         exact.receiver.borrow_mut()(Part::Begin(name));
-        for index in 0.. {
-            let place = Place::Index(self.place, index);
+        let mut count = 0;
+        loop {
+            let place = Place::Index(self.place, count);
             let Some(value) = items.next_element_seed(self.part(shape, &place))? else { break };
             exact.room.set(room);
+            let value = self.or_replaced(value, &place);
+            count += 1;
             if !exact.receiver.borrow_mut()(Part::Item(name, value)) {
                 while items.next_element::<IgnoredAny>()?.is_some() {}
                 break;
@@ -243,7 +276,9 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
         loop {
             let place = Place::Index(self.place, list.len());
             let Some(value) = items.next_element_seed(self.part(shape, &place))? else { break };
+            let value = self.or_replaced(value, self.place);
             if !self.takes(ITEM) {
+                self.too_large(&place);
                 // A reader of the list finds that its end is missing.
                 list.push(Value::Null);
                 while items.next_element::<IgnoredAny>()?.is_some() {}
@@ -310,6 +345,9 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
                     entries.next_value::<IgnoredAny>()?;
                 }
             }
+        }
+        if !whole {
+            self.too_large(self.place);
         }
         Ok(if whole { Value::Object(map) } else { Value::Null })
     }

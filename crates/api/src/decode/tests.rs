@@ -46,16 +46,16 @@ fn settings_have_null_for_a_key_that_appears_twice_and_only_there() {
     );
     let mut paths = Vec::new();
     let key = Key::cluster(Kind::FelixConfiguration, "default");
-    let object = without_repeats(&key, text.as_bytes(), 10_000, &mut |path| paths.push(path.to_string())).unwrap();
+    let object = without_repeats(&key, text.as_bytes(), 10_000, &mut |path, _| paths.push(path.to_string())).unwrap();
     let spec = json!({ "logPrefix": null, "vxlanPort": null, "usageReportingEnabled": true });
     assert_eq!(object.body["spec"], spec);
     assert_eq!(object.metadata.other["labels"], json!({ "a": null }));
     assert_eq!(object.metadata.uid, "y", "it decides nothing");
     assert_eq!(paths, ["metadata.labels.a", "spec.logPrefix", "spec.vxlanPort"]);
-    let twice = without_repeats(&key, br#"{"spec":{},"Spec":{}}"#, 10_000, &mut |_| {}).unwrap_err();
+    let twice = without_repeats(&key, br#"{"spec":{},"Spec":{}}"#, 10_000, &mut |_, _| {}).unwrap_err();
     assert!(matches!(twice, DecodeError::NotAnObject { .. }));
     let many = format!(r#"{{"spec":{{"failsafeInboundHostPorts":[{}]}}}}"#, ["{}"; 1_000].join(","));
-    let object = without_repeats(&key, many.as_bytes(), 10_000, &mut |_| {}).unwrap();
+    let object = without_repeats(&key, many.as_bytes(), 10_000, &mut |_, _| {}).unwrap();
     let list = object.body["spec"]["failsafeInboundHostPorts"].as_array().unwrap();
     assert!(list.len() < 200 && list.last() == Some(&Value::Null), "{}", list.len());
 }
@@ -144,7 +144,8 @@ fn enforced(kind: Kind, text: &str, room: usize) -> (Object, Vec<(String, Value)
         match part {
             Part::Item(list, rule) => rules.push((list.to_owned(), rule)),
             Part::Begin(list) => rules.retain(|(name, _)| name != list),
-            Part::Repeated(path) => repeated.push(path.to_string()),
+            Part::Damaged(path, Damage::Repeated) => repeated.push(path.to_string()),
+            Part::Damaged(..) => {}
         }
         rules.len() < 5
     });
@@ -229,4 +230,50 @@ fn beyond_the_memory_limit_a_list_ends_with_null_and_a_part_is_null() {
     assert_eq!(rules, [("egress".to_owned(), Value::Null)], "a rule that does not fit is not half a rule");
     let (object, ..) = enforced(Kind::Tier, &format!(r#"{{"spec":{{{labels},"order":1}}}}"#), 10_000);
     assert_eq!(object.body["spec"]["order"], json!(1), "an unknown field makes nothing unreadable");
+}
+
+#[test]
+fn for_enforcement_it_is_told_why_a_value_was_replaced_and_nothing_else_changes() {
+    let key = Key { kind: Kind::GlobalNetworkPolicy, namespace: String::new(), name: "x".into() };
+    let read = |text: &[u8], room: usize| {
+        let (mut damaged, mut items) = (Vec::new(), Vec::new());
+        let object = exact(&key, text, room, &mut |part| {
+            match part {
+                Part::Damaged(path, damage) => damaged.push((path.to_string(), damage)),
+                Part::Item(name, value) => items.push((name.to_owned(), value)),
+                Part::Begin(_) => {}
+            }
+            true
+        });
+        (object.unwrap().body["spec"].clone(), items, damaged)
+    };
+    let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+    let text = format!(
+        r#"{{"metadata":{{"name":"x"}},"spec":{{"order":1e400,"selector":"\ud800","tier":[null],"types":[1e999,"Ingress"],"performanceHints":{deep},"ingress":[{{"source":{{"nets":["a",-1e400]}}}}],"egress":1e400}}}}"#
+    );
+    let (spec, items, damaged) = read(text.as_bytes(), usize::MAX);
+    assert_eq!(spec["order"], json!([null]));
+    assert_eq!(spec["selector"], json!([null]));
+    assert_eq!(spec["tier"], json!([null]), "it is what was written");
+    assert_eq!(spec["types"], json!([[null], "Ingress"]));
+    let nets = json!({"source": {"nets": ["a", [null]]}});
+    assert_eq!(items, [("ingress".to_owned(), nets), ("egress".to_owned(), Value::Null)]);
+    let damaged: Vec<_> = damaged.iter().map(|(path, damage)| (path.as_str(), *damage)).collect();
+    let deepest = format!("spec.performanceHints{}", "[0]".repeat(124));
+    assert_eq!(
+        damaged,
+        [
+            ("spec.order", Damage::Number),
+            ("spec.selector", Damage::Text),
+            ("spec.types[0]", Damage::Number),
+            (deepest.as_str(), Damage::Nested),
+            ("spec.ingress[0].source.nets[1]", Damage::Number),
+            ("spec.egress[0]", Damage::Number),
+        ]
+    );
+    let many = format!(r#"{{"spec":{{"types":[{}"x"]}}}}"#, "\"x\",".repeat(1_000));
+    let (spec, _, damaged) = read(many.as_bytes(), 10_000);
+    let list = spec["types"].as_array().unwrap();
+    assert!(list.len() < 500 && list.last() == Some(&Value::Null));
+    assert_eq!(damaged, [(format!("spec.types[{}]", list.len() - 1), Damage::TooLarge(10_000))]);
 }

@@ -190,7 +190,8 @@ impl Known<'_> {
             Some(reference) => format!("{reference}\n"),
             None => format!("{} {}\n", key.kind, head::name(key)),
         };
-        let unreadable = self.in_force.unreadable.get(key).map(|why| lint::warnings_text(&[lint::unreadable(why)]));
+        let unreadable =
+            self.in_force.unreadable.get(key).map(|why| lint::warnings_text(&[lint::unreadable(why.in_full())]));
         match (&found, &does) {
             (Ok(found), _) => text += &head::text(&found.object, self.store.as_deref()),
             (Err(error), _) if !error.is_missing() && unreadable.is_none() => return Err(diagnose::line(error, key)),

@@ -18,7 +18,7 @@ use tortie_manifest::{Problem, Severity, validate, warnings};
 use tortie_policy::{Invalid, Policy, Snapshot};
 use tortie_store::memory::MemoryStore;
 use tortie_store::{Listing, Purpose, Selection};
-use tortie_sync::{InForce, Unreadable};
+use tortie_sync::InForce;
 
 use crate::args::{Files, StoreArgs, TextOrJson};
 use crate::ask::Agent;
@@ -80,6 +80,7 @@ fn lint(args: &LintArgs, session: &mut Session) -> anyhow::Result<Exit> {
     of_stored(listing, &mut found)?;
     of_world(&in_force, sources.local_facts.as_ref(), None, &mut found);
     for (key, why) in &in_force.unreadable {
+        let why = if args.output == TextOrJson::Json { why.in_full() } else { why.to_string() };
         found.entry(key.clone()).or_default().push(unreadable(why));
     }
     // Objects that count as deleted; of others `of_world` tells what is left out.
@@ -235,9 +236,9 @@ fn never_matches(snapshot: &Snapshot, policies: &[&Policy]) -> Vec<Vec<Problem>>
     unused_rules(snapshot, policies).into_iter().map(problems).collect()
 }
 
-/// That an object cannot be read, and what is in force instead.
-pub(crate) fn unreadable(why: &Unreadable) -> Problem {
-    Problem::warning("unreadable", Path::root(), why.to_string()).help(diagnose::REPAIR)
+/// That an object cannot be read, in this text, and what is in force instead.
+pub(crate) fn unreadable(why: String) -> Problem {
+    Problem::warning("unreadable", Path::root(), why).help(diagnose::REPAIR)
 }
 
 fn left_out(message: &str) -> Problem {

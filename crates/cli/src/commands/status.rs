@@ -11,6 +11,7 @@ use tortie_agent::socket::{AskError, Reply, Request};
 use tortie_agent::status::{EndpointStatus, LagStatus, Status, StoreState};
 use tortie_agent::{BaseChain, KernelTable, since_boot};
 use tortie_api::{Key, Kind, duration};
+use tortie_sync::first_reasons;
 
 use crate::args::TextOrJson;
 use crate::ask::{Agent, Waited};
@@ -298,7 +299,7 @@ fn write_text(status: &Status, out: &mut String) -> std::fmt::Result {
     })?;
     section(out, "refused by the kernel", &dataplane.refused, |(object, reason)| format!("{object}: {reason}"))?;
     section(out, "objects that cannot be read", &status.troubles, |one| {
-        let reasons: String = one.reasons.iter().map(|reason| format!("\n    {reason}")).collect();
+        let reasons: String = first_reasons(&one.reasons).iter().map(|reason| format!("\n    {reason}")).collect();
         format!("{}: {}{reasons}", one.object, one.in_force)
     })?;
     section(out, "settings", &status.settings, |one| format!("{} ({}): {}", one.name, one.source, one.note))?;

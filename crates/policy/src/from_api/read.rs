@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use serde_json::{Map, Value};
+use tortie_api::decode::Damage;
 use tortie_api::{Path, Step};
 use tortie_net::Port;
 
@@ -54,25 +55,24 @@ impl<'a> FieldPath<'a> {
 pub(super) struct Invalidities {
     list: Vec<Invalid>,
     more: usize,
-    /// Keys that appear twice, as many as are reported. Null is read there.
-    repeated: Vec<Path>,
+    /// Where something else is read than is stored, and why, as far as that is reported.
+    damaged: Vec<(Path, Damage)>,
     /// Whether the whole object is unreadable, which is noted once.
     pub(super) silent: bool,
 }
 
 impl Invalidities {
-    /// Remembers a key that appears twice, for the reason why its value cannot be read.
-    pub(super) fn repeated(&mut self, path: Path) {
-        self.repeated.push(path);
+    /// Remembers that something else is read than is stored, for the reason why it cannot be read.
+    pub(super) fn damaged(&mut self, path: Path, damage: Damage) {
+        self.damaged.push((path, damage));
     }
 
-    /// The reason that follows from a key that appears twice: here, or directly inside.
-    fn reason_of_repeated(&self, path: &Path) -> Option<String> {
-        self.repeated.iter().find_map(|repeated| match repeated.0.strip_prefix(path.0.as_slice())? {
-            [] | [Step::Key(_)] => match repeated.0.last()? {
-                Step::Key(name) => Some(reason_of_repeated(name)),
-                Step::Index(_) => None,
-            },
+    /// The reason that follows from a damage: here, or directly inside, or what is nested too deep inside.
+    fn reason_of_damage(&self, path: &Path) -> Option<String> {
+        self.damaged.iter().find_map(|(damaged, damage)| match damaged.0.strip_prefix(path.0.as_slice())? {
+            [] | [Step::Key(_)] => Some(damage.reason(damaged)),
+            [Step::Index(_)] if *damage != Damage::Repeated => Some(damage.reason(damaged)),
+            _ if *damage == Damage::Nested => Some(damage.reason(damaged)),
             _ => None,
         })
     }
@@ -87,7 +87,7 @@ impl Invalidities {
             return;
         }
         let path = at.path();
-        let mut reason = self.reason_of_repeated(&path).unwrap_or_else(|| reason.to_string());
+        let mut reason = self.reason_of_damage(&path).unwrap_or_else(|| reason.to_string());
         if let Some((end, _)) = reason.char_indices().nth(REASON) {
             reason.truncate(end);
             reason.push_str("...");
@@ -102,7 +102,7 @@ impl Invalidities {
 
     /// Notes that the object does not count; what else is wrong inside is then not noted.
     pub(super) fn without_notes(self) -> Self {
-        Self { repeated: self.repeated, ..Self::default() }
+        Self { damaged: self.damaged, ..Self::default() }
     }
 
     pub(super) fn into_list(mut self) -> Vec<Invalid> {
@@ -112,11 +112,6 @@ impl Invalidities {
         }
         self.list
     }
-}
-
-/// Why a field that appears twice cannot be read.
-pub(super) fn reason_of_repeated(name: &str) -> String {
-    format!("the key {name:?} appears twice")
 }
 
 /// The fields of a record.

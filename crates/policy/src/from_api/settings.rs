@@ -7,12 +7,13 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddrV4;
 
 use serde_json::{Map, Value};
+use tortie_api::decode::Damage;
 use tortie_api::shape::{Field, Form};
 use tortie_api::{Object, Path};
 use tortie_net::{Protocol, interface_prefixes, is_interface_filter, parse_cidr};
 
 use super::Invalid;
-use super::read::{self, NAMED, Reason, UNKNOWN_FIELD, reason_of_repeated};
+use super::read::{self, NAMED, Reason, UNKNOWN_FIELD};
 use crate::endpoint::Labels;
 use crate::referenced::Pool;
 use crate::settings::{Failsafe, HostAction, LogLimit, Refusal, Settings};
@@ -307,7 +308,7 @@ fn setting(field: &str) -> Option<&'static Field> {
 /// Why a setting is not of its type.
 fn other_type(field: &str, value: &Value) -> Option<String> {
     let wanted = match setting(field)?.shape.form {
-        _ if value.is_null() => return Some(reason_of_repeated(field)),
+        _ if value.is_null() => return Some(Damage::Repeated.reason(&Path::from(field))),
         Form::Bool if !value.is_boolean() => "true or false",
         Form::Text if !value.is_string() => "a text",
         Form::Int if value.as_i64().is_none() => "a whole number",

@@ -43,7 +43,7 @@ impl Stored {
         let room = decode::room(bytes);
         if !decides(key.kind) {
             // Null is absence there.
-            return match decode::without_repeats(key, bytes, room, &mut |path| wrong.repeated(path)) {
+            return match decode::without_repeats(key, bytes, room, &mut |path, damage| wrong.damaged(path, damage)) {
                 Ok(object) => {
                     let (item, invalid) = super::read(&object, EarlyLists::default(), wrong);
                     Stored { object, item, invalid }
@@ -58,8 +58,8 @@ impl Stored {
                     early.begin(name);
                     return true;
                 }
-                Part::Repeated(path) => {
-                    wrong.repeated(path);
+                Part::Damaged(path, damage) => {
+                    wrong.damaged(path, damage);
                     return true;
                 }
                 Part::Item(name, value) => (name, value),

@@ -6,6 +6,7 @@ use std::fmt;
 use serde_json::{Value, json};
 use tortie_agent::status::{EndpointStatus, InterfaceStatus, Status, StoreState};
 use tortie_agent::utc::now as time_now;
+use tortie_sync::first_reasons;
 
 /// One thing that changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,7 +106,9 @@ fn parts(status: &Status) -> Parts {
             status
                 .troubles
                 .iter()
-                .map(|one| (one.object.clone(), format!("{}: {}", one.in_force, one.reasons.join("; "))))
+                .map(|one| {
+                    (one.object.clone(), format!("{}: {}", one.in_force, first_reasons(&one.reasons).join("; ")))
+                })
                 .collect(),
         ),
         ("quarantined", status.dataplane.refused.iter().cloned().collect()),

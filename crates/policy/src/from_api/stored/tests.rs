@@ -245,3 +245,31 @@ fn every_field_of_policies_and_rules_that_the_kinds_have_is_known() {
         }
     }
 }
+
+#[test]
+fn values_that_are_too_large_are_told_as_that() {
+    let key = Key::cluster(Kind::GlobalNetworkPolicy, "x");
+    let reasons = |spec: &str| -> Vec<String> {
+        let text = format!(r#"{{"metadata":{{"name":"x"}},"spec":{spec}}}"#);
+        Stored::read(&key, text.as_bytes()).invalid.iter().map(ToString::to_string).collect()
+    };
+    let nets =
+        format!(r#"{{"ingress":[{{"action":"Allow","source":{{"nets":[{}"::/0"]}}}}]}}"#, "\"::/0\",".repeat(200_000));
+    let deep = format!(r#"{{"selector":{}1{}}}"#, "[".repeat(200), "]".repeat(200));
+    for (spec, part) in [
+        (r#"{"order":1e400}"#, "spec.order: the number is too large"),
+        (r#"{"ingress":[{"action":"Allow","source":{"nets":[1e400]}}]}"#, "the number is too large"),
+        (r#"{"egress":1e400}"#, "spec.egress[0]: the number is too large"),
+        (r#"{"selector":"\ud800"}"#, "spec.selector: the text has bytes or escapes"),
+        (&deep, "spec.selector: the value is nested too deep"),
+        (&nets, "it is too large: to read an object of this size may take at most "),
+        (r#"{"selector":[null]}"#, "spec.selector: expected a text, found a list"),
+    ] {
+        let reasons = reasons(spec);
+        assert!(reasons.iter().any(|reason| reason.contains(part)), "{part}: {reasons:?}");
+        let false_ones = ["found null", "found a list"].iter().filter(|text| !part.contains(**text));
+        for text in false_ones {
+            assert!(!reasons.iter().any(|reason| reason.contains(text)), "{reasons:?}");
+        }
+    }
+}
