@@ -4,14 +4,19 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use ipnet::IpNet;
 use tortie_eval::{Packet, PacketPath};
 use tortie_policy::Family;
-use tortie_policy::machine::{DroppingRule, Incoming, RouteKind};
+use tortie_policy::machine::{ChoosingRule, DroppingRule, Incoming, RouteKind};
 
 use crate::answer::Hop;
 use crate::interfaces::ASSUMED;
+use crate::shortened_list::shortened;
 use crate::topology::{Location, Topology};
 use crate::{fault, multicast};
+
+/// So many routing rules are named.
+const SHOWN_RULES: usize = 4;
 
 /// By which interfaces a packet is to cross a node; none where it begins or ends there.
 pub(crate) type Crossed<'a> = (Option<&'a str>, Option<&'a str>);
@@ -35,7 +40,10 @@ pub(crate) fn why(
     let of_leaving = || {
         leaves_by?;
         let rule = rules(topology, node, packet.source, destination, enters).find(|rule| rule.is_certain)?;
-        Some(format!("{node} drops it by a routing rule (ip rule), {}", text(rule)))
+        Some(format!(
+            "{node} drops it by a routing rule (ip rule), {}",
+            text([rule.from, rule.to], rule.incoming.as_deref())
+        ))
     };
     of_incoming.or_else(of_leaving)
 }
@@ -124,35 +132,69 @@ fn rules<'a>(
     enters: Option<&'a str>,
 ) -> impl Iterator<Item = &'a DroppingRule> {
     let all = topology.machine(node).map_or(&[][..], |machine| &machine.dropping_rules);
-    let all = all.iter().filter(move |_| !multicast::is_anywhere(destination) && !fault("routing-rules-ignored"));
-    // What the machine sends itself counts as coming in by the loopback interface.
-    let enters = enters.unwrap_or("lo");
-    all.filter(move |rule| {
-        rule.from.is_none_or(|net| net.contains(&source))
-            && rule.to.is_none_or(|net| net.contains(&destination))
-            && rule.incoming.as_ref().is_none_or(|name| name == enters)
-            && Family::of(source) == rule.family()
+    all.iter().filter(move |rule| {
+        Family::of(source) == rule.family()
+            && !fault("routing-rules-ignored")
+            && may_match([rule.from, rule.to], rule.incoming.as_deref(), [source, destination], enters)
     })
 }
 
+/// Whether a rule from one net to another may be for a packet between these addresses.
+fn may_match(nets: [Option<IpNet>; 2], incoming: Option<&str>, ends: [IpAddr; 2], enters: Option<&str>) -> bool {
+    !multicast::is_anywhere(ends[1])
+        && nets.iter().zip(&ends).all(|(net, end)| net.is_none_or(|net| net.contains(end)))
+        // What the machine sends itself counts as coming in by the loopback interface.
+        && incoming.is_none_or(|name| name == enters.unwrap_or("lo"))
+}
+
 /// `from 10.0.0.0/8 to all`.
-fn text(rule: &DroppingRule) -> String {
-    let end = |net: &Option<ipnet::IpNet>| net.map_or_else(|| "all".to_owned(), |net| net.to_string());
-    let incoming = rule.incoming.as_ref().map(|name| format!(" iif {name}")).unwrap_or_default();
-    format!("from {} to {}{incoming}", end(&rule.from), end(&rule.to))
+fn text([from, to]: [Option<IpNet>; 2], incoming: Option<&str>) -> String {
+    let end = |net: Option<IpNet>| net.map_or_else(|| "all".to_owned(), |net| net.to_string());
+    let incoming = incoming.map(|name| format!(" iif {name}")).unwrap_or_default();
+    format!("from {} to {}{incoming}", end(from), end(to))
+}
+
+/// The routing rules that may choose the route of a packet by tables that are not followed, where nodes send it on.
+pub(crate) fn other_tables(topology: &Topology<'_>, hops: &[Hop]) -> Vec<String> {
+    let note = |hop: &Hop| {
+        let (enters, to) = sent_on(hop)?;
+        let node = &hop.host.node;
+        let all = &topology.machine(node)?.choosing_rules;
+        let is_asked = |rule: &&ChoosingRule| {
+            rule.ipv6 == to.is_ipv6()
+                && may_match([rule.from, rule.to], rule.incoming.as_deref(), [hop.packet.source, to], enters)
+        };
+        let name = |rule: &ChoosingRule| {
+            let looks = rule.table.map_or_else(String::new, |table| format!(" lookup {table}"));
+            format!("{}: {}{looks}", rule.priority, text([rule.from, rule.to], rule.incoming.as_deref()))
+        };
+        let names: Vec<String> = all.iter().filter(is_asked).map(name).collect();
+        (!names.is_empty()).then(|| {
+            let (rules, are) = if names.len() == 1 { ("rule", "is") } else { ("rules", "are") };
+            let names = shortened(&names, SHOWN_RULES);
+            format!("{node} may choose its route by the routing {rules} {names} (ip rule), which {are} not followed")
+        })
+    };
+    hops.iter().filter_map(note).collect()
+}
+
+/// By what interface a packet that a node sends on comes in, and where it goes then; none of a packet that stays.
+fn sent_on(hop: &Hop) -> Option<(Option<&str>, IpAddr)> {
+    let enters = match &hop.packet.path {
+        PacketPath::Input { .. } => return None,
+        PacketPath::Forward { from, .. } => Some(from.as_str()),
+        PacketPath::Output { .. } => None,
+    };
+    hop.leaves_by().filter(|name| *name != "lo")?;
+    let translated = hop.packet.translated.filter(|_| hop.is_tracked());
+    Some((enters, translated.map_or(hop.packet.destination, |(to, _)| to)))
 }
 
 /// What is assumed of a packet that nodes send on although their routing rules may drop it.
 pub(crate) fn assumed(topology: &Topology<'_>, hops: &[Hop]) -> Vec<String> {
     let note = |hop: &Hop| {
+        let (enters, to) = sent_on(hop).filter(|_| hop.verdict.allowed)?;
         let Hop { host, packet, .. } = hop;
-        let (enters, leaves_by) = match &packet.path {
-            PacketPath::Input { .. } => return None,
-            PacketPath::Forward { from, .. } => (Some(from.as_str()), hop.leaves_by()),
-            PacketPath::Output { .. } => (None, hop.leaves_by()),
-        };
-        leaves_by.filter(|name| *name != "lo" && hop.verdict.allowed)?;
-        let to = packet.translated.filter(|_| hop.is_tracked()).map_or(packet.destination, |(to, _)| to);
         rules(topology, &host.node, packet.source, to, enters).next()?;
         Some(format!("{ASSUMED}no routing rule of {0} drops it; {0} has some that may (ip rule)", host.node))
     };

@@ -214,6 +214,11 @@ pub(crate) fn trace_between(
     notes.extend(answers.iter().filter_map(|(_, hops)| own_nat::own_source_note(hops)).collect::<BTreeSet<_>>());
     notes.extend(multicast::copies(topology, judging.judge, &answers));
     assumed.extend(answers.iter().flat_map(|(_, hops)| not_taken_in::assumed(topology, hops)).collect::<BTreeSet<_>>());
+    if question.out_interface.is_none() {
+        notes.extend(
+            answers.iter().flat_map(|(_, hops)| not_taken_in::other_tables(topology, hops)).collect::<BTreeSet<_>>(),
+        );
+    }
     let mut left_out = route.unused(question);
     for note in answers.iter().flat_map(|(_, hops)| not_asked::notes(snapshot, topology, hops)) {
         if !left_out.contains(&note) {

@@ -6,7 +6,7 @@ use tortie_explain::claim::{check, parse};
 use tortie_explain::reach::{Outcome, reach};
 use tortie_explain::{Question, Topology, text, trace};
 use tortie_policy::Snapshot;
-use tortie_policy::machine::{DroppingRule, Incoming, Machine, Route, RouteKind};
+use tortie_policy::machine::{ChoosingRule, DroppingRule, Incoming, Machine, Route, RouteKind};
 use tortie_policy::packet::Host;
 use tortie_testkit::machine::{link, route};
 use tortie_testkit::{faults, manifests};
@@ -306,6 +306,44 @@ fn a_route_for_some_sources_is_for_these_alone() -> Result<(), String> {
     let outcomes: Vec<Outcome> = rows.rows[0].parts.iter().map(|part| part.outcome).collect();
     assert!(outcomes.contains(&Outcome::Allowed) && outcomes.contains(&Outcome::Dropped), "{outcomes:?}");
     Ok(())
+}
+
+#[test]
+fn a_routing_rule_that_may_choose_the_route_of_a_packet_is_named() {
+    let snapshot = manifests::snapshot(WORLD);
+    let rule = |priority, from: &str, incoming: Option<&str>, table| ChoosingRule {
+        ipv6: from.contains(':'),
+        priority,
+        from: from.parse().ok(),
+        to: None,
+        incoming: incoming.map(str::to_owned),
+        table,
+    };
+    let topology = told(&snapshot, |machine| {
+        machine.partial = Some("it chooses routes by rules of its own (ip rule)".to_owned());
+        machine.choosing_rules = vec![
+            rule(14, "192.0.2.0/25", None, Some(100)),
+            rule(15, "192.0.2.0/26", Some("eth2"), Some(101)),
+            rule(16, "fd01::/64", None, None),
+        ];
+    });
+    let notes = |from: &str, to: &str, change: &dyn Fn(&mut Question)| {
+        let mut asked = question(from, to, Some("eth0"));
+        change(&mut asked);
+        let notes = trace(&topology, &asked).unwrap().notes;
+        notes.into_iter().filter(|note| note.contains("may choose its route")).collect::<Vec<_>>()
+    };
+    let named = |rules: &str| vec![format!("web1 may choose its route by the routing {rules} not followed")];
+    let first = "rule 14: from 192.0.2.0/25 to all lookup 100 (ip rule), which is";
+    assert_eq!(notes("192.0.2.9", "198.51.100.9", &|_| ()), named(first));
+    let both = "rules 14: from 192.0.2.0/25 to all lookup 100, 15: from 192.0.2.0/26 to all iif eth2 lookup 101 (ip rule), which are";
+    assert_eq!(notes("192.0.2.9", "198.51.100.9", &|asked| asked.in_interface = Some("eth2".into())), named(both));
+    let other = "rule 16: from fd01::/64 to all (ip rule), which is";
+    assert_eq!(notes("fd01::9", "fd02::9", &|_| ()), named(other));
+    assert_eq!(notes("192.0.2.200", "198.51.100.9", &|_| ()), [""; 0], "no rule is for it");
+    assert_eq!(notes("192.0.2.9", "192.0.2.11", &|_| ()), [""; 0], "it stays");
+    let chosen = |asked: &mut Question| asked.out_interface = Some("eth1".into());
+    assert_eq!(notes("192.0.2.9", "198.51.100.9", &chosen), [""; 0], "the question says where it leaves");
 }
 
 #[test]

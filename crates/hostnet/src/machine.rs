@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use tortie_netlink::wire::{Attrs, Message, address, host_u32, lossy_text};
 use tortie_netlink::{Buffers, Protocol, RequestError, Socket};
-use tortie_policy::machine::{DroppingRule, Incoming, Machine, Port, Route, RouteKind};
+use tortie_policy::machine::{ChoosingRule, DroppingRule, Incoming, Machine, Port, Route, RouteKind};
 
 use crate::links::message::{self, IFINFO};
 use crate::route::{RTMSG, of_family};
@@ -57,6 +57,7 @@ pub fn machine() -> Result<Machine, RequestError> {
             socket.dump("list the routing rules", libc::RTM_GETRULE, &of_family::<RULE>(family), |_| (), each)?;
         if rules.iter().any(|rule| !rule.is_usual) {
             machine.partial = Some("it chooses routes by rules of its own (ip rule)".to_owned());
+            machine.choosing_rules.extend(rules.iter().filter_map(|rule| rule.chooses.clone()));
             machine.dropping_rules.extend(dropping(rules));
             machine.dropping_rules.extend(blocked.into_iter().map(|(from, to)| DroppingRule {
                 ipv6: family == libc::AF_INET6,
@@ -219,6 +220,8 @@ struct Rule {
     is_local: bool,
     /// What it drops; certain if it has no other condition.
     drops: Option<DroppingRule>,
+    /// What it may choose, if it is not usual and drops nothing.
+    chooses: Option<ChoosingRule>,
 }
 
 /// Reads a routing rule; none if the message is about something else.
@@ -226,7 +229,7 @@ fn rule(message: &Message<'_>) -> Option<Rule> {
     if message.kind != libc::RTM_NEWRULE {
         return None;
     }
-    let unknown = Rule { is_usual: false, is_local: false, drops: None };
+    let unknown = Rule { is_usual: false, is_local: false, drops: None, chooses: None };
     let Some((&[family, to, from, tos, table, _, _, action, f0, f1, f2, f3], rest)) =
         message.body.split_first_chunk::<RULE>()
     else {
@@ -240,14 +243,15 @@ fn rule(message: &Message<'_>) -> Option<Rule> {
         incoming: None,
         is_certain: true,
     };
-    let (mut table, mut others) = (u32::from(table), tos != 0 || is_inverted);
+    let (mut table, mut priority, mut others) = (u32::from(table), 0, tos != 0 || is_inverted);
     for attr in Attrs::new(rest).flatten() {
         match attr.kind {
             FRA_DST => drops.to = IpNet::new(address(attr.payload)?, to).ok(),
             FRA_SRC => drops.from = IpNet::new(address(attr.payload)?, from).ok(),
             FRA_IIFNAME => drops.incoming = Some(lossy_text(attr.payload)),
             FRA_TABLE => table = host_u32(attr.payload).unwrap_or_default(),
-            FRA_PRIORITY | FRA_PROTOCOL => (),
+            FRA_PRIORITY => priority = host_u32(attr.payload).unwrap_or_default(),
+            FRA_PROTOCOL => (),
             FRA_SUPPRESS_PREFIXLEN => others |= host_u32(attr.payload) != Some(u32::MAX),
             _ => others = true,
         }
@@ -260,7 +264,15 @@ fn rule(message: &Message<'_>) -> Option<Rule> {
     let [local, main, default] = [libc::RT_TABLE_LOCAL, libc::RT_TABLE_MAIN, libc::RT_TABLE_DEFAULT].map(u32::from);
     let is_usual = is_for_all && action == FR_ACT_TO_TBL && [local, main, default].contains(&table);
     let is_drop = matches!(action, FR_ACT_BLACKHOLE | FR_ACT_UNREACHABLE | FR_ACT_PROHIBIT);
-    Some(Rule { is_usual, is_local: is_usual && table == local, drops: is_drop.then_some(drops) })
+    let DroppingRule { ipv6, from, to, incoming, .. } = drops.clone();
+    let table = (action == FR_ACT_TO_TBL && table != 0).then_some(table);
+    let chooses = ChoosingRule { ipv6, priority, from, to, incoming, table };
+    Some(Rule {
+        is_usual,
+        is_local: is_usual && table == Some(local),
+        drops: is_drop.then_some(drops),
+        chooses: (!is_usual && !is_drop).then_some(chooses),
+    })
 }
 
 /// The rules that drop packets, of all rules in their order. Nothing is certain behind a rule that may have chosen a route.

@@ -149,9 +149,15 @@ fn interfaces_that_carry_no_packets_are_down() {
 fn rules_that_choose_other_tables_make_the_routes_partial() {
     in_namespace(|| {
         ip("rule add from 192.0.2.0/24 lookup 100");
-        assert!(machine().unwrap().partial.unwrap().contains("ip rule"));
+        ip("-6 rule add fwmark 7 iif lo lookup main pref 30");
+        let told = machine().unwrap();
+        assert!(told.partial.unwrap().contains("ip rule"));
+        let rules: Vec<_> = told.choosing_rules.iter().map(|rule| (rule.ipv6, rule.from, rule.table)).collect();
+        assert_eq!(rules, [(false, "192.0.2.0/24".parse().ok(), Some(100)), (true, None, Some(254))]);
+        assert_eq!((told.choosing_rules[1].priority, told.choosing_rules[1].incoming.as_deref()), (30, Some("lo")));
         ip("rule del from 192.0.2.0/24 lookup 100");
-        assert_eq!(machine().unwrap().partial, None);
+        ip("-6 rule del fwmark 7 iif lo lookup main pref 30");
+        assert_eq!((machine().unwrap().partial, machine().unwrap().choosing_rules), (None, vec![]));
         ip("rule add lookup main suppress_prefixlength 0");
         assert!(machine().unwrap().partial.is_some());
     });

@@ -33,6 +33,27 @@ pub struct Machine {
     /// Its routing rules that drop packets, or may.
     #[serde(default)]
     pub dropping_rules: Vec<DroppingRule>,
+    /// Its routing rules that may choose the route by tables or conditions that are not followed, in their order.
+    #[serde(default)]
+    pub choosing_rules: Vec<ChoosingRule>,
+}
+
+/// A rule that may choose the route of a packet by a table that is not followed, or under conditions that are not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChoosingRule {
+    /// Whether it is for IPv6.
+    pub ipv6: bool,
+    /// Its place among the rules.
+    pub priority: u32,
+    /// From this net; none for all.
+    pub from: Option<IpNet>,
+    /// To this net; none for all.
+    pub to: Option<IpNet>,
+    /// By this interface; `lo` for what the machine sends.
+    pub incoming: Option<String>,
+    /// The table that it looks in; none where it does something else.
+    pub table: Option<u32>,
 }
 
 /// A rule by which a machine drops packets instead of looking up their route (blackhole, unreachable, prohibit), or a table that such a rule
