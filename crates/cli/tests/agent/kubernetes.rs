@@ -369,6 +369,47 @@ fn what_is_left_out_of_policies_of_kubernetes_is_told_by_every_command_with_the_
     });
 }
 
+/// The writes are those of Calico's CNI plugin, in its order: its programs are not run.
+#[test]
+fn a_pod_is_enforced_as_soon_as_the_cni_plugin_notes_its_address_and_until_it_takes_it_away() {
+    on_a_machine(|world| {
+        let server = cluster(world);
+        let _agent = world.agent();
+        let pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "cni", "namespace": "shop", "labels": { "app": "cni" } },
+            "spec": { "nodeName": "web1", "containers": [{ "name": "c", "image": "i" }] } });
+        server.kubectl(&["create", "-f", "-"], &pod.to_string());
+        let mut closed = policy(80);
+        closed["spec"]["podSelector"] = json!({ "matchLabels": { "app": "cni" } });
+        server.kubectl(&["create", "-f", "-"], &closed.to_string());
+        world.call(&["status", "--wait"]);
+        assert!(!world.said(&["status"]).contains("shop/cni"), "it has no address yet");
+        // The plugin makes the interface, then patches the pod's status; the kubelet writes the address later.
+        let there = Elsewhere::behind("calicf21cf57df7", "eth0");
+        there.run(|| run("ip", &["link", "set", "eth0", "up"]));
+        run("ip", &["link", "set", "calicf21cf57df7", "up"]);
+        let patch = |annotations: Value| {
+            let patch = json!({ "metadata": { "annotations": annotations } }).to_string();
+            server.kubectl(&["-n", "shop", "patch", "pod", "cni", "--subresource=status", "-p", &patch], "");
+        };
+        patch(json!({ "cni.projectcalico.org/podIP": "10.65.0.7/32", "cni.projectcalico.org/podIPs": "10.65.0.7/32",
+            "cni.projectcalico.org/containerID": "c0ffee" }));
+        until("its endpoint is in force", || world.said(&["status"]).contains("pod/shop/cni on calicf21cf57df7"));
+        let said = world.said(&["explain", "192.0.2.99", "pod/shop/cni", "tcp/81"]);
+        assert!(said.contains("DENIED") && said.contains("10.65.0.7"), "{said}");
+        // The kubelet's status names the same address: nothing changes.
+        let status = r#"{"status":{"phase":"Running","podIP":"10.65.0.7","podIPs":[{"ip":"10.65.0.7"}]}}"#;
+        server.kubectl(&["-n", "shop", "patch", "pod", "cni", "--subresource=status", "-p", status], "");
+        world.call(&["status", "--wait"]);
+        assert!(world.said(&["status"]).contains("pod/shop/cni on calicf21cf57df7"));
+        // A pod that is being deleted keeps its policy until the plugin has taken its network away, before the kubelet removes it.
+        server.kubectl(&["-n", "shop", "delete", "pod", "cni", "--wait=false"], "");
+        world.call(&["status", "--wait"]);
+        assert!(world.said(&["status"]).contains("pod/shop/cni on calicf21cf57df7"));
+        patch(json!({ "cni.projectcalico.org/podIP": "", "cni.projectcalico.org/podIPs": "" }));
+        until("its address is another pod's", || !world.said(&["status"]).contains("pod/shop/cni on"));
+    });
+}
+
 /// The definition of ClusterNetworkPolicies takes here what a later release of it may take.
 #[test]
 fn a_cluster_policy_that_cannot_be_read_denies_what_it_denied_and_is_named_by_every_command() {
