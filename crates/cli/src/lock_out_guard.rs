@@ -1,5 +1,5 @@
-//! The lock-out guard: a change that is started over SSH must not deny the next SSH connection from the same client, nor cut the
-//! agent off from its store.
+//! The lock-out guard: a change that is started over SSH must not deny the next SSH connection from the same client; one of which that
+//! is not known, of no client that is connected; and no change may cut the agent off from its store.
 //!
 //! The change is made on a copy of the store first, by the code that will make it. What would be in force after it judges, as a
 //! new connection, the client's to sshd and the agent's to its store and to the name server that finds the store. One that is
@@ -29,11 +29,14 @@ use crate::local_facts;
 use crate::plan::{Plan, controllers};
 use crate::session::Session;
 use crate::snapshot::judging_host;
-use crate::ssh::{Origin, SshConnection, origin};
+use crate::ssh::{self, Origin, SshClients, SshConnection, origin};
 use crate::store::StoreAccess;
 
 use servers::Server;
 use waiting::Waiting;
+
+/// More losses are counted.
+const SHOWN: usize = 20;
 
 /// What every command takes that may lock somebody out.
 #[derive(Args, Debug)]
@@ -87,10 +90,7 @@ pub(crate) struct Guard<'a> {
 impl Guard<'_> {
     /// Whether a write may be made, by what `attempt` does with a client that writes to a copy. If not, that has been said.
     pub(crate) fn allows(&self, session: &mut Session, attempt: impl FnOnce(&Client)) -> bool {
-        if self.args.allow_lockout
-            || session.persona.is_calicoctl()
-            || matches!(origin(), Origin::Local | Origin::Unproven)
-        {
+        if self.args.allow_lockout || session.persona.is_calicoctl() || !is_needed(self.access) {
             return true;
         }
         let losses = found(self.attempted(session, attempt), session);
@@ -99,9 +99,7 @@ impl Guard<'_> {
 
     /// Judges a dry run, if `plan` is one: false if the write would be refused.
     pub(crate) fn would_allow(&self, session: &mut Session, plan: Option<&Plan>) -> bool {
-        let Some(plan) =
-            plan.filter(|_| !session.persona.is_calicoctl() && !matches!(origin(), Origin::Local | Origin::Unproven))
-        else {
+        let Some(plan) = plan.filter(|_| !session.persona.is_calicoctl() && is_needed(self.access)) else {
             return true;
         };
         let losses = plan.after().map(|after| losses(self.access, &plan.sources, &after, session));
@@ -126,7 +124,10 @@ impl Guard<'_> {
             }
             return fatal.is_empty();
         }
-        losses.iter().for_each(|loss| session.terminal.error(format_args!("would {loss}")));
+        losses.iter().take(SHOWN).for_each(|loss| session.terminal.error(format_args!("would {loss}")));
+        if losses.len() > SHOWN {
+            session.terminal.error(format_args!("and {} more", losses.len() - SHOWN));
+        }
         if !losses.is_empty() {
             let has_history = || self.access.store().is_ok_and(|store| store.history().is_some());
             let helps = !losses.iter().any(|loss| loss.is_of_agent);
@@ -177,37 +178,38 @@ fn find_losses(
     if before.items == after.items {
         return Ok(Vec::new());
     }
-    let ssh = match origin() {
-        _ if session.persona.is_calicoctl() => return Ok(Vec::new()),
-        Origin::Local | Origin::Unproven => return Ok(Vec::new()),
+    if session.persona.is_calicoctl() || sources.agent_follows_another {
         // What is not in force on this machine locks nobody out of it.
-        _ if sources.agent_follows_another => return Ok(Vec::new()),
-        Origin::Ssh(ssh) => Some(ssh),
-        Origin::Unknown(why) => {
-            let note = "the lock-out guard does not know whether this was started over SSH, and from where";
-            session.terminal.note(format_args!("{note}: {why}"));
-            None
-        }
-    };
+        return Ok(Vec::new());
+    }
+    let origin = origin();
+    if origin == Origin::Local && sources.local_facts.is_none() {
+        return Ok(Vec::new());
+    }
     let local_facts = match &sources.local_facts {
         Some(local_facts) => local_facts.clone(),
         None => local_facts::without_agent(FELIX_CONFIG.as_ref(), session)?,
     };
-    if let Some(ssh) = ssh.as_ref().filter(|ssh| !is_here(&local_facts, ssh)) {
-        session.terminal.note(format_args!(
-            "the lock-out guard did not check this change: {}, which SSH connected to, is not an address of this machine",
-            ssh.server
-        ));
-    }
-    let ssh: Vec<SshConnection> = ssh
-        .filter(|ssh| is_here(&local_facts, ssh))
-        .into_iter()
-        .flat_map(|ssh| with_outer(&local_facts, ssh))
-        .collect();
+    let ssh: Vec<SshConnection> = match origin {
+        Origin::Local => Vec::new(),
+        Origin::Ssh(ssh) if is_here(&local_facts, &ssh) => with_outer(&local_facts, ssh),
+        Origin::Ssh(ssh) => {
+            session.terminal.note(format_args!(
+                "the lock-out guard did not check this change: {}, which SSH connected to, is not an address of this machine",
+                ssh.server
+            ));
+            Vec::new()
+        }
+        Origin::Unproven => connected(None, session),
+        Origin::Unknown(why) => connected(Some(&why), session),
+    };
     let servers = servers::of(access).unwrap_or_else(|why| {
         session.terminal.note(format_args!("the lock-out guard does not know the addresses of the store: {why}"));
         Vec::new()
     });
+    if ssh.is_empty() && servers.is_empty() {
+        return Ok(Vec::new());
+    }
     let compare = |before: &Listing, after: &Listing| -> Vec<Lost> {
         let sides = [before, after].map(|listing| {
             let mut in_force = sources.in_force(listing);
@@ -236,6 +238,31 @@ fn find_losses(
         _ => {}
     }
     Ok(found)
+}
+
+/// Whether a change from here may lock somebody out, or cut the agent of this machine off from a store on another one.
+pub(crate) fn is_needed(access: &StoreAccess) -> bool {
+    origin() != Origin::Local || (access.urls().as_ref() != Ok(&Vec::new()) && Agent::soon().runs())
+}
+
+/// The connections of all SSH clients, for a command that is not known to be of none of them. Says so, unless nothing shows that
+/// anybody could have come over SSH.
+fn connected(why: Option<&str>, session: &mut Session) -> Vec<SshConnection> {
+    let SshClients { mut connections, is_served } = ssh::clients();
+    connections.sort_by_key(|one| (one.client, one.server, one.server_port));
+    connections.dedup_by_key(|one| (one.client, one.server, one.server_port));
+    if why.is_some() || is_served || !connections.is_empty() {
+        let why = why.unwrap_or("neither a console of this machine nor a service started it");
+        let what = match connections.is_empty() {
+            true => "no client is connected now",
+            false => {
+                "it judges every client that is connected now (`SSH_CONNECTION=` says that none of them started it)"
+            }
+        };
+        let note = "the lock-out guard does not know whether this was started over SSH, and from where";
+        session.terminal.note(format_args!("{note}: {why}; {what}"));
+    }
+    connections
 }
 
 /// The connection, and if it comes from this machine itself (a jump or a tunnel through it) those from elsewhere to the same port:

@@ -14,6 +14,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
+pub(crate) use served::SshClients;
+
 /// The variable in which sshd leaves the connection.
 pub(crate) const VARIABLE: &str = "SSH_CONNECTION";
 /// More parents than this are a loop.
@@ -59,6 +61,11 @@ pub(crate) struct SshConnection {
 /// How this command was started, by its environment and its parent processes.
 pub(crate) fn origin() -> Origin {
     origin_by(std::env::var_os(VARIABLE).as_deref(), std::env::var_os("SUDO_UID").is_some(), Path::new("/proc"))
+}
+
+/// Who is connected to the servers of SSH on this machine now: where the origin is not known, each may have started this.
+pub(crate) fn clients() -> SshClients {
+    served::clients(Path::new("/proc"))
 }
 
 /// Finds the origin from the given environment and /proc directory.

@@ -16,7 +16,6 @@ use crate::commands::agent::run_directory;
 use crate::in_force::{self, InForceRequest, Purpose};
 use crate::lock_out_guard::{self, Lost};
 use crate::session::Session;
-use crate::ssh::{Origin, origin};
 use crate::store::StoreAccess;
 use crate::terminal::{Exit, Usage};
 
@@ -91,10 +90,10 @@ fn unseen_file(file: &Path) -> String {
 
 /// What would be lost if what is to be in force came into force now, where nothing is.
 fn losses(args: &OnArgs, session: &mut Session) -> anyhow::Result<Vec<Lost>> {
-    if origin() == Origin::Local {
+    let access = StoreAccess::find_by(session, &args.config)?;
+    if !lock_out_guard::is_needed(&access) {
         return Ok(Vec::new());
     }
-    let access = StoreAccess::find_by(session, &args.config)?;
     let request = InForceRequest { from_store: false, purpose: Purpose::Answer };
     let mut sources = in_force::sources(&access, request, &Agent::soon())?;
     let after = std::mem::take(&mut sources.listing);

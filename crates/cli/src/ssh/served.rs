@@ -1,11 +1,12 @@
 //! The sockets of processes: the connection that a process of sshd serves, for sessions in which no process has the variable any
 //! more, and who holds the other end of a connection of this machine with itself.
 
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use super::SshConnection;
+use super::{SERVERS, SshConnection, is_session, status};
 
 /// `TCP_ESTABLISHED` and `TCP_LISTEN`, as `/proc/net/tcp` writes them.
 const ESTABLISHED: &str = "01";
@@ -55,6 +56,50 @@ pub(super) fn client_processes(proc: &Path, connection: &SshConnection) -> Vec<u
         sockets.iter().any(|(_, inode)| inodes.contains(&inode.as_str()))
     };
     processes(proc).filter(has_it).collect()
+}
+
+/// Who is connected to the servers of SSH on this machine.
+#[derive(Debug, Default)]
+pub(crate) struct SshClients {
+    /// The connections, and those to ports whose programs cannot be found (of another user, or outside of this process namespace).
+    pub(crate) connections: Vec<SshConnection>,
+    /// Whether a server of SSH listens.
+    pub(crate) is_served: bool,
+}
+
+pub(super) fn clients(proc: &Path) -> SshClients {
+    let tables = tables(&proc.join("self"));
+    let all: Vec<Socket<'_>> = sockets_in(&tables).collect();
+    let (mut held, mut of_servers) = (HashSet::new(), HashSet::new());
+    let mut ports = BTreeSet::new();
+    for process in processes(proc) {
+        let folder = proc.join(process.to_string());
+        let inodes = sockets(&folder).unwrap_or_default().into_iter().map(|(_, inode)| inode);
+        let name = status(proc, &process.to_string()).map(|status| status.name).unwrap_or_default();
+        if !SERVERS.contains(&name.as_str()) {
+            held.extend(inodes);
+        } else if is_session(&name, &fs::read(folder.join("cmdline")).unwrap_or_default()) {
+            // It also listens on ports that it forwards. A service manager may listen for it.
+            held.extend(inodes);
+            ports.extend(connection(proc, process).map(|one| one.server_port));
+        } else {
+            of_servers.extend(inodes);
+        }
+    }
+    let listening = || all.iter().filter(|one| one.state == LISTENING);
+    ports.extend(listening().filter(|one| of_servers.contains(one.inode)).map(|one| one.local.port()));
+    let is_served = !ports.is_empty();
+    let is_known = |one: &&Socket<'_>| held.contains(one.inode) || of_servers.contains(one.inode);
+    ports.extend(listening().filter(|one| !is_known(one)).map(|one| one.local.port()));
+    let open = all.iter().filter(|one| one.state == ESTABLISHED && ports.contains(&one.local.port()));
+    let connections = open.map(|one| SshConnection {
+        client: one.remote.ip(),
+        client_port: one.remote.port(),
+        server: one.local.ip(),
+        server_port: one.local.port(),
+        interface: None,
+    });
+    SshClients { connections: connections.collect(), is_served }
 }
 
 /// The processes that are shown.

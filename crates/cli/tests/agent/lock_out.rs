@@ -151,7 +151,7 @@ fn enforcement_is_not_switched_on_again_over_a_connection_that_it_would_cut() {
 }
 
 #[test]
-fn a_change_that_cuts_the_agent_off_from_its_store_is_refused_over_ssh() {
+fn a_change_that_cuts_the_agent_off_from_its_store_is_refused_over_ssh_and_from_a_console() {
     on_a_machine(|world| {
         run("ip", &["addr", "add", "192.0.2.12/24", "dev", "eth0"]);
         world.start_etcd_on("192.0.2.12");
@@ -165,17 +165,23 @@ spec: {failsafeOutboundHostPorts: []}
 ---";
         world.apply(&(felix.to_owned() + &policy("in", "all()", "types: [Ingress], ingress: [{action: Allow}]")));
         let file = world.file("all.yaml", ALL);
-        let output = over_ssh(world, 22, &["apply", "-f", file.to_str().unwrap()]);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains("would cut the agent off from its store, 192.0.2.12 tcp/2379 (denied by"), "{said}");
-        assert!(!said.contains("lock out") && !said.contains("use --confirm"), "{said}");
-        // An agent that starts again meanwhile would not reach what it has to put back.
-        let output = over_ssh(world, 22, &["apply", "-f", file.to_str().unwrap(), "--confirm=1s"]);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains("the agent could not put this back if it starts again meanwhile"), "{said}");
-        assert!(!world.said(&["get", "hep"]).contains("all"));
+        for connection in ["192.0.2.99 50000 192.0.2.11 22", ""] {
+            let call =
+                |arguments: &[&str]| world.tortie().env("SSH_CONNECTION", connection).args(arguments).output().unwrap();
+            let output = call(&["apply", "-f", file.to_str().unwrap()]);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{said}");
+            assert!(said.contains("would cut the agent off from its store, 192.0.2.12 tcp/2379 (denied by"), "{said}");
+            assert!(!said.contains("lock out") && !said.contains("use --confirm"), "{said}");
+            let output = call(&["apply", "-f", file.to_str().unwrap(), "--dry-run"]);
+            assert_eq!(output.status.code(), Some(2));
+            // An agent that starts again meanwhile would not reach what it has to put back.
+            let output = call(&["apply", "-f", file.to_str().unwrap(), "--confirm=1s"]);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{said}");
+            assert!(said.contains("the agent could not put this back if it starts again meanwhile"), "{said}");
+            assert!(!world.said(&["get", "hep"]).contains("all"));
+        }
     });
 }
 

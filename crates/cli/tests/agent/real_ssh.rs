@@ -396,3 +396,62 @@ fn a_shell_that_has_left_its_session_is_no_console_and_does_not_confirm() {
         }
     });
 }
+
+#[test]
+fn where_the_session_is_not_known_every_client_that_is_connected_counts() {
+    on_a_machine(|world| {
+        let _agent = world.agent();
+        world.apply("{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: before}}");
+        let ssh = Ssh::start(world);
+        let (master, _) = ssh.master(world, "first");
+        let file = world.file("all.yaml", ALL);
+        let out = world.place.path().join("out");
+        let out = out.to_str().unwrap();
+        let apply = format!("{} apply -f {}", ssh.call, file.to_str().unwrap());
+        let script = world.file("script", &format!("{apply} >{out} 2>&1; echo status $? >>{out}\n"));
+        let script = format!("sh {}", script.to_str().unwrap());
+        let tmux = format!("TMUX_TMPDIR={} tmux -f /dev/null", world.place.path().to_str().unwrap());
+        let said = || std::fs::read_to_string(out).unwrap_or_default();
+        for way in [
+            format!("su - root -c '{tmux} new-session -d \"{script}\"'"),
+            format!("(env -u SSH_CONNECTION setsid {script} &)"),
+            format!("(env -u SSH_CONNECTION SUDO_UID=1000 setsid {script} &)"),
+            format!("(env -u SSH_CONNECTION unshare -p -f --mount-proc {script} &)"),
+        ] {
+            drop(std::fs::remove_file(out));
+            let mut client = ssh.client(&[]);
+            client.arg(&way);
+            let output = world.outside(move || client.output().unwrap());
+            until(&format!("{way} has ended: {output:?}"), || said().contains("status "));
+            assert!(
+                said().contains("would lock out 192.0.2.99 → tcp/2222")
+                    && said().contains("every client that is connected")
+                    && said().contains("use --confirm")
+                    && said().contains("status 2"),
+                "{way}: {}",
+                said()
+            );
+        }
+        assert!(!world.call(&["get", "hep"]).contains("all"), "nothing was written");
+        let call = |shell: &str| {
+            let output =
+                Command::new(shell).env_remove("SSH_CONNECTION").args(["-c", &format!("{apply}; exit $?")]).output();
+            let output = output.unwrap();
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        };
+        let (code, text) = call("sh");
+        assert!(code == Some(2) && text.contains("would lock out 192.0.2.99"), "{text}");
+        // Jobs go on.
+        let cron = world.place.path().join("cron");
+        std::fs::copy("/bin/sh", &cron).unwrap();
+        let (code, text) = call(cron.to_str().unwrap());
+        assert!(code == Some(0) && !text.contains("lock"), "{text}");
+        world.call(&["delete", "hep", "all"]);
+        // And what nobody can have started over SSH.
+        drop(master);
+        until("nobody is connected", || call("sh").0 == Some(0));
+        world.call(&["delete", "hep", "all"]);
+        let (code, text) = call("sh");
+        assert!(code == Some(0) && text.contains("no client is connected now"), "{text}");
+    });
+}
