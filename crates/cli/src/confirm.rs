@@ -34,7 +34,11 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// A time within which somebody can confirm.
 fn within(text: &str) -> Result<Duration, String> {
-    let within = duration::parse(text).map_err(|_| "it is not a time such as 90s, 10m or 2h".to_owned())?;
+    // Go reads a sign; a time to wait has none.
+    let unsigned = Some(text).filter(|text| !text.starts_with('+')).ok_or(());
+    let within = unsigned
+        .and_then(|text| duration::parse(text).map_err(drop))
+        .map_err(|()| "it is not a time such as 90s, 10m or 2h".to_owned())?;
     match within {
         within if within < Duration::from_secs(1) => Err("it is shorter than 1s: nobody could confirm".to_owned()),
         within if within > LONGEST => Err("it is longer than 24h".to_owned()),
@@ -128,7 +132,7 @@ mod tests {
     fn a_time_to_confirm_is_from_a_second_to_a_day() {
         assert_eq!(within("10m"), Ok(Duration::from_secs(600)));
         assert_eq!(within("24h"), Ok(LONGEST));
-        for wrong in ["0", "10ms", "25h", "1d", "10", "-1m", ""] {
+        for wrong in ["0", "10ms", "25h", "1d", "10", "-1m", "+5s", ""] {
             assert!(within(wrong).is_err(), "{wrong}");
         }
     }

@@ -35,11 +35,18 @@ impl Notices {
         let is_recent = |entry: &&HistoryEntry| entry.time.saturating_add(SHOWN_FOR) > now && is_here(entry);
         // The user who took back a change that waited knows it.
         let is_ours = |entry: &&HistoryEntry| entry.puts_back.is_some() && entry.author.takes_back.is_none();
+        let keys = |entry| -> Result<Vec<Key>, StoreError> {
+            Ok(by_object(history.changes(entry)?).into_iter().map(|change| change.key).collect())
+        };
+        // What put nothing back wrote nothing.
+        let was_written = |entry: &HistoryEntry| {
+            entries.iter().any(|one| [one.puts_back, one.author.takes_back].contains(&Some(entry.first)))
+        };
+        for entry in entries.iter().rev().filter(is_recent).filter(|one| one.expired && !was_written(one)) {
+            self.add(entry, &PutBack { left: keys(entry)?, ..PutBack::default() }, entry.time);
+        }
         for back in entries.iter().filter(is_recent).filter(is_ours).collect::<Vec<_>>().into_iter().rev() {
             let Some(entry) = entries.iter().find(|entry| Some(entry.first) == back.puts_back) else { continue };
-            let keys = |entry| -> Result<Vec<Key>, StoreError> {
-                Ok(by_object(history.changes(entry)?).into_iter().map(|change| change.key).collect())
-            };
             let restored = keys(back)?;
             let left = keys(entry)?.into_iter().filter(|key| !restored.contains(key)).collect();
             self.add(entry, &PutBack { restored, left, ..PutBack::default() }, back.time);

@@ -192,6 +192,10 @@ fn a_later_change_that_was_confirmed_leaves_nothing_wrong_when_an_earlier_one_ex
         let is_told = || world.call(&["status"]).contains("others changed or use it: globalnetworkpolicy/other");
         until("the status says it and succeeds", is_told);
         assert!(content(world).contains("later: b"), "{}", content(world));
+        // Also where it put nothing back and so wrote nothing.
+        agent.kill();
+        let _agent = world.agent();
+        until("the status of the next agent says it", is_told);
     });
 }
 
@@ -258,5 +262,33 @@ fn whatever_is_written_with_confirm_is_put_back() {
             world.call(&["label", "gnetsets", "set", "a=b", "--overwrite"]);
             world.call(&["label", "gnetsets", "set", "a", "--remove"]);
         }
+    });
+}
+
+#[test]
+fn undo_stops_once_at_what_was_put_back_and_suggests_only_what_it_takes_back() {
+    with_each_store(|world| {
+        let agent = world.agent();
+        let expires = |name: &str, times: usize| {
+            world.call(&["label", "gnp", "other", &format!("{name}=x"), "--confirm=1s"]);
+            until("it is put back", || agent.log().matches("was not confirmed: put back").count() == times);
+        };
+        world.apply(BEFORE);
+        expires("one", 1);
+        let text = world.fails(&["undo"]);
+        let (_, suggested) =
+            text.split_once("what was written before: `tortie undo ").unwrap_or_else(|| panic!("{text}"));
+        let (suggested, _) = suggested.split_once('`').unwrap();
+        world.call(&["undo", suggested]);
+        assert!(!world.said(&["get", "gnp"]).contains("other"));
+        let text = world.fails(&["undo"]);
+        assert!(text.contains("there is nothing to undo") && !text.contains("tortie undo"), "{text}");
+        // Of what is left before, nothing can be taken back.
+        let set =
+            world.file("set.yaml", "{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: s}}");
+        world.call(&["apply", "-f", set.to_str().unwrap(), "--confirm=1s"]);
+        until("the set is put back", || agent.log().matches("was not confirmed: put back").count() == 2);
+        let text = world.fails(&["undo"]);
+        assert!(text.contains("nothing that was written before is left to be taken back"), "{text}");
     });
 }

@@ -31,15 +31,31 @@ pub(super) fn of(
     let mut left = not_taken_back(&entries).into_iter();
     while let Some(entry) = left.next() {
         if let Some(of) = entry.puts_back {
-            let before =
-                left.find(|one| one.puts_back.is_none() && !one.expired && passed.by(one, own, history).is_none());
+            // Whoever has written something since knows it.
+            let newer = entries.iter().take_while(|one| one.first != entry.first);
+            if newer.into_iter().any(|one| passed.by(one, own, history).is_none()) {
+                passed.put_back.push(entry.clone());
+                continue;
+            }
+            let mut before = None;
+            for one in left.filter(|one| one.puts_back.is_none() && passed.by(one, own, history).is_none()) {
+                if is_initial(&by_object(history.changes(one)?)) {
+                    break;
+                }
+                let taking = Taking::of(store, history, one.clone())?;
+                if !taking.writes.is_empty() && taking.changed_since.is_empty() {
+                    before = Some(one);
+                    break;
+                }
+            }
             anyhow::bail!(
-                "revision {} put back revision {of}, which was not confirmed; to make that change again, name it: `tortie undo {}`{}",
+                "revision {} put back revision {of}, which was not confirmed; to make that change again, name it: `tortie undo {}`; {}",
                 revisions(entry),
                 entry.last,
-                before
-                    .map(|one| format!("; to take back what was written before: `tortie undo {}`", one.last))
-                    .unwrap_or_default()
+                match before {
+                    Some(one) => format!("to take back what was written before: `tortie undo {}`", one.last),
+                    None => "nothing that was written before is left to be taken back".to_owned(),
+                }
             );
         }
         if let Some(list) = passed.by(entry, own, history) {
@@ -92,6 +108,7 @@ struct Passed {
     of_programs: Vec<HistoryEntry>,
     of_others: Vec<HistoryEntry>,
     unchanged: Vec<HistoryEntry>,
+    put_back: Vec<HistoryEntry>,
 }
 
 impl Passed {
@@ -119,6 +136,12 @@ impl Passed {
             session.terminal.note(format_args!(
                 "passed over what others wrote since: revision {}",
                 told(&self.of_others, &with_author)
+            ));
+        }
+        if !self.put_back.is_empty() {
+            session.terminal.note(format_args!(
+                "passed over what put a change back that was not confirmed: revision {}",
+                told(&self.put_back, &name)
             ));
         }
         if !self.unchanged.is_empty() {
