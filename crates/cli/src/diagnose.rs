@@ -9,7 +9,7 @@ use tortie_explain::shortened;
 use tortie_manifest::diagnostic::{self, Style};
 use tortie_manifest::validate;
 use tortie_manifest::{Layer, Problem, Severity};
-use tortie_store::{Position, Store};
+use tortie_store::{Position, Store, Stored};
 use tortie_sync::{InForce, first_reasons};
 
 use crate::input::{Item, Manifests};
@@ -85,10 +85,17 @@ pub(crate) const REPAIR: &str =
 
 /// Why parts of a stored object cannot be read, as a warning; none if all of it can be, or if that does not matter.
 pub(crate) fn unreadable(store: &dyn Store, key: &Key) -> Option<String> {
-    let stored = store.get(key).ok()??;
-    let in_force = InForce::from_stored(&[stored], Position::default(), &BTreeMap::new());
-    let reasons = first_reasons(&in_force.unreadable.get(key)?.reasons).join("; ");
-    Some(format!("warning[unreadable]: {} cannot be read as it is stored: {reasons} ({REPAIR})", key.as_argument()))
+    unreadable_among(&[store.get(key).ok()??]).into_values().next()
+}
+
+/// The same of each of these objects of which it is to be said.
+pub(crate) fn unreadable_among(stored: &[Stored]) -> BTreeMap<Key, String> {
+    let in_force = InForce::from_stored(stored, Position::default(), &BTreeMap::new());
+    let text = |key: &Key, reasons: &[String]| {
+        let reasons = first_reasons(reasons).join("; ");
+        format!("warning[unreadable]: {} cannot be read as it is stored: {reasons} ({REPAIR})", key.as_argument())
+    };
+    in_force.unreadable.iter().map(|(key, why)| (key.clone(), text(key, &why.reasons))).collect()
 }
 
 /// Why an object was not changed, in one line. A mistake that the stored object has already is said to be of it.

@@ -44,7 +44,7 @@ use tortie_manifest::Problem;
 
 use batch::{Job, Task};
 use batch_view::View;
-use tortie_store::{Listing, Overlay, Position, Selection, Store};
+use tortie_store::{Listing, Overlay, Position, Selection, Store, Stored};
 
 pub use all_or_nothing::Refuse;
 pub use builtin::{DEFAULT_ALLOW, default_allow, is_built_in};
@@ -78,6 +78,8 @@ pub struct Objects {
     pub objects: Vec<Object>,
     /// Why the others cannot.
     pub unreadable: Vec<ClientError>,
+    /// All of them as the store holds them, in the order of the keys.
+    pub stored: Vec<Stored>,
 }
 
 impl Client {
@@ -141,6 +143,7 @@ impl Client {
                 Err(error) => all.unreadable.push(error),
             }
         }
+        all.stored = listing.items;
         Ok(all)
     }
 

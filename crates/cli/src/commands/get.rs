@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use tortie_api::{Key, Kind, Object};
-use tortie_client::{Client, ClientError};
+use tortie_client::{Client, ClientError, Objects};
 use tortie_manifest::Problem;
-use tortie_store::Selection;
+use tortie_store::{Selection, Stored};
 
 use crate::args::{Files, StoreArgs};
 use crate::diagnose;
@@ -22,6 +22,9 @@ use crate::target;
 use crate::terminal::{Exit, Usage};
 use crate::workload_endpoint_name;
 use watch::Watched;
+
+/// Of so many objects of a list is said why parts of them cannot be read; the others are counted.
+const SHOWN: usize = 20;
 
 /// Arguments of `get`.
 #[derive(Args, Debug)]
@@ -110,8 +113,10 @@ pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit>
     let mut remarks = Vec::new();
     for request in requests {
         let answer = look_up(&client, request);
-        if let (Ok(GetResult::One(_)), false) = (&answer.found, calico) {
-            remarks.extend(diagnose::unreadable(&*access.store()?, &answer.key));
+        match &answer.found {
+            Ok(GetResult::One(_)) if !calico => remarks.extend(diagnose::unreadable(&*access.store()?, &answer.key)),
+            Ok(GetResult::List { .. }) if !calico => remarks.extend(partly_unreadable(&answer)),
+            _ => {}
         }
         remarks.extend(answer.remarks.iter().map(|remark| diagnose::remark(remark, &answer.key)));
         remarks.extend(answer.unreadable.iter().map(|error| match error {
@@ -250,6 +255,25 @@ struct Answer {
     remarks: Vec<Problem>,
     /// What is stored and cannot be read.
     unreadable: Vec<ClientError>,
+    /// What the store holds of a list.
+    stored: Vec<Stored>,
+}
+
+/// Warnings of the objects of a list of which parts cannot be read: of the first ones, and how many more there are.
+fn partly_unreadable(answer: &Answer) -> Vec<String> {
+    let mut warnings = diagnose::unreadable_among(&answer.stored);
+    for error in &answer.unreadable {
+        if let ClientError::Unreadable { key, .. } = error {
+            warnings.remove(key);
+        }
+    }
+    let mut shown: Vec<String> = warnings.into_values().collect();
+    let more = shown.len().saturating_sub(SHOWN);
+    shown.truncate(SHOWN);
+    if more > 0 {
+        shown.push(format!("warning[unreadable]: {more} more of these objects cannot be read as they are stored; `tortie lint` lists them"));
+    }
+    shown
 }
 
 fn look_up(client: &Client, request: Request) -> Answer {
@@ -258,20 +282,21 @@ fn look_up(client: &Client, request: Request) -> Answer {
         let within = (!namespace.is_empty()).then(|| namespace.clone());
         let listed = client.list(&Selection { kind: Some(kind), namespace: within, ..Selection::default() });
         let key = Key { kind, namespace, name: String::new() };
-        let (found, unreadable) = match listed {
-            Ok(all) => {
-                (Ok(GetResult::List { kind, revision: all.position.to_string(), items: all.objects }), all.unreadable)
+        let remarks = Vec::new();
+        return match listed {
+            Ok(Objects { position, objects: items, unreadable, stored }) => {
+                let found = Ok(GetResult::List { kind, revision: position.to_string(), items });
+                Answer { found, key, remarks, unreadable, stored }
             }
-            Err(error) => (Err(error), Vec::new()),
+            Err(error) => Answer { found: Err(error), key, remarks, unreadable: Vec::new(), stored: Vec::new() },
         };
-        return Answer { found, key, remarks: Vec::new(), unreadable };
     };
     let key = Key { kind, namespace, name };
     let (found, remarks) = match client.get(&key) {
         Ok(got) => (Ok(GetResult::One(Box::new(got.object))), got.notes),
         Err(error) => (Err(error), Vec::new()),
     };
-    Answer { found, key, remarks, unreadable: Vec::new() }
+    Answer { found, key, remarks, unreadable: Vec::new(), stored: Vec::new() }
 }
 
 /// Takes away what is of this store only. As with calicoctl this is for named objects, not for lists.
