@@ -134,6 +134,20 @@ fn every_form_of_a_question_says_that_an_unreadable_place_is_closed() {
 }
 
 #[test]
+fn a_workload_endpoint_without_a_readable_address_is_said_to_have_none() {
+    for networks in [json!(["10.65.0.2/33"]), json!(7)] {
+        let world = open(json!({"ipNetworks": networks}));
+        let topology = Topology::new(&world.snapshot);
+        let workload = end(world.snapshot.workload_endpoints.values().next().unwrap());
+        for (from, to) in [(workload.clone(), EndSpec::Any), (EndSpec::Any, workload.clone())] {
+            let asked = question(from, to, 80);
+            let said = [trace(&topology, &asked).unwrap_err(), reach(&topology, &asked, None).unwrap_err()];
+            assert_eq!(said.map(|error| error.0), ["wep/shop/w has no address that can be read"; 2], "{networks}");
+        }
+    }
+}
+
+#[test]
 fn a_workload_endpoint_that_is_not_in_force_is_shown_with_the_reason() {
     let world = open(json!({"interfaceName": "eth7"}));
     let workload = world.snapshot.workload_endpoints.values().next().unwrap();

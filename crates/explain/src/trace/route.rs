@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use tortie_eval::{Conntrack, Packet, PacketPath, Transport, Verdict, needs_hop_limit_255, usual_hop_limit};
+use tortie_policy::EndpointId;
 use tortie_policy::Family;
 use tortie_policy::machine::RouteKind;
 
@@ -769,6 +770,14 @@ fn addresses(from: &Location, to: &Location, what: &TrafficSpec) -> Result<(IpAd
             return Err(AskError(format!(
                 "the store knows no address of node {node}: ask on {node} itself, whose agent tells them, or set expectedIPs on its host endpoint{}",
                 if other.addresses().is_empty() { ", and so for the other end" } else { "" }
+            )));
+        }
+    }
+    for location in [from, to] {
+        if let (Location::Workload(endpoint), true) = (location, location.addresses().is_empty()) {
+            return Err(AskError(format!(
+                "{} has no address that can be read",
+                EndpointId::Workload(endpoint.id.clone())
             )));
         }
     }
