@@ -108,7 +108,7 @@ impl LocalFacts {
         let options = table_options(agent.mark_mask, self.local.hook_priority, self.denied_group)?;
         let inventory =
             inventory::read(&mut Socket::open()?, &TableId::inet(&options.table)).map_err(LocalFactsError::Read)?;
-        Ok(verify(&in_force.snapshot, &self.host(), &options, &inventory, most)?)
+        Ok(verify(&in_force.snapshot, &self.host(), &options, &inventory, self.machine.as_ref(), most)?)
     }
 
     /// The mark bit that says that an untracked or pre-DNAT policy has allowed a packet; none where no such policy is in force.

@@ -19,6 +19,7 @@ use crate::log_event;
 use crate::probes;
 use crate::rule_counts::{Count, RuleCounts, RuleName};
 use crate::status::{RuleCount, StoreState};
+use crate::status_builder;
 use crate::status_cell::{StatusCell, StatusRecord};
 
 /// The measurements that are not part of the status.
@@ -60,6 +61,7 @@ fn registry(node: &str, status: &StatusCell, dataplane: &SharedDataplane) -> Reg
     let mut registry = Registry::default();
     let enforced = Enforced::of(lock(dataplane).state());
     let refused = count(lock(dataplane).refused().len());
+    let prefixes = status_builder::prefixes(lock(dataplane).state());
     let record = status.read();
     let kind =
         |kinds: &[Kind]| kinds.iter().map(|kind| count(record.counts.get(kind).copied().unwrap_or(0))).sum::<i64>();
@@ -120,6 +122,11 @@ fn registry(node: &str, status: &StatusCell, dataplane: &SharedDataplane) -> Reg
         ("tortie_missing_tiers", "Tiers that do not exist and that policies are in", count(record.missing_tiers.len())),
         ("tortie_refused_objects", "Objects that the kernel refused", refused),
         ("tortie_network_failures", "Problems with the network of workloads", count(record.network.len())),
+        (
+            "tortie_passed_by_interfaces",
+            "Interfaces of workloads whose packets pass by what is enforced at them",
+            count(status_builder::passed_by(&record, &tortie_hostnet::masters().unwrap_or_default(), &prefixes).len()),
+        ),
     ];
     for (name, help, value) in numbers {
         registry.register(name, help, ConstGauge::new(value));

@@ -194,6 +194,8 @@ pub struct InterfaceStatus {
     pub endpoint: Option<String>,
     /// Whether it has the prefix of workloads' interfaces and no endpoint: everything is denied.
     pub closed: bool,
+    /// Where its packets are judged, if not at it: `bridge br0`, of which it is a port.
+    pub port_of: Option<String>,
 }
 
 /// The packets and bytes of a rule of a policy or profile, since the agent started or the rule was made.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tortie_api::Key;
 use tortie_dataplane::{Endpoint, Owner, Place, Program, ProgramEnd, ProgramId, RulesId, State, first_catch_all};
-use tortie_policy::machine::Port;
+use tortie_policy::machine::Machine;
 use tortie_policy::{Action, EndpointId};
 
 use crate::enforce::SharedDataplane;
@@ -46,7 +46,7 @@ pub(crate) fn status(
         }
     }
     // Without the ports, no endpoint is listed as one on the port of a bridge or bond.
-    let ports = tortie_hostnet::ports().unwrap_or_default();
+    let machine = tortie_hostnet::masters().unwrap_or_default();
     let failure = status.supervisor.failure();
     let record = status.read();
     let governors: BTreeMap<&Place, &EndpointId> =
@@ -76,9 +76,13 @@ pub(crate) fn status(
             refused: reading.refused,
             busy: reading.busy,
         },
-        endpoints: all_endpoints(&record, &reading.endpoints, &ports, &reading.prefixes),
+        endpoints: all_endpoints(&record, &reading.endpoints, &machine, &reading.prefixes),
         // Endpoints of an earlier agent may govern them.
-        interfaces: if record.programmed { interfaces(&record, &governors, &reading.prefixes) } else { Vec::new() },
+        interfaces: if record.programmed {
+            interfaces(&record, &governors, &machine, &reading.prefixes)
+        } else {
+            Vec::new()
+        },
         troubles: record
             .unreadable
             .iter()
@@ -108,6 +112,11 @@ pub(crate) fn status(
             .map(|(what, why)| format!("{what}: {why}"))
             .chain(failure.map(|failure| format!("threads: {failure}")))
             .chain(record.network.iter().map(|why| format!("the network of workloads: {why}")))
+            .chain(
+                passed_by(&record, &machine, &reading.prefixes)
+                    .into_iter()
+                    .map(|why| format!("packets pass by what is enforced: {why}")),
+            )
             .collect(),
     }
 }
@@ -245,7 +254,7 @@ fn then(state: &State, stage: &str, program: &Program) -> String {
 fn all_endpoints(
     record: &StatusRecord,
     enforced: &[(Place, Enforced)],
-    ports: &[Port],
+    machine: &Machine,
     prefixes: &[String],
 ) -> Vec<EndpointStatus> {
     let mut all: BTreeMap<String, EndpointStatus> = BTreeMap::new();
@@ -259,9 +268,15 @@ fn all_endpoints(
         if !matches!(place, Place::AnyHost) && !record.links.contains_key(&name) {
             status.note = format!("{name} does not exist; its policy is in force from the moment it appears");
         }
-        if let (Place::Host(_), Some(port)) = (place, ports.iter().find(|port| port.name == name)) {
+        if let (Place::Host(_), Some(port)) = (place, machine.port(&name)) {
             status.note =
                 format!("{name} is a port of {} {}: its packets are judged there, not here", port.kind, port.master);
+        }
+        if let Place::Workload(_) = place
+            && record.links.contains_key(&name)
+            && let Some(why) = machine.passes_by(&name, |other| is_workload(prefixes, other))
+        {
+            status.note = format!("packets pass by this policy: {why}");
         }
         if !record.named_interfaces.contains_key(&one.id) {
             status.note = "it is not in the store any more".to_owned();
@@ -288,17 +303,30 @@ pub(crate) fn place_name(place: &Place) -> String {
 }
 
 /// The prefixes of workloads' interfaces, as they are in force.
-fn prefixes(state: &State) -> Vec<String> {
+pub(crate) fn prefixes(state: &State) -> Vec<String> {
     state.host.as_ref().map(|host| host.settings.interface_prefixes.clone()).unwrap_or_default()
+}
+
+fn is_workload(prefixes: &[String], interface: &str) -> bool {
+    prefixes.iter().any(|prefix| interface.starts_with(prefix.as_str()))
+}
+
+/// The interfaces of workloads whose packets pass by what is enforced at them: the reasons.
+pub(crate) fn passed_by(record: &StatusRecord, machine: &Machine, prefixes: &[String]) -> Vec<String> {
+    let is_workload = |name: &str| is_workload(prefixes, name);
+    let names = record.links.keys().filter(|name| is_workload(name));
+    names.filter_map(|name| machine.passes_by(name, is_workload)).collect()
 }
 
 fn interfaces(
     record: &StatusRecord,
     governors: &BTreeMap<&Place, &EndpointId>,
+    machine: &Machine,
     prefixes: &[String],
 ) -> Vec<InterfaceStatus> {
     let one = |link: &tortie_policy::packet::Link| {
-        let workload = prefixes.iter().any(|prefix| link.name.starts_with(prefix.as_str()));
+        let workload = is_workload(prefixes, &link.name);
+        let port_of = machine.port(&link.name).map(|port| format!("{} {}", port.kind, port.master));
         let places = if workload {
             [Some(Place::Workload(link.name.clone())), None]
         } else {
@@ -309,7 +337,8 @@ fn interfaces(
             name: link.name.clone(),
             addresses: link.addresses.iter().map(ToString::to_string).collect(),
             endpoint: governor.map(ToString::to_string),
-            closed: workload && governor.is_none(),
+            closed: workload && governor.is_none() && port_of.is_none(),
+            port_of,
         }
     };
     record.links.values().map(one).collect()

@@ -1,11 +1,11 @@
-//! Warns after a write about host endpoints that govern no interface, where the agent of this machine knows its interfaces.
+//! Warns after a write about host endpoints that govern no interface, and workload endpoints whose packets pass by their policies, where the agent of this machine knows its interfaces.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tortie_agent::socket::{InForceAnswer, Objects};
 use tortie_api::{Key, Kind};
 use tortie_explain::not_in_force;
-use tortie_policy::{GovernedInterfaces, HostEndpoint};
+use tortie_policy::{GovernedInterfaces, HostEndpoint, WorkloadId};
 use tortie_store::Selection;
 use tortie_sync::InForce;
 
@@ -15,7 +15,7 @@ use crate::snapshot::topology;
 use crate::store::StoreAccess;
 use crate::store_warnings::nodes::nearest;
 
-/// Warns of those of these objects that are host endpoints and govern no interface. Silent where no agent answers, because
+/// Warns of those of these objects that are host endpoints and govern no interface, or workload endpoints whose packets pass by. Silent where no agent answers, because
 /// only it knows the interfaces, and where the store cannot be read again: the write itself is done. `is_told`
 /// tells which warnings of a host endpoint were said before.
 pub(crate) fn warn(
@@ -25,8 +25,13 @@ pub(crate) fn warn(
     is_told: impl Fn(&str, &'static str) -> bool,
     session: &mut Session,
 ) {
-    let names: BTreeSet<String> = written.filter(|key| key.kind == Kind::HostEndpoint).map(|key| key.name).collect();
-    if names.is_empty() || session.persona.is_calicoctl() {
+    let written: Vec<Key> = written.collect();
+    let is_workload = |key: &&Key| key.kind == Kind::WorkloadEndpoint;
+    let workloads: BTreeSet<(&str, &str)> =
+        written.iter().filter(is_workload).map(|key| (key.namespace.as_str(), key.name.as_str())).collect();
+    let hosts = written.iter().filter(|key| key.kind == Kind::HostEndpoint);
+    let names: BTreeSet<String> = hosts.map(|key| key.name.clone()).collect();
+    if names.is_empty() && workloads.is_empty() || session.persona.is_calicoctl() {
         return;
     }
     let Ok(store) = access.name() else { return };
@@ -40,6 +45,14 @@ pub(crate) fn warn(
     local_facts.apply_settings(&mut in_force);
     let endpoints = &in_force.snapshot.host_endpoints;
     let topology = topology(&in_force.snapshot, Some(&local_facts));
+    for (endpoint, why) in not_in_force::all_passed_by(&topology) {
+        let WorkloadId { namespace, name } = &endpoint.id;
+        if workloads.contains(&(namespace.as_str(), name.as_str())) {
+            session.terminal.note(format_args!(
+                "warning[placement]: workloadendpoint/{namespace}/{name}: packets pass by its policies: {why}"
+            ));
+        }
+    }
     let is_of_store = in_force.snapshot.nodes.contains_key(&local_facts.node)
         || endpoints.values().any(|endpoint| endpoint.node == local_facts.node);
     for endpoint in endpoints.values() {

@@ -47,6 +47,8 @@ mod off;
 mod open_connections;
 #[path = "agent/operation.rs"]
 mod operation;
+#[path = "agent/passed_by.rs"]
+mod passed_by;
 #[path = "agent/pods.rs"]
 mod pods;
 #[path = "agent/readme.rs"]

@@ -11,6 +11,7 @@ use tortie_policy::{
 
 use crate::counts::Counts;
 use crate::not_in_force;
+use crate::topology::Topology;
 
 pub use json::{host as host_json, workload as workload_json};
 
@@ -49,7 +50,8 @@ pub(crate) fn place(interface: &GovernedInterfaces) -> String {
 }
 
 /// What applies to a workload endpoint.
-pub fn workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint, counts: &Counts) -> String {
+pub fn workload(topology: &Topology<'_>, endpoint: &WorkloadEndpoint, counts: &Counts) -> String {
+    let snapshot = topology.snapshot();
     let settings = snapshot.settings(&endpoint.node);
     let subject = Subject::workload(snapshot, endpoint);
     let mut text = match endpoint.has_place() {
@@ -64,6 +66,9 @@ pub fn workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint, counts: &Count
     }
     if let Some(why) = not_in_force::workload_endpoint(snapshot, endpoint) {
         let _ = writeln!(text, "  NOT IN FORCE: {why}");
+    }
+    if let Some(why) = not_in_force::passed_by(topology, endpoint) {
+        let _ = writeln!(text, "  PACKETS PASS BY ITS POLICIES: {why}");
     }
     for direction in [Direction::Ingress, Direction::Egress] {
         section(&mut text, snapshot, settings, &subject, ("", PolicyList::Normal, direction), counts);

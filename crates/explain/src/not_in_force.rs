@@ -68,6 +68,19 @@ pub fn workload_endpoint(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -> Op
     })
 }
 
+/// Why packets of a workload pass by its policies, in a sentence about its interface; none if they do not, or if that is not known.
+pub fn passed_by(topology: &Topology<'_>, endpoint: &WorkloadEndpoint) -> Option<String> {
+    let settings = topology.snapshot().settings(&endpoint.node);
+    let is_workload = |name: &str| settings.is_workload_interface(name);
+    topology.machine(&endpoint.node)?.passes_by(&endpoint.interface, is_workload)
+}
+
+/// The workload endpoints whose packets pass by their policies, each with the reason.
+pub fn all_passed_by<'a>(topology: &Topology<'a>) -> Vec<(&'a WorkloadEndpoint, String)> {
+    let endpoints = topology.snapshot().workload_endpoints.values();
+    endpoints.filter_map(|endpoint| Some((endpoint, passed_by(topology, endpoint)?))).collect()
+}
+
 /// Why a host endpoint governs no interface; none if it governs one, or if that cannot be known here.
 pub fn host_endpoint(topology: &Topology<'_>, endpoint: &HostEndpoint) -> Option<NotInForce> {
     let snapshot = topology.snapshot();

@@ -31,7 +31,8 @@ pub(crate) fn why(
     destination: IpAddr,
     [from, end]: [&Location; 2],
 ) -> Option<String> {
-    let is_workload = matches!(from, Location::Workload(endpoint) if endpoint.node == node);
+    let is_workload =
+        matches!(from, Location::Workload(one) if one.node == node && enters == Some(one.interface.as_str()));
     let of_incoming = enters.and_then(|enters| {
         let not_forwarded = leaves_by
             .and_then(|leaves_by| not_forwarded(topology, node, (enters, leaves_by), packet.source, [from, end]));

@@ -56,6 +56,41 @@ pub(crate) fn note_silent(topology: &Topology<'_>, from: &Location, notes: &mut 
     }
 }
 
+/// The interface by which its node sends to a workload: where that is a port of another one, the one that the route leads by.
+pub(crate) fn sent_by(topology: &Topology<'_>, endpoint: &WorkloadEndpoint, destination: IpAddr) -> String {
+    let (node, interface) = (&endpoint.node, &endpoint.interface);
+    let master = topology.judged_at(node, interface.clone());
+    let leads = topology.complete_machine(node).and_then(|machine| machine.route_to(destination));
+    match leads {
+        Some(leads) if leads.interfaces == [master.as_str()] => master,
+        _ => interface.clone(),
+    }
+}
+
+/// Notes which policies of workloads at the ends are not asked although they govern the interfaces.
+pub(crate) fn note_passed_by(
+    topology: &Topology<'_>,
+    [from, end]: [&Location; 2],
+    destination: IpAddr,
+    notes: &mut Vec<String>,
+) {
+    for (location, is_sender) in [(from, true), (end, false)] {
+        let Location::Workload(endpoint) = location else { continue };
+        let Some(why) = not_in_force::passed_by(topology, endpoint) else { continue };
+        let (name, node, interface) = (name(endpoint), &endpoint.node, &endpoint.interface);
+        let is_port = topology.judged_at(node, interface.clone()) != *interface;
+        let asked = match () {
+            () if !is_port => format!("this answer is for a packet that does not pass by {interface}"),
+            () if is_sender => format!("no policy of {name} is asked about what it sends"),
+            () if sent_by(topology, endpoint, destination) != *interface => {
+                format!("no policy of {name} is asked about what {node} sends to it")
+            }
+            () => format!("policies of {name} are asked only about what {node} itself routes to it by {interface}"),
+        };
+        notes.push(format!("{why}; {asked}"));
+    }
+}
+
 /// Why the agent has no route to a workload; none if it has one, or will have as soon as the endpoint is in force.
 fn no_route(topology: &Topology<'_>, endpoint: &WorkloadEndpoint) -> Option<String> {
     let machine = topology.machine(&endpoint.node)?;

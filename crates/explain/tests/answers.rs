@@ -488,7 +488,7 @@ fn the_json_has_exactly_the_documented_fields() {
     let [host, api] = [world("bare-metal"), world("two-nodes")];
     fields(&endpoint::host_json(&host, &host.host_endpoints["web1-eth0"], None), &mut found);
     let workload = api.workload_endpoints.values().next().unwrap();
-    fields(&endpoint::workload_json(&api, workload), &mut found);
+    fields(&endpoint::workload_json(&Topology::new(&api), workload), &mut found);
     for policy in host.policies.values() {
         fields(&policy::json(&policy::about(&host, policy)), &mut found);
         fields(&tier::json(&tier::about(&host, &policy.tier).unwrap()), &mut found);

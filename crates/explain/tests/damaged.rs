@@ -122,7 +122,7 @@ fn every_form_of_a_question_says_that_an_unreadable_place_is_closed() {
         let any = reach(&topology, &question(EndSpec::Any, end(workload), 80), None).unwrap();
         assert!(any.rows.iter().flat_map(|row| &row.parts).all(|part| part.outcome == Outcome::Denied), "{any:?}");
         assert!(
-            endpoint::workload(snapshot, workload, &Counts::default())
+            endpoint::workload(&topology, workload, &Counts::default())
                 .contains("NOT IN FORCE: its node or interface cannot be read")
         );
         let found = policy::about(snapshot, snapshot.policies.values().next().unwrap());

@@ -122,9 +122,9 @@ fn senders_are_told_apart_as_the_policy_of_the_pod_tells_them_apart() {
 fn a_pod_is_described_with_its_host_ports() {
     let snapshot = world();
     let api = snapshot.workload_endpoints.values().find(|one| one.pod == "api").unwrap();
-    let text = endpoint::workload(&snapshot, api, &Counts::default());
+    let text = endpoint::workload(&Topology::new(&snapshot), api, &Counts::default());
     assert!(text.contains("  hostPorts: tcp/8080 leads to 80, udp/5353 at 192.0.2.12 leads to 53\n"), "{text}");
-    let shown = endpoint::workload_json(&snapshot, api);
+    let shown = endpoint::workload_json(&Topology::new(&snapshot), api);
     assert_eq!(shown["hostPorts"][1]["address"], "192.0.2.12");
 }
 

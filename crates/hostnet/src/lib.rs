@@ -50,7 +50,7 @@ pub use config::{Config, GRACE};
 pub use connections::{EnterReport, enter_open_connections};
 pub use conntrack::{Tracked, TrackedList, tracked};
 pub use links::table::IPV6_MTU;
-pub use machine::{machine, ports};
+pub use machine::{machine, masters};
 pub use model::{HostFacts, Model, Plan};
 pub use neighbour::Neighbour;
 pub use network::{Network, WorkReport};

@@ -17,6 +17,8 @@ const BUFFERS: Buffers = Buffers { send: 64 << 10, receive: 256 << 10 };
 const MOST_ROUTES: usize = 20_000;
 /// Kinds of masters at which packets are seen instead of at their ports.
 const MASTERS: [&str; 5] = ["bridge", "bond", "team", "vrf", "openvswitch"];
+/// Kinds of interfaces that take frames of the interface that carries them before it hands them on.
+const STACKED: [&str; 5] = ["vlan", "macvlan", "macvtap", "ipvlan", "ipvtap"];
 /// Length of `struct fib_rule_hdr`.
 const RULE: usize = 12;
 
@@ -30,8 +32,8 @@ pub fn machine() -> Result<Machine, RequestError> {
     let carried_by = links.iter().filter_map(|link| Some((link.name.clone(), names.get(&link.carrier?)?.name.clone())));
     let carried_by = carried_by.collect();
     let indexes = links.iter().map(|link| (link.name.clone(), link.index)).collect();
-    let (ports, incoming) = (ports_of(&links, &names), incoming(&links));
-    let mut machine = Machine { ports, carried_by, down, indexes, incoming, ..Machine::default() };
+    let incoming = incoming(&links);
+    let mut machine = Machine { carried_by, down, indexes, incoming, ..interfaces_of(&links, &names) };
     for family in [libc::AF_INET, libc::AF_INET6] {
         let each = |(all, blocked): &mut (Vec<Route>, Vec<(Option<IpNet>, IpNet)>), message: &Message<'_>| {
             match route(message, &names) {
@@ -71,11 +73,11 @@ pub fn machine() -> Result<Machine, RequestError> {
     Ok(machine)
 }
 
-/// The interfaces that are ports of others.
-pub fn ports() -> Result<Vec<Port>, RequestError> {
+/// A machine of which only this is known: the interfaces that are ports of others, and those that are stacked on others.
+pub fn masters() -> Result<Machine, RequestError> {
     let links = links(&mut Socket::open(Protocol::Route, 0, BUFFERS)?)?;
     let names = links.iter().map(|link| (link.index, link)).collect();
-    Ok(ports_of(&links, &names))
+    Ok(interfaces_of(&links, &names))
 }
 
 /// What is done with packets that come in by these interfaces.
@@ -142,13 +144,18 @@ fn link(message: &Message<'_>) -> Option<Link> {
     })
 }
 
-fn ports_of(links: &[Link], names: &BTreeMap<u32, &Link>) -> Vec<Port> {
+fn interfaces_of(links: &[Link], names: &BTreeMap<u32, &Link>) -> Machine {
     let port = |link: &Link| {
         let master = names.get(&link.master?)?;
         let kind = master.kind.clone().filter(|kind| MASTERS.contains(&kind.as_str()))?;
         Some(Port { name: link.name.clone(), master: master.name.clone(), kind })
     };
-    links.iter().filter_map(port).collect()
+    let stacked = |link: &Link| {
+        let kind = link.kind.clone().filter(|kind| STACKED.contains(&kind.as_str()))?;
+        Some(Port { name: names.get(&link.carrier?)?.name.clone(), master: link.name.clone(), kind })
+    };
+    let (ports, stacked) = (links.iter().filter_map(port).collect(), links.iter().filter_map(stacked).collect());
+    Machine { ports, stacked, ..Machine::default() }
 }
 
 /// Reads a route, and whether it is in one of the tables that every packet is looked up in; none if it is of no interest.

@@ -18,6 +18,9 @@ pub struct Machine {
     pub partial: Option<String>,
     /// Its interfaces that hand what they receive to a master.
     pub ports: Vec<Port>,
+    /// Its interfaces that take some of the frames of another one before rules see them there, VLANs and macvlans: each as the master of that one.
+    #[serde(default)]
+    pub stacked: Vec<Port>,
     /// Its interfaces that send and receive by another one, with that one: a VLAN and the interface that carries it.
     #[serde(default)]
     pub carried_by: Vec<(String, String)>,
@@ -200,6 +203,21 @@ impl Machine {
         found
     }
 
+    /// Why packets pass by what is enforced at an interface of workloads; none if they do not. A stacked interface that is one of workloads
+    /// itself is closed, or has an endpoint.
+    pub fn passes_by(&self, interface: &str, is_workload: impl Fn(&str) -> bool) -> Option<String> {
+        if let Some(Port { master, kind, .. }) = self.port(interface) {
+            return Some(format!(
+                "{interface} is a port of {kind} {master}: what comes in by it is judged at {master}, and so is what {master} sends to it"
+            ));
+        }
+        let stacked = self.stacked.iter().find(|port| port.name == interface && !is_workload(&port.master))?;
+        let Port { master, kind, .. } = stacked;
+        Some(format!(
+            "{kind} {master} is on {interface}: frames for {master} and from it pass by what is enforced at {interface}"
+        ))
+    }
+
     /// The port of this name, if the interface is one.
     pub fn port(&self, name: &str) -> Option<&Port> {
         self.ports.iter().find(|port| port.name == name)
@@ -231,6 +249,26 @@ mod tests {
         assert_eq!(below("eth0.5"), ["eth0"]);
         assert_eq!(below("eth0"), [""; 0]);
         assert_eq!(below("a"), ["b"]);
+    }
+
+    #[test]
+    fn packets_pass_by_ports_and_by_what_is_stacked_on_an_interface_but_is_no_interface_of_workloads() {
+        let port =
+            |name: &str, master: &str, kind: &str| Port { name: name.into(), master: master.into(), kind: kind.into() };
+        let machine = Machine {
+            ports: vec![port("cali1", "vrf1", "vrf")],
+            stacked: vec![
+                port("cali2", "cali2.5", "vlan"),
+                port("cali3", "cali3.5", "vlan"),
+                port("cali3", "mvc", "macvlan"),
+            ],
+            ..Machine::default()
+        };
+        let why = |name| machine.passes_by(name, |other| other.starts_with("cali")).unwrap_or_default();
+        assert!(why("cali1").starts_with("cali1 is a port of vrf vrf1: "), "{}", why("cali1"));
+        assert_eq!(why("cali2"), "");
+        assert!(why("cali3").starts_with("macvlan mvc is on cali3: "), "{}", why("cali3"));
+        assert_eq!(why("cali4"), "");
     }
 
     #[test]

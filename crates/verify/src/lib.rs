@@ -33,6 +33,7 @@ use tortie_eval::decide;
 use tortie_nft::interp::{InterpError, LoadError, Ruleset};
 use tortie_nft::inventory::Inventory;
 use tortie_policy::Snapshot;
+use tortie_policy::machine::Machine;
 use tortie_policy::packet::Host;
 
 use difference_sentences::Names;
@@ -57,16 +58,20 @@ pub enum VerifyError {
 }
 
 /// Judges the probe packets of every endpoint of a node by the snapshot and by the table in its kernel, and compares that
-/// table with what the snapshot asks for. At most `most` differences of each sort are kept; all are counted.
+/// table with what the snapshot asks for. `machine` says which interfaces are ports of others. At most `most` differences of each sort are kept; all are counted.
 pub fn verify(
     snapshot: &Snapshot,
     host: &Host,
     options: &TableOptions,
     inventory: &Inventory,
+    machine: Option<&Machine>,
     most: usize,
 ) -> Result<Report, VerifyError> {
     let governed = governed(snapshot, host);
     let mut report = Report { endpoints: governed.len(), ..Report::default() };
+    if let Some(machine) = machine {
+        passed_by(snapshot, host, machine, &governed, most, &mut report);
+    }
     let Some(table) = &inventory.table else {
         for endpoint in &governed {
             let is_not = if endpoint.subject.is_some() { "enforced" } else { "closed" };
@@ -91,6 +96,26 @@ pub fn verify(
         result => result?,
     }
     Ok(report)
+}
+
+/// The interfaces of workloads whose packets pass by what the table says of them.
+fn passed_by(
+    snapshot: &Snapshot,
+    host: &Host,
+    machine: &Machine,
+    governed: &[GovernedInterface],
+    most: usize,
+    report: &mut Report,
+) {
+    let settings = snapshot.settings(&host.node);
+    for one in governed.iter().filter(|one| one.workload) {
+        let exists = host.links.iter().any(|link| link.name == one.interface);
+        let why = machine.passes_by(&one.interface, |name| settings.is_workload_interface(name));
+        if let Some(kernel) = why.filter(|_| exists) {
+            let sentence = format!("{one} does not judge all of its packets: {kernel}");
+            report.differ(most, Difference::Table(TableDifference { sentence, kernel }));
+        }
+    }
 }
 
 /// Compares the table with the desired state of the snapshot.

@@ -37,7 +37,7 @@ fn world(kernel: &mut Kernel, case: &Case) -> (Followed, TableDump) {
 
 /// Compares what was read with what the store of a world asks for.
 fn compare(followed: &Followed, inventory: &Inventory) -> Report {
-    verify(&followed.world.snapshot, &followed.world.host, &TableOptions::default(), inventory, 100).unwrap()
+    verify(&followed.world.snapshot, &followed.world.host, &TableOptions::default(), inventory, None, 100).unwrap()
 }
 
 /// The packets that a table judges otherwise than the store says.
@@ -503,7 +503,7 @@ fn no_part_of_what_is_said_of_a_damaged_table_is_empty() {
             let inventory = Inventory { table: Some(damaged), foreign: Vec::new(), namesakes: Vec::new() };
             // What cannot be followed at all is told as an error.
             let verified =
-                verify(&followed.world.snapshot, &followed.world.host, &TableOptions::default(), &inventory, 100);
+                verify(&followed.world.snapshot, &followed.world.host, &TableOptions::default(), &inventory, None, 100);
             let Ok(report) = verified else { continue };
             for difference in &report.differences {
                 let Difference::Table(told) = difference else { continue };

@@ -243,7 +243,7 @@ impl Known<'_> {
             }
             Kind::WorkloadEndpoint => {
                 let found = snapshot.workload_endpoints.get(&WorkloadId { namespace, name })?;
-                Ok(tortie_explain::endpoint::workload(snapshot, found, self.machine.counts_on(&found.node)))
+                Ok(tortie_explain::endpoint::workload(topology, found, self.machine.counts_on(&found.node)))
             }
             Kind::NetworkPolicy
             | Kind::KubernetesNetworkPolicy

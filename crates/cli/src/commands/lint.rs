@@ -15,7 +15,7 @@ use tortie_eval::Judge;
 use tortie_explain::policy::{UnusedRule, unused_rules};
 use tortie_explain::{PolicyWarning, PolicyWarningKind, not_in_force, policy_warnings};
 use tortie_manifest::{Problem, Severity, validate, warnings};
-use tortie_policy::{Invalid, Policy, Snapshot};
+use tortie_policy::{Invalid, Policy, Snapshot, WorkloadId};
 use tortie_store::memory::MemoryStore;
 use tortie_store::{Listing, Purpose, Selection};
 use tortie_sync::InForce;
@@ -268,9 +268,18 @@ fn of_policy(warning: PolicyWarning) -> Problem {
     }
 }
 
-/// Host endpoints that govern no interface of this machine, as its agent sees it.
+/// Host endpoints that govern no interface of this machine, and workload endpoints whose packets pass by their policies, as its agent sees it.
 fn of_places(in_force: &InForce, local_facts: Option<&LocalFacts>, found: &mut Warnings) {
-    for (name, not_in_force) in not_in_force::all_host_endpoints(&topology(&in_force.snapshot, local_facts)) {
+    let topology = topology(&in_force.snapshot, local_facts);
+    for (endpoint, why) in not_in_force::all_passed_by(&topology) {
+        let WorkloadId { namespace, name } = &endpoint.id;
+        let warnings = found
+            .entry(Key { kind: Kind::WorkloadEndpoint, namespace: namespace.clone(), name: name.clone() })
+            .or_default();
+        let message = format!("packets pass by the policies of the endpoint: {why}");
+        warnings.push(Problem::warning("placement", Path::from("spec.interfaceName"), message));
+    }
+    for (name, not_in_force) in not_in_force::all_host_endpoints(&topology) {
         let warnings = found.entry(Key::cluster(Kind::HostEndpoint, &name)).or_default();
         let is_told = |code| warnings.iter().any(|one| one.severity == Severity::Warning(code));
         if !is_told("same-interface") && !is_told("unknown-node") {

@@ -286,11 +286,12 @@ fn write_text(status: &Status, out: &mut String) -> std::fmt::Result {
     let endpoints = if status.off.is_some() { "endpoints, once enforcement is on" } else { "endpoints" };
     section(out, endpoints, &status.endpoints, endpoint)?;
     section(out, "interfaces", &status.interfaces, |one| {
-        let nobody = match one.closed {
-            true => "a workload's without an endpoint: everything is denied",
-            false => "no endpoint: no tortie policy applies",
+        let nobody = || match (&one.port_of, one.closed) {
+            (Some(master), _) => format!("a port of {master}, where its packets are judged"),
+            (None, true) => "a workload's without an endpoint: everything is denied".to_owned(),
+            (None, false) => "no endpoint: no tortie policy applies".to_owned(),
         };
-        let governor = one.endpoint.as_deref().map_or_else(|| nobody.to_owned(), by_pod);
+        let governor = one.endpoint.as_deref().map_or_else(nobody, by_pod);
         format!(
             "{}  {}  {governor}",
             one.name,

@@ -8,7 +8,7 @@ use tortie_policy::{
 
 use crate::json::policy_name;
 use crate::not_in_force;
-use crate::topology::node_text;
+use crate::topology::{Topology, node_text};
 
 use super::{HOST_LISTS, ending, failsafes};
 
@@ -30,7 +30,8 @@ pub fn host(snapshot: &Snapshot, endpoint: &HostEndpoint, reason: Option<&str>) 
 }
 
 /// What applies to a workload endpoint.
-pub fn workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -> Value {
+pub fn workload(topology: &Topology<'_>, endpoint: &WorkloadEndpoint) -> Value {
+    let snapshot = topology.snapshot();
     let subject = Subject::workload(snapshot, endpoint);
     let settings = snapshot.settings(&endpoint.node);
     let interface = Some(endpoint.interface.as_str()).filter(|_| endpoint.has_place());
@@ -42,6 +43,7 @@ pub fn workload(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -> Value {
     };
     shown["hostPorts"] = endpoint.host_ports.iter().map(host_port).collect();
     shown["notInForce"] = json!(not_in_force::workload_endpoint(snapshot, endpoint));
+    shown["passedBy"] = json!(not_in_force::passed_by(topology, endpoint));
     let both = [Direction::Ingress, Direction::Egress].into_iter();
     shown["lists"] = both.map(|one| section(snapshot, settings, &subject, PolicyList::Normal, one)).collect();
     shown

@@ -96,8 +96,13 @@ fn not_in_force(topology: &Topology<'_>, id: &EndpointId) -> Option<String> {
             Some(format!("host endpoint {name} {why}"))
         }
         EndpointId::Workload(workload) => {
-            let why = not_in_force::workload_endpoint(snapshot, snapshot.workload_endpoints.get(workload)?)?;
-            Some(format!("{id} is not in force: {why}"))
+            let endpoint = snapshot.workload_endpoints.get(workload)?;
+            let not_in_force = not_in_force::workload_endpoint(snapshot, endpoint);
+            let not_in_force = not_in_force.map(|why| format!("{id} is not in force: {why}"));
+            not_in_force.or_else(|| {
+                let why = not_in_force::passed_by(topology, endpoint)?;
+                Some(format!("packets of {id} pass by its policies: {why}"))
+            })
         }
     }
 }

@@ -167,6 +167,7 @@ impl Route {
         route.passes_by = unreachable::passes_by(topology, &route.end, destination, notes);
         route.dropped = unreachable::drops(topology, &route.end).filter(|_| !route.passes_by);
         unreachable::note_silent(topology, from, notes);
+        unreachable::note_passed_by(topology, [from, &route.end], destination, notes);
         let mut dropped = None;
         let found = route.find_uplinks(topology, question, notes, assumed, &mut dropped)?;
         (route.uplinks, route.sources, route.source_notes) = found;
@@ -614,7 +615,7 @@ impl Route {
             let starts = index == 0;
             let ends = index + 1 == self.nodes.len();
             let entry = match &self.from {
-                Location::Workload(endpoint) if starts => Some(endpoint.interface.clone()),
+                Location::Workload(endpoint) if starts => Some(topology.judged_at(node, endpoint.interface.clone())),
                 Location::Process { .. } if starts => None,
                 _ => match crossing() {
                     // The routes of the node say so by the source with which the packet comes.
@@ -624,7 +625,9 @@ impl Route {
             };
             let mut next = || crossing().map(|(name, _)| name.clone()).unwrap_or_default();
             let exit = match &self.end {
-                Location::Workload(endpoint) if ends && !self.passes_by => Some(endpoint.interface.clone()),
+                Location::Workload(endpoint) if ends && !self.passes_by => {
+                    Some(unreachable::sent_by(topology, endpoint, self.destination_behind(index)))
+                }
                 Location::Process { .. } if ends => None,
                 _ => Some(next()),
             };

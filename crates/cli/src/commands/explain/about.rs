@@ -165,7 +165,7 @@ impl NamedEnd<'_> {
     fn text(&self, topology: &Topology<'_>) -> String {
         match self {
             NamedEnd::Host(found) => host(topology, found, &Counts::default()),
-            NamedEnd::Workload(found) => endpoint::workload(topology.snapshot(), found, &Counts::default()),
+            NamedEnd::Workload(found) => endpoint::workload(topology, found, &Counts::default()),
             NamedEnd::Nothing(node) => {
                 format!("{node} has no host endpoint: no tortie policy applies to its own packets\n")
             }
@@ -183,7 +183,7 @@ impl NamedEnd<'_> {
                     not_in_force.map(|reason| reason.to_string()).as_deref(),
                 ))
             }
-            NamedEnd::Workload(found) => Some(endpoint::workload_json(topology.snapshot(), found)),
+            NamedEnd::Workload(found) => Some(endpoint::workload_json(topology, found)),
             NamedEnd::Nothing(_) => None,
         }
     }

@@ -170,7 +170,10 @@ fn interface(one: &InterfaceStatus) -> String {
     match &one.endpoint {
         Some(endpoint) => format!("governed by {endpoint}"),
         None if one.closed => "a workload's without an endpoint: CLOSED".to_owned(),
-        None => "governed by no endpoint".to_owned(),
+        None => match &one.port_of {
+            Some(master) => format!("a port of {master}, where its packets are judged"),
+            None => "governed by no endpoint".to_owned(),
+        },
     }
 }
 

@@ -1,0 +1,114 @@
+//! Interfaces of workloads that hand their packets to another interface: no policy of the workload sees these, and every command says so.
+
+use std::net::TcpListener;
+
+use crate::workloads::{ENDPOINT, pod};
+use crate::world::{World, on_a_machine, reach_at, run, until};
+
+const DENY: &str = "
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: deny}
+spec: {selector: app == 'web', types: [Ingress, Egress]}
+---
+";
+const WORKLOAD: &str = "wep/shop/web1-cni-web-eth0";
+const PORT: &str =
+    "cali1 is a port of bridge br0: what comes in by it is judged at br0, and so is what br0 sends to it";
+
+fn ip(line: &str) {
+    run("ip", &line.split(' ').collect::<Vec<_>>());
+}
+
+/// What `explain` says of a packet between two ends, if it answers with this result.
+fn explained(world: &World, from: &str, to: &str, allowed: bool) -> String {
+    let (is_allowed, said) = world.outcome(&["explain", from, to, "tcp/443"]);
+    assert_eq!(is_allowed, allowed, "{said}");
+    said
+}
+
+#[test]
+fn a_workload_whose_interface_is_a_port_of_a_bridge_passes_by_its_policies_and_every_command_says_so() {
+    on_a_machine(|world| {
+        let (pod, _listeners) = pod(world);
+        pod.run(|| {
+            for line in ["addr flush dev eth0", "addr add 10.65.0.2/24 dev eth0", "route add default via 10.65.0.1"] {
+                ip(line);
+            }
+        });
+        ip("link add br0 type bridge");
+        ip("addr add 10.65.0.1/24 dev br0");
+        ip("link set br0 up");
+        let _listener = world.outside(|| TcpListener::bind(("0.0.0.0", 443)).unwrap());
+        let arrives = || pod.run(|| reach_at([192, 0, 2, 99], 443));
+        let _agent = world.agent();
+        world.apply(&(ENDPOINT.to_owned() + DENY));
+        assert!(!arrives());
+        assert!(explained(world, WORKLOAD, "192.0.2.99", false).contains("\nDENIED by end of tier default"));
+        world.call(&["status"]);
+        world.call(&["verify"]);
+
+        ip("link set cali1 master br0");
+        until("the bridge forwards", arrives);
+        let said = explained(world, WORKLOAD, "192.0.2.99", true);
+        assert!(
+            said.contains(&format!("note: {PORT}; no policy of {WORKLOAD} is asked about what it sends\n")),
+            "{said}"
+        );
+        assert!(
+            said.contains("enters web1 at br0") && said.contains("\nALLOWED: no tortie endpoint applies to it"),
+            "{said}"
+        );
+        // The agent's route leads by the port itself, where the policy is asked.
+        assert!(!world.outside(|| reach_at([10, 65, 0, 2], 80)));
+        let said = explained(world, "192.0.2.99", WORKLOAD, false);
+        let only = format!(
+            "note: {PORT}; policies of {WORKLOAD} are asked only about what web1 itself routes to it by cali1\n"
+        );
+        assert!(said.contains(&only), "{said}");
+        let said = world.fails(&["status"]);
+        assert!(said.contains(&format!("on cali1  (packets pass by this policy: {PORT})\n")), "{said}");
+        assert!(said.contains(&format!("problems:\n  packets pass by what is enforced: {PORT}\n")), "{said}");
+        let said = world.fails(&["verify"]);
+        assert!(said.contains(&format!("{WORKLOAD} at cali1 does not judge all of its packets: {PORT}\n")), "{said}");
+        assert!(!said.contains("the kernel enforces"), "{said}");
+        let said = world.call(&["explain", WORKLOAD]);
+        assert!(said.contains(&format!("PACKETS PASS BY ITS POLICIES: {PORT}\n")), "{said}");
+        let warning = format!("packets pass by the policies of the endpoint: {PORT}");
+        for asked in [&["lint"][..], &["describe", "workloadendpoint", "-n", "shop", "web1-cni-web-eth0"]] {
+            let (_, said) = world.outcome(asked);
+            assert!(said.contains(&warning) && said.contains("placement"), "{said}");
+        }
+        let file = world.file("endpoint.yaml", &ENDPOINT.replace("app: web", "app: web, more: x"));
+        let said = world.call_all(&["apply", "-f", file.to_str().unwrap()]);
+        assert!(
+            said.contains(&format!(
+                "warning[placement]: workloadendpoint/shop/web1-cni-web-eth0: packets pass by its policies: {PORT}"
+            )),
+            "{said}"
+        );
+
+        // Closed for want of an endpoint, and open all the same.
+        world.call(&["delete", "workloadendpoint", "-n", "shop", "web1-cni-web-eth0"]);
+        world.call(&["status", "--wait"]);
+        assert!(arrives());
+        let said = world.fails(&["status"]);
+        assert!(said.contains("a port of bridge br0, where its packets are judged\n"), "{said}");
+        assert!(
+            !said.contains("everything is denied")
+                && said.contains(&format!("  packets pass by what is enforced: {PORT}\n")),
+            "{said}"
+        );
+        let said = world.fails(&["verify"]);
+        assert!(said.contains("interface cali1 without an endpoint does not judge all of its packets: "), "{said}");
+
+        ip("link set cali1 nomaster");
+        assert!(!arrives());
+        world.call(&["status"]);
+        world.call(&["verify"]);
+        ip("link add mvc link cali1 type macvlan");
+        let macvlan = "macvlan mvc is on cali1: frames for mvc and from it pass by what is enforced at cali1";
+        assert!(world.fails(&["status"]).contains(&format!("  packets pass by what is enforced: {macvlan}\n")));
+        assert!(world.fails(&["verify"]).contains(macvlan));
+    });
+}
