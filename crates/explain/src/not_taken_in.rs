@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
-use tortie_eval::{Packet, PacketPath};
+use tortie_eval::{Builtin, DecidedBy, Packet, PacketPath, workload_endpoint};
 use tortie_policy::Family;
 use tortie_policy::machine::{ChoosingRule, DroppingRule, Incoming, RouteKind};
 
@@ -36,6 +36,7 @@ pub(crate) fn why(
     let of_incoming = enters.and_then(|enters| {
         let not_forwarded = leaves_by
             .and_then(|leaves_by| not_forwarded(topology, node, (enters, leaves_by), packet.source, [from, end]));
+        let not_forwarded = not_forwarded.or_else(|| source_taken(topology, node, enters, packet.source));
         not_forwarded.or_else(|| source_not_accepted(topology, node, enters, packet).filter(|_| !is_workload))
     });
     let of_leaving = || {
@@ -84,6 +85,47 @@ fn not_forwarded(
         Family::V6 => "comes in: net.ipv6.conf.all.forwarding is 0".to_owned(),
     };
     (!waits).then(|| format!("{node} forwards no {family} packet that {why}"))
+}
+
+/// Why the source check of a workload's interface drops what comes from an address of the workload: another route for this address alone
+/// is chosen before the agent's.
+fn source_taken(topology: &Topology<'_>, node: &str, enters: &str, source: IpAddr) -> Option<String> {
+    let machine = topology.complete_machine(node)?;
+    let (snapshot, settings) = (topology.snapshot(), topology.snapshot().settings(node));
+    let endpoint = workload_endpoint(snapshot, &topology.host(node), enters)?;
+    let is_excepted = settings.spoofing_allowed && endpoint.spoofing.iter().any(|net| net.contains(&source));
+    let is_alone = || machine.routes.iter().any(|route| route.to == IpNet::from(source));
+    if !settings.is_workload_interface(enters) || !endpoint.addresses.contains(&source) || is_excepted || !is_alone() {
+        return None;
+    }
+    let leads_by_it = source_route(topology, node, enters, source).unwrap_or(false);
+    (!leads_by_it).then(|| {
+        format!("{node} drops what comes from {source} by {enters}: its route to there does not lead by {enters}, which the source check of workloads asks for")
+    })
+}
+
+/// Whether the route to a source leads by an interface of workloads, so that the source check there lets it through whatever its endpoint
+/// says; none where it does not, or where the machine does not tell.
+pub(crate) fn source_route(topology: &Topology<'_>, node: &str, enters: &str, source: IpAddr) -> Option<bool> {
+    topology.snapshot().settings(node).is_workload_interface(enters).then_some(())?;
+    let leads = topology.complete_machine(node)?.route_to(source)?;
+    (leads.kind == RouteKind::Unicast && leads.interfaces.contains(&enters)).then_some(true)
+}
+
+/// What is assumed of a packet that the source check of a workload's interface drops, where routing rules may lead to a route that makes its
+/// source valid.
+pub(crate) fn assumed_source(topology: &Topology<'_>, hops: &[Hop]) -> Option<String> {
+    let Hop { host, packet, verdict, .. } = hops.last()?;
+    let is_wrong = |by: &DecidedBy| matches!(by, DecidedBy::Builtin(Builtin::SourceWrong | Builtin::UnknownWorkload));
+    let (PacketPath::Input { interface } | PacketPath::Forward { from: interface, .. }) = &packet.path else {
+        return None;
+    };
+    verdict.path.last().filter(|step| is_wrong(&step.decision.by))?;
+    topology.machine(&host.node)?.partial.as_ref()?;
+    Some(format!(
+        "{ASSUMED}no route of {0} to {1} leads by {interface}; {0} has routing rules of its own (ip rule), and by such a route of any table the source check lets it through",
+        host.node, packet.source
+    ))
 }
 
 /// Why a node drops what comes from an IPv4 address by an interface: nobody has this address, or `rp_filter`.

@@ -113,7 +113,7 @@ impl Router {
             drop(socket.send_to(target.as_bytes(), SocketAddr::new(target.parse().unwrap(), PORT)));
         };
         match from {
-            "10.65.0.2" => self.pod.run(send),
+            "10.65.0.2" | "10.66.0.5" => self.pod.run(send),
             "198.51.100.99" | "fd02::99" => self.second.run(send),
             "192.0.2.11" => send(),
             _ => world.outside(send),
@@ -253,6 +253,8 @@ fn explain_says_which_packets_the_kernel_does_not_forward_or_take_in() {
         ] {
             ip(&format!("route add {line}"));
             assert!(!router.arrives(world, OUT, POD), "{line}");
+            // And from it: the source check asks for the route.
+            router.compare(world, line, &[Case(POD, IN, &[], false), Case(POD, OWN, &[], false)]);
             let said = world.said(&["explain", OUT, "wep/shop/web1-cni-web-eth0", "udp/900", "--node", "web1"]);
             assert!(
                 said.contains(gone) && said.contains("web1's route to 10.65.0.2 does not lead by cali1"),
@@ -260,6 +262,19 @@ fn explain_says_which_packets_the_kernel_does_not_forward_or_take_in() {
             );
             ip(&format!("route del {line}"));
         }
+        // A route of another table makes another address of the workload's a valid source.
+        router.pod.run(|| ip("addr add 10.66.0.5/32 dev eth0"));
+        let foreign = ["explain", "10.66.0.5", IN, "udp/900", "--node", "web1", "--in-interface", "cali1"];
+        assert!(!router.arrives(world, "10.66.0.5", IN) && !world.fails(&foreign).contains("assumed: no route"));
+        ip("route add 10.66.0.0/24 dev cali1 table 100");
+        ip("rule add lookup 100 pref 100");
+        assert!(router.arrives(world, "10.66.0.5", IN));
+        let said = world.fails(&foreign);
+        let last = said.lines().last().unwrap();
+        assert!(last.starts_with("DENIED by the source check"), "{said}");
+        assert!(last.contains("(assumed: no route of web1 to 10.66.0.5 leads by cali1; "), "{said}");
+        ip("rule del lookup 100 pref 100");
+        assert!(!router.arrives(world, "10.66.0.5", IN));
         // What the machine sends to no address comes to itself.
         for (to, loopback) in [("0.0.0.0", "127.0.0.1"), ("::", "::1")] {
             let socket = UdpSocket::bind((to, 0)).unwrap();

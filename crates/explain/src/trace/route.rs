@@ -663,6 +663,12 @@ impl Route {
                 (None, None) => vec![output, PacketPath::Input { interface: lo }],
             };
             for path in crossings {
+                packet.source_route_ok = match &path {
+                    PacketPath::Input { interface } | PacketPath::Forward { from: interface, .. } => {
+                        not_taken_in::source_route(topology, node, interface, packet.source)
+                    }
+                    PacketPath::Output { .. } => None,
+                };
                 packet.path = path;
                 let mut verdict = judging.verdict(&host, &packet);
                 let dropped = match &self.end {
