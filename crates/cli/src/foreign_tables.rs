@@ -276,7 +276,7 @@ impl Tables<'_> {
             // Without a route a packet of the machine itself gets to no hook.
             let is_before = hop.dropped.is_some() && hop.verdict.path.is_empty();
             let is_lost = is_before && matches!(hop.packet.path, PacketPath::Output { .. });
-            hop.host.node == self.host.node && (!is_lost || hop.translated_by.is_some())
+            hop.host.node == self.host.node && !hop.is_bridged && (!is_lost || hop.translated_by.is_some())
         };
         hops.filter(meets).collect()
     }

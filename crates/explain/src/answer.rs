@@ -28,6 +28,8 @@ pub struct Hop {
     pub own_nat: OwnNat,
     /// The source with which the next node gets it, where `natOutgoing` replaces it.
     pub replaced_source: Option<ReplacedSource>,
+    /// A bridge of the node hands it on, and no rules are asked there.
+    pub is_bridged: bool,
 }
 
 impl Hop {
@@ -46,7 +48,24 @@ impl Hop {
     ) -> Self {
         let verdict = Verdict { allowed: false, rejected: false, untracked, path: Vec::new() };
         let dropped = Some(why.to_owned());
-        Self { host, packet, verdict, dropped, translated_by, own_nat: OwnNat::default(), replaced_source: None }
+        let own_nat = OwnNat::default();
+        Self { host, packet, verdict, dropped, translated_by, own_nat, replaced_source: None, is_bridged: false }
+    }
+
+    /// A packet that a bridge of the node hands on.
+    pub(crate) fn bridged(host: Rc<Host>, packet: Packet) -> Self {
+        let verdict = Verdict { allowed: true, rejected: false, untracked: false, path: Vec::new() };
+        let own_nat = OwnNat::default();
+        Self {
+            host,
+            packet,
+            verdict,
+            dropped: None,
+            translated_by: None,
+            own_nat,
+            replaced_source: None,
+            is_bridged: true,
+        }
     }
 
     /// Whether it is of a connection on this node. Nothing else is translated.

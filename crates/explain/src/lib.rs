@@ -23,6 +23,7 @@ pub(crate) const fn fault(_: &str) -> bool {
 
 mod alike_interfaces;
 mod answer;
+mod bridged;
 pub mod claim;
 mod counts;
 pub mod endpoint;

@@ -108,6 +108,7 @@ pub(crate) fn copies(topology: &Topology<'_>, judge: &Judge<'_>, answers: &[(Vec
             translated_by: None,
             own_nat: Default::default(),
             replaced_source: None,
+            is_bridged: false,
         };
         let decided = hops_decided_by(judge.snapshot(), std::slice::from_ref(&copy));
         let note = format!("its copy for who listens on {} itself, at {interface}: {decided}", hop.host.node);

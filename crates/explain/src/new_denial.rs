@@ -200,6 +200,7 @@ fn judged(
             translated_by: None,
             own_nat: Default::default(),
             replaced_source: None,
+            is_bridged: false,
         };
         let by = (!hop.verdict.allowed).then(|| reason(snapshot, std::slice::from_ref(&hop)));
         (hop, by)

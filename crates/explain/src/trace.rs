@@ -19,7 +19,8 @@ use crate::text::hops_decided_by;
 use crate::topology::{Location, Topology};
 use crate::translation::Dnat;
 use crate::{
-    left_out, multicast, not_asked, not_in_force, not_taken_in, own_nat, reach, services, undeliverable, unspecified,
+    bridged, left_out, multicast, not_asked, not_in_force, not_taken_in, own_nat, reach, services, undeliverable,
+    unspecified,
 };
 use route::{Crossing, Route, Uplink};
 
@@ -222,6 +223,7 @@ pub(crate) fn trace_between(
     assumed.extend(
         answers.iter().filter_map(|(_, hops)| not_taken_in::assumed_source(topology, hops)).collect::<BTreeSet<_>>(),
     );
+    assumed.extend(answers.iter().flat_map(|(_, hops)| bridged::assumed(hops)).collect::<BTreeSet<_>>());
     let mut left_out = route.unused(question);
     for note in answers.iter().flat_map(|(_, hops)| not_asked::notes(snapshot, topology, hops)) {
         if !left_out.contains(&note) {

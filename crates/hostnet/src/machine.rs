@@ -110,6 +110,8 @@ struct Link {
     /// The interface of this namespace that carries its packets; not the other end of a pair.
     carrier: Option<u32>,
     kind: Option<String>,
+    /// Of a bridge: whether its own settings ask rules about the IPv4 and IPv6 packets between its ports.
+    calls: [bool; 2],
     is_running: bool,
     /// Its settings `forwarding` and `rp_filter` of IPv4.
     ipv4: Option<[u32; 2]>,
@@ -131,6 +133,10 @@ fn link(message: &Message<'_>) -> Option<Link> {
     let running = (libc::IFF_UP | libc::IFF_RUNNING).cast_unsigned();
     let info = attrs.clone().find(libc::IFLA_LINKINFO);
     let kind = info.and_then(|info| Attrs::new(info).find(libc::IFLA_INFO_KIND)).map(lossy_text);
+    let data = info.and_then(|info| Attrs::new(info).find(libc::IFLA_INFO_DATA));
+    let is_set =
+        |attr| data.and_then(|data| Attrs::new(data).find(attr)).is_some_and(|value| value.first() == Some(&1));
+    let calls = [is_set(IFLA_BR_NF_CALL_IPTABLES), is_set(IFLA_BR_NF_CALL_IP6TABLES)];
     let is_here = attrs.clone().find(libc::IFLA_LINK_NETNSID).is_none() && kind.as_deref() != Some("veth");
     let carrier = attrs.clone().find(libc::IFLA_LINK).and_then(host_u32);
     Some(Link {
@@ -140,6 +146,7 @@ fn link(message: &Message<'_>) -> Option<Link> {
         master: attrs.find(libc::IFLA_MASTER).and_then(host_u32),
         carrier: carrier.filter(|carrier| is_here && *carrier != index),
         kind,
+        calls,
         is_running: flags & running == running,
     })
 }
@@ -155,7 +162,18 @@ fn interfaces_of(links: &[Link], names: &BTreeMap<u32, &Link>) -> Machine {
         Some(Port { name: names.get(&link.carrier?)?.name.clone(), master: link.name.clone(), kind })
     };
     let (ports, stacked) = (links.iter().filter_map(port).collect(), links.iter().filter_map(stacked).collect());
-    Machine { ports, stacked, ..Machine::default() }
+    let asks = |link: &Link| {
+        // The setting of the namespace or of the bridge itself. Without br_netfilter neither counts, and the first does not exist.
+        let asks = |file: &str, own: bool| {
+            sysctl::number::<u32>(&format!("bridge/{file}")).is_some_and(|value| value != 0 || own)
+        };
+        let [ipv4, ipv6] = link.calls;
+        let is_bridge = link.kind.as_deref() == Some("bridge");
+        let asks = || [asks("bridge-nf-call-iptables", ipv4), asks("bridge-nf-call-ip6tables", ipv6)];
+        is_bridge.then(|| (link.name.clone(), asks()))
+    };
+    let bridges = links.iter().filter_map(asks).collect();
+    Machine { ports, stacked, bridges, ..Machine::default() }
 }
 
 /// Reads a route, and whether it is in one of the tables that every packet is looked up in; none if it is of no interest.
@@ -296,6 +314,8 @@ fn dropping(rules: Vec<Rule>) -> Vec<DroppingRule> {
 }
 
 const IFLA_INET_CONF: u16 = 1;
+const IFLA_BR_NF_CALL_IPTABLES: u16 = 36;
+const IFLA_BR_NF_CALL_IP6TABLES: u16 = 37;
 const IPV4_DEVCONF_FORWARDING: usize = 1;
 const IPV4_DEVCONF_RP_FILTER: usize = 8;
 const RTNH_F_DEAD: u32 = 1;

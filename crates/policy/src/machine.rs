@@ -21,6 +21,9 @@ pub struct Machine {
     /// Its interfaces that take some of the frames of another one before rules see them there, VLANs and macvlans: each as the master of that one.
     #[serde(default)]
     pub stacked: Vec<Port>,
+    /// Its bridges, and whether they ask rules about the IPv4 and the IPv6 packets that they forward between their ports.
+    #[serde(default)]
+    pub bridges: BTreeMap<String, [bool; 2]>,
     /// Its interfaces that send and receive by another one, with that one: a VLAN and the interface that carries it.
     #[serde(default)]
     pub carried_by: Vec<(String, String)>,

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use crate::workloads::{ENDPOINT, pod};
-use crate::world::{World, on_a_machine, reach_at, run, until};
+use crate::world::{Elsewhere, World, on_a_machine, reach_at, run, until};
 
 const DENY: &str = "
 apiVersion: projectcalico.org/v3
@@ -110,5 +110,56 @@ fn a_workload_whose_interface_is_a_port_of_a_bridge_passes_by_its_policies_and_e
         let macvlan = "macvlan mvc is on cali1: frames for mvc and from it pass by what is enforced at cali1";
         assert!(world.fails(&["status"]).contains(&format!("  packets pass by what is enforced: {macvlan}\n")));
         assert!(world.fails(&["verify"]).contains(macvlan));
+    });
+}
+
+#[test]
+fn what_a_bridge_hands_on_between_its_ports_is_judged_by_no_policy_unless_a_setting_says_so() {
+    const HOST: &str = "
+apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata: {name: bridge, labels: {app: bridge}}
+spec: {node: web1, interfaceName: br0}
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: forwarded}
+spec: {selector: app == 'bridge', types: [Ingress, Egress], applyOnForward: true}
+";
+    on_a_machine(|world| {
+        ip("link add br0 type bridge");
+        ip("addr add 10.9.0.254/24 dev br0");
+        ip("link set br0 up");
+        let hosts = [("a0", "10.9.0.1/24"), ("b0", "10.9.0.2/24")].map(|(here, address)| {
+            let host = Elsewhere::behind(here, "eth0");
+            ip(&format!("link set {here} master br0"));
+            ip(&format!("link set {here} up"));
+            host.run(move || {
+                ip(&format!("addr add {address} dev eth0"));
+                ip("link set eth0 up");
+            });
+            host
+        });
+        let _listener = hosts[1].run(|| TcpListener::bind(("0.0.0.0", 443)).unwrap());
+        let _agent = world.agent();
+        world.apply(HOST);
+        let arrives = || hosts[0].run(|| reach_at([10, 9, 0, 2], 443));
+        let asked = ["explain", "10.9.0.1", "10.9.0.2", "tcp/443", "--node", "web1"];
+        let file = std::path::Path::new("/proc/sys/net/bridge/bridge-nf-call-iptables");
+        if file.exists() {
+            std::fs::write(file, "0").unwrap();
+        }
+        until("the bridge forwards", arrives);
+        let said = world.call(&asked);
+        let assumed = "assumed: the bridge br0 of web1 hands it on between its ports, and asks no rules about that (net.bridge.bridge-nf-call-iptables is not 1)";
+        assert!(said.lines().last().unwrap().starts_with("ALLOWED") && said.contains(assumed), "{said}");
+        let claims = world.file("claims", "permits 10.9.0.1 -> 10.9.0.2 tcp/443 --node web1\n");
+        world.call(&["test", claims.to_str().unwrap()]);
+        if file.exists() {
+            std::fs::write(file, "1").unwrap();
+            assert!(!arrives());
+            let said = world.fails(&asked);
+            assert!(said.lines().last().unwrap().starts_with("DENIED by end of tier default"), "{said}");
+        }
     });
 }

@@ -19,7 +19,7 @@ use crate::shortened_list::shortened;
 use crate::text::before_translation;
 use crate::topology::{ANOTHER, Location, Topology};
 use crate::translation::{self, Translation};
-use crate::{alike_interfaces, interfaces, multicast, not_taken_in, own_nat, undeliverable, unreachable};
+use crate::{alike_interfaces, bridged, interfaces, multicast, not_taken_in, own_nat, undeliverable, unreachable};
 
 /// So many interfaces are named.
 const SHOWN_INTERFACES: usize = 4;
@@ -636,8 +636,19 @@ impl Route {
             packet.translated = translation.map(|translation| translation.to);
             let before_translation = before_translation.as_ref().filter(|_| starts);
             let translated_by = translation.map(|translation| translation.by.clone());
+            let mut asks_rules = None;
+            if let (Some(from), Some(to)) = (&entry, &exit) {
+                packet.path = PacketPath::Forward { from: from.clone(), to: to.clone() };
+                asks_rules = bridged::asks_rules(topology, node, &packet);
+            }
+            if asks_rules == Some(false) {
+                hops.push(Hop::bridged(host, packet.clone()));
+                continue;
+            }
             let dropped = self.dropped.as_ref().filter(|(at, _)| at == node).map(|(_, why)| why.clone());
+            // What a bridge hands on is not routed.
             let dropped = dropped.or_else(|| {
+                asks_rules.is_none().then_some(())?;
                 let ends = [&self.from, &self.end];
                 let crossed = (entry.as_deref(), exit.as_deref());
                 not_taken_in::why(topology, node, crossed, &packet, self.destination_behind(index), ends)
@@ -694,6 +705,7 @@ impl Route {
                     translated_by,
                     own_nat: nat.unwrap_or_default(),
                     replaced_source,
+                    is_bridged: false,
                 };
                 let is_tracked = hop.is_tracked();
                 if let Some(ReplacedSource { address, ports, .. }) = &hop.replaced_source {
