@@ -42,7 +42,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("not-enforced", "no agent of this machine enforces what was written"),
     ("octal", "a number begins with 0, so YAML reads it in base 8"),
     ("only-closes", "a policy has no rule that allows or denies in a direction, and makes endpoints default-deny"),
-    ("placement", "a host endpoint governs no interface of this machine"),
+    (
+        "placement",
+        "a host endpoint governs no interface of this machine, or packets pass by the policies of a workload endpoint",
+    ),
     ("rules-not-asked", "a direction has rules but `types` leaves it out, so they are never asked"),
     (
         "same-interface",
