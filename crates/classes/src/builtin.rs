@@ -49,8 +49,8 @@ impl Conditions<'_> {
         v6.icmp.extend(UNTRACKED_ICMPV6.map(|kind| Ranges::of([every_code(kind)])));
     }
 
-    /// The failsafes of one net are one condition, whichever port opens.
-    fn add_failsafes(&mut self, failsafes: &[Failsafe], direction: Direction) {
+    /// The failsafes of a direction. Those of one net are one condition, whichever port opens.
+    pub fn add_failsafes(&mut self, failsafes: &[Failsafe], direction: Direction) {
         let mut ports: BTreeMap<(u8, Option<IpNet>), Vec<u16>> = BTreeMap::new();
         for failsafe in failsafes {
             ports.entry((failsafe.protocol.number(), failsafe.net)).or_default().push(failsafe.port);

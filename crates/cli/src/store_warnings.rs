@@ -17,6 +17,7 @@ use tortie_store::memory::MemoryStore;
 use tortie_store::{Listing, Selection, Store};
 use tortie_sync::InForce;
 
+use crate::commands::lint;
 use crate::session::Session;
 use nodes::KnownNodes;
 
@@ -65,13 +66,38 @@ pub(crate) fn warnings(store: &dyn Store, objects: &[Object], session: &mut Sess
     let mut nodes = if has_hosts { nodes::stored(store) } else { BTreeSet::new() };
     nodes.extend(in_force.snapshot.nodes.keys().cloned());
     let world = World::new(&in_force.snapshot, nodes);
-    keys.iter().map(|key| world.warnings(key)).collect()
+    let behind = behind_failsafes(&in_force.snapshot, &keys);
+    keys.iter().zip(behind).map(|(key, behind)| world.warnings(key).into_iter().chain(behind).collect()).collect()
+}
+
+/// The rules of each policy that no packet comes to, as far as failsafes are known from the store.
+fn behind_failsafes(snapshot: &Snapshot, keys: &[Key]) -> Vec<Vec<Problem>> {
+    let mut found = vec![Vec::new(); keys.len()];
+    let policy = |(at, key): (usize, &Key)| {
+        let Key { kind, namespace, name } = key.clone();
+        let policy = snapshot.policies.get(&PolicyId { kind, namespace, name })?;
+        (!policy.staged).then_some((at, policy))
+    };
+    let (places, policies): (Vec<usize>, Vec<&Policy>) = keys.iter().enumerate().filter_map(policy).unzip();
+    let warnings = lint::behind_failsafes(snapshot, &policies, " (by the settings in the store)");
+    places.into_iter().zip(warnings).for_each(|(at, warnings)| found[at] = warnings);
+    found
 }
 
 /// The kinds that must be known to judge these objects.
 fn needed(objects: &[Object]) -> BTreeSet<Kind> {
     let kinds = |object: &Object| match object.kind {
-        Kind::GlobalNetworkPolicy => &[Kind::HostEndpoint, Kind::WorkloadEndpoint, Kind::Profile, Kind::Tier][..],
+        Kind::GlobalNetworkPolicy => &[
+            Kind::HostEndpoint,
+            Kind::WorkloadEndpoint,
+            Kind::Profile,
+            Kind::Tier,
+            // Whether failsafes come before its rules depends on the settings of nodes and on the members of sets.
+            Kind::FelixConfiguration,
+            Kind::Node,
+            Kind::GlobalNetworkSet,
+            Kind::NetworkSet,
+        ][..],
         Kind::NetworkPolicy => &[Kind::WorkloadEndpoint, Kind::Profile, Kind::Tier],
         Kind::HostEndpoint => &[Kind::HostEndpoint, Kind::GlobalNetworkPolicy, Kind::Profile, Kind::Tier],
         // Whether one that asks for foreign source addresses counts depends on the settings of its node.

@@ -70,7 +70,7 @@ pub(crate) fn is_openstack_service(settings: &Settings, header: &PacketHeader) -
 }
 
 /// The failsafe that opens a packet, as `tcp/22`. In raw it also opens the replies of the other direction.
-pub(crate) fn failsafe(settings: &Settings, direction: Direction, header: &PacketHeader, raw: bool) -> Option<String> {
+pub fn failsafe(settings: &Settings, direction: Direction, header: &PacketHeader, raw: bool) -> Option<String> {
     let (source_port, destination_port) = header.ports()?;
     let (own, other, peer) = match direction {
         Direction::Ingress => (&settings.failsafe_inbound, &settings.failsafe_outbound, header.source),

@@ -21,7 +21,7 @@ mod policies;
 mod single_rule;
 mod verdict;
 
-pub use builtin::{needs_hop_limit_255, usual_hop_limit};
+pub use builtin::{failsafe, needs_hop_limit_255, usual_hop_limit};
 pub use default_decision::DefaultDecision;
 pub use endpoints::Endpoints;
 pub use failsafe_text::failsafe_list;

@@ -1,5 +1,6 @@
 //! What one policy does: whom it selects, what its rules say, and which of them can never match: `tortie explain gnp/NAME`.
 
+mod failsafes;
 mod json;
 mod name;
 mod never_matching;
@@ -14,6 +15,7 @@ use tortie_policy::{Direction, EndpointId, Policy, PolicyStage, Rule, Snapshot, 
 
 use crate::topology::node_text;
 
+use failsafes::{Failsafes, says_the_same};
 pub use json::json;
 pub use name::PolicyName;
 use never_matching::Lookups;
@@ -47,6 +49,8 @@ pub struct Side {
     /// Whether the end of its tier denies there, and why where that is not by the tier's own setting. None where no
     /// endpoint is selected, and for staged policies.
     pub end: Option<(bool, Option<&'static str>)>,
+    /// Whether failsafes were looked at.
+    pub failsafes_checked: bool,
 }
 
 /// One rule.
@@ -55,6 +59,8 @@ pub struct DescribedRule {
     pub words: String,
     /// Whether it can match.
     pub used: Use,
+    /// Why failsafes keep all of its packets from it, in words that follow its name; none if they do not, or if that was not checked.
+    pub behind_failsafes: Option<String>,
 }
 
 /// Looks at a policy.
@@ -65,12 +71,20 @@ pub fn about<'a>(snapshot: &'a Snapshot, policy: &'a Policy) -> About<'a> {
         endpoints.entry(node_text(node).to_owned()).or_default().push(subject.id.clone());
     }
     let spoken = [Direction::Ingress, Direction::Egress].into_iter().filter(|direction| policy.applies_to(*direction));
+    let found = Lookups::new(snapshot);
+    let failsafes = Failsafes::new(&found);
     let directions = spoken.map(|direction| {
         let end = selected.first().filter(|_| !policy.staged).and_then(|(_, subject)| {
             let tiers = subject.tiers(snapshot, list(policy.stage), direction);
             tiers.into_iter().find(|tier| tier.name == policy.tier).map(|tier| (tier.denies, tier.note))
         });
-        Side { end, ..side(snapshot, direction, policy.rules(direction), Some(policy.stage)) }
+        let mut side = side(&found, direction, policy.rules(direction), Some(policy.stage));
+        let before = failsafes.before(policy, direction);
+        let failsafes_checked = before.is_ok();
+        for (rule, before) in side.rules.iter_mut().zip(before.into_iter().flatten()) {
+            rule.behind_failsafes = before;
+        }
+        Side { end, failsafes_checked, ..side }
     });
     let directions = directions.collect();
     let key = Key { kind: policy.id.kind, namespace: policy.id.namespace.clone(), name: policy.id.name.clone() };
@@ -78,12 +92,21 @@ pub fn about<'a>(snapshot: &'a Snapshot, policy: &'a Policy) -> About<'a> {
     About { policy, tier: snapshot.tiers.get(&policy.tier), endpoints, left_out, directions }
 }
 
-/// The rules of one direction, without what comes after them; of a policy its stage.
-pub(crate) fn side(snapshot: &Snapshot, direction: Direction, rules: &[Rule], stage: Option<PolicyStage>) -> Side {
-    let with_invalid = never_matching::reached_by_invalid(snapshot, stage);
-    let (classes, uses) = never_matching::uses(&Lookups::new(snapshot), rules, with_invalid);
-    let told = rules.iter().zip(uses).map(|(rule, used)| DescribedRule { words: words::rule(rule), used });
-    Side { direction, rules: told.collect(), classes, end: None }
+/// The rules of one direction of a profile, without what comes after them.
+pub(crate) fn profile_side(snapshot: &Snapshot, direction: Direction, rules: &[Rule]) -> Side {
+    side(&Lookups::new(snapshot), direction, rules, None)
+}
+
+/// The rules of one direction, without what comes after them and failsafes; of a policy its stage.
+fn side(found: &Lookups<'_>, direction: Direction, rules: &[Rule], stage: Option<PolicyStage>) -> Side {
+    let with_invalid = never_matching::reached_by_invalid(found.snapshot, stage);
+    let (classes, uses) = never_matching::uses(found, rules, with_invalid);
+    let told = rules.iter().zip(uses).map(|(rule, used)| DescribedRule {
+        words: words::rule(rule),
+        used,
+        behind_failsafes: None,
+    });
+    Side { direction, rules: told.collect(), classes, end: None, failsafes_checked: false }
 }
 
 /// A rule that can match no packet: its direction and number (from 1), and why.
@@ -94,6 +117,26 @@ pub type UnusedRule = (Direction, usize, String);
 pub fn unused_rules(snapshot: &Snapshot, policies: &[&Policy]) -> Vec<Vec<UnusedRule>> {
     let found = Lookups::new(snapshot);
     policies.iter().map(|policy| unused(&found, policy)).collect()
+}
+
+/// The rules of each policy that no packet comes to, since failsafes let all that they match through before, on every endpoint
+/// that the policy selects. Rules that allow a port for everyone, as failsafes do, are left out.
+pub fn rules_behind_failsafes(snapshot: &Snapshot, policies: &[&Policy]) -> Vec<Vec<UnusedRule>> {
+    let found = Lookups::new(snapshot);
+    let failsafes = Failsafes::new(&found);
+    let of = |policy: &Policy, direction| {
+        let rules = policy.rules(direction).iter().zip(failsafes.before(policy, direction).into_iter().flatten());
+        let rules = rules.enumerate();
+        let told = rules.filter(|(_, (rule, _))| !says_the_same(rule));
+        let told =
+            told.filter_map(|(at, (_, before))| Some((direction, at + 1, format!("never matches: {}", before?))));
+        told.collect::<Vec<_>>()
+    };
+    let directions = |policy: &Policy| {
+        let spoken = [Direction::Ingress, Direction::Egress].into_iter();
+        spoken.filter(|direction| policy.applies_to(*direction)).flat_map(|direction| of(policy, direction)).collect()
+    };
+    policies.iter().map(|policy| directions(policy)).collect()
 }
 
 fn unused(found: &Lookups<'_>, policy: &Policy) -> Vec<UnusedRule> {

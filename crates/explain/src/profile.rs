@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use tortie_policy::{Direction, EndpointId, Snapshot};
 
 use crate::counts::Counts;
-use crate::policy::{list_rules, side};
+use crate::policy::{list_rules, profile_side};
 use crate::question::AskError;
 use crate::set::naming;
 use crate::shortened_list::shortened;
@@ -41,7 +41,7 @@ pub fn text(topology: &Topology<'_>, name: &str, counts: &Counts) -> Result<Stri
     let whose = format!("profile {name}");
     for (direction, rules) in [(Direction::Ingress, &profile.ingress), (Direction::Egress, &profile.egress)] {
         let end = "after all profiles of an endpoint: denies what is left";
-        list_rules(&mut text, ("profile", &whose), &side(snapshot, direction, rules, None), Some(end), counts);
+        list_rules(&mut text, ("profile", &whose), &profile_side(snapshot, direction, rules), Some(end), counts);
     }
     Ok(text)
 }

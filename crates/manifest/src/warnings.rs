@@ -19,6 +19,7 @@ pub use policy::untracked_on_any;
 
 /// Every code, and when it is given.
 pub const CODES: &[(&str, &str)] = &[
+    ("behind-failsafe", "failsafes let all packets through that a rule matches, before it is asked"),
     ("duplicate-port", "two ports of an endpoint have the same name and protocol"),
     ("empty-address", "an address or net is an empty text, which means nothing"),
     (

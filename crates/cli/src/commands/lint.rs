@@ -12,7 +12,7 @@ use tortie_agent::LocalFacts;
 use tortie_api::{Key, Kind, Object, Path};
 use tortie_client::{BatchMode, Client, ClientError, Mode, is_initial_tier};
 use tortie_eval::Judge;
-use tortie_explain::policy::{UnusedRule, unused_rules};
+use tortie_explain::policy::{UnusedRule, rules_behind_failsafes, unused_rules};
 use tortie_explain::{PolicyWarning, PolicyWarningKind, not_in_force, policy_warnings};
 use tortie_manifest::{Problem, Severity, validate, warnings};
 use tortie_policy::{Invalid, Policy, Snapshot, WorkloadId};
@@ -197,8 +197,12 @@ fn of_world(in_force: &InForce, local_facts: Option<&LocalFacts>, only: Option<&
     let enforced: Vec<&Policy> = enforced.collect();
     let chunks: Vec<&[&Policy]> = enforced.chunks(POLICIES_AT_ONCE).collect();
     let unused = tortie_parallel::map(&chunks, |policies| never_matches(snapshot, policies));
-    for (policy, unused) in enforced.iter().zip(unused.into_iter().flatten()).filter(|(_, unused)| !unused.is_empty()) {
-        found.entry(key(policy)).or_default().extend(unused);
+    let behind = tortie_parallel::map(&chunks, |policies| behind_failsafes(snapshot, policies, ""));
+    let unused = unused.into_iter().flatten().zip(behind.into_iter().flatten());
+    for (policy, (unused, behind)) in enforced.iter().zip(unused) {
+        if !unused.is_empty() || !behind.is_empty() {
+            found.entry(key(policy)).or_default().extend(unused.into_iter().chain(behind));
+        }
     }
     for warning in policy_warnings(&Judge::new(snapshot)) {
         let Some(policy) = snapshot.policies.get(&warning.policy) else { continue };
@@ -234,6 +238,17 @@ fn never_matches(snapshot: &Snapshot, policies: &[&Policy]) -> Vec<Vec<Problem>>
     };
     let problems = |unused: Vec<UnusedRule>| unused.into_iter().map(problem).collect();
     unused_rules(snapshot, policies).into_iter().map(problems).collect()
+}
+
+/// The rules that no packet comes to because of failsafes, of each of some policies, with what is said of the settings.
+pub(crate) fn behind_failsafes(snapshot: &Snapshot, policies: &[&Policy], settings: &str) -> Vec<Vec<Problem>> {
+    let problem = |(direction, number, why): UnusedRule| {
+        let message = format!("{direction} rule {number} {why}{settings}");
+        let problem = Problem::warning("behind-failsafe", rule(direction.name(), number - 1), message);
+        problem.help("take the port out of the failsafe ports if the rule is to decide")
+    };
+    let problems = |behind: Vec<UnusedRule>| behind.into_iter().map(problem).collect();
+    rules_behind_failsafes(snapshot, policies).into_iter().map(problems).collect()
 }
 
 /// That an object cannot be read, in this text, and what is in force instead.

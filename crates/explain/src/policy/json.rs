@@ -50,5 +50,5 @@ fn rule(number: usize, described: &DescribedRule) -> Value {
         Use::Nothing(reasons) => ("nothing", &[][..], reasons.as_slice()),
         Use::Unchecked => ("unchecked", &[][..], &[][..]),
     };
-    json!({ "rule": number, "text": described.words, "use": found, "hiddenBy": by, "reasons": reasons })
+    json!({ "rule": number, "text": described.words, "use": found, "hiddenBy": by, "reasons": reasons, "behindFailsafes": described.behind_failsafes })
 }

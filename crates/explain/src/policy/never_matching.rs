@@ -14,7 +14,7 @@ use tortie_policy::{Family, PeerMatch, PolicyStage, PortMatch, Rule, Snapshot};
 pub const LIMIT: u128 = 2_000_000;
 
 /// Endpoints and sets that cost about as much to look at as the rest of a rule.
-const OBJECTS: u128 = 100;
+pub(super) const OBJECTS: u128 = 100;
 
 /// One packet that a rule matches before all others of its list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,8 +59,7 @@ pub(super) fn uses(found: &Lookups<'_>, rules: &[Rule], with_invalid: bool) -> (
     rules.iter().for_each(|rule| conditions.add_rule(rule));
     let families = [Family::V4, Family::V6].map(|family| conditions.classes(family));
     let classes = families.iter().map(|classes| classes.packets().len()).sum();
-    let objects = snapshot.host_endpoints.len() + snapshot.workload_endpoints.len() + snapshot.network_sets.len();
-    let cost = (rules.len() as u128).saturating_mul(classes).saturating_mul(1 + objects as u128 / OBJECTS);
+    let cost = (rules.len() as u128).saturating_mul(classes).saturating_mul(1 + found.objects() as u128 / OBJECTS);
     if cost > LIMIT {
         let nothing = |rule: &Rule| Use::Nothing(reasons(snapshot, rule));
         return (classes, rules.iter().map(|rule| if rule.never { nothing(rule) } else { Use::Unchecked }).collect());
@@ -92,14 +91,20 @@ const SETTLED: &str =
 /// Data that is computed once for many lists of rules.
 pub(super) struct Lookups<'a> {
     pub(super) snapshot: &'a Snapshot,
-    endpoints: Endpoints<'a>,
+    pub(super) endpoints: Endpoints<'a>,
     /// No condition, with what selectors mean.
-    none: Conditions<'a>,
+    pub(super) none: Conditions<'a>,
 }
 
 impl<'a> Lookups<'a> {
     pub(super) fn new(snapshot: &'a Snapshot) -> Self {
         Self { snapshot, endpoints: Endpoints::new(snapshot), none: Conditions::new(snapshot, Domain::default()) }
+    }
+
+    /// How many endpoints and sets there are.
+    pub(super) fn objects(&self) -> usize {
+        let snapshot = self.snapshot;
+        snapshot.host_endpoints.len() + snapshot.workload_endpoints.len() + snapshot.network_sets.len()
     }
 }
 

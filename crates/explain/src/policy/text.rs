@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use tortie_policy::{Direction, EndpointId, Order, PolicyStage};
 
-use super::{About, LIMIT, Side, Use};
+use super::{About, DescribedRule, LIMIT, Side, Use};
 use crate::counts::Counts;
 use crate::not_in_force;
 use crate::topology::Topology;
@@ -116,7 +116,7 @@ pub(crate) fn rules(text: &mut String, (kind, name): (&str, &str), side: &Side, 
     for (index, described) in side.rules.iter().enumerate() {
         let number = index + 1;
         let counted = counts.of_rule(name, side.direction, number);
-        let _ = writeln!(text, "  {number:>2} {}{counted}{}", described.words, remark(&described.used));
+        let _ = writeln!(text, "  {number:>2} {}{counted}{}", described.words, remark(described));
     }
     if let Some(end) = end {
         let _ = writeln!(text, "     {end}");
@@ -129,15 +129,20 @@ pub(crate) fn rules(text: &mut String, (kind, name): (&str, &str), side: &Side, 
             side.rules.len()
         );
     } else if !side.rules.is_empty() {
-        let hidden = side.rules.iter().filter(|described| !matches!(described.used, Use::Matches(_))).count();
+        let matches = |one: &&DescribedRule| matches!(one.used, Use::Matches(_)) && one.behind_failsafes.is_none();
+        let hidden = side.rules.len() - side.rules.iter().filter(matches).count();
         let found = match hidden {
             0 => "every rule can match".to_owned(),
             1 => "1 rule cannot match".to_owned(),
             count => format!("{count} rules cannot match"),
         };
+        let (failsafes, others) = match side.failsafes_checked {
+            true => ("failsafes, ", "other policies and profiles"),
+            false => ("", "other policies, profiles and failsafes"),
+        };
         let _ = writeln!(
             text,
-            "     {found} (checked within this {kind}, with the endpoints and sets of now: other policies, profiles and failsafes were not looked at)"
+            "     {found} (checked within this {kind}, with the {failsafes}endpoints and sets of now: {others} were not looked at)"
         );
     }
 }
@@ -151,9 +156,12 @@ pub(super) fn unused(used: &Use) -> Option<String> {
     }
 }
 
-fn remark(used: &Use) -> String {
-    match used {
-        Use::Matches(_) | Use::Unchecked => String::new(),
+fn remark(described: &DescribedRule) -> String {
+    match &described.used {
+        Use::Matches(_) | Use::Unchecked => {
+            let why = described.behind_failsafes.as_ref();
+            why.map(|why| format!("\n       NEVER MATCHES: {why}")).unwrap_or_default()
+        }
         Use::Hidden(by) => format!("\n       NEVER MATCHES: {} all of its packets first", hiders(by)),
         Use::Nothing(reasons) => format!("\n       MATCHES NOTHING NOW: {}", reasons.join("; ")),
     }
