@@ -11,7 +11,7 @@
 //!   between two writes is continued by the next one.
 //! - [`copies`]: a store that is not Kubernetes gets copies of Kubernetes' namespaces, service accounts and NetworkPolicies.
 //! - [`pod_labels`]: workload endpoints in such a store follow the labels of their pods.
-//! - [`node_labels`]: nodes in such a store follow the labels that they have in Kubernetes; [`labels`] is what both have in common.
+//! - [`node_labels`]: nodes in such a store follow the labels that they have in Kubernetes; [`followed_labels`] is what both have in common.
 //! - One of several processes writes: the one that holds a lease of the store (`leader`). What it writes names the version that it
 //!   replaces, so even two that write at a time do each other no harm.
 

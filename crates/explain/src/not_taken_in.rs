@@ -136,8 +136,9 @@ fn source_not_accepted(topology: &Topology<'_>, node: &str, enters: &str, packet
     }
     let by = |why: &str| Some(format!("{node} drops what comes from {source} by {enters}: {why}"));
     if source.is_unspecified() {
-        let is_one = multicast::kind(topology, packet.destination).is_none();
-        return by("only a packet to a broadcast address may have no source").filter(|_| is_one);
+        let is_taken = takes_unspecified_source(packet.destination, packet.protocol == IGMP);
+        return by("only packets to 255.255.255.255 or 224.0.0.0/24, and IGMP, may have no source")
+            .filter(|_| !is_taken);
     }
     let machine = topology.complete_machine(node)?;
     let rp_filter = machine.incoming.get(enters)?.rp_filter;
@@ -164,6 +165,16 @@ fn source_not_accepted(topology: &Topology<'_>, node: &str, enters: &str, packet
         Some((RouteKind::Unicast | RouteKind::Local | RouteKind::Multicast, _)) => return None,
     };
     by(&format!("{checks}, and rp_filter of {enters} is {rp_filter}"))
+}
+
+/// The protocol number of IGMP.
+const IGMP: u8 = 2;
+
+/// Whether Linux takes in packets from 0.0.0.0 to this destination. Source: `ip_route_input_slow` and `ip_mc_validate_source` in
+/// net/ipv4/route.c.
+pub(crate) fn takes_unspecified_source(destination: IpAddr, is_igmp: bool) -> bool {
+    let IpAddr::V4(to) = destination else { return false };
+    to.is_broadcast() || to.octets()[..3] == [224, 0, 0] || (is_igmp && to.is_multicast())
 }
 
 /// The rules of a node that drop a packet, or may.

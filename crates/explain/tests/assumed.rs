@@ -455,7 +455,7 @@ fn packets_from_hosts_without_an_address_are_among_those_from_any() {
         lines,
         ["IPv4 tcp 9: DENIED from everywhere", "IPv6 tcp 9: ALLOWED from ::; DENIED from everywhere else"]
     );
-    // IPv4 hosts without an address send to everybody.
+    // IPv4 hosts without an address send to everybody on the link.
     for (to, word) in [("255.255.255.255", "0.0.0.0"), ("224.0.0.251", "0.0.0.0"), ("ff02::fb", "::")] {
         let mut group = question("any", to, "udp/9");
         group.node = Some("web1".into());
@@ -463,6 +463,13 @@ fn packets_from_hosts_without_an_address_are_among_those_from_any() {
         let rows = reach(&topology, &group, Some(&group.what)).unwrap().rows;
         assert_eq!(rows[0].line(), format!("udp 9: ALLOWED from {word}; DENIED from everywhere else"), "{to}");
     }
+    let group = Question {
+        node: Some("web1".into()),
+        in_interface: Some("eth0".into()),
+        ..question("any", "239.1.1.1", "udp/9")
+    };
+    let rows = reach(&topology, &group, Some(&group.what)).unwrap().rows;
+    assert_eq!(rows[0].line(), "udp 9: DENIED from everywhere");
     // What arrives nowhere is not asked about as a target.
     let from = question("hep/h0", "any", "tcp/9");
     let found = reach(&topology, &from, Some(&from.what)).unwrap();

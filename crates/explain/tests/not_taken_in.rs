@@ -198,8 +198,11 @@ fn sources() -> Result<(), String> {
         compare(&topology, from, "fd01::11", Some("eth0"), None)?;
     }
     compare(&topology, "169.254.7.7", "198.51.100.9", Some("eth0"), None)?;
-    let none = "web1 drops what comes from 0.0.0.0 by eth0: only a packet to a broadcast address may have no source";
-    compare(&topology, "0.0.0.0", "192.0.2.11", Some("eth0"), Some(none))?;
+    let none = "web1 drops what comes from 0.0.0.0 by eth0: only packets to 255.255.255.255 or 224.0.0.0/24, and IGMP, may have no source";
+    for to in ["192.0.2.11", "192.0.2.255", "239.1.1.1"] {
+        compare(&topology, "0.0.0.0", to, Some("eth0"), Some(none))?;
+    }
+    compare(&topology, "0.0.0.0", "224.0.0.251", Some("eth0"), None)?;
     compare(&topology, "0.0.0.0", "255.255.255.255", Some("eth0"), None)
 }
 

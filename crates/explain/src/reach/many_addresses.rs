@@ -5,10 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use tortie_classes::AddressSet;
 
+use crate::not_taken_in::takes_unspecified_source;
 use crate::question::{AskError, EndSpec, Question};
 use crate::relevant_conditions::End;
+use crate::set;
 use crate::topology::{Location, Topology};
-use crate::{multicast, set};
 
 /// What is not a single machine on the network: this host, loopback, multicast, broadcast. The broadcast addresses of links
 /// come to these where a machine tells them.
@@ -28,8 +29,8 @@ pub(crate) fn ends(topology: &Topology<'_>, question: &Question) -> Result<(End,
             return topology.find(party, node).map(End::Single);
         }
         let other = topology.find(other, node)?;
-        let to_group = other.addresses().iter().any(|address| multicast::kind(topology, *address).is_some());
-        let all = if sends { senders(topology, party, to_group)? } else { remote(topology, party)? };
+        let unspecified = other.addresses().iter().any(|address| takes_unspecified_source(*address, false));
+        let all = if sends { senders(topology, party, unspecified)? } else { remote(topology, party)? };
         let left = all.minus(&own_addresses(topology, &other)?);
         if left.is_empty() {
             return Err(AskError("there is no address in it that packets cross the network for: loopback, multicast, broadcast and the other end's own addresses are asked about one by one".to_owned()));
@@ -51,12 +52,15 @@ pub(crate) fn remote(topology: &Topology<'_>, party: &EndSpec) -> Result<Address
     Ok(crossing(&addresses(topology, party)?).minus(&AddressSet::of_nets(&broadcasts)))
 }
 
-/// The same of an end that sends: hosts without an address use the unspecified one, IPv4 hosts only to multicast and broadcast
-/// addresses (Linux drops anything else from 0.0.0.0). What comes from the broadcast address of a link is dropped only where the kernel
+/// The same of an end that sends: hosts without an address use the unspecified one, those of IPv4 only where Linux takes it in. What comes from the broadcast address of a link is dropped only where the kernel
 /// checks sources (`rp_filter`).
-pub(crate) fn senders(topology: &Topology<'_>, party: &EndSpec, to_group: bool) -> Result<AddressSet, AskError> {
+pub(crate) fn senders(
+    topology: &Topology<'_>,
+    party: &EndSpec,
+    from_unspecified: bool,
+) -> Result<AddressSet, AskError> {
     let unspecified = [IpAddr::from(Ipv6Addr::UNSPECIFIED), IpAddr::from(Ipv4Addr::UNSPECIFIED)];
-    let unspecified = AddressSet::of(&unspecified[..if to_group { 2 } else { 1 }]);
+    let unspecified = AddressSet::of(&unspecified[..if from_unspecified { 2 } else { 1 }]);
     let broadcasts: Vec<IpNet> = topology.broadcast_nets().collect();
     let also = unspecified.union(&crossing(&AddressSet::of_nets(&broadcasts)));
     Ok(remote(topology, party)?.union(&addresses(topology, party)?.intersection(&also)))
