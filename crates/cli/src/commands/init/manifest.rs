@@ -121,17 +121,20 @@ spec:
         let mut ssh = vec![22];
         let session = self.ssh.filter(|port| *port != 22);
         ssh.extend(session);
-        text += match self.ssh {
-            Some(_) => "  # SSH, also this session. Add `source: {nets: [...]}` to allow it from your own nets only.\n",
-            None => "  # SSH. Add `source: {nets: [...]}` to allow it from your own nets only.\n",
-        };
+        let _ = writeln!(
+            text,
+            "  # SSH{}. To allow it from your own nets only, add `source: {{nets: [...]}}` here and these nets to failsafeInboundHostPorts of
+  # FelixConfiguration: by default failsafes allow tcp/22 from everywhere before this rule.",
+            if self.ssh.is_some() { ", also this session" } else { "" }
+        );
         rule(&mut text, "TCP", &[], &ssh);
         self.served(&mut text, session);
         text += "  egress:\n";
         self.both(&mut text, "out");
         text += "  # DHCP.\n";
         rule(&mut text, "UDP", &[], &[67, 547]);
-        text += "  # DNS. Add `nets` to allow your own resolvers only.\n";
+        text += "  # DNS. To allow your own resolvers only, add `destination: {nets: [...]}` here and these nets to failsafeOutboundHostPorts of
+  # FelixConfiguration: by default failsafes allow udp/53 to everywhere before this rule.\n";
         rule(&mut text, "UDP", &[], &[53]);
         rule(&mut text, "TCP", &[], &[53]);
         text += "  # NTP: the time.\n";
