@@ -594,7 +594,7 @@ fn untranslated(hop: &Hop) -> Packet {
 }
 
 /// `table inet filter of another program`.
-fn named(table: &impl Display) -> String {
+pub(crate) fn named(table: &impl Display) -> String {
     format!("table {table} of another program")
 }
 

@@ -37,6 +37,7 @@ mod store;
 mod store_warnings;
 mod target;
 mod terminal;
+mod translated_ports;
 mod usage_errors;
 mod workload_endpoint_name;
 

@@ -1,23 +1,29 @@
-//! Warns after a write about host endpoints that govern no interface, and workload endpoints whose packets pass by their policies, where the agent of this machine knows its interfaces.
+//! Warns after a write about host endpoints that govern no interface, workload endpoints whose packets pass by their policies, and policies on
+//! ports that are translated before them, where the agent of this machine knows its interfaces.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tortie_agent::LocalFacts;
 use tortie_agent::socket::{InForceAnswer, Objects};
 use tortie_api::{Key, Kind};
 use tortie_explain::not_in_force;
+use tortie_nft::foreign::ForeignTable;
 use tortie_policy::{GovernedInterfaces, HostEndpoint, WorkloadId};
 use tortie_store::Selection;
 use tortie_sync::InForce;
+use tortie_verify::foreign_tables::base_chains;
 
 use crate::ask::Agent;
+use crate::commands::lint;
 use crate::session::Session;
 use crate::snapshot::topology;
 use crate::store::StoreAccess;
 use crate::store_warnings::nodes::nearest;
+use crate::translated_ports;
 
-/// Warns of those of these objects that are host endpoints and govern no interface, or workload endpoints whose packets pass by. Silent where no agent answers, because
-/// only it knows the interfaces, and where the store cannot be read again: the write itself is done. `is_told`
-/// tells which warnings of a host endpoint were said before.
+/// Warns of those of these objects that are host endpoints and govern no interface, workload endpoints whose packets pass by, or policies on
+/// ports that are translated before them. Silent where no agent answers, because only it knows the interfaces, and where the store cannot be
+/// read again: the write itself is done. `is_told` tells which warnings of a host endpoint were said before.
 pub(crate) fn warn(
     access: &StoreAccess,
     agent: &Agent,
@@ -31,7 +37,11 @@ pub(crate) fn warn(
         written.iter().filter(is_workload).map(|key| (key.namespace.as_str(), key.name.as_str())).collect();
     let hosts = written.iter().filter(|key| key.kind == Kind::HostEndpoint);
     let names: BTreeSet<String> = hosts.map(|key| key.name.clone()).collect();
-    if names.is_empty() && workloads.is_empty() || session.persona.is_calicoctl() {
+    let is_policy = |key: &&Key| matches!(key.kind, Kind::NetworkPolicy | Kind::GlobalNetworkPolicy);
+    let policies: BTreeSet<&Key> = written.iter().filter(is_policy).collect();
+    // Without tables that translate there is nothing to say of policies.
+    let translating = if policies.is_empty() { Vec::new() } else { translating_tables() };
+    if names.is_empty() && workloads.is_empty() && translating.is_empty() || session.persona.is_calicoctl() {
         return;
     }
     let Ok(store) = access.name() else { return };
@@ -51,6 +61,12 @@ pub(crate) fn warn(
             session.terminal.note(format_args!(
                 "warning[placement]: workloadendpoint/{namespace}/{name}: packets pass by its policies: {why}"
             ));
+        }
+    }
+    for (policy, problem) in translated_ports::warnings(&in_force.snapshot, &local_facts, &translating) {
+        let key = lint::key(policy);
+        if policies.contains(&key) {
+            session.terminal.note(format_args!("warning[translated-port]: {}: {}", key.as_argument(), problem.text()));
         }
     }
     let is_of_store = in_force.snapshot.nodes.contains_key(&local_facts.node)
@@ -81,6 +97,13 @@ pub(crate) fn warn(
             session.terminal.note(format_args!("warning[placement]: hostendpoint/{} {not_in_force}", endpoint.name));
         }
     }
+}
+
+/// The tables of other programs, if one of them translates destinations; none where they cannot be read, which `lint` says.
+fn translating_tables() -> Vec<ForeignTable> {
+    let tables = LocalFacts::foreign_tables().map(|read| read.tables).unwrap_or_default();
+    let translates = |table: &ForeignTable| base_chains(table).iter().any(|chain| !chain.translates.is_empty());
+    if tables.iter().any(translates) { tables } else { Vec::new() }
 }
 
 /// Whether a node's name looks like another's.

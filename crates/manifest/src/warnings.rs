@@ -56,6 +56,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("service-without-namespace", "a rule names a service without its namespace, and so no service"),
     ("taken-as-name", "the word `all` or `any` is taken for the name of an interface or of a port"),
     ("text-after-separator", "the text after `---` on its line is ignored"),
+    (
+        "translated-port",
+        "a table of another program on this machine translates a port before the rule that names it is asked",
+    ),
     ("unknown-field-kept", "a stored object has a field that is not known here; it is kept"),
     ("unknown-node", "a host endpoint or the settings of one node are for a node that nothing else tells of"),
     ("unknown-profile", "an endpoint names a profile that does not exist: what no policy allows is denied"),

@@ -31,6 +31,7 @@ use crate::snapshot::topology;
 use crate::store::StoreAccess;
 use crate::store_warnings::World;
 use crate::terminal::{Exit, Usage};
+use crate::translated_ports;
 use report::Report;
 
 pub(crate) use report::warnings_text;
@@ -79,6 +80,18 @@ fn lint(args: &LintArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let objects = listing.items.iter().filter(|stored| !is_own(&stored.key)).count();
     of_stored(listing, &mut found)?;
     of_world(&in_force, sources.local_facts.as_ref(), None, &mut found);
+    if let Some(local_facts) = &sources.local_facts {
+        match LocalFacts::foreign_tables() {
+            Ok(read) => {
+                for (policy, problem) in translated_ports::warnings(&in_force.snapshot, local_facts, &read.tables) {
+                    found.entry(key(policy)).or_default().push(problem);
+                }
+            }
+            Err(error) => {
+                session.terminal.note(format_args!("the rules of other programs were not looked at: {error}"))
+            }
+        }
+    }
     for (key, why) in &in_force.unreadable {
         let why = if args.output == TextOrJson::Json { why.in_full() } else { why.to_string() };
         found.entry(key.clone()).or_default().push(unreadable(why));
@@ -313,7 +326,7 @@ fn rule(field: &str, index: usize) -> Path {
     Path::from("spec").key(field).index(index)
 }
 
-fn key(policy: &Policy) -> Key {
+pub(crate) fn key(policy: &Policy) -> Key {
     let id = policy.id.clone();
     Key { kind: id.kind, namespace: id.namespace, name: id.name }
 }

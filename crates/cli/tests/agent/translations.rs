@@ -700,3 +700,31 @@ fn of_what_a_machine_sends_from_a_loopback_address_and_translates_to_others_ther
         assert!(arrives());
     });
 }
+
+#[test]
+fn a_rule_on_a_port_that_another_table_translates_before_it_is_told() {
+    on_a_machine(|world| {
+        world.listen(5001);
+        let _agent = world.agent();
+        world.apply(&[ENDPOINT, &allow(PORT)].concat());
+        let policy = world.file("policy.yaml", &allow(PORT)).to_str().unwrap().to_owned();
+        let why = "ingress rule 1: packets such as one from 198.51.100.1 to port 5000 of 192.0.2.11 that comes in by eth0 are translated before the rule is asked, and it does not match them then: table ip nat of another program translates it to 192.0.2.11:5001";
+        let is_told = |arguments: &[&str]| {
+            let said = world.outcome(arguments).1;
+            assert_eq!(said.contains("[translated-port]"), said.contains(why), "{said}");
+            said.contains(why)
+        };
+        assert!(!is_told(&["lint"]) && !is_told(&["apply", "-f", &policy]));
+        let table =
+            "table ip nat { chain pre { type nat hook prerouting priority -100; tcp dport 5000 redirect to :5001; }; }";
+        run("nft", &["-f", world.file("others.nft", table).to_str().unwrap()]);
+        assert!(is_told(&["lint"]) && is_told(&["apply", "-f", &policy]));
+        assert!(!world.reaches(PORT));
+        // Rules that match behind the translation.
+        for ports in ["[5001]", "[5000, 5001]"] {
+            world.apply(&allow(PORT).replace("[5000]", ports));
+            assert!(!is_told(&["lint"]), "{ports}");
+        }
+        assert!(world.reaches(PORT));
+    });
+}
