@@ -81,7 +81,7 @@ impl ProgrammedSince {
     pub(crate) fn event(&self, time: Duration) -> &'static str {
         match self.first == Some(time) {
             true if self.was_off => "enforcement was switched on again",
-            true => "the agent was started",
+            true => "this agent first enforced the store",
             false => "the change was in the kernel",
         }
     }
@@ -116,7 +116,7 @@ mod tests {
             assert_eq!(since.of(1), Some(Duration::from_secs(1)));
         }
         assert_eq!(since.positions.len(), MOST);
-        assert_eq!(since.event(Duration::from_secs(1)), "the agent was started");
+        assert_eq!(since.event(Duration::from_secs(1)), "this agent first enforced the store");
         assert_eq!(since.event(Duration::from_secs(2)), "the change was in the kernel");
         since.keep(|_| false);
         assert_eq!(since.of(1), Some(Duration::from_secs(5_000 - MOST as u64 + 1)));

@@ -63,6 +63,23 @@ pub(crate) fn origin() -> Origin {
     origin_by(std::env::var_os(VARIABLE).as_deref(), std::env::var_os("SUDO_UID").is_some(), Path::new("/proc"))
 }
 
+/// The same for a command that asks which session it is in: what the user says of the client does not count against the parents.
+pub(crate) fn session_origin() -> Origin {
+    let (own, is_sudo) = (std::env::var_os(VARIABLE), std::env::var_os("SUDO_UID").is_some());
+    session_origin_by(own.as_deref(), is_sudo, Path::new("/proc"))
+}
+
+fn session_origin_by(own: Option<&OsStr>, is_sudo: bool, proc: &Path) -> Origin {
+    let own_origin = origin_by(own, is_sudo, proc);
+    match own {
+        Some(own) if own.is_empty() => match by_parents(is_sudo, proc) {
+            Ok(Origin::Unproven) => own_origin,
+            found => found.unwrap_or_else(Origin::Unknown),
+        },
+        _ => own_origin,
+    }
+}
+
 /// Who is connected to the servers of SSH on this machine now: where the origin is not known, each may have started this.
 pub(crate) fn clients() -> SshClients {
     served::clients(Path::new("/proc"))
@@ -344,6 +361,20 @@ mod tests {
             (60, "sshd", 1, Some("")),
         ]);
         assert_eq!(origin_by(None, true, place.path()), Origin::Ssh(ssh("198.51.100.7", "192.0.2.11", 22)));
+    }
+
+    #[test]
+    fn an_empty_variable_makes_no_session_another_one() {
+        let place = proc(&[
+            (90, "tortie", 70, Some("SSH_CONNECTION=\0")),
+            (70, "bash", 60, Some("SSH_CONNECTION=198.51.100.7 50000 192.0.2.11 22\0")),
+            (60, "sshd", 1, Some("")),
+        ]);
+        let empty = Some("".as_ref());
+        assert_eq!(origin_by(empty, false, place.path()), Origin::Local, "the guard believes it");
+        assert_eq!(session_origin_by(empty, false, place.path()), Origin::Ssh(ssh("198.51.100.7", "192.0.2.11", 22)));
+        let hidden = proc(&[(90, "tortie", 70, Some("")), (70, "bash", 60, Some("")), (60, "sshd", 1, Some(""))]);
+        assert!(matches!(session_origin_by(empty, false, hidden.path()), Origin::Unknown(_)));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::commands::history::{is_overdue, revisions};
 use crate::enforcement_warning;
 use crate::output::table;
 use crate::session::Session;
-use crate::ssh::{self, Origin, origin};
+use crate::ssh::{self, Origin};
 use crate::store::StoreAccess;
 use crate::terminal::{Exit, Usage};
 
@@ -126,7 +126,7 @@ fn counts(entry: &HistoryEntry, access: &StoreAccess) -> Result<(), String> {
             "{off}, so the change is not in force: run `tortie on`, and then confirm from a new SSH connection"
         ));
     }
-    let connection = match origin() {
+    let connection = match ssh::session_origin() {
         Origin::Local => return Ok(()),
         Origin::Unproven => {
             return Err("whether this is a new SSH session is not known (it is not on a console of this machine, and not a child of sshd): confirm from a new SSH connection".to_owned());
