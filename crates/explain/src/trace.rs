@@ -223,7 +223,7 @@ pub(crate) fn trace_between(
     assumed.extend(
         answers.iter().filter_map(|(_, hops)| not_taken_in::assumed_source(topology, hops)).collect::<BTreeSet<_>>(),
     );
-    assumed.extend(answers.iter().flat_map(|(_, hops)| bridged::assumed(hops)).collect::<BTreeSet<_>>());
+    assumed.extend(answers.iter().flat_map(|(_, hops)| bridged::assumed(topology, hops)).collect::<BTreeSet<_>>());
     let mut left_out = route.unused(question);
     for note in answers.iter().flat_map(|(_, hops)| not_asked::notes(snapshot, topology, hops)) {
         if !left_out.contains(&note) {

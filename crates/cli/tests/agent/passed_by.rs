@@ -155,6 +155,32 @@ spec: {selector: app == 'bridge', types: [Ingress, Egress], applyOnForward: true
         assert!(said.lines().last().unwrap().starts_with("ALLOWED") && said.contains(assumed), "{said}");
         let claims = world.file("claims", "permits 10.9.0.1 -> 10.9.0.2 tcp/443 --node web1\n");
         world.call(&["test", claims.to_str().unwrap()]);
+        // Between two nets of the bridge the machine routes, also where its default route leads by the bridge.
+        for setting in ["ip_forward", "conf/all/send_redirects", "conf/br0/send_redirects"] {
+            let value = if setting == "ip_forward" { "1" } else { "0" };
+            std::fs::write(format!("/proc/sys/net/ipv4/{setting}"), value).unwrap();
+        }
+        ip("addr add 10.10.0.254/24 dev br0");
+        ip("route add default via 10.9.0.1 dev br0");
+        hosts[0].run(|| ip("route add 10.10.0.0/24 via 10.9.0.254"));
+        hosts[1].run(|| {
+            ip("addr add 10.10.0.2/24 dev eth0");
+            ip("route add 10.9.0.1/32 via 10.10.0.254");
+        });
+        let routed = || hosts[0].run(|| reach_at([10, 10, 0, 2], 443));
+        let asked_routed = ["explain", "10.9.0.1", "10.10.0.2", "tcp/443", "--node", "web1"];
+        let said = world.fails(&asked_routed);
+        let assumed = "assumed: its sender hands it to web1, which routes it; if the sender's route leads to another machine behind the bridge br0, no policy of web1 is asked";
+        assert!(said.contains("\nDENIED") && said.contains(assumed), "{said}");
+        assert!(!routed());
+        world.apply(&HOST.replace(
+            "applyOnForward: true",
+            "applyOnForward: true, ingress: [{action: Allow}], egress: [{action: Allow}]",
+        ));
+        assert!(world.call(&asked_routed).contains("\nALLOWED"));
+        until("the machine routes between the nets", routed);
+        world.apply(HOST);
+        hosts[1].run(|| ip("route del 10.9.0.1/32"));
         if file.exists() {
             std::fs::write(file, "1").unwrap();
             assert!(!arrives());
