@@ -130,7 +130,7 @@ fn an_unconfirmed_change_is_put_back_and_an_old_session_cannot_confirm_it() {
         assert!(history.contains("was not confirmed"), "{history}");
         assert!(history.contains("(not confirmed, put back)"), "{history}");
         let text = world.fails(&["undo"]);
-        assert!(text.contains("to make that change again, name it"), "{text}");
+        assert!(text.contains("to make that change again, name it") && text.contains(" --confirm`"), "{text}");
         assert!(is_as_before(world, &before), "{}", content(world));
         let text = world.fails(&["confirm"]);
         assert!(

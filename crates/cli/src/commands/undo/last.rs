@@ -49,7 +49,7 @@ pub(super) fn of(
                 }
             }
             anyhow::bail!(
-                "revision {} put back revision {of}, which was not confirmed; to make that change again, name it: `tortie undo {}`; {}",
+                "revision {} put back revision {of}, which was not confirmed; to make that change again, name it: `tortie undo {} --confirm`; {}",
                 revisions(entry),
                 entry.last,
                 match before {
