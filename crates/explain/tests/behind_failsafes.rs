@@ -53,6 +53,9 @@ fn a_deny_rule_for_a_failsafe_port_is_told() {
     assert_eq!(found(&both(SSH, DNS), DENY_SSH), [told]);
     // The default failsafes have the port as well.
     assert_eq!(found(&[], DENY_SSH), [told]);
+    let several = DENY_SSH.replace("[22]", "[22, 179, '2379:2380']");
+    let named = "failsafes tcp/179, tcp/22, tcp/2379 and 1 more let all of its packets through first";
+    assert!(found(&[], &several)[0].contains(named), "{:?}", found(&[], &several));
     assert!(found(&both(DNS, SSH), DENY_SSH).is_empty());
     assert!(found(&both("", ""), DENY_SSH).is_empty());
     let two = "types: [Ingress], ingress: [{action: Deny, protocol: TCP, destination: {ports: [22, 443]}}]";

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use tortie_classes::Domain;
 use tortie_eval::{End, PacketHeader, Subject, failsafe, single_rule};
+use tortie_policy::packet::Transport;
 use tortie_policy::{
     Action, Direction, Family, GovernedInterfaces, HostEndpoint, PeerMatch, Policy, PolicyStage, Rule, Settings,
 };
@@ -134,7 +135,8 @@ impl<'l, 'a> Failsafes<'l, 'a> {
                     for transport in 0..classes.transports.len() {
                         let (protocol, transport) = classes.transports.class(transport).representative();
                         let packet = (protocol, transport);
-                        if single_rule(snapshot, rule, [&source, destination], packet).is_none() {
+                        let ends = [&source, destination];
+                        if single_rule(snapshot, rule, ends, packet).is_none() {
                             continue;
                         }
                         let (source, destination) = (source.address(), destination.address());
@@ -143,6 +145,15 @@ impl<'l, 'a> Failsafes<'l, 'a> {
                             let found = failsafe(settings, direction, &header, places.raw);
                             let Some(found) = found else { return Ok(None) };
                             failsafes.insert(found);
+                            // Failsafes of one class do not differ in what they let through, but in their names.
+                            let Transport::Ports { source: from, .. } = transport else { continue };
+                            for one in settings.failsafe_inbound.iter().chain(&settings.failsafe_outbound) {
+                                let transport = Transport::Ports { source: from, destination: one.port };
+                                let header = PacketHeader { transport, ..header };
+                                if single_rule(snapshot, rule, ends, (protocol, transport)).is_some() {
+                                    failsafes.extend(failsafe(settings, direction, &header, places.raw));
+                                }
+                            }
                         }
                     }
                 }
