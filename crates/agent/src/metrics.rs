@@ -62,6 +62,8 @@ fn registry(node: &str, status: &StatusCell, dataplane: &SharedDataplane) -> Reg
     let enforced = Enforced::of(lock(dataplane).state());
     let refused = count(lock(dataplane).refused().len());
     let prefixes = status_builder::prefixes(lock(dataplane).state());
+    // Before the status is locked.
+    let machine = tortie_hostnet::masters().unwrap_or_default();
     let record = status.read();
     let kind =
         |kinds: &[Kind]| kinds.iter().map(|kind| count(record.counts.get(kind).copied().unwrap_or(0))).sum::<i64>();
@@ -125,7 +127,7 @@ fn registry(node: &str, status: &StatusCell, dataplane: &SharedDataplane) -> Reg
         (
             "tortie_passed_by_interfaces",
             "Interfaces of workloads whose packets pass by what is enforced at them",
-            count(status_builder::passed_by(&record, &tortie_hostnet::masters().unwrap_or_default(), &prefixes).len()),
+            count(status_builder::passed_by(&record, &machine, &prefixes).len()),
         ),
     ];
     for (name, help, value) in numbers {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use tortie_dataplane::Place;
+use tortie_hostnet::has_prefix;
 use tortie_policy::{EndpointId, GovernedInterfaces};
 
 use crate::status_cell::NamedInterface;
@@ -22,7 +23,7 @@ pub(crate) fn why(
     governor: &dyn Fn(Place) -> Option<String>,
     prefixes: &[String],
 ) -> String {
-    let is_workload = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()));
+    let is_workload = |name: &str| has_prefix(name, prefixes);
     match named {
         NamedInterface::Host(_) if let Some(first) = unreadable => {
             format!("{first}, whose interface cannot be read, governs every interface of the host")

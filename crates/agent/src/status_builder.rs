@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tortie_api::Key;
 use tortie_dataplane::{Endpoint, Owner, Place, Program, ProgramEnd, ProgramId, RulesId, State, first_catch_all};
+use tortie_hostnet::has_prefix;
 use tortie_policy::machine::Machine;
 use tortie_policy::{Action, EndpointId};
 
@@ -274,7 +275,7 @@ fn all_endpoints(
         }
         if let Place::Workload(_) = place
             && record.links.contains_key(&name)
-            && let Some(why) = machine.passes_by(&name, |other| is_workload(prefixes, other))
+            && let Some(why) = machine.passes_by(&name, |other| has_prefix(other, prefixes))
         {
             status.note = format!("packets pass by this policy: {why}");
         }
@@ -307,13 +308,9 @@ pub(crate) fn prefixes(state: &State) -> Vec<String> {
     state.host.as_ref().map(|host| host.settings.interface_prefixes.clone()).unwrap_or_default()
 }
 
-fn is_workload(prefixes: &[String], interface: &str) -> bool {
-    prefixes.iter().any(|prefix| interface.starts_with(prefix.as_str()))
-}
-
 /// The interfaces of workloads whose packets pass by what is enforced at them: the reasons.
 pub(crate) fn passed_by(record: &StatusRecord, machine: &Machine, prefixes: &[String]) -> Vec<String> {
-    let is_workload = |name: &str| is_workload(prefixes, name);
+    let is_workload = |name: &str| has_prefix(name, prefixes);
     let names = record.links.keys().filter(|name| is_workload(name));
     names.filter_map(|name| machine.passes_by(name, is_workload)).collect()
 }
@@ -325,7 +322,7 @@ fn interfaces(
     prefixes: &[String],
 ) -> Vec<InterfaceStatus> {
     let one = |link: &tortie_policy::packet::Link| {
-        let workload = is_workload(prefixes, &link.name);
+        let workload = has_prefix(&link.name, prefixes);
         let port_of = machine.port(&link.name).map(|port| format!("{} {}", port.kind, port.master));
         let places = if workload {
             [Some(Place::Workload(link.name.clone())), None]

@@ -74,6 +74,6 @@ impl Config {
 }
 
 /// Whether the name of an interface begins with one of these.
-pub(crate) fn has_prefix(name: &str, prefixes: &[String]) -> bool {
+pub fn has_prefix(name: &str, prefixes: &[String]) -> bool {
     prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()))
 }

@@ -33,7 +33,8 @@ pub fn machine() -> Result<Machine, RequestError> {
     let carried_by = carried_by.collect();
     let indexes = links.iter().map(|link| (link.name.clone(), link.index)).collect();
     let incoming = incoming(&links);
-    let mut machine = Machine { carried_by, down, indexes, incoming, ..interfaces_of(&links, &names) };
+    let bridges = bridges(&links);
+    let mut machine = Machine { carried_by, down, indexes, incoming, bridges, ..interfaces_of(&links, &names) };
     for family in [libc::AF_INET, libc::AF_INET6] {
         let each = |(all, blocked): &mut (Vec<Route>, Vec<(Option<IpNet>, IpNet)>), message: &Message<'_>| {
             match route(message, &names) {
@@ -162,18 +163,17 @@ fn interfaces_of(links: &[Link], names: &BTreeMap<u32, &Link>) -> Machine {
         Some(Port { name: names.get(&link.carrier?)?.name.clone(), master: link.name.clone(), kind })
     };
     let (ports, stacked) = (links.iter().filter_map(port).collect(), links.iter().filter_map(stacked).collect());
-    let asks = |link: &Link| {
-        // The setting of the namespace or of the bridge itself. Without br_netfilter neither counts, and the first does not exist.
-        let asks = |file: &str, own: bool| {
-            sysctl::number::<u32>(&format!("bridge/{file}")).is_some_and(|value| value != 0 || own)
-        };
-        let [ipv4, ipv6] = link.calls;
-        let is_bridge = link.kind.as_deref() == Some("bridge");
-        let asks = || [asks("bridge-nf-call-iptables", ipv4), asks("bridge-nf-call-ip6tables", ipv6)];
-        is_bridge.then(|| (link.name.clone(), asks()))
-    };
-    let bridges = links.iter().filter_map(asks).collect();
-    Machine { ports, stacked, bridges, ..Machine::default() }
+    Machine { ports, stacked, ..Machine::default() }
+}
+
+/// Of each bridge, whether rules are asked about the IPv4 and IPv6 packets that it hands on: by the setting of the namespace or by its
+/// own. Without br_netfilter neither counts, and the first does not exist.
+fn bridges(links: &[Link]) -> BTreeMap<String, [bool; 2]> {
+    let of_all = ["bridge-nf-call-iptables", "bridge-nf-call-ip6tables"]
+        .map(|file| sysctl::number::<u32>(&format!("bridge/{file}")));
+    let asks = |link: &Link| [0, 1].map(|at| of_all[at].is_some_and(|value| value != 0 || link.calls[at]));
+    let bridges = links.iter().filter(|link| link.kind.as_deref() == Some("bridge"));
+    bridges.map(|link| (link.name.clone(), asks(link))).collect()
 }
 
 /// Reads a route, and whether it is in one of the tables that every packet is looked up in; none if it is of no interest.
