@@ -1,4 +1,4 @@
-//! Host endpoints that govern no interface, and why.
+//! Endpoints that are not in force, or that packets pass by, and why.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;

@@ -34,10 +34,10 @@ pub(crate) fn why(
     let is_workload =
         matches!(from, Location::Workload(one) if one.node == node && enters == Some(one.interface.as_str()));
     let of_incoming = enters.and_then(|enters| {
-        let not_forwarded = leaves_by
-            .and_then(|leaves_by| not_forwarded(topology, node, (enters, leaves_by), packet.source, [from, end]));
-        let not_forwarded = not_forwarded.or_else(|| source_taken(topology, node, enters, packet.source));
-        not_forwarded.or_else(|| source_not_accepted(topology, node, enters, packet).filter(|_| !is_workload))
+        leaves_by
+            .and_then(|leaves_by| not_forwarded(topology, node, (enters, leaves_by), packet.source, [from, end]))
+            .or_else(|| source_taken(topology, node, enters, packet))
+            .or_else(|| if is_workload { None } else { source_not_accepted(topology, node, enters, packet) })
     });
     let of_leaving = || {
         leaves_by?;
@@ -89,17 +89,17 @@ fn not_forwarded(
 
 /// Why the source check of a workload's interface drops what comes from an address of the workload: another route for this address alone
 /// is chosen before the agent's.
-fn source_taken(topology: &Topology<'_>, node: &str, enters: &str, source: IpAddr) -> Option<String> {
+fn source_taken(topology: &Topology<'_>, node: &str, enters: &str, packet: &Packet) -> Option<String> {
+    let source = packet.source;
     let machine = topology.complete_machine(node)?;
     let (snapshot, settings) = (topology.snapshot(), topology.snapshot().settings(node));
-    let endpoint = workload_endpoint(snapshot, &topology.host(node), enters)?;
-    let is_excepted = settings.spoofing_allowed && endpoint.spoofing.iter().any(|net| net.contains(&source));
-    let is_alone = || machine.routes.iter().any(|route| route.to == IpNet::from(source));
-    if !settings.is_workload_interface(enters) || !endpoint.addresses.contains(&source) || is_excepted || !is_alone() {
+    let may_be_taken = settings.is_workload_interface(enters) && packet.source_route_ok.is_none();
+    if !may_be_taken || !machine.has_route_to_only(source) {
         return None;
     }
-    let leads_by_it = source_route(topology, node, enters, source).unwrap_or(false);
-    (!leads_by_it).then(|| {
+    let endpoint = workload_endpoint(snapshot, &topology.host(node), enters)?;
+    let is_excepted = settings.spoofing_allowed && endpoint.spoofing.iter().any(|net| net.contains(&source));
+    (endpoint.addresses.contains(&source) && !is_excepted).then(|| {
         format!("{node} drops what comes from {source} by {enters}: its route to there does not lead by {enters}, which the source check of workloads asks for")
     })
 }

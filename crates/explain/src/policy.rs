@@ -163,6 +163,10 @@ pub(crate) fn selected<'a>(snapshot: &'a Snapshot, policy: &Policy) -> Vec<(&'a 
     let has_workloads = !matches!(policy.stage, PolicyStage::Untracked | PolicyStage::PreDnat);
     let workloads = snapshot.workload_endpoints.values().filter(|_| has_workloads);
     let workloads = workloads.map(|one| (one.node.as_str(), Subject::workload(snapshot, one)));
-    let is_selected = |subject: &Subject| !subject.unreadable && policy.selector.matches(&subject.labels);
-    hosts.chain(workloads).filter(|(_, subject)| is_selected(subject)).collect()
+    hosts.chain(workloads).filter(|(_, subject)| is_selected(policy, subject)).collect()
+}
+
+/// Whether a policy applies to an endpoint.
+fn is_selected(policy: &Policy, subject: &Subject) -> bool {
+    !subject.unreadable && policy.selector.matches(&subject.labels)
 }

@@ -212,18 +212,14 @@ pub(crate) fn trace_between(
     let replaced = answers.iter().flat_map(|(_, hops)| hops).filter_map(|hop| hop.replaced_source.as_ref());
     assumed.extend(replaced.filter_map(|source| source.assumed.clone()).collect::<BTreeSet<_>>());
     notes.extend(route.notes_of_sources(&answers));
-    notes.extend(answers.iter().filter_map(|(_, hops)| own_nat::own_source_note(hops)).collect::<BTreeSet<_>>());
+    notes.extend(of_all(&answers, own_nat::own_source_note));
     notes.extend(multicast::copies(topology, judging.judge, &answers));
-    assumed.extend(answers.iter().flat_map(|(_, hops)| not_taken_in::assumed(topology, hops)).collect::<BTreeSet<_>>());
+    assumed.extend(of_all(&answers, |hops| not_taken_in::assumed(topology, hops)));
     if question.out_interface.is_none() {
-        notes.extend(
-            answers.iter().flat_map(|(_, hops)| not_taken_in::other_tables(topology, hops)).collect::<BTreeSet<_>>(),
-        );
+        notes.extend(of_all(&answers, |hops| not_taken_in::other_tables(topology, hops)));
     }
-    assumed.extend(
-        answers.iter().filter_map(|(_, hops)| not_taken_in::assumed_source(topology, hops)).collect::<BTreeSet<_>>(),
-    );
-    assumed.extend(answers.iter().flat_map(|(_, hops)| bridged::assumed(topology, hops)).collect::<BTreeSet<_>>());
+    assumed.extend(of_all(&answers, |hops| not_taken_in::assumed_source(topology, hops)));
+    assumed.extend(of_all(&answers, |hops| bridged::assumed(topology, hops)));
     let mut left_out = route.unused(question);
     for note in answers.iter().flat_map(|(_, hops)| not_asked::notes(snapshot, topology, hops)) {
         if !left_out.contains(&note) {
@@ -231,6 +227,14 @@ pub(crate) fn trace_between(
         }
     }
     Ok(Traced { route, answers, from, to, notes, assumed, left_out })
+}
+
+/// What is said of the hops of the possible paths, each once.
+fn of_all<I: IntoIterator<Item = String>>(
+    answers: &[(Vec<String>, Vec<Hop>)],
+    of: impl Fn(&[Hop]) -> I,
+) -> BTreeSet<String> {
+    answers.iter().flat_map(|(_, hops)| of(hops)).collect()
 }
 
 /// Traces a packet that is of no connection where it would be translated, so that it goes on as it is.

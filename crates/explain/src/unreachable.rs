@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
 use tortie_policy::machine::{RouteDecision, RouteKind};
 use tortie_policy::{EndpointId, WorkloadEndpoint};
 
@@ -110,7 +109,7 @@ fn no_route(topology: &Topology<'_>, endpoint: &WorkloadEndpoint) -> Option<Stri
 fn other_route(topology: &Topology<'_>, endpoint: &WorkloadEndpoint, to: IpAddr) -> Option<String> {
     let (node, interface) = (&endpoint.node, &endpoint.interface);
     topology.snapshot().workload_endpoints.get(&endpoint.id)?;
-    let is_alone = topology.machine(node)?.routes.iter().any(|route| route.to == IpNet::from(to));
+    let is_alone = topology.machine(node)?.has_route_to_only(to);
     let leads = topology.route_to(node, to).filter(|_| is_alone && !fault("route-of-another-ignored"))?;
     let is_other = match leads.kind {
         RouteKind::Blocked => true,

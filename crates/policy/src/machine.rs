@@ -159,6 +159,11 @@ pub struct RouteDecision<'a> {
 }
 
 impl Machine {
+    /// Whether a route leads to this address alone.
+    pub fn has_route_to_only(&self, address: IpAddr) -> bool {
+        self.routes.iter().any(|route| route.to == IpNet::from(address))
+    }
+
     /// The route to an address of a packet whose source is not known, so that no route for some sources is for it.
     pub fn route_to(&self, address: IpAddr) -> Option<RouteDecision<'_>> {
         self.route_from(None, address)

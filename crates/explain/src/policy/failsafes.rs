@@ -4,13 +4,14 @@
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
-use tortie_classes::Domain;
+use tortie_classes::{Domain, TransportClass, TransportRanges};
 use tortie_eval::{End, PacketHeader, Subject, failsafe, single_rule};
 use tortie_policy::packet::Transport;
 use tortie_policy::{
     Action, Direction, Family, GovernedInterfaces, HostEndpoint, PeerMatch, Policy, PolicyStage, Rule, Settings,
 };
 
+use super::is_selected;
 use super::never_matching::{LIMIT, Lookups, OBJECTS};
 use crate::shortened_list::shortened;
 
@@ -69,26 +70,28 @@ impl<'l, 'a> Failsafes<'l, 'a> {
     fn places(&self, policy: &Policy) -> Result<Option<Places<'a>>, Unchecked> {
         let snapshot = self.found.snapshot;
         let raw = policy.stage == PolicyStage::Untracked;
-        let is_selected = |subject: &Subject| !subject.unreadable && policy.selector.matches(&subject.labels);
+        let hosts = self
+            .hosts
+            .get_or_init(|| snapshot.host_endpoints.values().map(|one| (one, Subject::host(snapshot, one))).collect());
         match policy.stage {
             // Where no untracked policy is enforced, the classes do not tell replies apart.
             PolicyStage::Untracked if policy.staged => return Err(Unchecked),
             PolicyStage::Untracked | PolicyStage::PreDnat => {}
             PolicyStage::Normal { forward: false } => {
+                if !hosts.iter().any(|(_, subject)| is_selected(policy, subject)) {
+                    return Ok(None);
+                }
                 let workloads = self.workloads.get_or_init(|| {
                     snapshot.workload_endpoints.values().map(|one| Subject::workload(snapshot, one)).collect()
                 });
-                if workloads.iter().any(is_selected) {
+                if workloads.iter().any(|subject| is_selected(policy, subject)) {
                     return Ok(None);
                 }
             }
             PolicyStage::Normal { forward: true } | PolicyStage::Unknown => return Ok(None),
         }
-        let hosts = self
-            .hosts
-            .get_or_init(|| snapshot.host_endpoints.values().map(|one| (one, Subject::host(snapshot, one))).collect());
         let mut places = Places { endpoints: BTreeSet::new(), settings: Vec::new(), raw };
-        for (endpoint, subject) in hosts.iter().filter(|(_, subject)| is_selected(subject)) {
+        for (endpoint, subject) in hosts.iter().filter(|(_, subject)| is_selected(policy, subject)) {
             // On `*` no untracked policy acts.
             if raw && endpoint.interface == GovernedInterfaces::All {
                 continue;
@@ -130,13 +133,12 @@ impl<'l, 'a> Failsafes<'l, 'a> {
             let end = |address| End::among(&self.found.endpoints, address);
             let destinations: Vec<End<'_>> =
                 (0..classes.destinations.len()).map(|class| end(classes.destination(class))).collect();
+            let transports: Vec<TransportClass> = classes.transports.iter().collect();
             for source in (0..classes.sources.len()).map(|class| end(classes.source(class))) {
                 for destination in &destinations {
-                    for transport in 0..classes.transports.len() {
-                        let (protocol, transport) = classes.transports.class(transport).representative();
-                        let packet = (protocol, transport);
-                        let ends = [&source, destination];
-                        if single_rule(snapshot, rule, ends, packet).is_none() {
+                    for class in &transports {
+                        let (protocol, transport) = class.representative();
+                        if single_rule(snapshot, rule, [&source, destination], (protocol, transport)).is_none() {
                             continue;
                         }
                         let (source, destination) = (source.address(), destination.address());
@@ -146,13 +148,18 @@ impl<'l, 'a> Failsafes<'l, 'a> {
                             let Some(found) = found else { return Ok(None) };
                             failsafes.insert(found);
                             // Failsafes of one class do not differ in what they let through, but in their names.
-                            let Transport::Ports { source: from, .. } = transport else { continue };
-                            for one in settings.failsafe_inbound.iter().chain(&settings.failsafe_outbound) {
+                            let (
+                                TransportRanges::Ports { destination: ports, .. },
+                                Transport::Ports { source: from, .. },
+                            ) = (&class.transport, transport)
+                            else {
+                                continue;
+                            };
+                            let lists = settings.failsafe_inbound.iter().chain(&settings.failsafe_outbound);
+                            for one in lists.filter(|one| ports.contains(one.port.into())) {
                                 let transport = Transport::Ports { source: from, destination: one.port };
                                 let header = PacketHeader { transport, ..header };
-                                if single_rule(snapshot, rule, ends, (protocol, transport)).is_some() {
-                                    failsafes.extend(failsafe(settings, direction, &header, places.raw));
-                                }
+                                failsafes.extend(failsafe(settings, direction, &header, places.raw));
                             }
                         }
                     }

@@ -645,6 +645,8 @@ impl Route {
                 hops.push(Hop::bridged(host, packet.clone()));
                 continue;
             }
+            packet.source_route_ok =
+                entry.as_deref().and_then(|enters| not_taken_in::source_route(topology, node, enters, packet.source));
             let dropped = self.dropped.as_ref().filter(|(at, _)| at == node).map(|(_, why)| why.clone());
             // What a bridge hands on is not routed.
             let dropped = dropped.or_else(|| {
@@ -674,12 +676,6 @@ impl Route {
                 (None, None) => vec![output, PacketPath::Input { interface: lo }],
             };
             for path in crossings {
-                packet.source_route_ok = match &path {
-                    PacketPath::Input { interface } | PacketPath::Forward { from: interface, .. } => {
-                        not_taken_in::source_route(topology, node, interface, packet.source)
-                    }
-                    PacketPath::Output { .. } => None,
-                };
                 packet.path = path;
                 let mut verdict = judging.verdict(&host, &packet);
                 let dropped = match &self.end {
