@@ -1,6 +1,7 @@
 //! Differences of a table as sentences in the terms of its users: interfaces, endpoints, policies and their rules, selectors.
 
-use std::collections::HashMap;
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
 
 use tortie_dataplane::{End, Owner, Rule, RulesId, SetId, State};
 use tortie_dataplane_nft::{
@@ -14,6 +15,8 @@ pub(crate) struct Names<'a> {
     snapshot: &'a Snapshot,
     /// The purpose of each set of the desired state.
     sets: HashMap<&'a str, String>,
+    /// The comments of all endpoints of the snapshot, as the kernel keeps them.
+    endpoints: OnceCell<HashSet<String>>,
 }
 
 /// The sentence about the elements of one interface, which may be in several maps.
@@ -46,7 +49,7 @@ impl<'a> Names<'a> {
         ] {
             sets.insert(name, text.to_owned());
         }
-        Self { snapshot, sets }
+        Self { snapshot, sets, endpoints: OnceCell::new() }
     }
 
     /// One sentence for each difference, what concerns users most first. The elements that one interface has in several maps
@@ -96,9 +99,12 @@ impl<'a> Names<'a> {
 
     /// Why an endpoint should not govern an interface.
     fn why(&self, endpoint: &str) -> &'static str {
-        let hosts = self.snapshot.host_endpoints.keys().map(|name| EndpointId::Host(name.clone()));
-        let workloads = self.snapshot.workload_endpoints.keys().map(|id| EndpointId::Workload(id.clone()));
-        match hosts.chain(workloads).any(|id| is_named(&id.to_string(), endpoint)) {
+        let endpoints = self.endpoints.get_or_init(|| {
+            let hosts = self.snapshot.host_endpoints.keys().map(|name| EndpointId::Host(name.clone()));
+            let workloads = self.snapshot.workload_endpoints.keys().map(|id| EndpointId::Workload(id.clone()));
+            hosts.chain(workloads).map(|id| kept_comment(&id.to_string()).to_owned()).collect()
+        });
+        match endpoints.contains(kept_comment(endpoint)) {
             true => "which should not govern it",
             false if endpoint.starts_with("wep/") => "which does not exist or has no address",
             false => "which does not exist",
