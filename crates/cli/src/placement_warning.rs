@@ -7,14 +7,11 @@ use tortie_agent::LocalFacts;
 use tortie_agent::socket::{InForceAnswer, Objects};
 use tortie_api::{Key, Kind};
 use tortie_explain::not_in_force;
-use tortie_nft::foreign::ForeignTable;
 use tortie_policy::{GovernedInterfaces, HostEndpoint, WorkloadId};
 use tortie_store::Selection;
 use tortie_sync::InForce;
-use tortie_verify::foreign_tables::base_chains;
 
 use crate::ask::Agent;
-use crate::commands::lint;
 use crate::session::Session;
 use crate::snapshot::topology;
 use crate::store::StoreAccess;
@@ -31,6 +28,9 @@ pub(crate) fn warn(
     is_told: impl Fn(&str, &'static str) -> bool,
     session: &mut Session,
 ) {
+    if session.persona.is_calicoctl() {
+        return;
+    }
     let written: Vec<Key> = written.collect();
     let is_workload = |key: &&Key| key.kind == Kind::WorkloadEndpoint;
     let workloads: BTreeSet<(&str, &str)> =
@@ -39,9 +39,12 @@ pub(crate) fn warn(
     let names: BTreeSet<String> = hosts.map(|key| key.name.clone()).collect();
     let is_policy = |key: &&Key| matches!(key.kind, Kind::NetworkPolicy | Kind::GlobalNetworkPolicy);
     let policies: BTreeSet<&Key> = written.iter().filter(is_policy).collect();
-    // Without tables that translate there is nothing to say of policies.
-    let translating = if policies.is_empty() { Vec::new() } else { translating_tables() };
-    if names.is_empty() && workloads.is_empty() && translating.is_empty() || session.persona.is_calicoctl() {
+    // `lint` says where they cannot be read.
+    let tables = match policies.is_empty() || !agent.runs() {
+        true => Vec::new(),
+        false => LocalFacts::foreign_tables().map(|read| read.tables).unwrap_or_default(),
+    };
+    if names.is_empty() && workloads.is_empty() && !translated_ports::any_translates(&tables) {
         return;
     }
     let Ok(store) = access.name() else { return };
@@ -63,11 +66,9 @@ pub(crate) fn warn(
             ));
         }
     }
-    for (policy, problem) in translated_ports::warnings(&in_force.snapshot, &local_facts, &translating) {
-        let key = lint::key(policy);
-        if policies.contains(&key) {
-            session.terminal.note(format_args!("warning[translated-port]: {}: {}", key.as_argument(), problem.text()));
-        }
+    let is_written = |key: &Key| policies.contains(key);
+    for (key, problem) in translated_ports::warnings(&in_force.snapshot, &local_facts, &tables, is_written) {
+        session.terminal.note(format_args!("warning[translated-port]: {}: {}", key.as_argument(), problem.text()));
     }
     let is_of_store = in_force.snapshot.nodes.contains_key(&local_facts.node)
         || endpoints.values().any(|endpoint| endpoint.node == local_facts.node);
@@ -97,13 +98,6 @@ pub(crate) fn warn(
             session.terminal.note(format_args!("warning[placement]: hostendpoint/{} {not_in_force}", endpoint.name));
         }
     }
-}
-
-/// The tables of other programs, if one of them translates destinations; none where they cannot be read, which `lint` says.
-fn translating_tables() -> Vec<ForeignTable> {
-    let tables = LocalFacts::foreign_tables().map(|read| read.tables).unwrap_or_default();
-    let translates = |table: &ForeignTable| base_chains(table).iter().any(|chain| !chain.translates.is_empty());
-    if tables.iter().any(translates) { tables } else { Vec::new() }
 }
 
 /// Whether a node's name looks like another's.

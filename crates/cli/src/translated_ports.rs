@@ -4,16 +4,18 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use tortie_agent::LocalFacts;
-use tortie_api::Path;
+use tortie_api::{Key, Path};
 use tortie_eval::{
-    Conntrack, End, Packet, PacketPath, Subject, Transport, host_endpoint, single_rule, usual_hop_limit,
+    Conntrack, End, Endpoints, Link, Packet, PacketPath, Subject, Transport, host_endpoint, single_rule,
+    usual_hop_limit,
 };
 use tortie_manifest::Problem;
 use tortie_nft::foreign::ForeignTable;
 use tortie_policy::packet::OwnNat;
-use tortie_policy::{Direction, HostEndpoint, Policy, PolicyStage, PortMatch, Rule, Snapshot};
-use tortie_verify::foreign_tables::{Among, Asked, Effect, destination, effects_among};
+use tortie_policy::{Direction, PolicyStage, PortMatch, Rule, Snapshot};
+use tortie_verify::foreign_tables::{Among, Asked, Effect, base_chains, destination, effects_among};
 
+use crate::commands::lint;
 use crate::foreign_tables::named;
 
 /// So many entries of the `ports` of a rule are asked about.
@@ -26,29 +28,37 @@ const CLIENTS: [IpAddr; 2] =
 /// The source port that stands for all.
 const CLIENT_PORT: u16 = 49152;
 
-/// The warnings about each policy of this machine's host endpoints.
-pub(crate) fn warnings<'a>(
-    snapshot: &'a Snapshot,
+/// Whether one of these tables translates destinations; without one there is nothing to warn of.
+pub(crate) fn any_translates(tables: &[ForeignTable]) -> bool {
+    tables.iter().any(|table| base_chains(table).iter().any(|chain| !chain.translates.is_empty()))
+}
+
+/// The warnings about the policies of this machine's host endpoints, of those that are asked for.
+pub(crate) fn warnings(
+    snapshot: &Snapshot,
     local_facts: &LocalFacts,
     tables: &[ForeignTable],
-) -> Vec<(&'a Policy, Problem)> {
+    is_asked: impl Fn(&Key) -> bool,
+) -> Vec<(Key, Problem)> {
+    if !any_translates(tables) {
+        return Vec::new();
+    }
     let host = local_facts.host();
     let settings = snapshot.settings(&host.node);
-    let mut places: Vec<(&str, &[IpAddr], &HostEndpoint)> = Vec::new();
-    for link in &host.links {
-        let is_hosts = link.name != "lo" && !settings.is_workload_interface(&link.name);
-        if let Some(endpoint) = host_endpoint(snapshot, &host, &link.name).filter(|_| is_hosts) {
-            places.push((&link.name, &link.addresses, endpoint));
-        }
-    }
-    let subjects: Vec<Subject> = places.iter().map(|(.., endpoint)| Subject::host(snapshot, endpoint)).collect();
+    let links = host.links.iter().filter(|link| link.name != "lo" && !settings.is_workload_interface(&link.name));
+    let places: Vec<(&Link, Subject)> = links
+        .filter_map(|link| Some((link, Subject::host(snapshot, host_endpoint(snapshot, &host, &link.name)?))))
+        .collect();
+    let endpoints = Endpoints::new(snapshot);
+    let end = |address| End::among(&endpoints, address);
     let is_translated = |rule: &Rule, interface: &str, to: IpAddr| {
-        packets(rule, interface, to).into_iter().find_map(|packet| {
-            let matches = |to: IpAddr, transport: Transport| {
-                let ends = [packet.source, to].map(|address| End::new(snapshot, address));
-                single_rule(snapshot, rule, [&ends[0], &ends[1]], (packet.protocol, transport)).is_some()
+        let packets = packets(rule, interface, to);
+        let (from, here) = (end(packets.first()?.source), end(to));
+        packets.into_iter().find_map(|packet| {
+            let matches = |to: &End<'_>, transport: Transport| {
+                single_rule(snapshot, rule, [&from, to], (packet.protocol, transport)).is_some()
             };
-            if !matches(packet.destination, packet.transport) {
+            if !matches(&here, packet.transport) {
                 return None;
             }
             let asked = Asked::new(&host, local_facts.machine.as_ref(), &packet);
@@ -61,7 +71,7 @@ pub(crate) fn warnings<'a>(
             let (_, to, port, by, table) = translations.min_by_key(|(priority, ..)| *priority)?;
             let Transport::Ports { source, destination: asked_port } = packet.transport else { return None };
             let behind = Transport::Ports { source, destination: port.unwrap_or(asked_port) };
-            (!matches(to, behind)).then(|| {
+            (!matches(&end(to), behind)).then(|| {
                 format!(
                     "packets such as one from {} to port {asked_port} of {} that comes in by {interface} are translated before the rule is asked, and it does not match them then: {} translates it to {} ({by})",
                     packet.source,
@@ -74,22 +84,21 @@ pub(crate) fn warnings<'a>(
     };
     let mut found = Vec::new();
     for policy in snapshot.policies.values() {
-        if policy.staged || !matches!(policy.stage, PolicyStage::Normal { .. }) {
+        let key = lint::key(policy);
+        if policy.staged || !matches!(policy.stage, PolicyStage::Normal { .. }) || !is_asked(&key) {
             continue;
         }
-        let selected = || places.iter().zip(&subjects).filter(|(_, subject)| policy.selector.matches(&subject.labels));
+        let is_selected = |subject: &Subject| !subject.unreadable && policy.selector.matches(&subject.labels);
+        let links: Vec<&Link> =
+            places.iter().filter(|(_, subject)| is_selected(subject)).map(|(link, _)| *link).collect();
         for (index, rule) in policy.rules(Direction::Ingress).iter().enumerate() {
-            let mut at =
-                selected().flat_map(|((interface, addresses, _), _)| addresses.iter().map(|to| (*interface, *to)));
+            let mut at = links.iter().flat_map(|link| link.addresses.iter().map(|to| (link.name.as_str(), *to)));
             if let Some(why) = at.find_map(|(interface, to)| is_translated(rule, interface, to)) {
                 let message = format!("ingress rule {}: {why}", index + 1);
                 let problem =
                     Problem::warning("translated-port", Path::from("spec").key("ingress").index(index), message);
-                found.push((
-                    policy,
-                    problem
-                        .help("name the port after the translation, or write a policy with preDNAT and applyOnForward"),
-                ));
+                let help = "name the port after the translation, or write a policy with preDNAT and applyOnForward";
+                found.push((key.clone(), problem.help(help)));
             }
         }
     }

@@ -83,8 +83,10 @@ fn lint(args: &LintArgs, session: &mut Session) -> anyhow::Result<Exit> {
     if let Some(local_facts) = &sources.local_facts {
         match LocalFacts::foreign_tables() {
             Ok(read) => {
-                for (policy, problem) in translated_ports::warnings(&in_force.snapshot, local_facts, &read.tables) {
-                    found.entry(key(policy)).or_default().push(problem);
+                for (key, problem) in
+                    translated_ports::warnings(&in_force.snapshot, local_facts, &read.tables, |_| true)
+                {
+                    found.entry(key).or_default().push(problem);
                 }
             }
             Err(error) => {
@@ -182,7 +184,8 @@ fn invalid(object: &Object) -> Vec<Problem> {
     errors.map(|problem| Problem { severity: Severity::Warning("invalid"), ..problem }).collect()
 }
 
-/// The warnings about one object of a store that this client reads a copy of: those that `lint` has, but not that it is unreadable.
+/// The warnings about one object of a store that this client reads a copy of: those that `lint` has, but neither `unreadable` nor
+/// `translated-port`.
 pub(crate) fn of_one(
     object: &Object,
     client: &Client,
