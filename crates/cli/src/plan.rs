@@ -4,7 +4,7 @@
 pub(crate) mod controllers;
 mod kubernetes;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -100,15 +100,13 @@ impl Plan {
             return Ok(Vec::new());
         }
         let after = self.written()?;
-        let before: BTreeSet<&Key> = self.sources.listing.items.iter().map(|stored| &stored.key).collect();
-        let profiles: BTreeSet<&str> =
-            after.items.iter().filter(|it| it.key.kind == Kind::Profile).map(|it| it.key.name.as_str()).collect();
+        let profile = |namespace: &str| Key::cluster(Kind::Profile, names::kubernetes::namespace_profile(namespace));
         let is_missing = |key: &&Key| {
             key.kind.namespaced()
                 && key.kind.is_calico()
                 && key.kind != Kind::WorkloadEndpoint
-                && !before.contains(key)
-                && !profiles.contains(names::kubernetes::namespace_profile(&key.namespace).as_str())
+                && self.sources.listing.get(key).is_none()
+                && after.get(&profile(&key.namespace)).is_none()
         };
         let missing = after.items.iter().map(|stored| &stored.key).filter(is_missing);
         let line = |key: &Key| {

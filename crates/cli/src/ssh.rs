@@ -70,13 +70,10 @@ pub(crate) fn session_origin() -> Origin {
 }
 
 fn session_origin_by(own: Option<&OsStr>, is_sudo: bool, proc: &Path) -> Origin {
-    let own_origin = origin_by(own, is_sudo, proc);
-    match own {
-        Some(own) if own.is_empty() => match by_parents(is_sudo, proc) {
-            Ok(Origin::Unproven) => own_origin,
-            found => found.unwrap_or_else(Origin::Unknown),
-        },
-        _ => own_origin,
+    let says_none = own.is_some_and(OsStr::is_empty);
+    match origin_by(own.filter(|_| !says_none), is_sudo, proc) {
+        Origin::Unproven if says_none => Origin::Local,
+        found => found,
     }
 }
 

@@ -222,8 +222,7 @@ pub(crate) fn list(written: &Value) -> Option<String> {
 /// What a field is called here whose name is another one elsewhere. None of them is a field of Calico's with that meaning.
 pub(crate) fn field(plain: &str) -> &'static [&'static str] {
     match plain {
-        "port" => &["ports"],
-        "dport" | "dports" | "destinationport" | "destinationports" | "sport" | "sports" | "sourceport"
+        "port" | "dport" | "dports" | "destinationport" | "destinationports" | "sport" | "sports" | "sourceport"
         | "sourceports" => &["ports"],
         "from" | "src" => &["source"],
         "to" | "dst" | "dest" => &["destination"],

@@ -154,8 +154,8 @@ impl KubernetesChanges {
             }
             (Target::Cluster, kind) if kind.has_namespace() => {
                 let namespace = Reference::new(KubernetesKind::Namespace, "", &name.namespace);
-                let key = namespace.key();
-                let exists = given.contains(&namespace) || listing.items.iter().any(|it| Some(&it.key) == key.as_ref());
+                let exists =
+                    given.contains(&namespace) || namespace.key().is_some_and(|key| listing.get(&key).is_some());
                 let why = || {
                     format!(
                         "the namespace {} does not exist in the cluster, so kubectl refuses it; give its Namespace too",
@@ -180,7 +180,7 @@ impl KubernetesChanges {
         let account = Reference::new(KubernetesKind::ServiceAccount, namespace, "default");
         let Some(key) = account.key() else { return };
         let is_used = pod.body["spec"]["profiles"].as_array().is_some_and(|all| all.iter().any(|one| *one == key.name));
-        if !is_used || self.changes.contains_key(&key) || listing.items.iter().any(|it| it.key == key) {
+        if !is_used || self.changes.contains_key(&key) || listing.get(&key).is_some() {
             return;
         }
         let written = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": account.name } });
@@ -255,7 +255,7 @@ fn existing(listing: &Listing, namespace: &str, name: &str) -> Option<Object> {
     if !namespace.is_empty() {
         return endpoint(listing, namespace, name);
     }
-    let stored = listing.items.iter().find(|it| it.key.kind == Kind::Node && it.key.name == name)?;
+    let stored = listing.get(&Key::cluster(Kind::Node, name))?;
     stored.value.unreadable().is_none().then(|| decode::stored(&stored.key, &stored.value).ok())?
 }
 

@@ -26,16 +26,17 @@ pub(super) fn connection(proc: &Path, process: u32) -> Option<SshConnection> {
     let mut held = sockets(&folder)?;
     held.sort();
     let tables = tables(&folder);
-    let of = |state| sockets_in(&tables).filter(move |one| one.state == state);
+    let all: Vec<Socket<'_>> = sockets_in(&tables).collect();
+    let of = |state: &'static str| all.iter().filter(move |one| one.state == state);
     let holds = |one: &Socket<'_>| held.iter().any(|(_, inode)| *inode == one.inode);
     // What the process forwards for the client begins here, or comes to a port on which the process itself listens.
     let accepts = |one: &Socket<'_>| {
         let mut listening = of(LISTENING).filter(|other| other.local.port() == one.local.port()).peekable();
-        listening.peek().is_some() && !listening.any(|other| holds(&other))
+        listening.peek().is_some() && !listening.any(holds)
     };
     let mut open = held.iter().filter_map(|(_, inode)| of(ESTABLISHED).find(|one| one.inode == inode)).peekable();
     let found = open.peek().map(|one| (one.local, one.remote));
-    let (local, remote) = open.find(accepts).map(|one| (one.local, one.remote)).or(found)?;
+    let (local, remote) = open.find(|one| accepts(one)).map(|one| (one.local, one.remote)).or(found)?;
     Some(SshConnection {
         client: remote.ip(),
         client_port: remote.port(),

@@ -104,9 +104,7 @@ impl Plan {
         }
         Ok(plan)
     }
-}
 
-impl Plan {
     /// Refuses host endpoints that name a profile which is left out and which the store does not have itself: what the profile allows and
     /// the labels that it gives would be missing there.
     fn refuse_missing_profiles(&mut self, store: &dyn Store) -> anyhow::Result<()> {
@@ -117,13 +115,12 @@ impl Plan {
                 missing.insert(name.as_str());
             }
         }
-        let mut refused = Vec::new();
         for (key, value) in self.objects.iter().filter(|(key, _)| key.kind == Kind::HostEndpoint) {
             let Ok(object) = decode::stored(key, value) else { continue };
             let profiles = object.body.get("spec").and_then(|spec| spec["profiles"].as_array()).into_iter().flatten();
             let names: Vec<&str> = profiles.filter_map(Value::as_str).filter(|name| missing.contains(name)).collect();
             if !names.is_empty() {
-                refused.push(format!(
+                self.refused.push(format!(
                     "{} names the profile {}, which is not copied: without it, what it allows and its labels would be missing; \
                      change the profiles of the endpoint before (`{DEFAULT_ALLOW}` exists in every store), and give it their \
                      labels itself",
@@ -132,7 +129,6 @@ impl Plan {
                 ));
             }
         }
-        self.refused.append(&mut refused);
         Ok(())
     }
 }
