@@ -108,7 +108,9 @@ pub(crate) fn restore(args: &RestoreArgs, session: &mut Session) -> anyhow::Resu
     }
     let store = access.store()?;
     let plan = transfer::Plan::of(&*store, objects, &transfer::only_initial(&*store)?)?;
-    plan.left_out.iter().for_each(|left| session.terminal.error(format_args!("it cannot hold {left}")));
+    plan.left_out
+        .iter()
+        .for_each(|left| session.terminal.error(format_args!("the {} cannot hold {left}", store.describe())));
     plan.refused.iter().for_each(|line| session.terminal.error(line));
     if !plan.left_out.is_empty() || !plan.refused.is_empty() {
         bail!("nothing was written: the {} refuses a part of {file}", store.describe());

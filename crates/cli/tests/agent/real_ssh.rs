@@ -106,6 +106,17 @@ impl Ssh {
     }
 }
 
+/// What a script that writes to this file says when it is started over SSH in this way.
+fn said_by(world: &World, ssh: &Ssh, out: &str, way: &str) -> String {
+    drop(std::fs::remove_file(out));
+    let mut client = ssh.client(&[]);
+    client.arg(way);
+    let output = world.outside(move || client.output().unwrap());
+    let said = || std::fs::read_to_string(out).unwrap_or_default();
+    until(&format!("{way} has ended: {output:?}"), || said().contains("status "));
+    said()
+}
+
 #[test]
 fn a_lock_out_over_ssh_is_refused_and_with_confirm_is_put_back() {
     with_each_store(|world| {
@@ -183,16 +194,10 @@ fn however_a_command_is_started_over_ssh_the_guard_finds_the_client() {
             format!("{tmux} new-session -d 'su - root -c \"{script}\"'"),
             format!("(setsid {script} &)"),
         ] {
-            drop(std::fs::remove_file(out));
-            let mut client = ssh.client(&[]);
-            client.arg(&way);
-            let output = world.outside(move || client.output().unwrap());
-            let said = || std::fs::read_to_string(out).unwrap_or_default();
-            until(&format!("{way} has ended: {output:?}"), || said().contains("status "));
+            let said = said_by(world, &ssh, out, &way);
             assert!(
-                said().contains("would lock out 192.0.2.99 → tcp/2222") && said().contains("status 2"),
-                "{way}: {}",
-                said()
+                said.contains("would lock out 192.0.2.99 → tcp/2222") && said.contains("status 2"),
+                "{way}: {said}"
             );
         }
         assert!(!world.call(&["get", "hep"]).contains("all"), "nothing was written");
@@ -382,16 +387,10 @@ fn a_shell_that_has_left_its_session_is_no_console_and_does_not_confirm() {
             format!("(env -u SSH_CONNECTION setsid {script} &)"),
             format!("(env -u SSH_CONNECTION unshare -p -f --mount-proc {script} &)"),
         ] {
-            drop(std::fs::remove_file(out));
-            let mut client = ssh.client(&[]);
-            client.arg(&way);
-            let output = world.outside(move || client.output().unwrap());
-            let said = || std::fs::read_to_string(out).unwrap_or_default();
-            until(&format!("{way} has ended: {output:?}"), || said().contains("status "));
+            let said = said_by(world, &ssh, out, &way);
             assert!(
-                said().contains("whether this is a new SSH session is not known") && said().contains("status 1"),
-                "{way}: {}",
-                said()
+                said.contains("whether this is a new SSH session is not known") && said.contains("status 1"),
+                "{way}: {said}"
             );
         }
     });
@@ -411,25 +410,19 @@ fn where_the_session_is_not_known_every_client_that_is_connected_counts() {
         let script = world.file("script", &format!("{apply} >{out} 2>&1; echo status $? >>{out}\n"));
         let script = format!("sh {}", script.to_str().unwrap());
         let tmux = format!("TMUX_TMPDIR={} tmux -f /dev/null", world.place.path().to_str().unwrap());
-        let said = || std::fs::read_to_string(out).unwrap_or_default();
         for way in [
             format!("su - root -c '{tmux} new-session -d \"{script}\"'"),
             format!("(env -u SSH_CONNECTION setsid {script} &)"),
             format!("(env -u SSH_CONNECTION SUDO_UID=1000 setsid {script} &)"),
             format!("(env -u SSH_CONNECTION unshare -p -f --mount-proc {script} &)"),
         ] {
-            drop(std::fs::remove_file(out));
-            let mut client = ssh.client(&[]);
-            client.arg(&way);
-            let output = world.outside(move || client.output().unwrap());
-            until(&format!("{way} has ended: {output:?}"), || said().contains("status "));
+            let said = said_by(world, &ssh, out, &way);
             assert!(
-                said().contains("would lock out 192.0.2.99 → tcp/2222")
-                    && said().contains("every client that is connected")
-                    && said().contains("use --confirm")
-                    && said().contains("status 2"),
-                "{way}: {}",
-                said()
+                said.contains("would lock out 192.0.2.99 → tcp/2222")
+                    && said.contains("every client that is connected")
+                    && said.contains("use --confirm")
+                    && said.contains("status 2"),
+                "{way}: {said}"
             );
         }
         assert!(!world.call(&["get", "hep"]).contains("all"), "nothing was written");
