@@ -23,8 +23,6 @@ use crate::wire::{AuthenticateRequest, RangeRequest, RangeResponse};
 
 /// How long a member may take for one answer, and for a connection.
 pub(crate) const ANSWER: Duration = Duration::from_secs(5);
-/// How often a member is asked whether it is still there, and how long it may take to say so.
-const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
 /// After a wrong password etcd is left alone for this long: each try costs it a slow hash.
 const REFUSED: Duration = Duration::from_secs(60);
 /// What may be on its way to us before we take it.
@@ -206,8 +204,8 @@ impl Connection {
         let mut endpoint = Endpoint::from_shared(url.to_owned())
             .map_err(|error| fatal(format!("it is no URL ({})", call_error::reason(&error))))?
             .connect_timeout(ANSWER)
-            .http2_keep_alive_interval(KEEPALIVE.0)
-            .keep_alive_timeout(KEEPALIVE.1)
+            .http2_keep_alive_interval(self.settings.keepalive.0)
+            .keep_alive_timeout(self.settings.keepalive.1)
             .keep_alive_while_idle(true)
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(2 * WINDOW)

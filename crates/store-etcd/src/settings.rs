@@ -42,6 +42,8 @@ pub struct Settings {
     pub tls: TlsFiles,
     /// How long a call goes on trying before it fails.
     pub patience: Duration,
+    /// How often a member is asked whether it is still there, and how long it may take to say so.
+    pub keepalive: (Duration, Duration),
 }
 
 impl Settings {
@@ -53,6 +55,7 @@ impl Settings {
             user: None,
             tls: TlsFiles::default(),
             patience: PATIENCE,
+            keepalive: KEEPALIVE,
         }
     }
 
@@ -76,6 +79,7 @@ pub(crate) fn shown(endpoint: &str) -> String {
 }
 
 const PATIENCE: Duration = Duration::from_secs(10);
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
 
 /// A user of etcd.
 #[derive(Clone, PartialEq, Eq)]
@@ -165,7 +169,7 @@ impl TryFrom<RawSettings> for Settings {
         let user = (!given.username.is_empty() && !given.password.is_empty())
             .then_some(User { name: given.username, password: given.password });
         let endpoints = endpoints.into_iter().map(with_scheme).collect();
-        Ok(Self { endpoints, discovery, user, tls, patience: PATIENCE })
+        Ok(Self { endpoints, discovery, user, tls, patience: PATIENCE, keepalive: KEEPALIVE })
     }
 }
 

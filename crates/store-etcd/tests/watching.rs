@@ -95,20 +95,19 @@ fn a_watch_leaves_a_member_without_a_leader() {
 #[test]
 fn a_watch_leaves_a_member_on_which_a_call_had_no_answer() {
     let cluster = Cluster::start(3);
-    let store = EtcdStore::new(cluster.settings());
+    // Without keepalive, which would notice it too, but later.
+    let never = Duration::from_secs(3_600);
+    let store = EtcdStore::new(Settings { keepalive: (never, never), ..cluster.settings() });
     let mut last = create(&store, "first", b"{}");
     let mut watch = store.watch(&Selection::default(), &last.into()).unwrap();
     for member in 0..3 {
         cluster.pause(member);
-        let paused = Instant::now();
         // If it is the member of the watch, this is answered by another one after five seconds.
         store.position().unwrap();
         let others = cluster.endpoints().into_iter().enumerate().filter(|(other, _)| *other != member);
         let writer = EtcdStore::new(Settings { patience: PATIENCE, ..Settings::plain(others.map(|(_, one)| one)) });
         last = create(&writer, format!("n{member}"), b"{}");
         assert_eq!(following(&mut *watch, Instant::now() + PATIENCE).unwrap(), last);
-        // Keepalive needs up to 15 s, and not less than ten.
-        assert!(paused.elapsed() < Duration::from_secs(10), "{:?}", paused.elapsed());
         cluster.resume(member);
     }
     drop(cluster);
