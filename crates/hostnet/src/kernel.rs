@@ -16,7 +16,7 @@ use crate::links::watcher::{GROUPS, read_all};
 use crate::model::Model;
 use crate::neighbour::{self, NDMSG};
 use crate::observed::KernelEvent;
-use crate::route::{self, RTMSG, Route, of_family};
+use crate::route::{self, RTMSG, Route, TABLES, of_family};
 use crate::saved_settings::{Changed, SavedSettings};
 use crate::step::{Setting, Step};
 use crate::sysctl;
@@ -163,14 +163,15 @@ fn unless_gone(done: Result<(), RequestError>, gone: i32) -> Result<(), RequestE
     }
 }
 
-fn facts(message: &Message<'_>) -> Option<KernelEvent> {
+fn facts(message: &Message<'_>) -> Vec<KernelEvent> {
     match message.kind {
         libc::RTM_NEWROUTE => {
             let replaces = message.flags & REPLACE != 0;
-            route::read(message).map(|route| KernelEvent::Route { route, replaces })
+            let event = |(at, route)| KernelEvent::Route { route, replaces: replaces && at == 0 };
+            route::read(message).into_iter().enumerate().map(event).collect()
         }
-        libc::RTM_DELROUTE => route::read(message).map(KernelEvent::NoRoute),
-        _ => message::read(message).map(KernelEvent::Link),
+        libc::RTM_DELROUTE => route::read(message).into_iter().map(KernelEvent::NoRoute).collect(),
+        _ => message::read(message).map(KernelEvent::Link).into_iter().collect(),
     }
 }
 
@@ -187,12 +188,14 @@ fn read_anew(socket: &mut Socket, model: &mut Model) -> Result<(), RequestError>
     Ok(())
 }
 
-/// The routes of the main table, all or out of one interface.
+/// The routes of the tables that every packet is looked up in, all or out of one interface.
 fn read_routes(socket: &mut Socket, index: Option<u32>) -> Result<Vec<Route>, RequestError> {
     let mut all = Vec::new();
-    for family in [libc::AF_INET, libc::AF_INET6] {
+    for (family, table) in
+        [libc::AF_INET, libc::AF_INET6].into_iter().flat_map(|family| TABLES.map(|table| (family, table)))
+    {
         let mut fixed = of_family::<RTMSG>(family);
-        fixed[4] = libc::RT_TABLE_MAIN;
+        fixed[4] = table;
         let filter = |writer: &mut Writer| index.iter().for_each(|index| writer.host_u32(libc::RTA_OIF, *index));
         let each = |all: &mut Vec<Route>, message: &Message<'_>| {
             all.extend(route::read(message));

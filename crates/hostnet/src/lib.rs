@@ -20,8 +20,10 @@
 //!
 //! [`endpoint_status`] writes the files that Calico's CNI plugin waits for.
 //!
-//! Ours are: routes of the main table out of interfaces with a workload prefix, if they carry our protocol number or
-//! routes of others are to be removed; and static neighbours there with our number. Nothing else is ever touched.
+//! Ours are: routes of the tables `main`, `local` and `default` out of interfaces with a workload prefix, of any type but
+//! `local`, if they carry our protocol number or routes of others are to be removed; and static neighbours there with our
+//! number. Nothing else is ever touched. A route of several hops counts if one leads out of such an interface. Nexthop
+//! objects are followed as long as `net.ipv4.nexthop_compat_mode` is 1, as it is unless somebody has told otherwise.
 //!
 //! Everything speaks netlink itself and works on the network namespace of the thread that opened it. Reading picks
 //! the few attributes that matter and passes over all others: a kernel newer than this text, or a link of an unheard-of
@@ -54,7 +56,7 @@ pub use machine::{machine, masters};
 pub use model::{HostFacts, Model, Plan};
 pub use neighbour::Neighbour;
 pub use network::{Network, WorkReport};
-pub use route::Route;
+pub use route::{Hops, Route};
 pub use saved_settings::{Changed, restore};
 pub use sockets::{Connection, SocketProtocol, client_ports, connections, listening};
 pub use step::{Setting, Step};

@@ -9,7 +9,7 @@ use tortie_netlink::{Buffers, Protocol, RequestError, Socket};
 use tortie_policy::machine::{ChoosingRule, DroppingRule, Incoming, Machine, Port, Route, RouteKind};
 
 use crate::links::message::{self, IFINFO};
-use crate::route::{RTMSG, of_family};
+use crate::route::{RTMSG, hops, of_family};
 use crate::sysctl;
 
 const BUFFERS: Buffers = Buffers { send: 64 << 10, receive: 256 << 10 };
@@ -216,7 +216,7 @@ fn route(message: &Message<'_>, names: &BTreeMap<u32, &Link>) -> Option<(Route, 
             libc::RTA_OIF => route.interfaces.extend(host_u32(attr.payload).and_then(name)),
             libc::RTA_PRIORITY => route.metric = host_u32(attr.payload)?,
             libc::RTA_PREFSRC => route.source = address(attr.payload),
-            libc::RTA_MULTIPATH => route.interfaces.extend(hops(attr.payload).filter_map(name)),
+            libc::RTA_MULTIPATH => route.interfaces.extend(hops(attr.payload).filter_map(|(index, _)| name(index))),
             _ => (),
         }
     }
@@ -225,16 +225,6 @@ fn route(message: &Message<'_>, names: &BTreeMap<u32, &Link>) -> Option<(Route, 
     let main = [libc::RT_TABLE_MAIN, libc::RT_TABLE_DEFAULT].map(u32::from);
     let is_usual = route.local_table || main.contains(&table);
     Some((route, is_usual))
-}
-
-/// The interfaces of the hops of a route of several: each is a `struct rtnexthop` with attributes behind it.
-fn hops(mut rest: &[u8]) -> impl Iterator<Item = u32> {
-    std::iter::from_fn(move || {
-        let &[l0, l1, _, _, i0, i1, i2, i3] = rest.first_chunk::<8>()?;
-        let length = usize::from(u16::from_ne_bytes([l0, l1])).max(8).next_multiple_of(4);
-        rest = rest.get(length..).unwrap_or_default();
-        Some(u32::from_ne_bytes([i0, i1, i2, i3]))
-    })
 }
 
 /// A routing rule.

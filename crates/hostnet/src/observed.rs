@@ -10,7 +10,7 @@ use crate::links::message::LinkMessage;
 use crate::links::table::Table;
 use crate::links::{Change, Interface, Interfaces};
 use crate::neighbour::Neighbour;
-use crate::route::Route;
+use crate::route::{Hops, Route};
 
 /// One change that the kernel reported, in its order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +35,11 @@ pub(crate) struct Observed {
     neighbours: BTreeMap<u32, BTreeMap<Ipv4Addr, [u8; 6]>>,
     /// Where routes or neighbours have changed.
     touched: BTreeSet<u32>,
-    /// Interfaces that became workloads' by a new name: their routes were passed over until then.
+    /// Interfaces whose routes must be read: they became workloads' by a new name, so that their routes were passed over until then,
+    /// or the kernel does not tell what has become of them.
     unread: BTreeSet<u32>,
+    /// Interfaces that are down and were one of several hops of a route: it leads out of them again when they are up.
+    paused: BTreeSet<u32>,
 }
 
 impl Observed {
@@ -69,6 +72,7 @@ impl Observed {
         self.to.clear();
         self.neighbours.clear();
         self.unread.clear();
+        self.paused.clear();
         events.into_iter().for_each(|event| self.take(event));
         neighbours.into_iter().for_each(|neighbour| self.resolved(neighbour));
         self.touched.extend(self.interfaces.keys());
@@ -161,14 +165,22 @@ impl Observed {
             LinkMessage::Link { index, name, flags, .. } => {
                 // The kernel says nothing of the routes and neighbours that it drops with a link that goes down.
                 if flags & libc::IFF_UP.cast_unsigned() == 0 {
+                    if self.routes(*index).any(|route| route.hops == Hops::Several) {
+                        self.paused.insert(*index);
+                    }
                     self.clear(*index);
+                } else if self.paused.remove(index) {
+                    self.unread.insert(*index);
                 }
                 let renamed = self.table.name(*index).is_some_and(|before| !self.has_prefix(before));
                 if renamed && name.as_ref().is_some_and(|name| self.has_prefix(name)) {
                     self.unread.insert(*index);
                 }
             }
-            LinkMessage::NoLink { index } => self.clear(*index),
+            LinkMessage::NoLink { index } => {
+                self.paused.remove(index);
+                self.clear(*index);
+            }
             LinkMessage::Address { .. } | LinkMessage::NoAddress { .. } => (),
         }
         self.table.take(said);
@@ -185,6 +197,10 @@ impl Observed {
     fn displace(&mut self, by: &Route) {
         let displaced: Vec<Route> = self.to(&by.destination).filter(|one| by.displaces(one)).copied().collect();
         displaced.iter().for_each(|route| self.remove(route));
+        // Of several that were appended to each other the kernel replaces the first.
+        if displaced.len() > 1 {
+            self.unread.extend(displaced.iter().map(|route| route.index));
+        }
     }
 
     fn put(&mut self, route: Route) {

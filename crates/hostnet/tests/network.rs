@@ -186,6 +186,83 @@ fn foreign_routes_are_removed_after_their_grace_period_and_at_once_for_a_workloa
     });
 }
 
+/// Every route out of an interface by which the kernel takes a source for its own, without what the kernel itself made.
+fn all_of(interface: &str) -> Vec<String> {
+    let all = ip("-4 -details route show table all") + &ip("-6 -details route show table all");
+    let made = |line: &&str| line.contains(interface) && !line.contains("proto kernel");
+    all.lines().filter(made).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[test]
+fn foreign_routes_of_every_kind_that_makes_sources_valid_are_removed() {
+    in_namespace(|| {
+        let mut network = open();
+        for name in ["cali1", "eth0"] {
+            veth(name);
+        }
+        ip("nexthop add id 5 dev cali1");
+        ip("-6 nexthop add id 6 dev cali1");
+        ip("address add fd92::1/64 dev eth0 nodad");
+        network.put("cali1", workload(&["10.65.0.2", "fd00:65::2"]));
+        let own = ["10.65.0.2 scope link metric 1024", "fd00:65::2 metric 1024 pref medium"];
+        until(&mut network, |_| of("cali1") == own);
+        let kinds = [
+            "route add 203.0.113.0/24 dev cali1",
+            "route add 203.0.113.0/24 tos 0x10 dev cali1",
+            "route add 203.0.113.0/24 dev cali1 table local",
+            "route add 203.0.113.0/24 dev cali1 table default",
+            "route add broadcast 203.0.113.0/24 dev cali1 table main",
+            "route add multicast 203.0.113.0/24 dev cali1 table local",
+            "route add anycast 203.0.113.0/24 dev cali1 table main",
+            "route add 203.0.113.0/24 nexthop dev eth0 nexthop dev cali1",
+            "route add 203.0.113.0/24 nhid 5",
+            "route append broadcast 10.65.0.2/32 dev cali1 metric 1024 table main",
+            "route append 10.65.0.2/32 dev cali1 table local",
+            "-6 route add fd99::/64 dev cali1",
+            "-6 route add fd99::/64 from fd92::/64 dev cali1",
+            "-6 route add default from fd92::/64 dev cali1",
+            "-6 route add fd00:65::2/128 from fd92::/64 dev cali1 metric 1024",
+            "-6 route add fd99::/64 dev cali1 table local",
+            "-6 route add multicast fd99::/64 dev cali1 table main",
+            "-6 route add anycast fd99::/64 dev cali1 table main",
+            "-6 route add fd99::/64 nhid 6",
+            "-6 route replace fd99::/64 nexthop via fe80::9 dev cali1 nexthop via fd92::9 dev eth0",
+            "-6 route add fd98::/64 dev cali1 expires 600",
+        ];
+        for kind in kinds {
+            // A first one that is told of later than it is there, then one that is there before the agent is.
+            for is_new in [true, false] {
+                ip(kind);
+                if !is_new {
+                    network.refresh();
+                }
+                until(&mut network, |_| all_of("cali1").len() == 2);
+                assert_eq!(of("cali1"), own, "{kind}");
+                calm(&network);
+            }
+        }
+        // What leads elsewhere stays.
+        assert!(ip("-6 route show fd99::/64").contains("via fd92::9 dev eth0"));
+    });
+}
+
+#[test]
+fn a_route_of_several_hops_is_removed_also_if_its_interface_was_down_in_between() {
+    in_namespace(|| {
+        let mut network = Network::open(Config { grace: limit(Duration::from_secs(3)), ..Config::default() }).unwrap();
+        for name in ["cali1", "eth0"] {
+            veth(name);
+        }
+        ip("route add 203.0.113.0/24 nexthop dev eth0 nexthop dev cali1");
+        until(&mut network, |network| network.interfaces().len() == 5);
+        assert_eq!(all_of("cali1").len(), 1);
+        ip("link set cali1 down");
+        until(&mut network, |network| network.interfaces().values().any(|one| one.name == "cali1" && !one.running));
+        ip("link set cali1 up");
+        until(&mut network, |_| all_of("cali1").is_empty());
+    });
+}
+
 #[test]
 fn a_route_that_another_program_made_for_the_workload_is_replaced_without_a_gap() {
     in_namespace(|| {

@@ -113,7 +113,7 @@ impl Router {
             drop(socket.send_to(target.as_bytes(), SocketAddr::new(target.parse().unwrap(), PORT)));
         };
         match from {
-            "10.65.0.2" | "10.66.0.5" => self.pod.run(send),
+            "10.65.0.2" | "10.66.0.5" | "fd66::5" => self.pod.run(send),
             "198.51.100.99" | "fd02::99" => self.second.run(send),
             "192.0.2.11" => send(),
             _ => world.outside(send),
@@ -285,5 +285,50 @@ fn explain_says_which_packets_the_kernel_does_not_forward_or_take_in() {
         }
         assert!(router.arrives(world, OWN, "0.0.0.0"));
         world.call(&["explain", OWN, "0.0.0.0", "udp/900"]);
+    });
+}
+
+#[test]
+fn no_route_that_somebody_makes_by_the_interface_of_a_workload_makes_another_source_valid() {
+    on_a_machine(|world| {
+        let router = Router::new(world);
+        router.pod.run(|| {
+            for line in [
+                "addr add 10.66.0.5/32 dev eth0",
+                "addr add fd66::5/128 dev eth0 nodad",
+                "-6 route add default dev eth0",
+            ] {
+                ip(line);
+            }
+        });
+        let _agent = world.agent();
+        world.apply(&[workloads::ENDPOINT, MANIFESTS].concat());
+        let routes = || {
+            let all = run("ip", &["-4", "route", "show", "table", "all"])
+                + &run("ip", &["-6", "route", "show", "table", "all"]);
+            all.lines().filter(|line| line.contains("66:") || line.contains("10.66.")).count()
+        };
+        until("the workload has its route", || run("ip", &["-4", "route", "show", "dev", "cali1"]).contains(POD));
+        ip("link set cali1 address 02:00:00:00:00:01");
+        router.pod.run(|| ip("neigh add fd02::99 lladdr 02:00:00:00:00:01 dev eth0"));
+        ip("nexthop add id 5 dev cali1");
+        set("ipv4/conf/all/rp_filter", 0);
+        set("ipv4/conf/cali1/rp_filter", 0);
+        let v4 = ["10.66.0.5", IN];
+        let v6 = ["fd66::5", "fd02::99"];
+        for (line, [from, to]) in [
+            ("route add 10.66.0.0/24 dev cali1", v4),
+            ("route add 10.66.0.0/24 nexthop dev eth0 nexthop dev cali1", v4),
+            ("route add 10.66.0.0/24 nhid 5", v4),
+            ("route add 10.66.0.0/24 dev cali1 table local", v4),
+            ("route add broadcast 10.66.0.0/24 dev cali1 table main", v4),
+            ("-6 route add fd66::/64 dev cali1", v6),
+            ("-6 route add fd66::/64 from fd02::/64 dev cali1", v6),
+            ("-6 route add multicast fd66::/64 dev cali1 table main", v6),
+        ] {
+            ip(line);
+            until(&format!("{line} is gone"), || routes() == 0);
+            assert!(!router.arrives(world, from, to), "{line}: {from} reached {to}");
+        }
     });
 }

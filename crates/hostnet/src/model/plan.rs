@@ -114,15 +114,13 @@ impl Model {
         let names = self.claims.get(&address)?.iter().filter(|name| self.config.is_workload(name));
         let has_family = |interface: &&Interface| interface.running && (interface.ipv6 || address.is_ipv4());
         let running = names.filter_map(|name| self.observed.named(name)).filter(has_family);
+        let index = running.map(|interface| interface.index).max()?;
         Some(Route {
-            index: running.map(|interface| interface.index).max()?,
-            destination: IpNet::from(address),
             metric: self.config.metric(&address),
-            tos: 0,
             protocol: self.config.protocol,
             scope: if address.is_ipv4() { LINK } else { 0 },
-            gateway: None,
             source: self.config.source(&address),
+            ..Route::new(index, IpNet::from(address))
         })
     }
 
@@ -167,7 +165,8 @@ impl Model {
         let led = || {
             let right = |route: &&Route| wanted.is_some_and(|wanted| wanted.index == route.index);
             let net = IpNet::from(address);
-            let mut all = self.observed.to(&net).filter(|route| route.protocol == self.config.protocol);
+            let mut all =
+                self.observed.to(&net).filter(|route| route.is_plain() && route.protocol == self.config.protocol);
             all.clone().find(right).or_else(|| all.next()).map(|route| route.index)
         };
         let owner = self.owners.get(&address).copied().or_else(led);
@@ -208,7 +207,8 @@ impl Model {
         let alone = route.destination.prefix_len() == route.destination.max_prefix_len();
         match wanted {
             Some(wanted) if wanted.index == route.index => {
-                if !wanted.displaces(route) {
+                // What can be appended to the wanted one does not go with it.
+                if !wanted.displaces(route) || self.observed.to(&wanted.destination).any(|one| one == wanted) {
                     steps.doubled.insert(*route);
                 }
             }

@@ -86,7 +86,7 @@ fn a_route_with_other_attributes_is_replaced_and_not_missing_for_a_moment() {
     let mut fake = Fake::new();
     let index = fake.link("cali1", true);
     let destination = "10.65.0.2/32".parse().unwrap();
-    let made = Route { index, destination, metric: 0, tos: 0, protocol: 3, scope: 253, gateway: None, source: None };
+    let made = Route { protocol: 3, scope: 253, ..Route::new(index, destination) };
     fake.foreign(made);
     fake.foreign(Route { metric: 1024, protocol: 4, ..made });
     fake.model.put("cali1", workload(&["10.65.0.2"]));
@@ -103,8 +103,7 @@ fn a_foreign_route_stays_for_its_grace_period_unless_a_workload_needs_its_place(
         let index = fake.link("cali1", true);
         fake.settle(at(0));
         let destination = "10.66.0.0/16".parse().unwrap();
-        let foreign =
-            Route { index, destination, metric: 0, tos: 0, protocol: 4, scope: 253, gateway: None, source: None };
+        let foreign = Route { protocol: 4, scope: 253, ..Route::new(index, destination) };
         fake.foreign(foreign);
         fake.settle(at(1));
         assert!(fake.routes.contains(&foreign));

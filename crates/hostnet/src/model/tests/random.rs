@@ -81,16 +81,7 @@ fn happen(fake: &mut Fake, event: &Event, now: &mut u64) {
             let key = |route: &Route| (route.destination, route.metric) == (destination, metric);
             // The kernel refuses a second of its net and metric.
             if !fake.routes.iter().any(key) {
-                fake.foreign(Route {
-                    index,
-                    destination,
-                    metric,
-                    tos: 0,
-                    protocol,
-                    scope: 253,
-                    gateway: None,
-                    source: None,
-                });
+                fake.foreign(Route { metric, protocol, scope: 253, ..Route::new(index, destination) });
             }
         }
         Event::Unroute(which) => {
