@@ -215,7 +215,8 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
     })?;
     thread("engine", {
         let engine = NodeEngine::new(&node, local, status.clone(), placement_writer);
-        let live_settings = LiveSettings::new(&node, mask, status.clone(), dataplane.clone(), network_queue);
+        let live_settings =
+            LiveSettings::new(&node, mask, status.clone(), dataplane.clone(), network_queue, store.clone());
         let apply_settings = move |settings: &AgentSettings| {
             live_settings.apply(settings);
             reporter.set_settings(&settings.reporting);

@@ -4,6 +4,8 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tortie_store::Store;
+
 use crate::config::{AgentSettings, Served};
 use crate::enforce::{SharedDataplane, lock};
 use crate::http::{Answer, Server};
@@ -18,6 +20,7 @@ pub(crate) struct LiveSettings {
     status: Arc<StatusCell>,
     dataplane: SharedDataplane,
     network_queue: Arc<NetworkQueue>,
+    store: Arc<dyn Store>,
     running: Mutex<Running>,
 }
 
@@ -68,9 +71,10 @@ impl LiveSettings {
         status: Arc<StatusCell>,
         dataplane: SharedDataplane,
         network_queue: Arc<NetworkQueue>,
+        store: Arc<dyn Store>,
     ) -> Self {
         let running = Mutex::new(Running { mask, ..Running::default() });
-        Self { node: node.to_owned(), status, dataplane, network_queue, running }
+        Self { node: node.to_owned(), status, dataplane, network_queue, store, running }
     }
 
     /// Applies the settings that differ from those applied last.
@@ -81,7 +85,8 @@ impl LiveSettings {
         let status = self.status.clone();
         self.fill(&mut running.health, &settings.health, "health", move |path| probes::answer(path, &status));
         let (status, dataplane, node) = (self.status.clone(), self.dataplane.clone(), self.node.clone());
-        let scrape = move |path: &str| metrics::answer(path, &node, &status, &dataplane);
+        let store = self.store.clone();
+        let scrape = move |path: &str| metrics::answer(path, &node, &status, &dataplane, &store.left_out());
         self.fill(&mut running.metrics, &settings.metrics, "metrics", scrape);
         if running.mask != settings.mark_mask {
             let result = lock(&self.dataplane).set_mark_mask(settings.mark_mask);

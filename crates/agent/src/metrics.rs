@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use tortie_api::{Kind, error_with_causes};
 use tortie_dataplane::State;
+use tortie_store::LeftOut;
 
 use crate::enforce::{SharedDataplane, lock};
 use crate::http::Answer;
@@ -46,18 +47,24 @@ impl Default for Measures {
 }
 
 /// Answers a scrape. The encoder adds `_total` to the name of a counter, so Calico's counters without it are gauges to it.
-pub(crate) fn answer(path: &str, node: &str, status: &StatusCell, dataplane: &SharedDataplane) -> Answer {
+pub(crate) fn answer(
+    path: &str,
+    node: &str,
+    status: &StatusCell,
+    dataplane: &SharedDataplane,
+    left_out: &[LeftOut],
+) -> Answer {
     if path != "/metrics" {
         return Answer::text(404, "/metrics is here\n");
     }
     let mut body = String::new();
-    match encode(&mut body, &registry(node, status, dataplane)) {
+    match encode(&mut body, &registry(node, status, dataplane, left_out)) {
         Ok(()) => Answer { code: 200, kind: "application/openmetrics-text; version=1.0.0; charset=utf-8", body },
         Err(error) => Answer::text(503, error.to_string()),
     }
 }
 
-fn registry(node: &str, status: &StatusCell, dataplane: &SharedDataplane) -> Registry {
+fn registry(node: &str, status: &StatusCell, dataplane: &SharedDataplane, left_out: &[LeftOut]) -> Registry {
     let mut registry = Registry::default();
     let enforced = Enforced::of(lock(dataplane).state());
     let refused = count(lock(dataplane).refused().len());
@@ -77,7 +84,8 @@ fn registry(node: &str, status: &StatusCell, dataplane: &SharedDataplane) -> Reg
         StoreState::InSync => 3,
     };
     let policies = [Kind::NetworkPolicy, Kind::GlobalNetworkPolicy];
-    let unreadable = count(record.unreadable.len() + record.unreadable_settings.len());
+    let parts = status_builder::unreadable_part_count(&record, left_out);
+    let unreadable = count(record.unreadable.len() + record.unreadable_settings.len() + parts);
     let numbers = [
         ("felix_active_local_endpoints", "Endpoints in force on this node", enforced.endpoints),
         ("felix_active_local_policies", "Policies in force on this node", enforced.policies),
@@ -119,7 +127,7 @@ fn registry(node: &str, status: &StatusCell, dataplane: &SharedDataplane) -> Reg
             "Whether this machine has another name than the node that is enforced",
             i64::from(record.unaccepted_name.is_some()),
         ),
-        ("tortie_unreadable_objects", "Objects that could not be read", unreadable),
+        ("tortie_unreadable_objects", "Objects that could not be read, or not whole", unreadable),
         ("tortie_unknown_objects", "Objects of kinds that this release does not know", count(record.unknown_objects)),
         ("tortie_missing_tiers", "Tiers that do not exist and that policies are in", count(record.missing_tiers.len())),
         ("tortie_refused_objects", "Objects that the kernel refused", refused),

@@ -6,7 +6,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use tortie_api::Key;
-use tortie_store::{Position, Purpose, Revision, Selection, Store, StoreError, Stored};
+use tortie_store::{Effect, Position, Purpose, Revision, Selection, Store, StoreError, Stored};
 use tortie_sync::Replacement;
 
 use crate::cache::{CacheWriter, CachedStore, SnapshotReader};
@@ -106,6 +106,7 @@ impl RequestHandler {
                     return self.not_waited(&off);
                 }
                 let done = self.wait(&position, Instant::now() + most);
+                let left_out = self.store.left_out();
                 let record = self.status.read();
                 let reason = record
                     .failing
@@ -115,8 +116,8 @@ impl RequestHandler {
                 let settings = record.unreadable_settings.iter();
                 let settings =
                     settings.map(|(key, why)| format!("{key}: {}; {}", why.join("; "), status_builder::OTHER_SETTINGS));
-                let objects = record.unreadable.iter().map(|(key, one)| format!("{key}: {one}"));
-                let unreadable = objects.chain(settings).collect();
+                let objects = status_builder::unreadable_lines(&record, &left_out);
+                let unreadable = objects.into_iter().chain(settings).collect();
                 Reply::Waited {
                     done,
                     in_kernel: record.in_kernel.clone(),
@@ -176,8 +177,9 @@ impl RequestHandler {
 
     /// The answer to a client that waits for the kernel while enforcement is off.
     fn not_waited(&self, off: &Off) -> Reply {
+        let left_out = self.store.left_out();
         let record = self.status.read();
-        let unreadable = record.unreadable.iter().map(|(key, one)| format!("{key}: {one}")).collect();
+        let unreadable = status_builder::unreadable_lines(&record, &left_out);
         Reply::Waited { done: false, in_kernel: record.in_kernel.clone(), reason: Some(off.to_string()), unreadable }
     }
 
@@ -283,13 +285,19 @@ impl RequestHandler {
         let same = read_at.is_some_and(|position| self.received(position));
         // A client that has read the store knows that it answers.
         let checked = read_at.is_none().then(|| self.store_check.store_status());
+        let left_out = self.store.left_out();
+        let of_effect = |is_meant: &dyn Fn(Effect) -> bool| {
+            let meant = left_out.iter().filter(|one| is_meant(one.effect));
+            meant.map(|one| (one.key.path(), one.text.clone())).collect::<Vec<_>>()
+        };
         let record = self.status.read();
         let mut state = AgentState {
             local_facts,
             store: checked.unwrap_or_else(|| record.store_status()),
             wanted: record.wanted.clone(),
             in_kernel: record.in_kernel.clone(),
-            left_out: self.store.left_out().into_iter().map(|(key, warning)| (key.path(), warning)).collect(),
+            unreadable_parts: of_effect(&|effect| effect != Effect::Ignored),
+            left_out: of_effect(&|_| true),
             position_problem: record.problems.get(POSITION).cloned().unwrap_or_default(),
             objects: Objects::Same,
         };

@@ -180,6 +180,9 @@ pub struct AgentState {
     /// The parts of objects that could not be converted: the path of the key, and a line for users.
     #[serde(default)]
     pub left_out: Vec<(String, String)>,
+    /// Those of them that could have decided about packets.
+    #[serde(default)]
+    pub unreadable_parts: Vec<(String, String)>,
     /// Why the store does not tell the agent how far it is; empty if it does.
     #[serde(default)]
     pub position_problem: String,

@@ -9,6 +9,8 @@ use tortie_dataplane::{Endpoint, Owner, Place, Program, ProgramEnd, ProgramId, R
 use tortie_hostnet::has_prefix;
 use tortie_policy::machine::Machine;
 use tortie_policy::{Action, EndpointId};
+use tortie_store::{Effect, LeftOut};
+use tortie_sync::{Unreadable, first_reasons};
 
 use crate::enforce::SharedDataplane;
 use crate::not_in_force;
@@ -23,12 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) const OTHER_SETTINGS: &str = "its other settings count";
 
 /// Builds the status. `left_out` lists what the store could not convert.
-pub(crate) fn status(
-    node: &str,
-    status: &StatusCell,
-    dataplane: &SharedDataplane,
-    left_out: Vec<(Key, String)>,
-) -> Status {
+pub(crate) fn status(node: &str, status: &StatusCell, dataplane: &SharedDataplane, left_out: Vec<LeftOut>) -> Status {
     let mut reading = DataplaneReading { busy: true, ..DataplaneReading::default() };
     let deadline = Instant::now() + PATIENCE;
     while reading.busy && Instant::now() < deadline {
@@ -84,12 +81,10 @@ pub(crate) fn status(
         } else {
             Vec::new()
         },
-        troubles: record
-            .unreadable
-            .iter()
+        troubles: unreadable(&record, &left_out)
             .map(|(key, unreadable)| TroubleStatus {
                 object: key.to_string(),
-                reasons: unreadable.reasons.clone(),
+                reasons: unreadable.reasons,
                 in_force: unreadable.replacement.to_string(),
             })
             .chain(record.unreadable_settings.iter().map(|(key, reasons)| TroubleStatus {
@@ -97,6 +92,7 @@ pub(crate) fn status(
                 reasons: reasons.clone(),
                 in_force: OTHER_SETTINGS.to_owned(),
             }))
+            .chain(unreadable_parts(&record, &left_out))
             .collect(),
         settings: record.settings.clone(),
         host_settings: record.host_settings.clone(),
@@ -105,7 +101,7 @@ pub(crate) fn status(
             .iter()
             .flat_map(|(what, why)| why.lines().map(move |line| format!("{what}: {line}")))
             .chain(unsupported_features::bgp(&record.counts))
-            .chain(self::left_out(left_out))
+            .chain(self::ignored(&left_out))
             .collect(),
         problems: record
             .problems
@@ -125,11 +121,51 @@ pub(crate) fn status(
 /// How many lines about fields that could not be converted are shown.
 const LEFT_OUT: usize = 100;
 
-/// The notes about what the store could not convert.
-fn left_out(warnings: Vec<(Key, String)>) -> Vec<String> {
-    let more = warnings.len().saturating_sub(LEFT_OUT);
-    let line = |(key, warning): (Key, String)| format!("left out: {}: {warning}", key.for_users());
-    let mut notes: Vec<String> = warnings.into_iter().take(LEFT_OUT).map(line).collect();
+/// The objects of which the store could not convert parts that could have decided about packets, without those that are unreadable
+/// for another reason too.
+fn unreadable_parts(record: &StatusRecord, left_out: &[LeftOut]) -> Vec<TroubleStatus> {
+    let mut objects: BTreeMap<&Key, (Effect, Vec<String>)> = BTreeMap::new();
+    for one in left_out.iter().filter(|one| one.effect != Effect::Ignored && !record.unreadable.contains_key(&one.key))
+    {
+        let (effect, reasons) = objects.entry(&one.key).or_insert((one.effect, Vec::new()));
+        *effect = one.effect.max(*effect);
+        reasons.push(one.text.clone());
+    }
+    let trouble = |(key, (effect, reasons)): (&Key, (Effect, Vec<String>))| TroubleStatus {
+        object: key.to_string(),
+        reasons,
+        in_force: effect.in_force().unwrap_or_default().to_owned(),
+    };
+    objects.into_iter().map(trouble).collect()
+}
+
+/// The unreadable objects, with what the store says of their parts.
+fn unreadable<'a>(record: &'a StatusRecord, left_out: &'a [LeftOut]) -> impl Iterator<Item = (&'a Key, Unreadable)> {
+    record.unreadable.iter().map(|(key, unreadable)| {
+        let parts = left_out.iter().filter(|one| one.key == *key && one.effect != Effect::Ignored);
+        (key, unreadable.with_parts(&parts.map(|one| one.text.clone()).collect::<Vec<_>>()))
+    })
+}
+
+/// The objects that are unreadable, or not readable as a whole, a line for each.
+pub(crate) fn unreadable_lines(record: &StatusRecord, left_out: &[LeftOut]) -> Vec<String> {
+    let line =
+        |one: TroubleStatus| format!("{}: {}; {}", one.object, first_reasons(&one.reasons).join("; "), one.in_force);
+    let objects = unreadable(record, left_out).map(|(key, one)| format!("{key}: {one}"));
+    objects.chain(unreadable_parts(record, left_out).into_iter().map(line)).collect()
+}
+
+/// How many objects there are of which the store could not convert such parts.
+pub(crate) fn unreadable_part_count(record: &StatusRecord, left_out: &[LeftOut]) -> usize {
+    unreadable_parts(record, left_out).len()
+}
+
+/// The notes about what the store could not convert, and Calico ignores too.
+fn ignored(left_out: &[LeftOut]) -> Vec<String> {
+    let ignored: Vec<&LeftOut> = left_out.iter().filter(|one| one.effect == Effect::Ignored).collect();
+    let more = ignored.len().saturating_sub(LEFT_OUT);
+    let line = |one: &&LeftOut| format!("left out: {}: {}", one.key.for_users(), one.text);
+    let mut notes: Vec<String> = ignored.iter().take(LEFT_OUT).map(line).collect();
     if more > 0 {
         notes.push(format!("left out: {more} more"));
     }

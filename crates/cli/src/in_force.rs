@@ -11,7 +11,7 @@ use tortie_agent::socket::{AgentState, AskError, InForceAnswer, Objects};
 use tortie_agent::status::StoreState;
 use tortie_api::Key;
 use tortie_policy::Invalid;
-use tortie_store::{Listing, Position, Selection, Stored, unread_in_one_line};
+use tortie_store::{Effect, Listing, Position, Selection, Stored, unread_in_one_line};
 use tortie_sync::{InForce, Version};
 
 use crate::ask::Agent;
@@ -84,6 +84,8 @@ pub(crate) struct Sources {
     pub(crate) unknown: Option<String>,
     /// What of the store's objects could not be converted, and which of them are not in force though they exist.
     pub(crate) left_out: Vec<(Key, String)>,
+    /// Those of them that could have decided about packets.
+    unreadable_parts: Vec<(Key, String)>,
 }
 
 /// Reads a store, and asks the agent of this machine unless only the store is to be asked. Says so first where what the
@@ -112,7 +114,10 @@ pub(crate) fn sources(access: &StoreAccess, request: InForceRequest, agent: &Age
     let mut sources = if_enforced(access, request, agent)?;
     // Where the agent's copy is what is answered from, so are its warnings.
     if sources.in_kernel.is_none() {
-        sources.left_out = access.store().map(|store| store.left_out()).unwrap_or_default();
+        let left_out = access.store().map(|store| store.left_out()).unwrap_or_default();
+        let unreadable = left_out.iter().filter(|one| one.effect != Effect::Ignored);
+        sources.unreadable_parts = unreadable.map(|one| (one.key.clone(), one.text.clone())).collect();
+        sources.left_out = left_out.into_iter().map(|one| (one.key, one.text)).collect();
     }
     if request.purpose != Purpose::Change
         && let Ok(store) = access.store()
@@ -220,8 +225,11 @@ fn answered(
         Objects::Copy(position) if !is_change => {
             sources.listing = Listing { position, items: copy };
             sources.in_kernel = Some(state.in_kernel.position.clone());
-            let left_out = state.left_out.into_iter();
-            sources.left_out = left_out.filter_map(|(path, warning)| Some((path.parse().ok()?, warning))).collect();
+            let with_keys = |lines: Vec<(String, String)>| {
+                lines.into_iter().filter_map(|(path, warning)| Some((path.parse().ok()?, warning))).collect()
+            };
+            sources.left_out = with_keys(state.left_out);
+            sources.unreadable_parts = with_keys(state.unreadable_parts);
             return Ok(sources.with_lag(&state.in_kernel.position, &state.wanted.position));
         }
         Objects::Copy(_) => {}
@@ -312,7 +320,14 @@ impl Sources {
     pub(crate) fn all_deviations(&self, in_force: &InForce) -> Vec<String> {
         let unreadable = in_force.unreadable.iter().map(|(key, unreadable)| format!("{key}: {unreadable}"));
         let settings = in_force.invalid_settings.iter().map(|(name, why)| setting(name, why));
-        self.deviations.iter().cloned().chain(unreadable).chain(settings).collect()
+        // In a preview not what the manifests replace.
+        let counts = |key: &Key| {
+            let is_replaced = self.listing.get(key).is_some() && !in_force.snapshot.left_out.contains_key(key);
+            !is_replaced && !in_force.unreadable.contains_key(key)
+        };
+        let parts =
+            self.unreadable_parts.iter().filter(|(key, _)| counts(key)).map(|(key, text)| format!("{key}: {text}"));
+        self.deviations.iter().cloned().chain(unreadable).chain(settings).chain(parts).collect()
     }
 
     /// What these sources put in force, when the objects are those of a listing: their own, or that of a preview.
@@ -325,6 +340,12 @@ impl Sources {
             // In a preview not what the manifests replace: of that the preview has told.
             if self.listing.get(key).is_some_and(|stored| listing.get(key) == Some(stored)) {
                 in_force.snapshot.left_out.entry(key.clone()).or_default().push(warning.clone());
+            }
+        }
+        for (key, unreadable) in &mut in_force.unreadable {
+            if in_force.snapshot.left_out.contains_key(key) {
+                let parts = self.unreadable_parts.iter().filter(|(of, _)| of == key).map(|(_, text)| text.clone());
+                *unreadable = unreadable.with_parts(&parts.collect::<Vec<_>>());
             }
         }
         in_force

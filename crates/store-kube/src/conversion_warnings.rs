@@ -3,7 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use log::Level;
 use tortie_api::{Key, Kind};
+use tortie_store::{Effect, LeftOut};
+
+use crate::convert::Warning;
+
+/// The events of the agent's log for these lines.
+const UNREADABLE: &str = "object-unreadable";
+const READABLE: &str = "object-readable";
 
 /// The warnings about each object that were logged last. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -13,14 +21,32 @@ pub(crate) struct ConversionWarnings(Arc<Mutex<State>>);
 struct State {
     listings: u64,
     /// The warnings about an object, and how many listings had begun when it was last read.
-    objects: BTreeMap<Key, (Vec<String>, u64)>,
+    objects: BTreeMap<Key, (Vec<Warning>, u64)>,
+}
+
+/// What was not known yet about an object.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Nothing.
+    None,
+    /// Everything can be read again that could decide about packets.
+    Readable,
+    /// There are other warnings.
+    New,
 }
 
 impl ConversionWarnings {
     /// Logs the warnings about an object, if they are others than the last.
-    pub(crate) fn log(&self, key: &Key, warnings: &[String]) {
-        if self.is_new(key, warnings) {
-            warnings.iter().for_each(|warning| log::warn!("{key}: {warning}"));
+    pub(crate) fn log(&self, key: &Key, warnings: &[Warning]) {
+        match self.change(key, warnings) {
+            Change::None => {}
+            Change::Readable => log::info!(target: READABLE, "{key} can be read"),
+            Change::New => {
+                for Warning { text, effect } in warnings {
+                    let level = if *effect == Effect::Ignored { Level::Warn } else { Level::Error };
+                    log::log!(target: UNREADABLE, level, "{key}: {text}");
+                }
+            }
         }
     }
 
@@ -42,29 +68,34 @@ impl ConversionWarnings {
     }
 
     /// The warnings about all objects.
-    pub(crate) fn all(&self) -> Vec<(Key, String)> {
-        let of_object = |(key, (warnings, _)): (&Key, &(Vec<String>, u64))| {
-            warnings.iter().map(|warning| (key.clone(), warning.clone())).collect::<Vec<_>>()
+    pub(crate) fn all(&self) -> Vec<LeftOut> {
+        let of_object = |(key, (warnings, _)): (&Key, &(Vec<Warning>, u64))| {
+            let one =
+                |Warning { text, effect }: &Warning| LeftOut { key: key.clone(), text: text.clone(), effect: *effect };
+            warnings.iter().map(one).collect::<Vec<_>>()
         };
         self.state().objects.iter().flat_map(of_object).collect()
     }
 
-    /// Whether these are others than the last; remembers them.
-    pub(crate) fn is_new(&self, key: &Key, warnings: &[String]) -> bool {
+    /// What the warnings about an object say beside those that were remembered; remembers them.
+    pub(crate) fn change(&self, key: &Key, warnings: &[Warning]) -> Change {
         let mut state = self.state();
         let listings = state.listings;
+        let last = state.objects.get_mut(key);
+        let was_unreadable =
+            last.as_ref().is_some_and(|(last, _)| last.iter().any(|one| one.effect != Effect::Ignored));
         if warnings.is_empty() {
             state.objects.remove(key);
-            return false;
+            return if was_unreadable { Change::Readable } else { Change::None };
         }
-        match state.objects.get_mut(key) {
+        match last {
             Some((last, read)) if last == warnings => {
                 *read = listings;
-                false
+                Change::None
             }
             _ => {
                 state.objects.insert(key.clone(), (warnings.to_vec(), listings));
-                true
+                Change::New
             }
         }
     }
@@ -78,36 +109,44 @@ impl ConversionWarnings {
 mod tests {
     use super::*;
 
+    fn ignored(text: &str) -> Warning {
+        Warning { text: text.to_owned(), effect: Effect::Ignored }
+    }
+
     #[test]
     fn a_warning_is_repeated_only_if_it_has_changed_or_the_object_was_deleted() {
         let logged = ConversionWarnings::default();
         let (one, other) = (Key::cluster(Kind::Node, "a"), Key::cluster(Kind::Node, "b"));
-        let (first, second) = (["one".to_owned()], ["two".to_owned()]);
-        for (key, warnings, is_new) in [
-            (&one, &first[..], true),
-            (&one, &first, false),
-            (&other, &first, true),
-            (&one, &second, true),
-            (&one, &[], false),
-            (&one, &second, true),
+        let (first, second) = ([ignored("one")], [ignored("two")]);
+        let unreadable = [Warning { text: "three".to_owned(), effect: Effect::Unreadable }];
+        for (key, warnings, change) in [
+            (&one, &first[..], Change::New),
+            (&one, &first, Change::None),
+            (&other, &first, Change::New),
+            (&one, &second, Change::New),
+            (&one, &[], Change::None),
+            (&one, &unreadable, Change::New),
+            (&one, &[], Change::Readable),
+            (&one, &second, Change::New),
         ] {
-            assert_eq!(logged.is_new(key, warnings), is_new, "{key} {warnings:?}");
+            assert_eq!(logged.change(key, warnings), change, "{key} {warnings:?}");
         }
-        assert_eq!(logged.all(), [(one.clone(), "two".to_owned()), (other, "one".to_owned())]);
+        let all: Vec<_> = logged.all().into_iter().map(|one| (one.key, one.text)).collect();
+        assert_eq!(all, [(one.clone(), "two".to_owned()), (other, "one".to_owned())]);
         logged.forget(&one);
-        assert!(logged.is_new(&one, &second));
+        assert_eq!(logged.change(&one, &second), Change::New);
     }
 
     #[test]
     fn warnings_of_objects_that_a_listing_lacks_are_removed() {
         let logged = ConversionWarnings::default();
-        let warning = ["w".to_owned()];
+        let warning = [ignored("w")];
         let keys = [Key::cluster(Kind::Node, "a"), Key::cluster(Kind::Node, "b"), Key::cluster(Kind::Tier, "c")];
-        keys.iter().for_each(|key| assert!(logged.is_new(key, &warning)));
+        keys.iter().for_each(|key| assert_eq!(logged.change(key, &warning), Change::New));
         let listing = logged.begin_listing();
-        assert!(!logged.is_new(&keys[1], &warning));
+        assert_eq!(logged.change(&keys[1], &warning), Change::None);
         logged.end_listing(Kind::Node, listing);
-        let left: Vec<Key> = logged.all().into_iter().map(|(key, _)| key).collect();
+        let left: Vec<Key> = logged.all().into_iter().map(|one| one.key).collect();
         assert_eq!(left, keys[1..]);
     }
 }

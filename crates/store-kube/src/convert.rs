@@ -24,14 +24,34 @@ mod understood;
 
 use serde_json::{Map, Value};
 use tortie_api::{Kind, Metadata, Object};
+use tortie_store::Effect;
 
 /// A resource that was made of a Kubernetes object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Converted {
     /// The resource. Its resourceVersion is that of the Kubernetes object.
     pub object: Object,
-    /// What of the Kubernetes object could not be taken over, each as a line for people.
-    pub warnings: Vec<String>,
+    /// What of the Kubernetes object could not be taken over.
+    pub warnings: Vec<Warning>,
+}
+
+/// What of a Kubernetes object could not be taken over, and what that means for the object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// A line for people.
+    pub text: String,
+    /// What it means.
+    pub effect: Effect,
+}
+
+impl Warning {
+    fn ignored(text: impl Into<String>) -> Self {
+        Self { text: text.into(), effect: Effect::Ignored }
+    }
+
+    fn unreadable(text: impl Into<String>) -> Self {
+        Self { text: text.into(), effect: Effect::Unreadable }
+    }
 }
 
 /// Why nothing can be made of a Kubernetes object.

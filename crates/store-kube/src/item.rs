@@ -4,10 +4,12 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json, json};
 use tortie_api::{Key, Kind, encode, names};
-use tortie_store::{Purpose, Revision, Stored, Value};
+use tortie_store::{Effect, Purpose, Revision, Stored, Value};
 
 use crate::conversion_warnings::ConversionWarnings;
-use crate::convert::{ConversionError, Converted, cluster_policy, endpoint_slice, network_policy, node, pod, profile};
+use crate::convert::{
+    ConversionError, Converted, Warning, cluster_policy, endpoint_slice, network_policy, node, pod, profile,
+};
 use crate::custom::{self, Group};
 use crate::meta::Meta;
 use crate::source::Source;
@@ -112,6 +114,7 @@ impl Decoder {
         if let (Purpose::Enforcement { .. }, Ok(Some(converted))) = (&self.purpose, &made)
             && converted.object.body["spec"].get("ipNetworks").is_none()
         {
+            self.conversion_warnings.forget(&key);
             return Item::Nothing(key);
         }
         self.converted(key, &it.metadata.resource_version, made)
@@ -130,7 +133,7 @@ impl Decoder {
     fn cluster_policy(&self, it: cluster_policy::ClusterNetworkPolicy) -> Item {
         let key = Key::cluster(Kind::KubernetesClusterNetworkPolicy, &it.metadata.name);
         if let Some(why) = cluster_policy::why_ignored(&it) {
-            self.conversion_warnings.log(&key, &[why]);
+            self.conversion_warnings.log(&key, &[Warning { text: why, effect: Effect::NotEnforced }]);
         }
         self.converted(key, &it.metadata.resource_version, cluster_policy::global_network_policy(&it))
     }
@@ -161,7 +164,10 @@ impl Decoder {
                 Value::from(encode::stored(&object))
             }
             Ok(None) => return Item::Nothing(key),
-            Err(error) => Value::cannot_be_read(error.to_string()),
+            Err(error) => {
+                self.conversion_warnings.forget(&key);
+                Value::cannot_be_read(error.to_string())
+            }
         };
         Item::Object(Stored { key, revision: Revision::from(version), value })
     }
@@ -256,6 +262,7 @@ fn named(source: Source, it: &Json) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conversion_warnings::Change;
 
     fn decoder() -> Decoder {
         Decoder {
@@ -303,8 +310,10 @@ mod tests {
         let Ok(Item::Object(stored)) = decoder.object(Source::NetworkPolicies, policy.to_string().as_bytes()) else {
             panic!("a policy is an object")
         };
-        let warning =
+        let text =
             "ingress rule 1 is left out, and so allows nothing: `nowhere` in `ipBlock.cidr` is not a CIDR".to_owned();
-        assert!(!decoder.conversion_warnings.is_new(&stored.key, &[warning]), "it was logged when the policy was read");
+        let warning = Warning { text, effect: Effect::Unreadable };
+        let change = decoder.conversion_warnings.change(&stored.key, &[warning]);
+        assert_eq!(change, Change::None, "it was logged when the policy was read");
     }
 }

@@ -2,8 +2,8 @@
 
 use tortie_api::{Key, Kind};
 use tortie_store::{
-    Abilities, Definitions, Leases, Listing, Operation, Position, Purpose, Selection, Store, StoreError, Stored,
-    Support, Watch, Write, WriteError, Written, list_by_pages,
+    Abilities, Definitions, Leases, LeftOut, Listing, Operation, Position, Purpose, Selection, Store, StoreError,
+    Stored, Support, Watch, Write, WriteError, Written, list_by_pages,
 };
 
 use crate::client::{Call, CallError, Client};
@@ -87,7 +87,7 @@ impl Store for KubeStore {
         "kdd"
     }
 
-    fn left_out(&self) -> Vec<(Key, String)> {
+    fn left_out(&self) -> Vec<LeftOut> {
         self.shared.conversion_warnings().all()
     }
 

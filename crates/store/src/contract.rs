@@ -22,8 +22,8 @@ use std::time::Duration;
 use tortie_api::{Key, Kind};
 
 use crate::{
-    Abilities, Definitions, Event, History, Leases, Listing, Operation, Position, Selection, StatusReports, Stopped,
-    StoreError, Stored, Support, Write, WriteError, Written, WrittenTogether,
+    Abilities, Definitions, Event, History, Leases, LeftOut, Listing, Operation, Position, Selection, StatusReports,
+    Stopped, StoreError, Stored, Support, Write, WriteError, Written, WrittenTogether,
 };
 
 /// Lists all objects of a selection, in the order of their keys, by [`Store::list_pages`]. If the server drops the
@@ -83,7 +83,7 @@ pub trait Store: Send + Sync {
 
     /// The parts of stored objects that could not be converted when they were last read, in words for users, and objects that count as
     /// deleted although they exist. Objects that are unreadable as a whole are not among them.
-    fn left_out(&self) -> Vec<(Key, String)> {
+    fn left_out(&self) -> Vec<LeftOut> {
         Vec::new()
     }
 

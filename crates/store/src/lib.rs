@@ -29,6 +29,7 @@ mod definitions;
 mod error;
 pub mod history;
 mod leases;
+mod left_out;
 pub mod locked_file;
 pub mod memory;
 mod object;
@@ -53,6 +54,7 @@ pub use history::{Author, History, HistoryEntry};
 #[cfg(feature = "conformance")]
 pub use layer::Layer;
 pub use leases::{Holding, Leases};
+pub use left_out::{Effect, LeftOut};
 pub use object::{Event, Listing, Purpose, Selection, Stored, Value};
 pub use overlay::Overlay;
 pub use position::Position;

@@ -46,7 +46,21 @@ pub fn first_reasons(reasons: &[String]) -> Vec<String> {
     reasons.iter().take(LISTED).cloned().chain(last).collect()
 }
 
+/// The fields of a converted policy that its store leaves unreadable where it could not convert whom the policy is for.
+const SCOPES: [&str; 2] = ["spec.selector: ", "spec.namespaceSelector: "];
+
 impl Unreadable {
+    /// The same in the words of the store, if it could not convert `parts` of the object: they name fields as users know them.
+    #[must_use]
+    pub fn with_parts(&self, parts: &[String]) -> Self {
+        let mut unreadable = self.clone();
+        if !parts.is_empty() {
+            unreadable.reasons.retain(|reason| !SCOPES.iter().any(|scope| reason.starts_with(scope)));
+            unreadable.reasons.splice(..0, parts.iter().cloned());
+        }
+        unreadable
+    }
+
     /// The same text with all reasons.
     pub fn in_full(&self) -> String {
         self.text(&self.reasons.join("; "))

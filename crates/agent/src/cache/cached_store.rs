@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tortie_api::{Key, Kind, decode};
 use tortie_store::{
-    Abilities, Backoff, Definitions, Event, Listing, Operation, Position, Selection, Store, StoreError, Stored,
-    Support, Watch, Write, WriteError, Written,
+    Abilities, Backoff, Definitions, Event, LeftOut, Listing, Operation, Position, Selection, Store, StoreError,
+    Stored, Support, Watch, Write, WriteError, Written,
 };
 
 use self::recording_watch::RecordingWatch;
@@ -406,7 +406,7 @@ impl Store for CachedStore {
         self.opened().map(|store| store.abilities()).unwrap_or_default()
     }
 
-    fn left_out(&self) -> Vec<(Key, String)> {
+    fn left_out(&self) -> Vec<LeftOut> {
         self.opened().map(|store| store.left_out()).unwrap_or_default()
     }
 

@@ -100,7 +100,7 @@ impl KubernetesChanges {
             match manifest::convert(one, namespace, prefix, |namespace, name| existing(listing, namespace, name)) {
                 Ok(converted) => {
                     for warning in converted.warnings {
-                        session.terminal.note(format_args!("warning[left-out]: {name}: {warning}"));
+                        session.terminal.note(format_args!("warning[left-out]: {name}: {}", warning.text));
                     }
                     if let Some(note) = note_of_labels(&name, one, &converted.object) {
                         session.terminal.note(note);

@@ -269,6 +269,11 @@ fn an_administrators_policy_whose_tier_is_missing_comes_last_and_status_lint_and
             let lint = world.fails(&["lint"]);
             assert!(lint.contains("left-out") && lint.contains(reason), "{lint}");
             until("the agent knows of it", || world.said(&["status"]).contains(reason));
+            let status = world.fails(&["status"]);
+            assert!(
+                status.contains(&format!("({}): nothing of it counts", policy["metadata"]["name"].as_str().unwrap())),
+                "{status}"
+            );
         }
         server.kubectl(&["delete", "clusternetworkpolicy", "typo", "new"], "");
         until("the notes end", || !world.said(&["status"]).contains("it is not enforced"));
@@ -322,7 +327,15 @@ fn what_is_left_out_of_policies_of_kubernetes_is_told_by_every_command_with_the_
         let server = cluster_with_cluster_policies(world);
         server.kubectl(&["create", "-f", &shipped("tiers.yaml")], "");
         let (_pod, _listeners) = pod(world);
+        world.file("felix.cfg", "PrometheusMetricsEnabled = true\n");
         let agent = world.agent();
+        let unreadable = |count: usize| {
+            let line = format!("tortie_unreadable_objects {count}");
+            until(&line, || served(9091, "/metrics").lines().any(|one| one == line));
+        };
+        unreadable(0);
+        world.call_all(&["status", "--wait"]);
+        world.call_all(&["verify"]);
         let admin = json!({ "apiVersion": "policy.networking.k8s.io/v1alpha2", "kind": "ClusterNetworkPolicy",
             "metadata": { "name": "adm" },
             "spec": { "tier": "Admin", "priority": 1, "subject": { "namespaces": {} }, "egress": [
@@ -352,17 +365,42 @@ fn what_is_left_out_of_policies_of_kubernetes_is_told_by_every_command_with_the_
             (&["explain", "pod/shop/web", "192.0.2.99", "tcp/80"], &[nodes, "kcnp adm: "]),
             (&["explain", "192.0.2.99", "pod/shop/web", "tcp/80"], &[net, "knp shop/web: "]),
             (&["explain", "192.0.2.99", "pod/shop/web"], &[net]),
-            (&["status"], &[domains, nodes, net, "left out: kcnp adm: ", "left out: knp shop/web: "]),
+            (
+                &["status"],
+                &[
+                    domains,
+                    nodes,
+                    net,
+                    "ClusterNetworkPolicy.policy.networking.k8s.io(adm): its other parts count",
+                    "  NetworkPolicy.networking.k8s.io(shop/web): its other parts count",
+                ],
+            ),
+            (&["status", "--wait"], &[domains, nodes, net]),
+            (&["verify"], &[domains, nodes, net]),
         ] {
-            let (_, said) = world.outcome(arguments);
+            let (succeeded, said) = world.outcome(arguments);
             for part in parts {
                 assert!(said.contains(part), "{arguments:?}: {part}: {said}");
             }
+            assert!(!succeeded || !matches!(arguments[0], "status" | "verify" | "lint"), "{arguments:?}: {said}");
         }
+        unreadable(2);
+        let log = agent.log();
+        assert!([domains, nodes, net].iter().all(|part| log.contains(part)), "{log}");
         // In a preview of the policy without the mistake nothing is left out any more.
         let good = world.file("good.yaml", &policy(80).to_string());
         let (_, preview) = world.outcome(&["explain", "knp/shop/web", "-f", good.to_str().unwrap()]);
         assert!(!preview.contains("left out"), "{preview}");
+        // Not a word remains once the parts can be read, or the policy is deleted.
+        server.kubectl(&["delete", "clusternetworkpolicy", "adm"], "");
+        unreadable(1);
+        server.kubectl(&["apply", "-f", good.to_str().unwrap()], "");
+        unreadable(0);
+        world.call_all(&["status", "--wait"]);
+        world.call_all(&["verify"]);
+        until("the log says so", || agent.log().contains("NetworkPolicy.networking.k8s.io(shop/web) can be read"));
+        server.kubectl(&["replace", "-f", "-"], &from.to_string());
+        unreadable(1);
         drop(agent);
         let said = world.said(&["describe", "knp/shop/web", "--from-store"]);
         assert!(said.contains(net), "{said}");
@@ -451,7 +489,8 @@ fn a_cluster_policy_that_cannot_be_read_denies_what_it_denied_and_is_named_by_ev
             said.contains(&format!("{whom}its deny-by-default replacement is in force"))
                 && said.contains(&format!("{tier}nothing of it is in force"))
         });
-        world.fails(&["status"]);
+        let status = world.fails(&["status"]);
+        assert!(!status.contains("spec.namespaceSelector"), "it names a field that the policy does not have: {status}");
         let subject = "`spec.subject` cannot be read, so only what the policy denies counts: `in` is not an operator of selectors";
         let priority = "invalid type: string \"high\"";
         for (arguments, parts) in [

@@ -16,7 +16,7 @@ use tortie_net::PortRange;
 
 use super::network_policy::{net, scalars};
 use super::ports::Ports;
-use super::{ConversionError, Converted, object, understood};
+use super::{ConversionError, Converted, Warning, object, understood};
 use crate::custom::uid;
 use crate::meta::{Meta, null_is_empty};
 
@@ -255,7 +255,7 @@ fn selectors(pods: &Pods) -> Result<Option<(String, String)>, ConversionError> {
 
 /// The rules of one rule: one for each protocol and each peer. What can be read of its name and its action counts, even if the rest
 /// cannot be read.
-fn rules(at: usize, given: &Value, direction: &str, warnings: &mut Vec<String>) -> Vec<Rule> {
+fn rules(at: usize, given: &Value, direction: &str, warnings: &mut Vec<Warning>) -> Vec<Rule> {
     let name = given["name"].as_str().filter(|name| !name.is_empty());
     // As users find a rule in their manifest: by its number from 1, and its name.
     let place = format!("{direction} rule {}{}", at + 1, name.map(|name| format!(" `{name}`")).unwrap_or_default());
@@ -264,11 +264,11 @@ fn rules(at: usize, given: &Value, direction: &str, warnings: &mut Vec<String>) 
     match understood::whole(given).and_then(|rule| converted(&rule, direction)) {
         Ok(rules) => rules.into_iter().map(|it| Rule { metadata: metadata.clone(), ..it }).collect(),
         Err(error) if given["action"] == "Accept" => {
-            warnings.push(format!("{place} is left out, and so accepts nothing: {error}"));
+            warnings.push(Warning::unreadable(format!("{place} is left out, and so accepts nothing: {error}")));
             Vec::new()
         }
         Err(error) => {
-            warnings.push(format!("{place} denies everything that reaches it: {error}"));
+            warnings.push(Warning::unreadable(format!("{place} denies everything that reaches it: {error}")));
             vec![Rule { action: "Deny".to_owned(), metadata, ..Rule::default() }]
         }
     }

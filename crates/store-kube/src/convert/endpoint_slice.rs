@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tortie_api::{Kind, Metadata};
 
-use super::{ConversionError, Converted, object};
+use super::{ConversionError, Converted, Warning, object};
 use crate::meta::{Meta, null_is_empty};
 
 /// The label that names the service.
@@ -116,7 +116,8 @@ pub fn endpoint_slice(source: &EndpointSlice) -> Result<Converted, ConversionErr
     };
     let mut addresses: Vec<&String> = source.endpoints.iter().flat_map(|endpoint| &endpoint.addresses).collect();
     if source.address_type == "FQDN" && !addresses.is_empty() {
-        warnings.push(format!("its endpoints are names, not addresses: no rule means them by the service {service}"));
+        let text = format!("its endpoints are names, not addresses: no rule means them by the service {service}");
+        warnings.push(Warning::ignored(text));
         addresses.clear();
     }
     let port = |port: &EndpointPort| {
@@ -161,7 +162,7 @@ mod tests {
     fn spec(slice: Value) -> (Value, Vec<String>) {
         let slice: EndpointSlice = serde_json::from_value(slice).unwrap();
         let Converted { object, warnings } = endpoint_slice(&slice).unwrap();
-        (object.body["spec"].clone(), warnings)
+        (object.body["spec"].clone(), warnings.into_iter().map(|one| one.text).collect())
     }
 
     /// A slice of the service db.

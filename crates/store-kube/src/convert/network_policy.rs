@@ -13,7 +13,7 @@ use tortie_api::scalar::{Port, Protocol};
 use tortie_net::{PortRange, parse_cidr};
 
 use super::ports::Ports;
-use super::{ConversionError, Converted, object, understood};
+use super::{ConversionError, Converted, Warning, object, understood};
 use crate::custom::uid;
 use crate::meta::{Meta, null_is_empty};
 
@@ -103,10 +103,11 @@ fn or_left_out(
     read: Result<Vec<Rule>, ConversionError>,
     direction: &str,
     at: usize,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Warning>,
 ) -> Vec<Rule> {
     read.unwrap_or_else(|error| {
-        warnings.push(format!("{direction} rule {} is left out, and so allows nothing: {error}", at + 1));
+        let text = format!("{direction} rule {} is left out, and so allows nothing: {error}", at + 1);
+        warnings.push(Warning::unreadable(text));
         Vec::new()
     })
 }

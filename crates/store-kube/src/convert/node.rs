@@ -9,7 +9,7 @@ use tortie_api::scalar::AsNumber;
 use tortie_api::{Kind, kube_labels};
 use tortie_net::{Mac, parse_address, parse_cidr};
 
-use super::{ConversionError, Converted, object};
+use super::{ConversionError, Converted, Warning, object};
 use crate::meta::{Meta, null_is_empty};
 
 /// What the annotations that hold Calico's fields begin with.
@@ -132,7 +132,7 @@ fn addresses(bgp: &NodeBgpSpec, own: &[NodeAddress]) -> Vec<NodeAddress> {
 /// Reads annotations and notes those that are invalid.
 struct Reader<'a> {
     meta: &'a Meta,
-    warnings: Vec<String>,
+    warnings: Vec<Warning>,
 }
 
 impl Reader<'_> {
@@ -142,7 +142,7 @@ impl Reader<'_> {
         if is_valid(text) {
             return Some(text.to_owned());
         }
-        self.warnings.push(format!("{name}: `{text}` is invalid and ignored"));
+        self.warnings.push(Warning::ignored(format!("{name}: `{text}` is invalid and ignored")));
         None
     }
 
@@ -155,7 +155,7 @@ impl Reader<'_> {
         match serde_json::from_str::<Option<T>>(text) {
             Ok(value) => value.unwrap_or_default(),
             Err(error) => {
-                self.warnings.push(format!("{name}: ignored, since its JSON is invalid: {error}"));
+                self.warnings.push(Warning::ignored(format!("{name}: ignored, since its JSON is invalid: {error}")));
                 T::default()
             }
         }

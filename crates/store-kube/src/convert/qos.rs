@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use tortie_api::kinds::workload_endpoint::QosControls;
 use tortie_api::scalar::Dscp;
 
-use super::quantity;
+use super::{Warning, quantity};
 
 const BANDWIDTH: RangeInclusive<i64> = 1000..=1_000_000_000_000_000;
 const BURST: RangeInclusive<i64> = 1000..=34_359_738_360;
@@ -31,7 +31,7 @@ struct Limits {
 
 /// What the annotations set; `None` if they set nothing. An invalid value is left out or moved to the nearest valid
 /// one, with a warning.
-pub fn controls(annotations: &BTreeMap<String, String>) -> (Option<QosControls>, Vec<String>) {
+pub fn controls(annotations: &BTreeMap<String, String>) -> (Option<QosControls>, Vec<Warning>) {
     let mut warnings = Vec::new();
     let ingress = limits(annotations, "ingress", &mut warnings);
     let egress = limits(annotations, "egress", &mut warnings);
@@ -55,7 +55,7 @@ pub fn controls(annotations: &BTreeMap<String, String>) -> (Option<QosControls>,
     (Some(controls).filter(|it| *it != QosControls::default()), warnings)
 }
 
-fn limits(annotations: &BTreeMap<String, String>, direction: &str, warnings: &mut Vec<String>) -> Limits {
+fn limits(annotations: &BTreeMap<String, String>, direction: &str, warnings: &mut Vec<Warning>) -> Limits {
     let kubernetes = format!("kubernetes.io/{direction}-bandwidth");
     let mut read = |name: String, range: RangeInclusive<i64>| {
         let text = annotations.get(&name)?;
@@ -74,7 +74,7 @@ fn limits(annotations: &BTreeMap<String, String>, direction: &str, warnings: &mu
     };
     let mut drop = |value: &mut i64, dropped: bool, what: &str, need: &str| {
         if *value != 0 && dropped {
-            warnings.push(format!("{}: ignored, since {need}", own(what)));
+            warnings.push(Warning::ignored(format!("{}: ignored, since {need}", own(what))));
             *value = 0;
         }
     };
@@ -93,20 +93,20 @@ fn limits(annotations: &BTreeMap<String, String>, direction: &str, warnings: &mu
     limits
 }
 
-fn limit(name: &str, text: &str, range: RangeInclusive<i64>, warnings: &mut Vec<String>) -> i64 {
+fn limit(name: &str, text: &str, range: RangeInclusive<i64>, warnings: &mut Vec<Warning>) -> i64 {
     let Some(value) = quantity::value(text) else {
-        warnings.push(format!("{name}: `{text}` is not a quantity; it is ignored"));
+        warnings.push(Warning::ignored(format!("{name}: `{text}` is not a quantity; it is ignored")));
         return 0;
     };
     let nearest = value.clamp(*range.start(), *range.end());
     if nearest != value {
         let (least, most) = (range.start(), range.end());
-        warnings.push(format!("{name}: `{text}` is not within {least} to {most}; {nearest} is used"));
+        warnings.push(Warning::ignored(format!("{name}: `{text}` is not within {least} to {most}; {nearest} is used")));
     }
     nearest
 }
 
-fn dscp(annotations: &BTreeMap<String, String>, warnings: &mut Vec<String>) -> Option<Dscp> {
+fn dscp(annotations: &BTreeMap<String, String>, warnings: &mut Vec<Warning>) -> Option<Dscp> {
     const NAME: &str = "qos.projectcalico.org/dscp";
     let text = annotations.get(NAME)?;
     if let Ok(number) = text.parse::<u64>() {
@@ -116,7 +116,7 @@ fn dscp(annotations: &BTreeMap<String, String>, warnings: &mut Vec<String>) -> O
     } else if is_class(&text.to_ascii_uppercase()) {
         return Some(Dscp::from(text.as_str()));
     }
-    warnings.push(format!("{NAME}: `{text}` is not a class of service; it is ignored"));
+    warnings.push(Warning::ignored(format!("{NAME}: `{text}` is not a class of service; it is ignored")));
     None
 }
 

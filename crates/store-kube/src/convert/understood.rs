@@ -7,7 +7,7 @@ use tortie_api::Object;
 use tortie_api::kinds::staged_kubernetes_network_policy::LabelSelector;
 use tortie_manifest::validate::formats;
 
-use super::ConversionError;
+use super::{ConversionError, Warning};
 
 /// Reads a part of a policy; an error if it has a field that `T` does not have.
 pub(super) fn whole<T: DeserializeOwned + Serialize>(given: &Value) -> Result<T, ConversionError> {
@@ -71,14 +71,14 @@ pub(super) fn unknown_fields(
     object: &mut Object,
     selector: &str,
     unknown: &Map<String, Value>,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Warning>,
 ) {
     for (name, value) in unknown {
         if name.to_ascii_lowercase().contains("sele") {
             let error = ConversionError::new("the field is not known");
             unreadable_scope(object, selector, (name, value), &error, warnings);
         } else {
-            warnings.push(format!("`spec.{name}` is not known, and ignored"));
+            warnings.push(Warning::ignored(format!("`spec.{name}` is not known, and ignored")));
         }
     }
 }
@@ -89,8 +89,9 @@ pub(super) fn unreadable_scope(
     selector: &str,
     (field, given): (&str, &Value),
     error: &ConversionError,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Warning>,
 ) {
-    warnings.push(format!("`spec.{field}` cannot be read, so only what the policy denies counts: {error}"));
+    let text = format!("`spec.{field}` cannot be read, so only what the policy denies counts: {error}");
+    warnings.push(Warning::unreadable(text));
     object.body["spec"][selector] = json!({ field: given });
 }

@@ -1,5 +1,7 @@
 use serde_json::{Value, json};
 
+use tortie_store::Effect;
+
 use super::*;
 
 fn converted(spec: &Value) -> Option<(Value, Vec<String>)> {
@@ -9,7 +11,18 @@ fn converted(spec: &Value) -> Option<(Value, Vec<String>)> {
     }
     let source = json!({ "metadata": { "name": "lock", "resourceVersion": "9" }, "spec": whole });
     let converted = global_network_policy(&serde_json::from_value(source).unwrap()).unwrap()?;
-    Some((serde_json::from_slice(&tortie_api::encode::stored(&converted.object)).unwrap(), converted.warnings))
+    Some((
+        serde_json::from_slice(&tortie_api::encode::stored(&converted.object)).unwrap(),
+        converted.warnings.into_iter().map(|one| one.text).collect(),
+    ))
+}
+
+/// What the warnings mean for the policy.
+fn effects(spec: &Value) -> Vec<Effect> {
+    let mut whole = json!({ "tier": "Admin", "priority": 7, "subject": { "namespaces": {} } });
+    whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    let source = serde_json::from_value(json!({ "metadata": { "name": "lock" }, "spec": whole })).unwrap();
+    global_network_policy(&source).unwrap().unwrap().warnings.into_iter().map(|one| one.effect).collect()
 }
 
 const PODS: &str = "projectcalico.org/orchestrator == 'k8s'";
@@ -150,4 +163,7 @@ fn a_subject_that_cannot_be_read_leaves_what_the_policy_denies() {
     let (policy, warnings) = converted(&json!({ "performance": {} })).unwrap();
     assert_eq!(policy["spec"]["namespaceSelector"], "all()");
     assert_eq!(warnings, ["`spec.performance` is not known, and ignored"]);
+    assert_eq!(effects(&json!({ "performance": {} })), [Effect::Ignored]);
+    assert_eq!(effects(&json!({ "nodeSelector": {} })), [Effect::Unreadable]);
+    assert_eq!(effects(&json!({ "ingress": [{ "action": "Accept" }, { "action": "Deny" }] })), [Effect::Unreadable; 2]);
 }

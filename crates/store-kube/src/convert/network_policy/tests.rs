@@ -7,7 +7,10 @@ fn converted(spec: &Value) -> (Value, Vec<String>) {
         "uid": "30316465-6365-4463-ad63-3564622d3638" }, "spec": spec });
     let converted = network_policy(&serde_json::from_value(source).unwrap()).unwrap();
     assert_eq!(converted.object.metadata.resource_version, "9");
-    (serde_json::from_slice(&tortie_api::encode::stored(&converted.object)).unwrap(), converted.warnings)
+    (
+        serde_json::from_slice(&tortie_api::encode::stored(&converted.object)).unwrap(),
+        converted.warnings.into_iter().map(|one| one.text).collect(),
+    )
 }
 
 /// The rules of one direction, of a policy that can be read as a whole.

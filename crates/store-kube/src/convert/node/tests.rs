@@ -6,7 +6,10 @@ fn converted(node: &Value, use_pod_cidr: bool) -> (Value, Vec<String>) {
         node["metadata"][field] = value;
     }
     let converted = super::node(&serde_json::from_value(node).unwrap(), use_pod_cidr).unwrap();
-    (serde_json::from_slice(&tortie_api::encode::stored(&converted.object)).unwrap(), converted.warnings)
+    (
+        serde_json::from_slice(&tortie_api::encode::stored(&converted.object)).unwrap(),
+        converted.warnings.into_iter().map(|one| one.text).collect(),
+    )
 }
 
 #[test]

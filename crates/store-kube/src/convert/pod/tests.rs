@@ -25,7 +25,7 @@ fn merge(into: &mut Value, from: &Value) {
 /// The endpoint as a store would keep it.
 fn converted(json: &Value) -> Value {
     let converted = workload_endpoint(&pod(json), "cali").unwrap().expect("it is an endpoint");
-    assert_eq!(converted.warnings, [""; 0]);
+    assert_eq!(converted.warnings, []);
     serde_json::from_slice(&tortie_api::encode::stored(&converted.object)).unwrap()
 }
 

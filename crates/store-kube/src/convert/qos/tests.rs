@@ -5,7 +5,7 @@ fn read(annotations: &[(&str, &str)]) -> (QosControls, Vec<String>) {
         |name: &str| if name.contains('/') { name.to_owned() } else { format!("qos.projectcalico.org/{name}") };
     let annotations = annotations.iter().map(|(name, value)| (expand(name), (*value).to_owned())).collect();
     let (controls, warnings) = controls(&annotations);
-    (controls.unwrap_or_default(), warnings)
+    (controls.unwrap_or_default(), warnings.into_iter().map(|one| one.text).collect())
 }
 
 #[test]
