@@ -320,7 +320,7 @@ fn all_endpoints(
         }
     }
     let unreadable = not_in_force::without_readable_interface(&record.named_interfaces);
-    let governor = |place: Place| enforced.iter().find(|(at, _)| *at == place).map(|(_, one)| one.id.to_string());
+    let governor = |place: Place| enforced.iter().find(|(at, _)| *at == place).map(|(_, one)| one.id.for_users());
     for (id, named) in &record.named_interfaces {
         let name = id.to_string();
         all.entry(name.clone()).or_insert_with(|| EndpointStatus {

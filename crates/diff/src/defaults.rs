@@ -99,7 +99,7 @@ impl fmt::Display for DefaultChange {
             (true, false) => "is no longer default-deny,",
             _ => "has another default,",
         };
-        write!(f, "{endpoint} {what} {path} (now: {after}; before: {before})")
+        write!(f, "{} {what} {path} (now: {after}; before: {before})", endpoint.for_users())
     }
 }
 

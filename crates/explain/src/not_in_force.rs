@@ -63,7 +63,7 @@ pub fn workload_endpoint(snapshot: &Snapshot, endpoint: &WorkloadEndpoint) -> Op
     (first.id != endpoint.id).then(|| {
         format!(
             "{} governs {interface}, because it comes first by orchestrator, workload and endpoint",
-            EndpointId::Workload(first.id.clone())
+            EndpointId::Workload(first.id.clone()).for_users()
         )
     })
 }

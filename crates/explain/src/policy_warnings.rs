@@ -164,12 +164,12 @@ impl Found {
             rule: None,
             message: format!(
                 "no {field} rule allows or denies anything, and the policy makes {} default-deny",
-                shortened(&endpoints, SHOWN)
+                shortened(endpoints.iter().map(EndpointId::for_users), SHOWN)
             ),
         });
         let unanswered = self.unanswered.into_iter().map(|((policy, field), endpoints)| {
             let (what, back) = if field == "ingress" { ("in", "egress") } else { ("out", "ingress") };
-            let of = shortened(&endpoints, SHOWN);
+            let of = shortened(endpoints.iter().map(EndpointId::for_users), SHOWN);
             PolicyWarning {
                 kind: PolicyWarningKind::UntrackedOneWay,
                 policy,

@@ -28,7 +28,8 @@ pub fn text(topology: &Topology<'_>, name: &str, counts: &Counts) -> Result<Stri
         endpoints.entry(node_text(&node).to_owned()).or_default().push(id);
     }
     let count: usize = endpoints.values().map(Vec::len).sum();
-    let all = endpoints.iter().flat_map(|(node, all)| all.iter().map(move |id| format!("{id} on {node}")));
+    let all =
+        endpoints.iter().flat_map(|(node, all)| all.iter().map(move |id| format!("{} on {node}", id.for_users())));
     let _ = match count {
         0 => writeln!(text, "  endpoints that name it: none"),
         _ => writeln!(text, "  endpoints that name it: {count}: {}", shortened(all, SHOWN)),

@@ -147,7 +147,7 @@ pub(crate) fn whose(end: &End) -> String {
             format!("{interface} of {node}")
         }
         End::Single(Location::Workload(endpoint)) | End::OneOf { location: Location::Workload(endpoint), .. } => {
-            EndpointId::Workload(endpoint.id.clone()).to_string()
+            EndpointId::Workload(endpoint.id.clone()).for_users()
         }
         End::Single(location) | End::OneOf { location, .. } => location.node().unwrap_or_default().to_owned(),
         End::Many(_) => String::new(),

@@ -63,7 +63,7 @@ pub(crate) fn not_its_address(
     if is_tracked && packet.translated.is_none() && snapshot.settings(&end.node).floating_ips && is_floating() {
         return None;
     }
-    let (node, workload) = (&end.node, EndpointId::Workload(end.id.clone()));
+    let (node, workload) = (&end.node, EndpointId::Workload(end.id.clone()).for_users());
     let why = match packet.tracking() {
         _ if is_tracked => format!("{node} does not translate {destination} once more"),
         _ if verdict.untracked => format!("{node} translates no packet that an untracked policy allows"),

@@ -132,6 +132,6 @@ fn no_link(topology: &Topology<'_>, endpoint: &WorkloadEndpoint) -> Option<Strin
     is_down.then(|| format!("{interface}, the interface of {}, is down or has no carrier", name(endpoint)))
 }
 
-fn name(endpoint: &WorkloadEndpoint) -> EndpointId {
-    EndpointId::Workload(endpoint.id.clone())
+fn name(endpoint: &WorkloadEndpoint) -> String {
+    EndpointId::Workload(endpoint.id.clone()).for_users()
 }

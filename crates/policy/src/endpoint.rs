@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::OnceLock;
 
 use ipnet::IpNet;
+use tortie_api::{Key, Kind};
 use tortie_net::{Protocol, parse_address};
 use tortie_selector::Selector;
 
@@ -51,7 +52,22 @@ pub enum EndpointId {
     Workload(WorkloadId),
 }
 
+impl EndpointId {
+    /// As messages to users name it: by its pod, if the name is of one.
+    pub fn for_users(&self) -> String {
+        let pod = match self {
+            EndpointId::Workload(WorkloadId { namespace, name }) => {
+                let key = Key::namespaced(Kind::WorkloadEndpoint, namespace, name);
+                key.pod().map(|pod| format!("pod/{namespace}/{pod}"))
+            }
+            EndpointId::Host(_) => None,
+        };
+        pod.unwrap_or_else(|| self.to_string())
+    }
+}
+
 impl fmt::Display for EndpointId {
+    /// The form that programs compare: in JSON, and in comments of the kernel's rules.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             EndpointId::Host(name) => write!(f, "hep/{name}"),
@@ -236,6 +252,23 @@ impl fmt::Display for WorkloadEndpoint {
             write!(f, "workload endpoint {}/{}", self.id.namespace, self.id.name)
         } else {
             write!(f, "pod {}/{}", self.id.namespace, self.pod)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_of_a_pod_is_named_by_the_pod_for_users_and_any_other_by_itself() {
+        let workload = |name: &str| EndpointId::Workload(WorkloadId { namespace: "shop".into(), name: name.into() });
+        for (id, name) in [
+            (workload("web1-k8s-db--1-eth0"), "pod/shop/db-1"),
+            (workload("db"), "wep/shop/db"),
+            (EndpointId::Host("web1-eth0".into()), "hep/web1-eth0"),
+        ] {
+            assert_eq!(id.for_users(), name);
         }
     }
 }

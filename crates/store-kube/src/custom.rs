@@ -19,6 +19,8 @@ pub use group::Group;
 pub const METADATA: &str = "projectcalico.org/metadata";
 /// What is also kept beside the annotation, so that Kubernetes can select by it.
 const COPIED: [&str; 2] = ["projectcalico.org/", "operator.tigera.io/"];
+/// What `kubectl apply` notes, and reads of the custom resource itself. It is kept beside the annotation and not in it.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Why a resource has no custom form, or a custom resource cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +125,7 @@ fn remove(record: &mut Value, fields: &[&str]) {
 
 /// The custom resource whose annotation holds the metadata.
 fn packed(object: &Object) -> Result<Value, CustomError> {
-    let inner = Metadata {
+    let mut inner = Metadata {
         name: if object.kind.is_tiered() { object.metadata.name.clone() } else { String::new() },
         namespace: String::new(),
         uid: String::new(),
@@ -131,6 +133,7 @@ fn packed(object: &Object) -> Result<Value, CustomError> {
         self_link: String::new(),
         ..object.metadata.clone()
     };
+    let applied = inner.annotations.remove(LAST_APPLIED);
     let shown = encode::shown(&Object { kind: object.kind, metadata: inner, body: serde_json::Map::new() });
     let copied = |map: &BTreeMap<String, String>| -> BTreeMap<String, String> {
         let is = |key: &String| COPIED.iter().any(|prefix| key.contains(prefix));
@@ -148,6 +151,7 @@ fn packed(object: &Object) -> Result<Value, CustomError> {
         outer.uid = uid::transform(&object.metadata.uid)?;
     }
     outer.annotations.insert(METADATA.to_owned(), encode::go_json(&shown["metadata"], false));
+    outer.annotations.extend(applied.map(|applied| (LAST_APPLIED.to_owned(), applied)));
     Ok(encode::shown(&Object { metadata: outer, ..object.clone() }))
 }
 
@@ -164,7 +168,8 @@ fn unpack(key: &Key, metadata: &mut Value) {
         return;
     };
     let Ok(Value::Object(inner)) = serde_json::from_str::<Value>(&text) else {
-        // Nobody knows which labels it has: the reader says so, and whoever enforces it does not guess.
+        // Nobody knows which labels it has: the reader says so, and whoever enforces it does not guess. The annotation stays, so
+        // that the reader names it.
         metadata["labels"] = json!(text);
         return;
     };
@@ -181,6 +186,10 @@ fn unpack(key: &Key, metadata: &mut Value) {
                     metadata[&field] = json!({});
                 }
                 for (name, value) in value.as_object().into_iter().flatten() {
+                    // Programs that pack it do not change the packed one with kubectl's own.
+                    if name == LAST_APPLIED && metadata[&field].get(name).is_some() {
+                        continue;
+                    }
                     metadata[&field][name] = value.clone();
                 }
             }

@@ -25,7 +25,7 @@ impl fmt::Display for GovernedInterface {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.subject.as_ref().map(|subject| &subject.id) {
             Some(EndpointId::Host(name)) => write!(f, "hep/{name} at {}", self.interface),
-            Some(EndpointId::Workload(id)) => write!(f, "wep/{}/{} at {}", id.namespace, id.name, self.interface),
+            Some(id @ EndpointId::Workload(_)) => write!(f, "{} at {}", id.for_users(), self.interface),
             None => write!(f, "interface {} without an endpoint", self.interface),
         }
     }

@@ -128,6 +128,11 @@ fn looked_at(args: &LintArgs, session: &mut Session) -> anyhow::Result<Option<(S
         }
     };
     let Some(done) = apply::planned("lint", &manifests, &args.store, &plan.client, session)? else { return Ok(None) };
+    let missing = plan.missing_namespaces()?;
+    if !missing.is_empty() {
+        missing.iter().for_each(|line| session.terminal.error(line));
+        return Ok(None);
+    }
     let mut found = Warnings::new();
     for ((key, _), item) in done.into_iter().zip(&manifests.items) {
         found.entry(key).or_default().extend(apply::warnings_of(item));

@@ -52,7 +52,7 @@ pub(super) fn without(sides: [&Snapshot; 2], not_in_force: [&NotInForceByName; 2
     for (id, endpoint) in workloads.into_iter().take(MOST) {
         if let Some(why) = not_in_force::workload_endpoint(after, endpoint) {
             found.push(NoEffect {
-                what: EndpointId::Workload(id.clone()).to_string(),
+                what: EndpointId::Workload(id.clone()).for_users(),
                 why: format!("is not in force: {why}"),
             });
         }

@@ -88,7 +88,7 @@ impl Preview {
         more(text, changes.len());
         self.lost_rows(text);
         for one in &self.verdicts.too_many {
-            let _ = writeln!(text, "\nNot computed: {}, {}.", cell(&one.endpoint.to_string()), one.reach);
+            let _ = writeln!(text, "\nNot computed: {}, {}.", cell(&one.endpoint.for_users()), one.reach);
         }
     }
 

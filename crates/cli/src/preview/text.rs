@@ -56,7 +56,9 @@ impl Preview {
         for one in &verdicts.too_many {
             session.terminal.line(format_args!(
                 "not computed: {}, {}: the rules tell {} kinds of packets apart, which are too many",
-                one.endpoint, one.reach, one.classes
+                one.endpoint.for_users(),
+                one.reach,
+                one.classes
             ));
         }
     }
@@ -70,7 +72,8 @@ fn more(count: usize, session: &mut Session) {
 
 /// `hep/web1-eth0, hep/web2-eth0 and 7 more`.
 pub(super) fn names(endpoints: &[EndpointId]) -> String {
-    shortened(endpoints, SHOWN)
+    let names: Vec<String> = endpoints.iter().map(EndpointId::for_users).collect();
+    shortened(&names, SHOWN)
 }
 
 /// `in`, and where that holds on some interfaces only `in, on eth0`.

@@ -75,7 +75,7 @@ fn endpoints(text: &mut String, topology: &Topology<'_>, about: &About<'_>) {
         if shown.is_empty() {
             break;
         }
-        let names: Vec<String> = shown.iter().map(ToString::to_string).collect();
+        let names: Vec<String> = shown.iter().map(EndpointId::for_users).collect();
         let _ = writeln!(text, "    {node}: {}", names.join(", "));
         notes.extend(shown.iter().filter_map(|id| not_in_force(topology, id)));
     }
@@ -98,10 +98,10 @@ fn not_in_force(topology: &Topology<'_>, id: &EndpointId) -> Option<String> {
         EndpointId::Workload(workload) => {
             let endpoint = snapshot.workload_endpoints.get(workload)?;
             let not_in_force = not_in_force::workload_endpoint(snapshot, endpoint);
-            let not_in_force = not_in_force.map(|why| format!("{id} is not in force: {why}"));
+            let not_in_force = not_in_force.map(|why| format!("{} is not in force: {why}", id.for_users()));
             not_in_force.or_else(|| {
                 let why = not_in_force::passed_by(topology, endpoint)?;
-                Some(format!("packets of {id} pass by its policies: {why}"))
+                Some(format!("packets of {} pass by its policies: {why}", id.for_users()))
             })
         }
     }

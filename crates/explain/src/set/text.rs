@@ -50,7 +50,7 @@ fn endpoints(rule: &UsingRule<'_>) -> String {
     let all: Vec<String> = rule
         .endpoints
         .iter()
-        .flat_map(|(node, all)| all.iter().map(move |endpoint| format!("{endpoint} on {node}")))
+        .flat_map(|(node, all)| all.iter().map(move |endpoint| format!("{} on {node}", endpoint.for_users())))
         .collect();
     if all.is_empty() { "for no endpoint now".to_owned() } else { format!("for {}", some(&all)) }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use tortie_eval::PolicyList;
-use tortie_policy::{Direction, Order, Policy, PolicyStage, TierEnd};
+use tortie_policy::{Direction, EndpointId, Order, Policy, PolicyStage, TierEnd};
 
 use super::{AboutTier, ListEnd};
 
@@ -62,7 +62,7 @@ fn endpoints(text: &mut String, about: &AboutTier<'_>) {
         if shown.is_empty() {
             break;
         }
-        let names: Vec<String> = shown.iter().map(ToString::to_string).collect();
+        let names: Vec<String> = shown.iter().map(EndpointId::for_users).collect();
         let _ = writeln!(text, "    {node}: {}", names.join(", "));
     }
     if count > SHOWN {

@@ -239,7 +239,7 @@ fn foreign(kind: &str, version: &str) -> Option<(String, String)> {
                 _ => "",
             };
             let help =
-                format!("`diff -f`, `explain -f` and `test -f` take it as a preview; apply it with kubectl{instead}");
+                format!("`diff -f`, `explain -f` and `test -f` take it as a preview; use kubectl for it{instead}");
             say(OF_KUBERNETES, &help)
         }
         // Calico before version 3 wrote its kinds with a small letter.
@@ -248,7 +248,7 @@ fn foreign(kind: &str, version: &str) -> Option<(String, String)> {
             "write `apiVersion: projectcalico.org/v3`; its metadata and spec differ",
         ),
         _ if is_group_of_kubernetes(group) && is_capitalized(kind) => {
-            say(OF_KUBERNETES, &format!("apply it with kubectl; {PREVIEWS}"))
+            say(OF_KUBERNETES, &format!("use kubectl for it; {PREVIEWS}"))
         }
         _ => None,
     }

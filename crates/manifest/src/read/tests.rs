@@ -144,19 +144,19 @@ fn unknown_kinds_and_versions_are_refused_with_what_to_write() {
         ("HostEndpiont", "projectcalico.org/v3", "", "did you mean `HostEndpoint`?"),
         ("hep", "projectcalico.org/v3", "", "did you mean `HostEndpoint`?"),
         ("hostendpointList", "projectcalico.org/v3", "", "did you mean `HostEndpointList`?"),
-        ("Deployment", "apps/v1", OF_KUBERNETES, &format!("apply it with kubectl; {PREVIEWS}")),
-        ("EndpointSlice", "discovery.k8s.io/v1beta1", OF_KUBERNETES, &format!("apply it with kubectl; {PREVIEWS}")),
+        ("Deployment", "apps/v1", OF_KUBERNETES, &format!("use kubectl for it; {PREVIEWS}")),
+        ("EndpointSlice", "discovery.k8s.io/v1beta1", OF_KUBERNETES, &format!("use kubectl for it; {PREVIEWS}")),
         (
             "Node",
             "v1",
             OF_KUBERNETES,
-            "`diff -f`, `explain -f` and `test -f` take it as a preview; apply it with kubectl; a Node of Calico has `apiVersion: projectcalico.org/v3`",
+            "`diff -f`, `explain -f` and `test -f` take it as a preview; use kubectl for it; a Node of Calico has `apiVersion: projectcalico.org/v3`",
         ),
         (
             "Service",
             "v1",
             OF_KUBERNETES,
-            "`diff -f`, `explain -f` and `test -f` take it as a preview; apply it with kubectl",
+            "`diff -f`, `explain -f` and `test -f` take it as a preview; use kubectl for it",
         ),
         ("Widget", "example.com/v1", "", ""),
         (
@@ -169,7 +169,7 @@ fn unknown_kinds_and_versions_are_refused_with_what_to_write() {
             "NetworkPolicy",
             "networking.k8s.io/v1",
             OF_KUBERNETES,
-            "`diff -f`, `explain -f` and `test -f` take it as a preview; apply it with kubectl; or write one with `apiVersion: projectcalico.org/v3`, whose spec has selectors and rules",
+            "`diff -f`, `explain -f` and `test -f` take it as a preview; use kubectl for it; or write one with `apiVersion: projectcalico.org/v3`, whose spec has selectors and rules",
         ),
         (
             "node",

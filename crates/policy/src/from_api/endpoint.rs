@@ -38,11 +38,16 @@ pub(super) fn labels(object: &Object, consequence: &'static str, wrong: &mut Inv
     match object.metadata.other.get("labels") {
         None => object.metadata.labels.clone(),
         Some(value) => {
-            let reason = match value {
-                Value::Null => "they are null, or there is no metadata".into(),
-                value => texts(value).err().unwrap_or_else(|| "they cannot be read".into()),
+            let packed = object.metadata.annotations.get("projectcalico.org/metadata");
+            let (place, reason) = match value {
+                Value::Null => (FieldPath::LABELS, "they are null, or there is no metadata".into()),
+                // As the custom resource of Kubernetes has them: in an annotation.
+                Value::String(text) if packed == Some(text) => {
+                    (FieldPath::PACKED, "it is not a JSON object, and holds the labels".into())
+                }
+                value => (FieldPath::LABELS, texts(value).err().unwrap_or_else(|| "they cannot be read".into())),
             };
-            wrong.note(FieldPath::LABELS, reason, consequence);
+            wrong.note(place, reason, consequence);
             unreadable_labels()
         }
     }

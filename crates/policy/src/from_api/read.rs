@@ -32,6 +32,9 @@ pub(super) enum FieldPath<'a> {
 impl<'a> FieldPath<'a> {
     pub(super) const SPEC: FieldPath<'static> = FieldPath::Top("spec");
     pub(super) const LABELS: FieldPath<'static> = FieldPath::Top("metadata.labels");
+    /// The annotation of a custom resource of Kubernetes that holds the metadata.
+    pub(super) const PACKED: FieldPath<'static> =
+        FieldPath::Key(&FieldPath::Top("metadata.annotations"), "projectcalico.org/metadata");
 
     pub(super) fn key(&'a self, name: &'a str) -> FieldPath<'a> {
         FieldPath::Key(self, name)

@@ -118,7 +118,7 @@ fn static_tunnel(source: &Node, use_pod_cidr: bool) -> Result<Option<String>, Co
             Ok(Some(std::net::Ipv4Addr::new(a, b, c, d.wrapping_add(1)).to_string()))
         }
         Ok(std::net::IpAddr::V6(_)) => Ok(Some(String::new())),
-        Err(error) => Err(ConversionError(format!("podCIDR: {error}"))),
+        Err(error) => Err(ConversionError(format!("spec.podCIDR: {error}"))),
     }
 }
 

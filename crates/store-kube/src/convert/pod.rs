@@ -120,25 +120,31 @@ impl Pod {
         is_over || (self.metadata.deletion_timestamp.is_some() && (is_empty(POD_IP) || is_empty(AWS_POD_IPS)))
     }
 
-    /// Its nets: from the status, or from the first annotation that has some.
-    fn nets(&self) -> Result<Vec<IpNet>, ConversionError> {
+    /// Its addresses as they are written, and the field or the annotation that they are from: the status, or the first annotation
+    /// that has some.
+    fn addresses(&self) -> (&'static str, Vec<&str>) {
         let (status, metadata) = (&self.status, &self.metadata);
-        let texts: Vec<&str> = if !status.pod_ips.is_empty() {
-            status.pod_ips.iter().map(|it| it.ip.as_str()).collect()
+        if !status.pod_ips.is_empty() {
+            ("status.podIPs", status.pod_ips.iter().map(|it| it.ip.as_str()).collect())
         } else if !status.pod_ip.is_empty() {
-            vec![&status.pod_ip]
+            ("status.podIP", vec![&status.pod_ip])
         } else if let Some(list) = metadata.annotation(POD_IPS) {
-            list.split(',').collect()
+            (POD_IPS, list.split(',').collect())
         } else if let Some(one) = metadata.annotation(POD_IP) {
-            vec![one]
+            (POD_IP, vec![one])
         } else if let Some(list) = metadata.annotation(AWS_POD_IPS) {
-            list.split(',').collect()
+            (AWS_POD_IPS, list.split(',').collect())
         } else {
-            Vec::new()
-        };
+            ("status.podIPs", Vec::new())
+        }
+    }
+
+    /// Its nets.
+    fn nets(&self) -> Result<Vec<IpNet>, ConversionError> {
+        let (place, texts) = self.addresses();
         let net = |text: &str| match parse_cidr(text) {
             Ok(net) => Ok(net.trunc()),
-            Err(error) => Err(ConversionError(format!("address of the pod: {error}"))),
+            Err(error) => Err(ConversionError(format!("{place}: {error}"))),
         };
         texts.into_iter().map(net).collect()
     }
@@ -247,7 +253,8 @@ fn floating(pod: &Pod, nets: &[IpNet]) -> Result<Vec<IpNat>, ConversionError> {
     };
     let external: Vec<String> = json_list(FLOATING_IPS, text)?;
     if let Some(net) = nets.iter().find(|net| net.prefix_len() != net.max_prefix_len()) {
-        return Err(ConversionError(format!("{FLOATING_IPS}: {net} is not a single address of the pod")));
+        let (place, _) = pod.addresses();
+        return Err(ConversionError(format!("{place}: {net} is not a single address, and {FLOATING_IPS} needs one")));
     }
     // As in Calico, of several addresses of one family the last one counts.
     let own = |v6: bool| nets.iter().rev().find(|net| net.addr().is_ipv6() == v6);

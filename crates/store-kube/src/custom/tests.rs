@@ -119,6 +119,26 @@ fn an_annotation_that_is_not_json_makes_the_labels_unreadable() {
         let object = decode::stored(&read.key, &read.value).unwrap();
         assert_eq!(object.metadata.other.get("labels"), Some(&json!("{")), "{kind}");
     }
+    // The reader finds the same text in both, and names the annotation.
+    let read = from_custom(Group::Packed, Kind::GlobalNetworkSet, custom).unwrap();
+    assert_eq!(decode::stored(&read.key, &read.value).unwrap().metadata.annotations[METADATA], "{");
+}
+
+#[test]
+fn what_kubectl_has_applied_stays_beside_the_packed_metadata_and_is_read_from_there() {
+    let key = Key::cluster(Kind::Tier, "t");
+    let with = |applied: &str| json!({ "kind": "Tier", "metadata": { "name": "t", "annotations": { "a": "b", LAST_APPLIED: applied } }, "spec": {} });
+    let custom = to_custom(Group::Packed, &key, with("new").to_string().as_bytes(), Some("12")).unwrap();
+    let annotations = &custom["metadata"]["annotations"];
+    assert_eq!(annotations[LAST_APPLIED], "new");
+    assert_eq!(annotations[METADATA], r#"{"annotations":{"a":"b"}}"#);
+    assert_eq!(read(Kind::Tier, custom["metadata"].clone())["annotations"], with("new")["metadata"]["annotations"]);
+    // Others pack it with the rest, and kubectl knows nothing of that.
+    let packed = json!({ "annotations": { LAST_APPLIED: "old" } }).to_string();
+    let both = json!({ "name": "t", "annotations": { LAST_APPLIED: "new", METADATA: packed } });
+    assert_eq!(read(Kind::Tier, both)["annotations"], json!({ LAST_APPLIED: "new" }));
+    let packed_only = json!({ "name": "t", "annotations": { METADATA: packed } });
+    assert_eq!(read(Kind::Tier, packed_only)["annotations"], json!({ LAST_APPLIED: "old" }));
 }
 
 #[test]

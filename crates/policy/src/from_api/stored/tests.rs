@@ -77,6 +77,22 @@ fn an_endpoint_whose_label_appears_twice_denies_and_says_why() {
 }
 
 #[test]
+fn labels_in_an_annotation_that_is_not_json_are_unreadable_and_the_annotation_is_named() {
+    let read = |annotation: &str| {
+        let text = format!(
+            r#"{{"metadata":{{"labels":"{{","annotations":{{"projectcalico.org/metadata":"{annotation}"}}}},"spec":{{"nets":[]}}}}"#
+        );
+        let (_, invalid) = Item::read_stored(&Key::cluster(Kind::GlobalNetworkSet, "x"), text.as_bytes());
+        invalid.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let [packed] = &read("{")[..] else { panic!("{:?}", read("{")) };
+    let place = "metadata.annotations.projectcalico.org/metadata: it is not a JSON object, and holds the labels";
+    assert!(packed.starts_with(place), "{packed}");
+    // Where the annotation is another one, the labels are what is damaged.
+    assert!(read("{}")[0].starts_with("metadata.labels: "), "{:?}", read("{}"));
+}
+
+#[test]
 fn a_text_that_is_not_among_the_values_of_a_field_is_unreadable() {
     for (kind, spec, reason) in [
         (

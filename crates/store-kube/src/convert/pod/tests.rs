@@ -169,18 +169,18 @@ fn floating_addresses_need_an_address_of_their_family() {
 #[test]
 fn an_unreadable_annotation_is_an_error_that_names_it() {
     for (json, error) in [
-        (json!({ "status": { "podIP": "nope" } }), "address of the pod: `nope` is not a CIDR or an IP address"),
+        (json!({ "status": { "podIP": "nope" } }), "status.podIP: `nope` is not a CIDR or an IP address"),
         (
             annotated(json!({ POD_IP: "10.0.0.1,10.0.0.2" })),
-            "address of the pod: `10.0.0.1,10.0.0.2` is not a CIDR or an IP address",
+            "cni.projectcalico.org/podIP: `10.0.0.1,10.0.0.2` is not a CIDR or an IP address",
         ),
         (
             annotated(json!({ AWS_POD_IPS: "10.0.0.1, 10.0.0.2" })),
-            "address of the pod: ` 10.0.0.2` is not a CIDR or an IP address",
+            "vpc.amazonaws.com/pod-ips: ` 10.0.0.2` is not a CIDR or an IP address",
         ),
         (
             annotated(json!({ FLOATING_IPS: "[]", POD_IP: "10.65.1.77/24" })),
-            "cni.projectcalico.org/floatingIPs: 10.65.1.0/24 is not a single address of the pod",
+            "cni.projectcalico.org/podIP: 10.65.1.0/24 is not a single address, and cni.projectcalico.org/floatingIPs needs one",
         ),
         (
             annotated(json!({ SOURCE_PREFIXES: r#"["8.8.8.8"]"# })),
