@@ -393,6 +393,9 @@ fn connect_at_once(path: &Path) -> Option<UnixStream> {
     connect(&socket, &SocketAddrUnix::new(path).unwrap()).ok().map(|()| socket.into())
 }
 
+/// Much longer than a command waits for an agent, and less than one that is stopped takes.
+const SOON: Duration = Duration::from_secs(60);
+
 #[test]
 fn an_agent_that_hangs_does_not_delay_an_answer() {
     on_a_machine(|world| {
@@ -403,12 +406,12 @@ fn an_agent_that_hangs_does_not_delay_an_answer() {
         let begun = Instant::now();
         let output = world.tortie().args(["explain", "-q", "203.0.113.9", "hep/web1-eth0", "ssh"]).output().unwrap();
         let (took, stderr) = (begun.elapsed(), String::from_utf8(output.stderr).unwrap());
-        assert!(took < Duration::from_secs(5), "{took:?}");
+        assert!(took < SOON, "{took:?}");
         assert!(stderr.contains("the agent at ") && stderr.contains("answered from the store alone"), "{stderr}");
         let begun = Instant::now();
         let output = world.tortie().args(["verify", "--timeout", "500ms"]).output().unwrap();
         let (took, stderr) = (begun.elapsed(), String::from_utf8(output.stderr).unwrap());
-        assert!(took < Duration::from_secs(5), "{took:?}");
+        assert!(took < SOON, "{took:?}");
         assert!(output.status.code() == Some(2) && stderr.contains("does not answer, so what is in force"), "{stderr}");
         // A listener whose queue is full does not even let in.
         let socket = world.place.path().join("run/agent.sock");
@@ -416,7 +419,7 @@ fn an_agent_that_hangs_does_not_delay_an_answer() {
         assert!(queued.len() < 10_000, "the queue has an end");
         let begun = Instant::now();
         let said = world.fails(&["status", "--wait", "--timeout", "500ms"]);
-        assert!(begun.elapsed() < Duration::from_secs(5) && said.contains("does not answer"), "{said}");
+        assert!(begun.elapsed() < SOON && said.contains("does not answer"), "{said}");
         drop(queued);
         run("kill", &["-CONT", &pid]);
         world.call(&["verify", "--timeout", "30s"]);
