@@ -13,6 +13,7 @@ mod go_bool;
 mod kind;
 pub mod kinds;
 pub mod kube_labels;
+pub mod misspelt;
 pub mod names;
 mod object;
 mod path;

@@ -2,10 +2,12 @@
 //!
 //! A file that replaces an object was written without knowledge of these fields, so they are kept, and
 //! named in a warning. In lists an item keeps them if it is otherwise the same as before. Inside rules only a patch keeps
-//! them: such a field makes its rule unreadable, and a manifest gives all rules.
+//! them: such a field makes its rule unreadable, and a manifest gives all rules. The same holds for an unknown field that may
+//! stand for a known one, or for the scope of a policy.
 
 use serde_json::{Map, Value};
 use tortie_api::kinds::shape;
+use tortie_api::misspelt::{may_be_scope, meant_field};
 use tortie_api::shape::{Form, Shape};
 use tortie_api::{Object, Path, Step};
 use tortie_manifest::Problem;
@@ -21,7 +23,10 @@ pub(super) fn keep_outside_rules(old: &Object, new: &mut Object) {
         Some(RULES.map(|name| spec.get_mut(name).map(Value::take)))
     };
     let written = lists(new);
-    keep(old, new);
+    match without_misspelt(old) {
+        Some(old) => keep(&old, new),
+        None => keep(old, new),
+    }
     let spec = new.body.get_mut("spec").and_then(Value::as_object_mut);
     for (spec, rules) in spec.into_iter().zip(written) {
         for (name, rules) in RULES.iter().zip(rules) {
@@ -30,6 +35,19 @@ pub(super) fn keep_outside_rules(old: &Object, new: &mut Object) {
             }
         }
     }
+}
+
+/// The object without unknown fields that may stand for known ones, if it has any.
+fn without_misspelt(old: &Object) -> Option<Object> {
+    let spec = old.body.get("spec")?.as_object()?;
+    let is_misspelt = |name: &str| meant_field(old.kind, spec, name).is_some() || may_be_scope(old.kind, spec, name);
+    if !spec.keys().any(|name| is_misspelt(name)) {
+        return None;
+    }
+    let mut known = old.clone();
+    let kept = known.body.get_mut("spec").and_then(Value::as_object_mut)?;
+    kept.retain(|name, _| !is_misspelt(name));
+    Some(known)
 }
 
 /// Takes over into `new` every unknown field of `old` at places that both have.

@@ -1,5 +1,6 @@
 //! From what users wrote to what it means, one file a kind. What cannot be read says which field; nothing is dropped.
 
+mod contradiction;
 mod endpoint;
 mod endpoint_slice;
 mod kubernetes;
@@ -16,6 +17,8 @@ pub use selector::LONGEST_SELECTOR;
 pub use settings::{configurations_of, unreadable_settings};
 pub use stored::Stored;
 
+use serde_json::Value;
+use tortie_api::misspelt::is_field;
 use tortie_api::{Kind, Object, Path};
 
 use policy::EarlyLists;
@@ -103,7 +106,13 @@ fn read(object: &Object, early: EarlyLists, mut wrong: Invalidities) -> (Item, V
     }
     let unreadable_spec = match object.body.get("spec") {
         None => stored::needs_spec(kind).then_some("it does not exist"),
-        Some(spec) => (!spec.is_object()).then_some("expected an object"),
+        Some(Value::Object(spec)) => {
+            let has_none_known = matches!(kind, Kind::Tier | Kind::Profile)
+                && !spec.is_empty()
+                && !spec.keys().any(|name| is_field(kind, name));
+            has_none_known.then_some("this release knows none of its fields")
+        }
+        Some(_) => Some("expected an object"),
     };
     let has_labels = !object.metadata.other.contains_key("labels");
     if let Some(reason) = unreadable_spec.filter(|_| !wrong.silent) {

@@ -17,6 +17,10 @@ pub struct TierSpec {
     pub default_action: Option<String>,
 }
 
+/// The tiers whose default action and order are fixed, by name (the rules of Calico's CRD).
+pub const FIXED: [(&str, &str, f64); 3] =
+    [("kube-admin", "Pass", 1_000.0), ("kube-baseline", "Pass", 10_000_000.0), ("default", "Deny", 1_000_000.0)];
+
 /// What a controller found; always written, `{}` if nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]

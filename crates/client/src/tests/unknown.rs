@@ -132,10 +132,12 @@ fn an_object_with_a_null_that_cannot_be_read_is_not_edited_since_the_edit_would_
 }
 
 fn rules(port: u16) -> Object {
-    object(json!({ "kind": "GlobalNetworkPolicy", "metadata": { "name": "p" }, "spec": { "ingress": [
+    object(
+        json!({ "kind": "GlobalNetworkPolicy", "metadata": { "name": "p" }, "spec": { "selector": "all()", "ingress": [
         { "action": "Deny" },
         { "action": "Allow", "protocol": "TCP", "source": { "nets": ["10.0.0.0/8"] }, "destination": { "ports": [port] } },
-    ] } }))
+    ] } }),
+    )
 }
 
 /// Stores the policy, with what cannot be read put into its second rule, and an unknown field beside the rules.
@@ -229,4 +231,19 @@ fn a_patch_of_something_else_removes_no_unknown_field_of_a_rule() {
     }
     // `tcp`, `allow` and the null cannot be read either, which a patch of something else does not mend.
     assert_eq!(refused.len(), 6, "{refused:?}");
+}
+
+#[test]
+fn a_manifest_replaces_an_unknown_field_that_may_stand_for_a_known_one_and_a_patch_keeps_it() {
+    let (client, spy) = ready();
+    put(&client, hep("h1"), Mode::Create);
+    let mut json = stored(&spy, &key());
+    json["spec"]["portz"] = json!([]);
+    json["spec"]["later"] = json!(1);
+    raw(&spy, &key(), &json);
+    client.patch(&key(), r#"{"spec":{"node":"n4"}}"#).unwrap();
+    assert_eq!(stored(&spy, &key())["spec"]["portz"], json!([]));
+    put(&client, hep("h1"), Mode::Apply);
+    let spec = &stored(&spy, &key())["spec"];
+    assert!(spec.get("portz").is_none() && spec["later"] == 1, "{spec}");
 }

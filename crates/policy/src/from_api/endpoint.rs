@@ -353,7 +353,10 @@ fn port(value: &Value) -> Read<NamedPort> {
     let name = text(field("name")?)?;
     Ok(NamedPort {
         name: port_name(name).ok_or_else(|| format!("{name:?} is not a name of a port"))?,
-        protocol: parse_protocol(field("protocol")?)?,
+        protocol: parse_protocol(field("protocol")?).and_then(|protocol| match protocol.has_ports() {
+            true => Ok(protocol),
+            false => Err(format!("the protocol {protocol} has no ports").into()),
+        })?,
         port: number.ok_or_else(|| "the port is out of range".to_owned())?,
     })
 }

@@ -112,7 +112,7 @@ impl Spec<'_> {
     fn parts(self) -> Option<Workload> {
         let port = |port: &Port<'_>| {
             let protocol = Protocol::parse_any_case(port.protocol).ok()?;
-            if port.port == 0 {
+            if port.port == 0 || !protocol.has_ports() {
                 return None;
             }
             Some(NamedPort { name: port_name(port.name)?, protocol, port: port.port })

@@ -4,6 +4,8 @@
 //! allows nothing there (`docs/unreadable.md` gives the reasons).
 
 use serde_json::Value;
+use tortie_api::kinds::tier::FIXED;
+use tortie_api::misspelt::may_be_scope;
 use tortie_api::{Kind, Object};
 use tortie_selector::Selector;
 
@@ -39,13 +41,24 @@ impl EarlyLists {
 
 pub(super) fn tier(object: &Object, wrong: &mut Invalidities) -> Tier {
     let spec = Fields::of(object.body.get("spec"));
-    let order = spec.read("order", float);
+    let fixed = FIXED.into_iter().find(|(name, ..)| *name == object.metadata.name);
+    let order = spec.read("order", float).and_then(|order| match (order, fixed) {
+        (Some(order), Some((name, _, fixed))) if order != fixed => {
+            Err(format!("the order of the tier {name} is {fixed}").into())
+        }
+        (order, _) => Ok(order),
+    });
     let asked_first = order.is_err();
     let consequence =
         "its policies are asked before those of other tiers, and what they allow goes on to the other tiers";
     let order = wrong.take(FieldPath::SPEC.key("order"), order, consequence).flatten();
     // What this says, Calico takes as Deny unless it is exactly Pass.
-    let action = spec.read("defaultAction", |value| one_of(value, &["Deny", "Pass"]));
+    let action = spec.read("defaultAction", |value| one_of(value, &["Deny", "Pass"])).and_then(|action| match fixed {
+        Some((name, "Deny", _)) if action == "Pass" => {
+            Err(format!("the default action of the tier {name} is Deny").into())
+        }
+        _ => Ok(action),
+    });
     let action = wrong.take(FieldPath::SPEC.key("defaultAction"), action, "the tier denies at its end");
     Tier {
         name: object.metadata.name.clone(),
@@ -86,7 +99,7 @@ struct Uncertain {
 fn read(object: &Object, spec: Fields<'_>, early: EarlyLists, wrong: &mut Invalidities) -> Policy {
     let namespace = object.metadata.namespace.as_str();
     let mut uncertain = Uncertain::default();
-    let (selector, written_selector) = scope(spec, namespace, &mut uncertain, wrong);
+    let (selector, written_selector) = scope(object.kind, spec, namespace, &mut uncertain, wrong);
     let consequence = "the policy is asked first in its tier, and only what it denies counts";
     let order = wrong.take(FieldPath::SPEC.key("order"), spec.read("order", float), consequence);
     uncertain.place |= order.is_none();
@@ -130,34 +143,16 @@ fn restrict_unreadable(rule: &mut Rule, only_denies: bool, in_no_tier: bool) {
     }
 }
 
-/// The fields of a policy's spec that this release knows.
-const POLICY: &[&str] = &[
-    "tier",
-    "order",
-    "ingress",
-    "egress",
-    "selector",
-    "types",
-    "doNotTrack",
-    "preDNAT",
-    "applyOnForward",
-    "serviceAccountSelector",
-    "namespaceSelector",
-    "performanceHints",
-    "stagedAction",
-];
-
-/// Whether an unknown field may say which endpoints a policy applies to: by its name, or because no `selector` says it.
-/// Others are left out, so that a field of a later release of Calico that is no scope closes nothing.
-fn may_be_scope(spec: Fields<'_>, namespace: &str, name: &str) -> bool {
-    let is_known = POLICY.contains(&name) && (name != "namespaceSelector" || namespace.is_empty());
-    !is_known && (spec.get("selector").is_none() || name.to_ascii_lowercase().contains("sele"))
-}
-
 /// The endpoints that it applies to: of its parts those that can be read.
-fn scope(spec: Fields<'_>, namespace: &str, uncertain: &mut Uncertain, wrong: &mut Invalidities) -> (Selector, String) {
+fn scope(
+    kind: Kind,
+    spec: Fields<'_>,
+    namespace: &str,
+    uncertain: &mut Uncertain,
+    wrong: &mut Invalidities,
+) -> (Selector, String) {
     let consequence = "the policy applies to all endpoints that this may have meant, and only what it denies counts";
-    for name in spec.names().filter(|name| may_be_scope(spec, namespace, name)) {
+    for name in spec.names_where(|map, name| may_be_scope(kind, map, name)) {
         wrong.note(FieldPath::SPEC.key(name), UNKNOWN_FIELD, consequence);
         uncertain.place = true;
     }

@@ -60,6 +60,8 @@ pub(super) struct Invalidities {
     more: usize,
     /// Where something else is read than is stored, and why, as far as that is reported.
     damaged: Vec<(Path, Damage)>,
+    /// Absent fields, and the unknown ones that may be meant for them.
+    misspelt: Vec<(Path, String)>,
     /// Whether the whole object is unreadable, which is noted once.
     pub(super) silent: bool,
 }
@@ -68,6 +70,19 @@ impl Invalidities {
     /// Remembers that something else is read than is stored, for the reason why it cannot be read.
     pub(super) fn damaged(&mut self, path: Path, damage: Damage) {
         self.damaged.push((path, damage));
+    }
+
+    /// Remembers that an unknown field may be meant for this one.
+    pub(super) fn misspelt(&mut self, field: FieldPath<'_>, unknown: String) {
+        self.misspelt.push((field.path(), unknown));
+    }
+
+    /// The reason why a field is unreadable although it does not exist.
+    fn reason_of_misspelling(&self, path: &Path) -> Option<String> {
+        let (_, unknown) = self.misspelt.iter().find(|(field, _)| field == path)?;
+        Some(format!(
+            "it does not exist, and `{unknown}`, a field that this release does not know, may be meant for it"
+        ))
     }
 
     /// The reason that follows from a damage: here, or directly inside, or what is nested too deep inside.
@@ -90,7 +105,8 @@ impl Invalidities {
             return;
         }
         let path = at.path();
-        let mut reason = self.reason_of_damage(&path).unwrap_or_else(|| reason.to_string());
+        let reasons = self.reason_of_damage(&path).or_else(|| self.reason_of_misspelling(&path));
+        let mut reason = reasons.unwrap_or_else(|| reason.to_string());
         if let Some((end, _)) = reason.char_indices().nth(REASON) {
             reason.truncate(end);
             reason.push_str("...");
@@ -105,7 +121,7 @@ impl Invalidities {
 
     /// Notes that the object does not count; what else is wrong inside is then not noted.
     pub(super) fn without_notes(self) -> Self {
-        Self { damaged: self.damaged, ..Self::default() }
+        Self { damaged: self.damaged, misspelt: self.misspelt, ..Self::default() }
     }
 
     pub(super) fn into_list(mut self) -> Vec<Invalid> {
@@ -151,6 +167,14 @@ impl<'a> Fields<'a> {
             Fields::Absent | Fields::Unreadable => None,
         };
         map.into_iter().flat_map(|map| map.keys().map(String::as_str))
+    }
+
+    /// The names of its fields for which this holds.
+    pub(super) fn names_where(
+        self,
+        holds: impl Fn(&'a Map<String, Value>, &str) -> bool,
+    ) -> impl Iterator<Item = &'a str> {
+        self.names().filter(move |name| matches!(self, Fields::Map(map) if holds(map, name)))
     }
 
     /// A field as its type; the zero value if it is absent.
@@ -205,8 +229,12 @@ pub(super) fn is_interface(name: &str) -> bool {
 /// The name of a tier, or nothing.
 pub(super) fn tier_name(value: &Value) -> Read<String> {
     let name = text(value)?;
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.' | b'_');
-    if name.bytes().all(fits) { Ok(name.to_owned()) } else { Err(format!("{name:?} is not a name of a tier").into()) }
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+    if name.len() <= 63 && name.bytes().all(fits) {
+        Ok(name.to_owned())
+    } else {
+        Err(format!("{name:?} is not a name of a tier").into())
+    }
 }
 
 /// The name of a profile.
@@ -220,11 +248,10 @@ pub(super) fn is_profile_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// The name of an endpoint's port: one that a rule can name, or all digits.
+/// The name of an endpoint's port: one that a rule can name.
 pub(super) fn port_name(text: &str) -> Option<String> {
     match text.parse() {
         Ok(Port::Name(name)) => Some(name),
-        Ok(Port::Number(_)) => Some(text.to_owned()),
         _ => None,
     }
 }

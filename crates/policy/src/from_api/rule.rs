@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use tortie_net::{Port, Protocol, parse_cidr};
 use tortie_selector::Selector;
 
+use super::contradiction;
 use super::read::{
     FieldPath, Invalidities, Read, UNKNOWN_FIELD, flag, items, list, owned, record, scalar, text, texts, whole,
 };
@@ -149,9 +150,10 @@ fn rule(value: &Value, namespace: &str, at: FieldPath<'_>, wrong: &mut Invalidit
         Some(6) => Ok(Some(Family::V6)),
         _ => Err(format!("{value} is no IP version").into()),
     });
+    let family = checked.condition(at.key("ipVersion"), version);
     let mut rule = Rule {
         action: action.unwrap_or(Action::Deny),
-        family: checked.condition(at.key("ipVersion"), version).or_else(|| implied_family(protocol)),
+        family: family.or_else(|| implied_family(protocol)),
         protocol,
         not_protocol: checked.condition(at.key("notProtocol"), self::protocol(map.get("notProtocol"))),
         icmp: icmp(map.get("icmp"), at.key("icmp"), &mut checked),
@@ -162,6 +164,12 @@ fn rule(value: &Value, namespace: &str, at: FieldPath<'_>, wrong: &mut Invalidit
         annotations: Vec::new(),
         never: false,
     };
+    for (side, field, reason) in contradiction::take(&mut rule, family) {
+        match side {
+            Some(side) => checked.condition(at.key(side).key(field), Err::<(), _>(reason)),
+            None => checked.condition(at.key(field), Err::<(), _>(reason)),
+        }
+    }
     if checked.unreadable {
         match rule.action {
             Action::Allow | Action::Log => rule = Rule { never: true, ..Rule::any(rule.action) },
@@ -178,7 +186,7 @@ fn rule(value: &Value, namespace: &str, at: FieldPath<'_>, wrong: &mut Invalidit
 }
 
 /// ICMP is IPv4's and ICMPv6 is IPv6's.
-fn implied_family(protocol: Option<Protocol>) -> Option<Family> {
+pub(super) fn implied_family(protocol: Option<Protocol>) -> Option<Family> {
     match protocol {
         Some(protocol) if protocol == Protocol::ICMP => Some(Family::V4),
         Some(protocol) if protocol == Protocol::ICMPV6 => Some(Family::V6),
@@ -201,6 +209,8 @@ fn icmp(value: Option<&Value>, at: FieldPath<'_>, checked: &mut Checked<'_>) -> 
     checked.known(map, ICMP, at);
     let byte = |name: &str| match map.get(name).map(whole).transpose()?.flatten() {
         None => Ok(None),
+        // The type 255 stands for all types in the kernel's older tables, and Calico refuses it.
+        Some(255) if name == "type" => Err("ICMP types are at most 254".into()),
         Some(value) => u8::try_from(value).map(Some).map_err(|_| format!("{value} is out of range").into()),
     };
     let icmp = byte("type").and_then(|kind| Ok(Icmp { kind, code: byte("code")? }));
@@ -235,7 +245,10 @@ fn port(value: &Value) -> Read<PortMatch> {
     }
     match scalar(value)?.parse::<Port>().map_err(|error| error.to_string())? {
         Port::Name(name) => Ok(PortMatch::Named(name)),
-        number => number.range().map(PortMatch::Range).ok_or_else(|| "no port".into()),
+        number => {
+            let range = number.range().ok_or("no port")?;
+            if range.last() == 0 { Err("no packet has the port 0".into()) } else { Ok(PortMatch::Range(range)) }
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Objects straight from the bytes that a store keeps, for enforcement.
 
+use serde_json::Value;
 use tortie_api::decode::{self, Part};
+use tortie_api::misspelt::{is_near, may_be_scope, meant_field};
 use tortie_api::{Key, Kind, Object};
 
 use super::policy::EarlyLists;
@@ -78,12 +80,38 @@ impl Stored {
                 _ => true,
             }
         });
-        let object = match decoded {
+        let mut object = match decoded {
             Ok(object) => object,
             Err(error) => return nothing_known(key, error.to_string(), wrong),
         };
+        take_misspelt(&mut object, &mut wrong);
         let (item, invalid) = super::read(&object, early, wrong);
         Stored { object, item, invalid }
+    }
+}
+
+/// Makes each absent field unreadable that an unknown one may be meant for.
+fn take_misspelt(object: &mut Object, wrong: &mut Invalidities) {
+    let kind = object.kind;
+    let metadata = &mut object.metadata;
+    if metadata.labels.is_empty()
+        && !metadata.other.contains_key("labels")
+        && let Some(unknown) = metadata.other.keys().find(|name| is_near("labels", name)).cloned()
+    {
+        metadata.other.insert("labels".to_owned(), Value::Null);
+        wrong.misspelt(FieldPath::LABELS, unknown);
+    }
+    let Some(spec) = object.body.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    let mut found = Vec::new();
+    for name in spec.keys() {
+        // A selector that may be a scope counts as that.
+        let field = meant_field(kind, spec, name)
+            .filter(|field| !(field.ends_with("elector") && may_be_scope(kind, spec, name)));
+        found.extend(field.map(|field| (field, name.clone())));
+    }
+    for (field, unknown) in found {
+        spec.insert(field.to_owned(), Value::Null);
+        wrong.misspelt(FieldPath::SPEC.key(field), unknown);
     }
 }
 

@@ -129,6 +129,13 @@ fn damage_value(value: &mut Value, random: &mut Random, path: &mut Vec<String>) 
         Value::Object(map) if map.keys().any(|name| may_narrow(path, name)) && random.once_in(4) => {
             rename(map, random, path);
         }
+        Value::Object(map) if *path == ["spec"] && !map.is_empty() && random.once_in(6) => {
+            let names: Vec<String> = map.keys().cloned().collect();
+            misspell(map, &random.pick(&names).clone(), random, path);
+        }
+        Value::Object(map) if *path == ["metadata"] && map.contains_key("labels") && random.once_in(3) => {
+            misspell(map, "labels", random, path);
+        }
         Value::Object(map) if !map.is_empty() && !stops => {
             let names: Vec<String> = map.keys().cloned().collect();
             let mut name = random.pick(&names).clone();
@@ -172,6 +179,26 @@ fn rename(map: &mut Map<String, Value>, random: &mut Random, path: &mut Vec<Stri
         map.insert(new, value);
     }
     path.push(name);
+}
+
+/// Changes one letter of a name: one is missing, doubled, another, or exchanged with the next.
+fn misspell(map: &mut Map<String, Value>, name: &str, random: &mut Random, path: &mut Vec<String>) {
+    let mut letters: Vec<char> = name.chars().collect();
+    let at = random.below(letters.len() - 1);
+    match random.below(4) {
+        0 => drop(letters.remove(at)),
+        1 => letters.insert(at, letters[at]),
+        2 => letters[at] = 'q',
+        _ => letters.swap(at, at + 1),
+    }
+    let new: String = letters.into_iter().collect();
+    // It may be an exchange of equal letters.
+    if !map.contains_key(&new)
+        && let Some(value) = map.shift_remove(name)
+    {
+        map.insert(new, value);
+    }
+    path.push(name.to_owned());
 }
 
 /// Repeats a key with another value, before or behind, in this spelling or another that means the same field.

@@ -2,14 +2,12 @@
 //! field are in `api::kinds::tier`.
 
 use serde_json::Value;
+use tortie_api::kinds::tier::FIXED;
 use tortie_api::{Object, Path};
 
 use crate::problem::Problem;
 use crate::validate::plan::Plan;
 use crate::validate::value::Fields;
-
-const FIXED: [(&str, &str, f64); 3] =
-    [("kube-admin", "Pass", 1_000.0), ("kube-baseline", "Pass", 10_000_000.0), ("default", "Deny", 1_000_000.0)];
 
 /// The rules of the CRD.
 pub(super) fn schema(object: &Object, _: &Plan, out: &mut Vec<Problem>) {

@@ -191,6 +191,108 @@ fn an_unknown_field_that_may_be_a_scope_lets_only_denies_count() {
 }
 
 #[test]
+fn a_field_that_is_absent_and_that_an_unknown_one_may_be_meant_for_is_unreadable() {
+    for (kind, text, told) in [
+        (
+            Kind::HostEndpoint,
+            r#""metadata":{"name":"x"},"spec":{"node":"n","interfaceName":"eth0","portz":[]}"#,
+            "spec.ports",
+        ),
+        (
+            Kind::HostEndpoint,
+            r#""metadata":{"name":"x"},"spec":{"node":"n","interfaceName":"eth0","profile":[]}"#,
+            "spec.profiles",
+        ),
+        (Kind::Profile, r#""metadata":{"name":"x"},"spec":{"labelToApply":{"a":"b"}}"#, "spec.labelsToApply"),
+        (
+            Kind::GlobalNetworkPolicy,
+            r#""metadata":{"name":"x"},"spec":{"selector":"all()","preDNTA":true}"#,
+            "spec.preDNAT",
+        ),
+        (Kind::Tier, r#""metadata":{"name":"x"},"spec":{"ordre":1}"#, "spec.order"),
+        (Kind::GlobalNetworkSet, r#""metadata":{"name":"x","lables":{"a":"b"}},"spec":{"nets":[]}"#, "metadata.labels"),
+    ] {
+        let key = Key { kind, namespace: String::new(), name: "x".to_owned() };
+        let (_, invalid) = Item::read_stored(&key, format!("{{{text}}}").as_bytes());
+        let [invalid] = &invalid[..] else { panic!("{text}: {invalid:?}") };
+        assert_eq!(invalid.path.to_string(), told);
+        assert!(invalid.reason.starts_with("it does not exist, and `"), "{}", invalid.reason);
+    }
+}
+
+#[test]
+fn conditions_that_no_packet_meets_together_are_unreadable_and_a_deny_denies_without_them() {
+    let net4 = r#""source":{"nets":["10.0.0.0/8"]}"#;
+    for (rule, told) in [
+        (r#""protocol":"ICMP","destination":{"ports":[1000]}"#.to_owned(), &["destination.ports", "protocol"][..]),
+        (r#""protocol":4,"source":{"notPorts":["web"]}"#.to_owned(), &["source.notPorts", "protocol"]),
+        (r#""protocol":"TCP","icmp":{"type":8}"#.to_owned(), &["icmp", "protocol"]),
+        (r#""protocol":"TCP","notICMP":{"type":8}"#.to_owned(), &["notICMP", "protocol"]),
+        (r#""protocol":"ICMP","ipVersion":6"#.to_owned(), &["ipVersion", "protocol"]),
+        (format!(r#""ipVersion":6,{net4}"#), &["source.nets", "ipVersion"]),
+        (format!(r#""protocol":"ICMPv6",{net4}"#), &["source.nets", "protocol", "ipVersion"]),
+        (format!(r#"{net4},"destination":{{"nets":["::1/128"]}}"#), &["source.nets", "destination.nets"]),
+        (r#""source":{"notNets":["0.0.0.0/0"]}"#.to_owned(), &["source.notNets"]),
+        (r#""protocol":"TCP","destination":{"ports":[0]}"#.to_owned(), &["destination.ports[0]"]),
+        (r#""protocol":"TCP","destination":{"ports":["0:0"]}"#.to_owned(), &["destination.ports[0]"]),
+        (r#""protocol":"ICMP","icmp":{"type":255}"#.to_owned(), &["icmp"]),
+    ] {
+        let spec =
+            format!(r#"{{"selector":"all()","ingress":[{{"action":"Deny",{rule}}},{{"action":"Allow",{rule}}}]}}"#);
+        let (policy, reasons) = policy(&spec);
+        assert!(policy.ingress[1].never, "{rule}");
+        let deny = &policy.ingress[0];
+        let is_taken = |part: &str| told.iter().any(|told| told.starts_with(part));
+        assert!(!is_taken("protocol") || deny.protocol.is_none() && deny.family.is_none(), "{rule}: {deny:?}");
+        assert!(!is_taken("icmp") && !is_taken("notICMP") || deny.icmp.is_none() && deny.not_icmp.is_none(), "{rule}");
+        let places: Vec<_> =
+            (0..2).flat_map(|n| told.iter().map(move |at| format!("spec.ingress[{n}].{at}: "))).collect();
+        assert_eq!(reasons.len(), places.len(), "{rule}: {reasons:?}");
+        for (place, reason) in places.iter().zip(&reasons) {
+            assert!(reason.starts_with(place.as_str()), "{place}: {reason}");
+        }
+    }
+    for rule in [
+        r#""protocol":"TCP","destination":{"ports":["0:1000"]}"#,
+        r#""ipVersion":4,"source":{"nets":["10.0.0.0/8","::1/128"]}"#,
+        r#""protocol":"ICMPv6","ipVersion":6,"icmp":{"type":128}"#,
+        r#""icmp":{"type":8}"#,
+        r#""destination":{"ports":["web"]}"#,
+    ] {
+        let (_, reasons) = policy(&format!(r#"{{"selector":"all()","ingress":[{{"action":"Deny",{rule}}}]}}"#));
+        assert!(reasons.is_empty(), "{rule}: {reasons:?}");
+    }
+}
+
+#[test]
+fn what_the_kind_of_its_object_never_has_is_unreadable() {
+    let named = r#""metadata":{"name":"default"}"#;
+    let endpoint = |port: &str| format!(r#"{named},"spec":{{"node":"n","interfaceName":"eth0","ports":[{port}]}}"#);
+    for (kind, text, told) in [
+        (Kind::HostEndpoint, endpoint(r#"{"name":"web","protocol":"ICMP","port":80}"#), "spec.ports[0]"),
+        (Kind::HostEndpoint, endpoint(r#"{"name":"8080","protocol":"TCP","port":80}"#), "spec.ports[0]"),
+        (Kind::Tier, format!(r#"{named},"spec":{{"order":7}}"#), "spec.order"),
+        (Kind::Tier, format!(r#"{named},"spec":{{"order":1000000,"defaultAction":"Pass"}}"#), "spec.defaultAction"),
+        (Kind::Tier, format!(r#"{named},"spec":{{"x":1}}"#), "spec"),
+        (Kind::Profile, format!(r#"{named},"spec":{{"x":1}}"#), "spec"),
+        (Kind::GlobalNetworkPolicy, format!(r#"{named},"spec":{{"selector":"all()","tier":"a.b"}}"#), "spec.tier"),
+        (
+            Kind::GlobalNetworkPolicy,
+            format!(r#"{named},"spec":{{"selector":"all()","tier":"{}"}}"#, "a".repeat(64)),
+            "spec.tier",
+        ),
+    ] {
+        let key = Key { kind, namespace: String::new(), name: "default".to_owned() };
+        let (_, invalid) = Item::read_stored(&key, format!("{{{text}}}").as_bytes());
+        let told_of: Vec<_> = invalid.iter().map(|invalid| invalid.path.to_string()).collect();
+        assert_eq!(told_of, [told], "{text}");
+    }
+    let whole = format!(r#"{{{named},"spec":{{"order":1000000,"defaultAction":"Deny"}}}}"#);
+    let key = Key { kind: Kind::Tier, namespace: String::new(), name: "default".to_owned() };
+    assert!(Item::read_stored(&key, whole.as_bytes()).1.is_empty());
+}
+
+#[test]
 fn a_network_set_whose_spec_cannot_be_read_keeps_its_labels_and_every_net_may_be_its_own() {
     let key = Key::cluster(Kind::GlobalNetworkSet, "x");
     let named = r#""metadata":{"name":"x","labels":{"a":"b"}}"#;
