@@ -16,7 +16,7 @@ use tortie_store::history::Pending;
 
 use crate::args::StoreArgs;
 use crate::ask::Agent;
-use crate::commands::history::{is_overdue, revisions};
+use crate::commands::history::{is_overdue, revision_argument, revisions};
 use crate::enforcement_warning;
 use crate::output::table;
 use crate::session::Session;
@@ -28,7 +28,7 @@ use crate::terminal::{Exit, Usage};
 #[derive(Args, Debug)]
 pub(crate) struct ConfirmArgs {
     /// A revision of the change, if several changes wait
-    #[arg(value_name = "REVISION")]
+    #[arg(value_name = "REVISION", value_parser = revision_argument)]
     revision: Option<u64>,
     #[command(flatten)]
     store: StoreArgs,

@@ -13,6 +13,7 @@ use tortie_store::history::content_at;
 
 use crate::args::{Files, StoreArgs};
 use crate::ask::Agent;
+use crate::commands::history::revision_argument;
 use crate::commands::{apply, delete};
 use crate::in_force::{InForceRequest, Purpose, Sources};
 use crate::lock_out_guard::{self, Lost};
@@ -39,10 +40,10 @@ pub(crate) struct DiffArgs {
     #[arg(long, conflicts_with_all = ["delete", "from_store", "filename"])]
     offline: bool,
     /// From this revision of the embedded store (`tortie history`) to what it has now
-    #[arg(long, value_name = "REVISION", conflicts_with_all = ["delete", "offline", "filename"])]
+    #[arg(long, value_name = "REVISION", conflicts_with_all = ["delete", "offline", "filename"], value_parser = revision_argument)]
     from: Option<u64>,
     /// To this revision, not to what the store has now
-    #[arg(long, value_name = "REVISION", requires = "from")]
+    #[arg(long, value_name = "REVISION", requires = "from", value_parser = revision_argument)]
     to: Option<u64>,
     /// Only the store: the agent of this machine is not asked what is in force
     #[arg(long)]

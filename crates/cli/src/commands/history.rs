@@ -117,6 +117,18 @@ pub(crate) fn revisions(entry: &HistoryEntry) -> String {
     if entry.first == entry.last { entry.last.to_string() } else { format!("{}-{}", entry.first, entry.last) }
 }
 
+/// A revision as users give it: a number, or a range as [`revisions`] shows it, which means its last one.
+pub(crate) fn revision_argument(text: &str) -> Result<u64, String> {
+    let number = |text: &str| text.parse::<u64>().ok();
+    let revision = match text.split_once('-') {
+        None => number(text),
+        Some((first, last)) => {
+            number(first).zip(number(last)).filter(|(first, last)| first <= last).map(|(_, last)| last)
+        }
+    };
+    revision.ok_or_else(|| "it is no revision: write a number or a range as `tortie history` shows them".to_owned())
+}
+
 /// What became of an object: `created`, `changed`, `deleted`, or `unchanged` where it was changed back at once.
 pub(crate) fn word(change: &LoggedChange) -> &'static str {
     match (&change.before, &change.after) {

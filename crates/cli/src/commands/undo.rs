@@ -13,7 +13,7 @@ use tortie_store::{Author, History, HistoryEntry, Op, Overlay, Selection, Stoppe
 use crate::args::StoreArgs;
 use crate::ask::Agent;
 use crate::author::author;
-use crate::commands::history::revisions;
+use crate::commands::history::{revision_argument, revisions};
 use crate::confirm::ConfirmArgs;
 use crate::enforcement_warning;
 use crate::in_force::{InForceRequest, Purpose};
@@ -27,7 +27,7 @@ use crate::terminal::{Exit, Usage};
 #[derive(Args, Debug)]
 pub(crate) struct UndoArgs {
     /// A revision of what is to be taken back, as `tortie history` shows it; without it, the last change that was not taken back yet
-    #[arg(value_name = "REVISION")]
+    #[arg(value_name = "REVISION", value_parser = revision_argument)]
     revision: Option<u64>,
     #[command(flatten)]
     store: StoreArgs,
