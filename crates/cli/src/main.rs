@@ -50,7 +50,21 @@ use crate::persona::Persona;
 use crate::session::Session;
 use crate::terminal::Terminal;
 
+#[cfg(not(feature = "faults"))]
 fn main() -> ExitCode {
+    program()
+}
+
+/// With the deliberate mistake on that TORTIE_FAULTS names, for tests.
+#[cfg(feature = "faults")]
+fn main() -> ExitCode {
+    match std::env::var("TORTIE_FAULTS") {
+        Ok(name) => tortie_testkit::faults::with(name.leak(), program),
+        Err(_) => program(),
+    }
+}
+
+fn program() -> ExitCode {
     let argv = args::plain_flags(std::env::args_os());
     let persona = Persona::of(argv.first().map_or("tortie".as_ref(), |arg| arg.as_os_str()));
     let mut terminal = Terminal::new(persona);

@@ -13,6 +13,8 @@ mod confirm;
 mod describe;
 #[path = "agent/etcd.rs"]
 mod etcd;
+#[path = "agent/guard_worlds.rs"]
+mod guard_worlds;
 #[path = "agent/init.rs"]
 mod init;
 #[path = "agent/kills.rs"]

@@ -25,7 +25,7 @@ spec:
 ---";
 
 /// The way to the machine over SSH.
-struct Ssh {
+pub(crate) struct Ssh {
     place: PathBuf,
     /// The call of the program there.
     call: String,
@@ -34,7 +34,7 @@ struct Ssh {
 
 impl Ssh {
     /// Starts sshd, and waits until it lets the neighbour in.
-    fn start(world: &World) -> Self {
+    pub(crate) fn start(world: &World) -> Self {
         let place = world.place.path().to_owned();
         let path = |name: &str| place.join(name).to_str().unwrap().to_owned();
         for key in ["host", "user"] {
@@ -87,7 +87,7 @@ impl Ssh {
     }
 
     /// Calls the program over a connection of these options: its exit status, and what it says.
-    fn call(&self, world: &World, options: &[&str], arguments: &str) -> (Option<i32>, String) {
+    pub(crate) fn call(&self, world: &World, options: &[&str], arguments: &str) -> (Option<i32>, String) {
         let mut client = self.client(options);
         client.arg(format!("{} {arguments}", self.call));
         let output = world.outside(move || client.output().unwrap());
