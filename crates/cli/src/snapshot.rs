@@ -136,7 +136,7 @@ impl SnapshotArgs {
             }
         };
         let Some(manifests) = session.manifests_of_preview(verb, &self.files)? else { return Ok(None) };
-        if apply::planned(verb, &manifests, &self.store, &plan.client, session)?.is_none() {
+        if apply::planned(apply::Planning::quiet(verb), &manifests, &self.store, &plan.client, session)?.is_none() {
             return Ok(None);
         }
         if !plan.apply_kubernetes(&manifests.kubernetes, self.store.namespace.as_deref(), session)? {

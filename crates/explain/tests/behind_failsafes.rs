@@ -4,7 +4,8 @@
 
 use tortie_explain::policy::{about, json, rules_behind_failsafes, text};
 use tortie_explain::{Counts, Topology};
-use tortie_policy::Policy;
+use tortie_net::Protocol;
+use tortie_policy::{EndpointSlice, Policy, ServiceId, SliceId};
 use tortie_testkit::manifests;
 
 const HOSTS: &str = "{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: eth0, labels: {a: b}}, spec: {node: one, interfaceName: eth0}}
@@ -58,6 +59,12 @@ fn a_deny_rule_for_a_failsafe_port_is_told() {
     assert!(found(&[], &several)[0].contains(named), "{:?}", found(&[], &several));
     assert!(found(&both(DNS, SSH), DENY_SSH).is_empty());
     assert!(found(&both("", ""), DENY_SSH).is_empty());
+    let without = "types: [Ingress], ingress: [{action: Deny, protocol: TCP, destination: {ports: ['20:25'], notPorts: ['20:21', '23:25']}}]";
+    assert_eq!(found(&both(SSH, DNS), without), [told]);
+    // Packets to port 0 are left.
+    let rest =
+        "types: [Ingress], ingress: [{action: Deny, protocol: TCP, destination: {notPorts: ['1:21', '23:65535']}}]";
+    assert!(found(&both(SSH, DNS), rest).is_empty());
     let two = "types: [Ingress], ingress: [{action: Deny, protocol: TCP, destination: {ports: [22, 443]}}]";
     assert!(found(&both(SSH, DNS), two).is_empty());
     let udp = "types: [Ingress], ingress: [{action: Deny, protocol: UDP, destination: {ports: [22]}}]";
@@ -150,9 +157,29 @@ fn an_allow_rule_is_told_if_it_is_for_some_peers_only() {
         format!("types: [Ingress], ingress: [{{action: Allow, protocol: TCP{rest}, destination: {{ports: [22]}}}}]")
     };
     assert!(found(&both(SSH, DNS), &allow("")).is_empty());
+    assert!(found(&both(SSH, DNS), &allow("").replace("[22]", "['20:25'], notPorts: ['20:21', '23:25']")).is_empty());
     assert_eq!(found(&both(SSH, DNS), &allow(", source: {nets: [198.51.100.0/24]}")).len(), 1);
     // No endpoint has the label: the rule matches nothing, whatever the failsafes are.
     assert!(found(&both(SSH, DNS), &allow(", source: {selector: no == 'one'}")).is_empty());
+}
+
+#[test]
+fn a_rule_for_a_service_is_told_if_failsafes_have_its_ports() {
+    let told = |port: u16| {
+        let policy = "---\n{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {name: p}, spec: {selector: a == 'b', types: [Egress], egress: [{action: Allow, destination: {services: {name: api, namespace: default}}}]}}\n";
+        let mut snapshot = manifests::snapshot(HOSTS.to_owned() + &both(DNS, SSH).concat() + policy);
+        let (id, service) = (
+            SliceId { namespace: "default".to_owned(), name: "api-1".to_owned() },
+            ServiceId { namespace: "default".to_owned(), name: "api".to_owned() },
+        );
+        let addresses = vec!["10.9.0.1".parse().unwrap()];
+        let slice =
+            EndpointSlice { id: id.clone(), service, addresses, ports: vec![(Protocol::TCP, port)], incomplete: false };
+        snapshot.slices.insert(id, slice);
+        let policies: Vec<&Policy> = snapshot.policies.values().collect();
+        rules_behind_failsafes(&snapshot, &policies).concat().len()
+    };
+    assert_eq!([told(22), told(443)], [1, 0]);
 }
 
 #[test]

@@ -170,10 +170,8 @@ pub(crate) fn run(
     if left_out != LeftOutObjects::Stay && session.persona.is_calicoctl() {
         return Err(Usage("--prune works only under the name tortie: under this name some objects may be refused and others written, so it could delete what a refused object still needs".to_owned()).into());
     }
-    if let (true, Some(folder)) = (left_out != LeftOutObjects::Stay, prune::unread_folder(&args.files)) {
-        anyhow::bail!(
-            "{folder} has manifests that are not read without -R, and --prune would count what is in them as left out: nothing was written"
-        );
+    if left_out != LeftOutObjects::Stay {
+        all_is_read(&args.files).map_err(|error| anyhow::anyhow!("{error}: nothing was written"))?;
     }
     let access = StoreAccess::find(session, &args.store)?;
     access.check_version(session)?;
@@ -350,18 +348,44 @@ fn given_twice(outcomes: &mut [ObjectOutcome], manifests: &Manifests) {
     }
 }
 
+/// How manifests are applied to a plan.
+#[derive(Clone, Copy)]
+pub(crate) struct Planning<'a> {
+    /// The command, in messages.
+    pub(crate) verb: &'a str,
+    /// Whether the warnings of the objects that change are printed, as a write prints them.
+    pub(crate) warns: bool,
+    /// Whether stored objects that the files leave out are deleted, as `apply --prune` deletes them.
+    pub(crate) prune: bool,
+}
+
+impl<'a> Planning<'a> {
+    /// The objects of the files, without warnings.
+    pub(crate) fn quiet(verb: &'a str) -> Self {
+        Self { verb, warns: false, prune: false }
+    }
+}
+
 /// Applies manifests that were read to a plan. Returns the outcome for each object; none if `apply` would refuse them, which was
 /// printed.
 pub(crate) fn planned(
-    verb: &str,
+    Planning { verb, warns, prune }: Planning<'_>,
     manifests: &Manifests,
     store: &StoreArgs,
     client: &Client,
     session: &mut Session,
 ) -> anyhow::Result<Option<Vec<(Key, Change)>>> {
     let objects: Vec<_> = manifests.items.iter().map(|item| in_namespace(item, store.namespace.as_deref())).collect();
-    let given = objects.iter().flatten().cloned().collect();
-    let batch = client.write(given, Mode::Apply, BatchMode::AllOrNothing, None);
+    let given: Vec<Object> = objects.iter().flatten().cloned().collect();
+    let mut targets = Vec::new();
+    if prune {
+        let found = prune::left_out(client, &given)?;
+        found.show_kept(session);
+        targets = found.targets;
+    }
+    let count = given.len();
+    let mut batch = client.write_and_remove(given, targets, Mode::Apply, BatchMode::AllOrNothing, None);
+    let removed = batch.outcomes.split_off(count);
     let placed: Vec<&Item> =
         manifests.items.iter().zip(&objects).filter_map(|(item, object)| object.is_ok().then_some(item)).collect();
     let mut outcomes = batch.outcomes.into_iter();
@@ -370,13 +394,20 @@ pub(crate) fn planned(
     for (item, object) in manifests.items.iter().zip(objects) {
         let problems = match object {
             Err(problem) => vec![*problem],
-            Ok(_) => match outcomes.next() {
+            Ok(object) => match outcomes.next() {
                 // The error is about the store, not about one object.
                 Some(Outcome { result: Err(error @ ClientError::Store(_)), .. }) => return Err(error.into()),
                 Some(Outcome { key, result: Err(error) }) => {
                     batch::problems(&error, &key, manifests, |at| placed.get(at).copied())
                 }
                 Some(Outcome { key, result: Ok(one) }) => {
+                    if warns && one.change != Change::Unchanged {
+                        let mut warnings = warnings_of(item);
+                        warnings.extend(tortie_manifest::warnings::of(&object));
+                        warnings.extend(one.notes);
+                        warnings.dedup();
+                        diagnose::show_all(&warnings, manifests, item, &mut session.terminal);
+                    }
                     done.push((key, one.change));
                     continue;
                 }
@@ -392,6 +423,10 @@ pub(crate) fn planned(
         let total = manifests.items.len();
         let would = format_args!("apply would refuse {refused} of {total} objects, so there is nothing to {verb}");
         session.terminal.error(would);
+        return Ok(None);
+    }
+    if prune::show_errors(&removed, session) {
+        session.terminal.error(format_args!("apply --prune would write nothing, so there is nothing to {verb}"));
         return Ok(None);
     }
     if client.store().cluster_type() == "kdd" {
@@ -440,6 +475,16 @@ pub(crate) fn validate(args: &ValidateArgs, session: &mut Session) -> anyhow::Re
         given_twice(&mut outcomes, &manifests);
     }
     Ok(report(Wording::VALIDATE, &manifests, &outcomes, Extent::Each, false, None, session))
+}
+
+/// An error if a folder has manifests that are not read: `--prune` would count what is in them as left out.
+pub(crate) fn all_is_read(files: &Files) -> anyhow::Result<()> {
+    match prune::unread_folder(files) {
+        Some(folder) => anyhow::bail!(
+            "{folder} has manifests that are not read without -R, and --prune would count what is in them as left out"
+        ),
+        None => Ok(()),
+    }
 }
 
 fn needs_files(verb: &str, files: &Files) -> anyhow::Result<()> {

@@ -13,8 +13,9 @@ use tortie_store::history::content_at;
 
 use crate::args::{Files, StoreArgs};
 use crate::ask::Agent;
+use crate::commands::apply::{self, Planning};
+use crate::commands::delete;
 use crate::commands::history::revision_argument;
-use crate::commands::{apply, delete};
 use crate::in_force::{InForceRequest, Purpose, Sources};
 use crate::lock_out_guard::{self, Lost};
 use crate::plan::Plan;
@@ -36,6 +37,9 @@ pub(crate) struct DiffArgs {
     /// As if the objects were deleted, not applied
     #[arg(long)]
     delete: bool,
+    /// As if `apply --prune` deleted the stored objects that the files leave out: of the kinds in the files, and of the namespaces in them
+    #[arg(long, conflicts_with_all = ["delete", "offline", "from"])]
+    prune: bool,
     /// Between two files or folders of manifests, OLD and NEW, without a store
     #[arg(long, conflicts_with_all = ["delete", "from_store", "filename"])]
     offline: bool,
@@ -126,6 +130,9 @@ fn of_store(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Option<Fou
         ))
         .into());
     }
+    if args.prune {
+        apply::all_is_read(&args.files)?;
+    }
     let purpose = if args.delete { Purpose::Change } else { Purpose::Apply };
     let request = InForceRequest { from_store: args.from_store, purpose };
     let access = StoreAccess::find(session, &args.store)?;
@@ -149,7 +156,7 @@ fn offline(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Option<Foun
         let Files { recursive, skip_empty, .. } = args.files;
         let files = Files { filename: vec![side.clone()], recursive, skip_empty };
         let mut plan = Plan::offline()?;
-        if apply(&files, &args.store, &mut plan, session)?.is_none() {
+        if apply(Planning::quiet("diff"), &files, &args.store, &mut plan, session)?.is_none() {
             return Ok(None);
         }
         let (side, written) = plan.after_controllers()?;
@@ -198,7 +205,8 @@ fn change(args: &DiffArgs, plan: &mut Plan, session: &mut Session) -> anyhow::Re
     if args.delete {
         return Ok(delete::planned(&args.targets, &args.files, &args.store, plan, session)?.then(Vec::new));
     }
-    let outcomes = apply(&args.files, &args.store, plan, session)?;
+    let planning = Planning { verb: "diff", warns: true, prune: args.prune };
+    let outcomes = apply(planning, &args.files, &args.store, plan, session)?;
     let unchanged = |outcomes: Vec<(Key, Change)>| {
         outcomes.into_iter().filter(|(_, change)| *change == Change::Unchanged).map(|(key, _)| key).collect()
     };
@@ -208,13 +216,14 @@ fn change(args: &DiffArgs, plan: &mut Plan, session: &mut Session) -> anyhow::Re
 /// Applies manifests to the plan, those of Kubernetes' own kinds too. What becomes of the others; none when the manifests would be
 /// refused, which has been said.
 fn apply(
+    planning: Planning<'_>,
     files: &Files,
     store: &StoreArgs,
     plan: &mut Plan,
     session: &mut Session,
 ) -> anyhow::Result<Option<Vec<(Key, Change)>>> {
-    let Some(manifests) = session.manifests_of_preview("diff", files)? else { return Ok(None) };
-    let outcomes = apply::planned("diff", &manifests, store, &plan.client, session)?;
+    let Some(manifests) = session.manifests_of_preview(planning.verb, files)? else { return Ok(None) };
+    let outcomes = apply::planned(planning, &manifests, store, &plan.client, session)?;
     let is_whole = plan.apply_kubernetes(&manifests.kubernetes, store.namespace.as_deref(), session)?;
     Ok(outcomes.filter(|_| is_whole))
 }

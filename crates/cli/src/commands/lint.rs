@@ -127,7 +127,10 @@ fn looked_at(args: &LintArgs, session: &mut Session) -> anyhow::Result<Option<(S
             Plan::begin(&StoreAccess::find(session, &args.store)?, request, &Agent::soon(), session)?
         }
     };
-    let Some(done) = apply::planned("lint", &manifests, &args.store, &plan.client, session)? else { return Ok(None) };
+    let Some(done) = apply::planned(apply::Planning::quiet("lint"), &manifests, &args.store, &plan.client, session)?
+    else {
+        return Ok(None);
+    };
     let missing = plan.missing_namespaces()?;
     if !missing.is_empty() {
         missing.iter().for_each(|line| session.terminal.error(line));

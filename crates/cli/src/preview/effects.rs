@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tortie_eval::{Subject, selects};
 use tortie_explain::not_in_force::{self, NotInForce};
-use tortie_explain::policy::unused_rules;
+use tortie_explain::policy::{rules_behind_failsafes, unused_rules};
 use tortie_policy::{EndpointId, Policy, PolicyId, Snapshot};
 
 use crate::snapshot::topology;
@@ -72,8 +72,9 @@ pub(super) fn without(sides: [&Snapshot; 2], not_in_force: [&NotInForceByName; 2
     let selecting: Vec<&Policy> = written.into_iter().filter(|policy| !unused_policies.contains(&policy.id)).collect();
     notes.extend(not_looked_at(selecting.len(), "policies", "their rules can match"));
     let looked_at: Vec<&Policy> = selecting.into_iter().take(MOST).collect();
-    for (policy, unused) in looked_at.iter().zip(unused_rules(after, &looked_at)) {
-        for (direction, number, why) in unused {
+    let [unused, behind] = [unused_rules(after, &looked_at), rules_behind_failsafes(after, &looked_at)];
+    for ((policy, unused), behind) in looked_at.iter().zip(unused).zip(behind) {
+        for (direction, number, why) in unused.into_iter().chain(behind) {
             found.push(NoEffect { what: format!("{} {direction} rule {number}", policy.id), why });
         }
     }

@@ -48,9 +48,13 @@ impl<'l, 'a> Failsafes<'l, 'a> {
     /// Of each rule why no packet that it matches comes to it, in words that follow its name; none if some may come.
     pub(super) fn before(&self, policy: &Policy, direction: Direction) -> Result<Vec<Option<String>>, Unchecked> {
         let rules = policy.rules(direction);
+        // Failsafes have ports, so they leave packets to a rule without any; notPorts alone leave at least port 0, which cannot be
+        // named. A service has ports with their protocols.
         let may_be = |rule: &Rule| {
-            let has_ports = !rule.destination.ports.is_empty() || !rule.source.ports.is_empty();
-            !rule.never && rule.protocol.is_some() && has_ports
+            let ends = [&rule.source, &rule.destination];
+            let has_ports = ends.iter().any(|end| !end.ports.is_empty());
+            let has_service = ends.iter().any(|end| end.service.is_some());
+            !rule.never && (rule.protocol.is_some() && has_ports || has_service)
         };
         let places = if rules.iter().any(may_be) { self.places(policy)? } else { None };
         let Some(places) = places else { return Ok(vec![None; rules.len()]) };
@@ -173,6 +177,6 @@ impl<'l, 'a> Failsafes<'l, 'a> {
 /// Whether a rule allows a port for everyone, as failsafes do: that it is not asked changes nothing.
 pub(super) fn says_the_same(rule: &Rule) -> bool {
     let everyone = PeerMatch::default();
-    let destination = PeerMatch { ports: Vec::new(), ..rule.destination.clone() };
+    let destination = PeerMatch { ports: Vec::new(), not_ports: Vec::new(), ..rule.destination.clone() };
     rule.action == Action::Allow && rule.source == everyone && destination == everyone
 }

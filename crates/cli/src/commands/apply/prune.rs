@@ -113,28 +113,33 @@ pub(super) fn unread_folder(files: &Files) -> Option<String> {
 /// Prints the outcome for the objects that the files leave out. Returns whether one could not be deleted.
 pub(super) fn report(removed: &[Outcome], extent: Extent, dry_run: bool, session: &mut Session) -> bool {
     let would = if dry_run { " (dry run)" } else { "" };
+    for outcome in removed.iter().filter(|_| extent != Extent::Nothing) {
+        let Ok(done) = &outcome.result else { continue };
+        session.terminal.line(format_args!("{} {}{would}", outcome.key.as_argument(), super::super::word(done.change)));
+        for key in &done.along {
+            session.terminal.line(format_args!("{} deleted with it{would}", key.as_argument()));
+        }
+    }
+    let failed = show_errors(removed, session);
+    if failed {
+        let was = if dry_run { "would be" } else { "was" };
+        session.terminal.error(format_args!("nothing {was} written"));
+    }
+    failed
+}
+
+/// Prints which of the objects that the files leave out could not be deleted. Returns whether there is one.
+pub(super) fn show_errors(removed: &[Outcome], session: &mut Session) -> bool {
     let mut failed = false;
     for outcome in removed {
-        let name = outcome.key.as_argument();
         match &outcome.result {
-            Ok(_) if extent == Extent::Nothing => {}
-            Ok(done) => {
-                session.terminal.line(format_args!("{name} {}{would}", super::super::word(done.change)));
-                for key in &done.along {
-                    session.terminal.line(format_args!("{} deleted with it{would}", key.as_argument()));
-                }
-            }
             // The object that prevented it is reported with its file.
-            Err(tortie_client::ClientError::Unfinished { .. }) => {}
+            Ok(_) | Err(tortie_client::ClientError::Unfinished { .. }) => {}
             Err(error) => {
                 failed = true;
                 session.terminal.error(diagnose::line(error, &outcome.key));
             }
         }
-    }
-    if failed {
-        let was = if dry_run { "would be" } else { "was" };
-        session.terminal.error(format_args!("nothing {was} written"));
     }
     failed
 }

@@ -48,7 +48,7 @@ pub(super) fn run(
         let some = tortie_explain::shortened(others, 5);
         bail!("nothing was imported: only an empty datastore takes an export, and this one has {some}");
     }
-    if apply::planned("import", &manifests, store, &plan.client, session)?.is_none() {
+    if apply::planned(apply::Planning::quiet("import"), &manifests, store, &plan.client, session)?.is_none() {
         bail!("nothing was imported");
     }
     let keys: Vec<Key> = manifests.items.iter().map(|item| item.object().key()).collect();
