@@ -15,7 +15,7 @@ pub(super) fn take(rule: &mut Rule, family: Option<Family>) -> Vec<Contradicted>
     take_ports(rule, &mut taken);
     take_icmp(rule, family, &mut taken);
     take_all_nets(rule, &mut taken);
-    take_nets(rule, &mut taken);
+    take_nets(rule, family, &mut taken);
     if !taken.is_empty() {
         // Otherwise it would still say what the conditions that were taken away implied.
         let is_taken = |field: &str| taken.iter().any(|(_, taken, _)| *taken == field);
@@ -77,13 +77,14 @@ fn take_all_nets(rule: &mut Rule, taken: &mut Vec<Contradicted>) {
     }
 }
 
-/// Nets of which none is of the version that the rule, or its other side, is for.
-fn take_nets(rule: &mut Rule, taken: &mut Vec<Contradicted>) {
+/// Nets of which none is of the version that the rule, or its other side, is for. ICMP does not say the version here: Calico writes
+/// ICMP with nets of IPv6, which no packet meets.
+fn take_nets(rule: &mut Rule, family: Option<Family>, taken: &mut Vec<Contradicted>) {
     let all_of = |nets: &[IpNet]| {
         let of = nets.first().map(|net| Family::of(net.addr()))?;
         nets.iter().all(|net| Family::of(net.addr()) == of).then_some(of)
     };
-    let mut of_rule: Vec<Family> = rule.family.into_iter().collect();
+    let mut of_rule: Vec<Family> = family.into_iter().collect();
     for (_, peer) in sides(rule) {
         of_rule.extend([&peer.nets, &peer.not_nets].into_iter().filter_map(|nets| all_of(nets)));
     }
@@ -103,7 +104,7 @@ fn take_nets(rule: &mut Rule, taken: &mut Vec<Contradicted>) {
         (rule.protocol, rule.icmp, rule.not_icmp) = (None, None, None);
         taken.push((None, "protocol", reason()));
     }
-    if rule.family.is_some() && !taken.iter().any(|(_, field, _)| *field == "ipVersion") {
+    if family.is_some() && !taken.iter().any(|(_, field, _)| *field == "ipVersion") {
         taken.push((None, "ipVersion", reason()));
     }
 }

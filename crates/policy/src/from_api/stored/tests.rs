@@ -230,7 +230,7 @@ fn conditions_that_no_packet_meets_together_are_unreadable_and_a_deny_denies_wit
         (r#""protocol":"TCP","notICMP":{"type":8}"#.to_owned(), &["notICMP", "protocol"]),
         (r#""protocol":"ICMP","ipVersion":6"#.to_owned(), &["ipVersion", "protocol"]),
         (format!(r#""ipVersion":6,{net4}"#), &["source.nets", "ipVersion"]),
-        (format!(r#""protocol":"ICMPv6",{net4}"#), &["source.nets", "protocol", "ipVersion"]),
+        (format!(r#""protocol":"ICMPv6","ipVersion":6,{net4}"#), &["source.nets", "protocol", "ipVersion"]),
         (format!(r#"{net4},"destination":{{"nets":["::1/128"]}}"#), &["source.nets", "destination.nets"]),
         (r#""source":{"notNets":["0.0.0.0/0"]}"#.to_owned(), &["source.notNets"]),
         (r#""protocol":"TCP","destination":{"ports":[0]}"#.to_owned(), &["destination.ports[0]"]),
@@ -256,6 +256,8 @@ fn conditions_that_no_packet_meets_together_are_unreadable_and_a_deny_denies_wit
         r#""protocol":"TCP","destination":{"ports":["0:1000"]}"#,
         r#""ipVersion":4,"source":{"nets":["10.0.0.0/8","::1/128"]}"#,
         r#""protocol":"ICMPv6","ipVersion":6,"icmp":{"type":128}"#,
+        // Calico writes it.
+        r#""protocol":"ICMPv6","source":{"nets":["10.0.0.0/8"]}"#,
         r#""icmp":{"type":8}"#,
         r#""destination":{"ports":["web"]}"#,
     ] {
