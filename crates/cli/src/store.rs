@@ -399,7 +399,7 @@ fn open(choice: Choice) -> Result<Opened, NoStore> {
             .map_err(|error| NoStore(error.to_string())),
         StoreKind::Etcd(given) => {
             let settings = Settings::try_from(*given).map_err(|error| NoStore(error.to_string()))?;
-            let store = EtcdStore::connect(Settings { patience: PATIENCE, ..settings });
+            let store = EtcdStore::connect(Settings { call_timeout: PATIENCE, ..settings });
             store
                 .map(|store| Opened::Etcd(store.into()))
                 .map_err(|error| NoStore(format!("{error} (the store is etcd by {by})")))

@@ -1,7 +1,7 @@
 //! One connection to one member at a time; another member when it does not answer.
 //!
 //! Every handle asks one member and stays with it. What fails is tried again, at the next member and after a pause
-//! that grows and differs from client to client, until the patience of [`Settings`] is at its end. What makes no sense
+//! that grows and differs from client to client, until the `call_timeout` of [`Settings`] is over. What makes no sense
 //! to try again, such as a wrong password, fails at once.
 
 use std::future::Future;
@@ -22,7 +22,7 @@ use crate::tls;
 use crate::wire::{AuthenticateRequest, RangeRequest, RangeResponse};
 
 /// How long a member may take for one answer, and for a connection.
-pub(crate) const ANSWER: Duration = Duration::from_secs(5);
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// After a wrong password etcd is left alone for this long: each try costs it a slow hash.
 const REFUSED: Duration = Duration::from_secs(60);
 /// What may be on its way to us before we take it.
@@ -85,18 +85,18 @@ impl Connection {
     where
         W: Future<Output = Result<T, Status>>,
     {
-        let deadline = Instant::now() + self.settings.patience;
+        let deadline = Instant::now() + self.settings.call_timeout;
         let mut backoff = backoff();
         let (mut maybe_done, mut tokens) = (false, 0);
         loop {
             let call_error = match self.live().await {
                 Ok(live) => {
-                    let call_error = match timeout(ANSWER, work(live.member.clone(), maybe_done)).await {
+                    let call_error = match timeout(REQUEST_TIMEOUT, work(live.member.clone(), maybe_done)).await {
                         Ok(Ok(answer)) => return Ok(answer),
                         Ok(Err(status)) => CallError::of(&status),
                         Err(_) => {
                             self.silent.send_modify(|last| *last = live.serial.max(*last));
-                            CallError::timed_out(ANSWER)
+                            CallError::timed_out(REQUEST_TIMEOUT)
                         }
                     };
                     match call_error {
@@ -148,7 +148,7 @@ impl Connection {
         let endpoints = self.endpoints().await?;
         for _ in 0..endpoints.len() {
             let endpoint = endpoints[state.at % endpoints.len()].clone();
-            match timeout(ANSWER, self.connect(&endpoint, state.serial + 1)).await {
+            match timeout(REQUEST_TIMEOUT, self.connect(&endpoint, state.serial + 1)).await {
                 Ok(Ok(live)) => {
                     state.serial = live.serial;
                     state.refused = None;
@@ -160,7 +160,7 @@ impl Connection {
                     return Err(CallError::Fatal(text));
                 }
                 Ok(Err(Failure::Other(call_error))) => failures.push((endpoint, call_error)),
-                Err(_) => failures.push((endpoint, CallError::timed_out(ANSWER))),
+                Err(_) => failures.push((endpoint, CallError::timed_out(REQUEST_TIMEOUT))),
             }
             state.at = state.at.wrapping_add(1);
         }
@@ -203,7 +203,7 @@ impl Connection {
         let fatal = |text: String| Failure::Other(CallError::Fatal(text));
         let mut endpoint = Endpoint::from_shared(url.to_owned())
             .map_err(|error| fatal(format!("it is no URL ({})", call_error::reason(&error))))?
-            .connect_timeout(ANSWER)
+            .connect_timeout(REQUEST_TIMEOUT)
             .http2_keep_alive_interval(self.settings.keepalive.0)
             .keep_alive_timeout(self.settings.keepalive.1)
             .keep_alive_while_idle(true)

@@ -15,7 +15,7 @@ use tortie_store::backoff::random;
 use self::resolver::Resolver;
 
 /// How long one server may take for one answer, and how often it is asked.
-const ANSWER: Duration = Duration::from_secs(1);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 const TRIES: usize = 2;
 
 /// The URLs of the members, or why there are none. Without servers those of the system are asked.
@@ -103,7 +103,7 @@ fn by_udp(query: &[u8], id: u16, server: SocketAddr) -> io::Result<Vec<u8>> {
     let socket = UdpSocket::bind((any, 0))?;
     socket.connect(server)?;
     socket.send(query)?;
-    let deadline = Instant::now() + ANSWER;
+    let deadline = Instant::now() + LOOKUP_TIMEOUT;
     let mut answer = vec![0; 4096];
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -121,9 +121,9 @@ fn by_udp(query: &[u8], id: u16, server: SocketAddr) -> io::Result<Vec<u8>> {
 }
 
 fn by_tcp(query: &[u8], server: SocketAddr) -> io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect_timeout(&server, ANSWER)?;
-    stream.set_read_timeout(Some(ANSWER))?;
-    stream.set_write_timeout(Some(ANSWER))?;
+    let mut stream = TcpStream::connect_timeout(&server, LOOKUP_TIMEOUT)?;
+    stream.set_read_timeout(Some(LOOKUP_TIMEOUT))?;
+    stream.set_write_timeout(Some(LOOKUP_TIMEOUT))?;
     let length = u16::try_from(query.len()).map_err(io::Error::other)?;
     stream.write_all(&[&length.to_be_bytes(), query].concat())?;
     let mut length = [0; 2];

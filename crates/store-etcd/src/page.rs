@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tortie_store::{Position, Selection, Stored};
 
 use crate::call_error::CallError;
-use crate::connection::{ANSWER, Connection};
+use crate::connection::{Connection, REQUEST_TIMEOUT};
 use crate::path;
 use crate::runtime::{runtime, wait_for};
 use crate::unknown_keys::UnknownKeys;
@@ -114,8 +114,8 @@ fn reduced_limit(limit: i64, tries: u32) -> i64 {
 /// half if it nearly did not come in time.
 fn next_bytes(bytes: usize, came: usize, tries: u32, took: Duration) -> usize {
     let next = match tries {
-        0 if took < ANSWER / 8 => bytes * 2,
-        0 if took > ANSWER / 2 => bytes / 2,
+        0 if took < REQUEST_TIMEOUT / 8 => bytes * 2,
+        0 if took > REQUEST_TIMEOUT / 2 => bytes / 2,
         0 => bytes,
         _ => came,
     };
@@ -152,7 +152,7 @@ async fn fetch(connection: Arc<Connection>, mut cursor: Cursor) -> Result<(Range
                 return Ok((answer, cursor));
             }
             Err(CallError::TooLarge(_)) if cursor.limit > 1 => cursor.limit = (cursor.limit / 8).max(1),
-            // A page can take longer than the patience of a call, which counts from the last progress: that a member
+            // A page can take longer than `call_timeout`, which counts from the last progress: that a member
             // answers something small. The limit becomes smaller each time, so this ends.
             Err(CallError::Away(text)) if cursor.limit > 1 && tries.into_inner() > 0 => {
                 let Some(left) = count(&connection, &cursor).await else { return Err(CallError::Away(text)) };
@@ -190,15 +190,15 @@ mod tests {
 
     #[test]
     fn pages_shrink_until_they_come_in_time_and_grow_again() {
-        // 9 MB in objects of 1 KB over a way of 1 MB/s, where an answer may take ANSWER.
-        let arrives = |limit: i64| u64::try_from(limit).unwrap_or(0) * 1_000 <= ANSWER.as_secs() * 1_000_000;
+        // 9 MB in objects of 1 KB over a link of 1 MB/s, where an answer may take REQUEST_TIMEOUT.
+        let arrives = |limit: i64| u64::try_from(limit).unwrap_or(0) * 1_000 <= REQUEST_TIMEOUT.as_secs() * 1_000_000;
         let tries = (0..8).find(|tries| arrives(reduced_limit(MOST, *tries))).unwrap();
         assert!((1..=2).contains(&tries));
         let came = usize::try_from(reduced_limit(MOST, tries)).unwrap() * 1_000;
-        let bytes = next_bytes(PAGE_BYTES, came, tries, ANSWER);
+        let bytes = next_bytes(PAGE_BYTES, came, tries, REQUEST_TIMEOUT);
         assert!(bytes <= came, "the next page is no larger than what came");
-        assert_eq!(next_bytes(1 << 20, 1 << 20, 0, ANSWER / 4), 1 << 20);
-        assert_eq!(next_bytes(1 << 20, 1 << 20, 0, ANSWER), 1 << 19);
+        assert_eq!(next_bytes(1 << 20, 1 << 20, 0, REQUEST_TIMEOUT / 4), 1 << 20);
+        assert_eq!(next_bytes(1 << 20, 1 << 20, 0, REQUEST_TIMEOUT), 1 << 19);
         assert_eq!(next_bytes(1 << 20, 1 << 20, 0, Duration::ZERO), 2 << 20);
         assert_eq!(next_bytes(PAGE_BYTES, 0, 0, Duration::ZERO), PAGE_BYTES);
         assert_eq!(next_bytes(1, 0, 5, Duration::ZERO), LEAST_BYTES);

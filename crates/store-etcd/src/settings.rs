@@ -41,7 +41,7 @@ pub struct Settings {
     /// Keys and certificates.
     pub tls: TlsFiles,
     /// How long a call goes on trying before it fails.
-    pub patience: Duration,
+    pub call_timeout: Duration,
     /// How often a member is asked whether it is still there, and how long it may take to say so.
     pub keepalive: (Duration, Duration),
 }
@@ -54,7 +54,7 @@ impl Settings {
             discovery: None,
             user: None,
             tls: TlsFiles::default(),
-            patience: PATIENCE,
+            call_timeout: CALL_TIMEOUT,
             keepalive: KEEPALIVE,
         }
     }
@@ -78,7 +78,7 @@ pub(crate) fn shown(endpoint: &str) -> String {
     }
 }
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
 
 /// A user of etcd.
@@ -169,7 +169,7 @@ impl TryFrom<RawSettings> for Settings {
         let user = (!given.username.is_empty() && !given.password.is_empty())
             .then_some(User { name: given.username, password: given.password });
         let endpoints = endpoints.into_iter().map(with_scheme).collect();
-        Ok(Self { endpoints, discovery, user, tls, patience: PATIENCE, keepalive: KEEPALIVE })
+        Ok(Self { endpoints, discovery, user, tls, call_timeout: CALL_TIMEOUT, keepalive: KEEPALIVE })
     }
 }
 

@@ -18,7 +18,7 @@ use tonic::{Status, Streaming};
 use tortie_store::{Backoff, Event, Position, Selection, StoreError, Watch};
 
 use crate::call_error::CallError;
-use crate::connection::{ActiveConnection, Connection, backoff};
+use crate::connection::{ActiveConnection, Connection, REQUEST_TIMEOUT, backoff};
 use crate::page::{number, stored};
 use crate::path;
 use crate::runtime::wait_for;
@@ -26,8 +26,6 @@ use crate::settings::shown;
 use crate::store::Shared;
 use crate::wire::{self, RangeRequest, WatchCreate, WatchProgress, WatchRequest, WatchResponse, WatchUnion};
 
-/// How long a member may take to begin a watch.
-const ANSWER: Duration = Duration::from_secs(5);
 /// After how long without news a member is asked how far it is.
 const IDLE: Duration = Duration::from_secs(60);
 /// How long a lost stream is looked for before that is an error.
@@ -172,7 +170,7 @@ impl EtcdWatch {
             progress_notify: true,
             fragment: true,
         };
-        let begun = timeout(ANSWER, async {
+        let begun = timeout(REQUEST_TIMEOUT, async {
             let (requests, mut answers) = live.member.watch(create).await?;
             let first = answers.message().await?;
             Ok::<_, tonic::Status>((requests, answers, first))
@@ -182,7 +180,7 @@ impl EtcdWatch {
             failed => {
                 let call_error = match failed {
                     Ok(Err(status)) => CallError::of(&status),
-                    _ => CallError::timed_out(ANSWER),
+                    _ => CallError::timed_out(REQUEST_TIMEOUT),
                 };
                 self.shared.connection.discard(&live, !matches!(call_error, CallError::Token)).await;
                 return Err(named(&live, call_error));

@@ -53,7 +53,7 @@ impl Drop for Proxied {
 
 impl Subject for Proxied {
     fn store(&self) -> Arc<dyn Store> {
-        Arc::new(EtcdStore::new(Settings { patience: PATIENCE, ..Settings::plain([self.endpoint.clone()]) }))
+        Arc::new(EtcdStore::new(Settings { call_timeout: PATIENCE, ..Settings::plain([self.endpoint.clone()]) }))
     }
 
     fn compact(&self) {

@@ -70,7 +70,7 @@ fn what_takes_longer_than_one_answer_may_take_comes_in_smaller_pages_however_sho
     let port = cluster.endpoints()[0].rsplit(':').next().unwrap().parse().unwrap();
     let (endpoint, connections) = slow_proxy(port);
     // As impatient as an agent.
-    let slow = EtcdStore::new(Settings { patience: Duration::from_secs(2), ..Settings::plain([endpoint]) });
+    let slow = EtcdStore::new(Settings { call_timeout: Duration::from_secs(2), ..Settings::plain([endpoint]) });
     let listing = slow.list(&Selection::kind(Kind::Node)).unwrap();
     assert_eq!(listing.items.len(), OBJECTS);
     assert!(connections.load(Ordering::Relaxed) > 1, "the first page did not come in time");

@@ -70,7 +70,7 @@ fn an_idle_watcher_is_not_compacted_away() {
 fn a_watch_leaves_a_member_without_a_leader() {
     let mut cluster = Cluster::start(3);
     let store = cluster.store();
-    let impatient = EtcdStore::new(Settings { patience: Duration::from_secs(2), ..cluster.settings() });
+    let impatient = EtcdStore::new(Settings { call_timeout: Duration::from_secs(2), ..cluster.settings() });
     let mut watch = impatient.watch(&Selection::default(), &0.into()).unwrap();
     let first = create(&*store, "first", b"{}");
     assert_eq!(watch.next(PATIENCE).unwrap().unwrap().revision().number().unwrap(), first);
@@ -105,7 +105,7 @@ fn a_watch_leaves_a_member_on_which_a_call_had_no_answer() {
         // If it is the member of the watch, this is answered by another one after five seconds.
         store.position().unwrap();
         let others = cluster.endpoints().into_iter().enumerate().filter(|(other, _)| *other != member);
-        let writer = EtcdStore::new(Settings { patience: PATIENCE, ..Settings::plain(others.map(|(_, one)| one)) });
+        let writer = EtcdStore::new(Settings { call_timeout: PATIENCE, ..Settings::plain(others.map(|(_, one)| one)) });
         last = create(&writer, format!("n{member}"), b"{}");
         assert_eq!(following(&mut *watch, Instant::now() + PATIENCE).unwrap(), last);
         cluster.resume(member);

@@ -45,7 +45,7 @@ fn opener(mut choice: Choice) -> anyhow::Result<(Opener, String)> {
         }
         StoreKind::Etcd(given) => {
             // It connects when it is first asked, and one handle stays: it knows when to leave etcd alone.
-            let settings = Settings { patience: AGENT_PATIENCE, ..Settings::try_from((**given).clone())? };
+            let settings = Settings { call_timeout: AGENT_PATIENCE, ..Settings::try_from((**given).clone())? };
             let name = EtcdStore::new(settings.clone()).describe();
             return Ok((Box::new(move || Ok(Arc::new(EtcdStore::new(settings.clone())))), name));
         }

@@ -114,7 +114,7 @@ impl Cluster {
 
     /// How to reach it without anything special.
     pub(crate) fn settings(&self) -> Settings {
-        Settings { patience: PATIENCE, ..Settings::plain(self.endpoints()) }
+        Settings { call_timeout: PATIENCE, ..Settings::plain(self.endpoints()) }
     }
 
     /// A handle of somebody who is known, so that what it writes is kept in the history.
