@@ -10,7 +10,7 @@
 //! ```
 //!
 //! There is a thread for the store, one for the interfaces, one that decides (`engine`), one for the dataplane (`enforce`), one for
-//! the `network` of workloads, one that restores the table after changes by other programs (`guard`);
+//! the `network` of workloads, one that restores the table after changes by other programs (`table_guard`);
 //! and, while somebody watches denied packets, one that reads them (`denials`). Channels are bounded;
 //! the engine flushes only when the dataplane is idle, so a slow kernel makes changes larger and never a queue longer. There are
 //! no timers in this path.

@@ -368,7 +368,7 @@ fn kubernetes_context(place: &str) -> Option<&str> {
     if rest.is_empty() { Some("") } else { rest.strip_prefix(':') }
 }
 
-/// Whether `--context` has a say in this place.
+/// Whether `--context` is used in this place.
 pub(crate) fn takes_context(place: &str) -> bool {
     kubernetes_context(place).is_some_and(str::is_empty)
 }

@@ -47,7 +47,7 @@ impl Action {
 pub struct Plan {
     /// The writes, in order.
     pub actions: Vec<Action>,
-    /// What people have to mend.
+    /// Problems that need manual correction.
     pub problems: Vec<Problem>,
     /// How many objects there are to be.
     pub wanted: usize,
@@ -72,7 +72,7 @@ impl Plan {
     }
 }
 
-/// Something that people have to mend, in their names.
+/// A problem that needs manual correction, in the names that users know.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
     /// What it is about: `KubeControllersConfiguration(default)`, `HostEndpoint(n1-auto-hep)`.

@@ -35,7 +35,7 @@ pub(crate) struct Record {
 pub(crate) struct Counts {
     /// How many objects there are to be.
     pub(crate) wanted: usize,
-    /// What people have to mend.
+    /// Problems that need manual correction.
     pub(crate) problems: usize,
     /// How many writes were made: created, updated, deleted.
     pub(crate) written: [u64; 3],
@@ -126,7 +126,7 @@ fn metrics(record: &Record, leadership: &Leadership) -> String {
         host_endpoints.wanted,
     );
     let problems = [host_endpoints, copies, &record.pod_labels, &record.node_labels].iter().map(|it| it.problems).sum();
-    gauge("tortie_controllers_problems", "What people have to mend; the log names each.", problems);
+    gauge("tortie_controllers_problems", "Problems that need manual correction; the log names each.", problems);
     if let Some((in_sync, _)) = record.kubernetes {
         gauge(
             "tortie_controllers_kubernetes_in_sync",

@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use tortie_dataplane::{Delta, Place, ProgramId, RulesId, SetId};
 use tortie_nft::{BaseChain, Element, Set};
 
-use crate::batch::Script;
 use crate::denied_log;
 use crate::index::{Index, StepChanges};
 use crate::options::TableOptions;
 use crate::requested_table::{ChainForm, Ruleset, SetForm};
+use crate::script::Script;
 use crate::set_references::{self, SetReferences};
 use crate::sets::{self, Shape};
 use crate::skeleton::{self, Plan};

@@ -1,7 +1,7 @@
 //! The dataplane: a desired state kept in the kernel. A change is in force as a whole or not at all.
 //!
 //! ```text
-//!   open ──> adopt ──> replace(State) ──> apply(Delta) ...      beside it: watch ──> mend
+//!   open ──> adopt ──> replace(State) ──> apply(Delta) ...      beside it: watch ──> repair_damage
 //! ```
 //!
 //! What a previous agent left stays in force until the first change, which replaces it at once, or leaves it as it is where it is
@@ -27,7 +27,6 @@ use tortie_nft::{
     Batch, Buffers, CommitError, ObjectRef, RequestError, Socket, Subscription, Table, TableId, dump, piecewise,
 };
 
-use crate::batch::Script;
 use crate::compare::differences;
 use crate::index::Index;
 use crate::options::TableOptions;
@@ -35,6 +34,7 @@ use crate::programmed::Shared;
 use crate::readback::read_back;
 use crate::render::whole;
 use crate::requested_table::Ruleset;
+use crate::script::Script;
 use crate::set_references::SetReferences;
 use crate::skeleton::{self, Plan};
 use crate::watch::{self, Watch};

@@ -8,7 +8,7 @@
 //!
 //! One table of family `inet` holds everything. Each stage at which endpoints judge packets is a base chain of its own, so a
 //! verdict is a verdict and needs no mark (`stage`). Base chains (`skeleton`) dispatch by a map from interface to the
-//! endpoint's program (`place`), a program (`program`) jumps to the lists of rules (`rule_list`, `rule`) in their order, and
+//! endpoint's program (`endpoint`), a program (`program`) jumps to the lists of rules (`rule_list`, `rule`) in their order, and
 //! rules look addresses up in sets (`sets`). Lists of ports and nets are comparisons, or sets that rules share (`values`,
 //! `set_references`). All of it follows from the state alone, so it is the same after a restart.
 //!
@@ -30,7 +30,6 @@
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod batch;
 mod change;
 mod compare;
 mod damage;
@@ -50,6 +49,7 @@ mod render;
 mod requested_table;
 mod rule;
 mod rule_list;
+mod script;
 mod set_references;
 mod sets;
 mod skeleton;

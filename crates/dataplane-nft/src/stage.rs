@@ -119,7 +119,7 @@ impl Stage {
         }
     }
 
-    /// Whether an endpoint in this place has its say here.
+    /// Whether an endpoint in this place is evaluated here.
     pub(crate) fn is_at(self, place: &Place) -> bool {
         match self {
             Self::WorkloadEgress | Self::WorkloadIngress => matches!(place, Place::Workload(_)),
@@ -129,7 +129,7 @@ impl Stage {
         }
     }
 
-    /// The program that an endpoint in a place where it has its say has for it.
+    /// The program of an endpoint for a place where it is evaluated.
     pub(crate) fn program(self, endpoint: &Endpoint) -> Option<ProgramId> {
         let programs = &endpoint.programs;
         match self {

@@ -1,7 +1,7 @@
 //! The watch for damage: what others do to our table, noticed beside the path of changes.
 //!
 //! ```text
-//!   notifications ──> suspects ──read, hashed, compared with `programmed`──> damage ──> Kernel::mend
+//!   notifications ──> suspects ──read, hashed, compared with `programmed`──> damage ──> Kernel::repair_damage
 //! ```
 //!
 //! Where the table is not owned, each commit of others names the objects that it changed. Commits that touch other tables

@@ -308,14 +308,14 @@ fn what_the_kernel_refuses_is_quarantined_with_its_reason_and_the_rest_is_applie
             });
             names.collect::<Vec<_>>()
         };
-        // It keeps its last good form.
+        // It keeps its last valid form.
         let logging = "GlobalNetworkPolicy bad {selector: role == 'web', order: 2, types: [Ingress], ingress: [{action: Log}, {action: Allow, protocol: SCTP}]}";
         let refused = put(&mut node, logging);
         assert_eq!(refused.len(), 1);
         assert!(refused[0].contains("bad"), "{refused:?}");
         let reasons: Vec<&String> = node.kernel.refused().values().collect();
         assert!(!reasons[0].is_empty());
-        assert!(table().contains("meta l4proto udp"), "the last good form:\n{}", table());
+        assert!(table().contains("meta l4proto udp"), "the last valid form:\n{}", table());
         // What has none is denied, and its neighbours apply.
         let fresh =
             "GlobalNetworkPolicy fresh {selector: role == 'web', order: 0, types: [Ingress], ingress: [{action: Log}]}";
@@ -439,7 +439,7 @@ fn what_the_kernel_refuses_without_a_name_is_found_by_halving_and_the_rest_is_ap
                 assert!(table().contains("refused: gnp p07") && table().contains("chain policy-in/gnp/p06"));
                 assert_eq!(node.kernel.differences(3).unwrap(), [] as [String; 0]);
                 assert!(node.kernel.is_intact().unwrap());
-                // A change: the bad one keeps its last good form, and the good one is in force.
+                // A change: the bad one keeps its last valid form, and the good one is in force.
                 for line in [policy(7, "Deny"), policy(20, "Log"), policy(21, "Allow")] {
                     node.followed.step(&Step::Put(resource(&line)));
                 }

@@ -127,8 +127,8 @@ impl HostPort {
 
 /// Which interfaces a host endpoint governs.
 ///
-/// For a new case the compiler names most places, but not those that compare with one case: `diff::part`, and in `explain`
-/// `relevant`, `policy_warnings` and `topology`.
+/// For a new case the compiler names most places, but not those that compare with one case: `diff::reduced_snapshot`, and in `explain`
+/// `relevant_conditions`, `policy_warnings` and `topology`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum GovernedInterfaces {
     /// The interface of this name.

@@ -16,7 +16,7 @@
 //! - **A watcher hears of a commit at once** and costs nothing while idle: the writer touches the wake file
 //!   *after* COMMIT. (The WAL is written before the commit can be seen, so events of that are of no use.) A
 //!   writer killed between the two wakes watchers as well, because the kernel closes its files; a slow poll
-//!   ([`Options::poll`]) is the net below that.
+//!   ([`Options::poll`]) is the fallback.
 //! - **The history is bounded.** The log keeps at least the last [`Options::keep`] changes and is trimmed by
 //!   each writing transaction; older ones are answered as compacted. The WAL is checkpointed by writers, after
 //!   the touch; no read is long enough to hinder that for more than a moment.

@@ -6,7 +6,7 @@
 //!
 //! - An element leads to a chain that the same transaction makes. By the old rules that chain is empty, and the packet leaves the base
 //!   chain unjudged. So what is new is made *ahead*, in a transaction of its own, while nothing leads to it.
-//! - An element is missing, and the rule or the map that has its say instead was not asked by the old rules, or was asked before. So
+//! - An element is missing, and the rule or the map that then decides is not evaluated by the old rules, or was evaluated before. So
 //!   such an element is removed *behind*, in a transaction after the others'. Chains and sets that go then go with it.
 //!
 //! Members of sets change together with the rules that look in them, and what is in no map of workloads is closed: its element
@@ -21,9 +21,9 @@ use tortie_nft::expr::{Dest, Expr};
 use tortie_nft::{Data, Element, Key, MapData, Set};
 
 use super::{Change, ElementChange};
-use crate::batch::Script;
 use crate::faults::is_on;
 use crate::requested_table::{ChainForm, Line, SetForm};
+use crate::script::Script;
 
 /// The transactions of a change, in their order.
 #[derive(Debug)]

@@ -7,9 +7,9 @@ use tortie_dataplane::{Place, Rule, RulesId, SetId};
 use tortie_nft::{Batch, BatchError, CommitError, ObjectRef};
 
 use super::{Kernel, Refused, TransactionSize};
-use crate::batch::Script;
 use crate::endpoint::OWN;
 use crate::names;
+use crate::script::Script;
 use crate::sets::Shape;
 
 /// Batches of more bytes are large.
@@ -43,8 +43,8 @@ impl Kernel {
         let result = batch.commit(&mut self.socket);
         let joined = subscription.join();
         let expected = before.map(|before| if result.is_ok() { next_generation(before) } else { before });
-        let heard_all = joined.is_ok() && expected.is_some() && self.socket.generation().ok() == expected;
-        if !heard_all {
+        let received_all = joined.is_ok() && expected.is_some() && self.socket.generation().ok() == expected;
+        if !received_all {
             self.programmed.lock().missed = true;
         }
         result.map(drop)
@@ -52,7 +52,7 @@ impl Kernel {
 
     /// The objects that refusals are about, each with the kernel's reason. The kernel goes on behind a refusal, so one batch
     /// names all of them. What only follows from a refused set is not among them.
-    pub(super) fn blame(&self, errors: &[BatchError]) -> Vec<(Refused, String)> {
+    pub(super) fn refused_objects(&self, errors: &[BatchError]) -> Vec<(Refused, String)> {
         let named = || errors.iter().filter(|error| error.index.is_some());
         let mut blamed = BTreeMap::new();
         let sets = self.kernel_sets();

@@ -1,4 +1,4 @@
-//! Finds the objects that a refusal is about which names none, by halving.
+//! When the kernel refuses a table without naming an object, finds the objects at fault by trying halves of the table.
 //!
 //! What the kernel finds only when it validates the table as a whole, such as an expression at a hook that does not allow it, it
 //! tells of the batch, or of whichever rule came last. Then the ruleset is tried without some objects, until those are found that it
@@ -15,8 +15,8 @@ use tortie_nft::{BatchError, CommitError, Table};
 use super::quarantine::Quarantine;
 use super::replace::second;
 use super::{ApplyError, Kernel, Refused};
-use crate::batch::Script;
 use crate::render::whole;
+use crate::script::Script;
 
 /// Errors that say nothing about an object.
 const OTHER_REASONS: [i32; 5] = [libc::EPERM, libc::ENOMEM, libc::ENOBUFS, libc::EINTR, libc::EAGAIN];
@@ -37,7 +37,7 @@ impl Kernel {
         delta: Option<&Delta>,
         errors: &[BatchError],
     ) -> Result<Vec<(Refused, String)>, ApplyError> {
-        let named = self.blame(errors);
+        let named = self.refused_objects(errors);
         // The kernel validates the whole table at each rule, so that an innocent rule that comes after a guilty one is named too.
         let is_certain = |error: &BatchError| error.offset.is_some() || !VALIDATION.contains(&error.errno);
         if !named.is_empty() && errors.iter().all(is_certain) {

@@ -9,8 +9,8 @@ use tortie_nft::{CommitError, Table, TableId};
 
 use super::Kernel;
 use super::replace::{OurTables, second};
-use crate::batch::Script;
 use crate::requested_table::Ruleset;
+use crate::script::Script;
 
 impl Kernel {
     /// Puts a whole table in place of what exists, in pieces.

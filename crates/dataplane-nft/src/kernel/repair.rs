@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use tortie_nft::{Element, Rule, Set, piecewise};
 
 use super::{ApplyError, Kernel};
-use crate::batch::Script;
 use crate::change::{Change, ElementChange, Rebased};
 use crate::damage::Damage;
 use crate::faults::is_on;
@@ -13,6 +12,7 @@ use crate::programmed::comparable;
 use crate::readback::line;
 use crate::render::{ObjectNames, part};
 use crate::requested_table::{ChainForm, SetForm};
+use crate::script::Script;
 
 /// What the kernel has of some objects.
 #[derive(Default)]

@@ -11,10 +11,10 @@
 use tortie_nft::{CommitError, Table, TableId, dump};
 
 use super::Kernel;
-use crate::batch::Script;
 use crate::faults::is_on;
 use crate::programmed::Shared;
 use crate::requested_table::Ruleset;
+use crate::script::Script;
 use crate::watch;
 
 /// Our tables that exist.

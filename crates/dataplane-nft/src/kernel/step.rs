@@ -12,9 +12,9 @@ use tortie_nft::{CommitError, RequestError, Rule, dump};
 
 use super::quarantine::Quarantine;
 use super::{ApplyError, Kernel, Refused, TransactionSize};
-use crate::batch::Script;
 use crate::change::{Change, Step, Transaction};
 use crate::index::{Index, StepChanges};
+use crate::script::Script;
 use crate::sets::Families;
 use crate::skeleton::Plan;
 use crate::state_view::{CurrentState, PreviousState};

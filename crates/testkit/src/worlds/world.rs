@@ -118,7 +118,7 @@ impl World {
         changes
     }
 
-    /// What cannot be read is closed, as `sync` does it without a last good form.
+    /// What cannot be read is closed, as `sync` does it without a last valid version.
     fn put(&mut self, object: Object) -> Vec<Change> {
         let (item, _) = Item::read(&object);
         self.add_object(object, item)

@@ -1,5 +1,5 @@
-//! Where a table may translate a packet to whose path through it cannot be followed: by the rules that it may match, as far as their
-//! conditions are understood.
+//! The possible translated destinations of a packet whose path through a table cannot be followed: those of the rules that it may
+//! match, as far as their conditions are understood.
 
 use std::collections::BTreeSet;
 
