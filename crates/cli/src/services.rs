@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use serde_json::Value;
-use tortie_api::{Kind, decode};
+use serde_json::{Value, json};
+use tortie_api::{Key, Kind, decode};
 use tortie_explain::{EndpointState, Service, ServiceAddress, ServiceEndpoint, ServicePort};
 use tortie_net::{Protocol, parse_address, parse_cidr};
-use tortie_store::{Listing, Stored};
+use tortie_store::{Listing, Revision, Stored};
 
 /// The label of a service that names a service proxy other than kube-proxy.
 const PROXY: &str = "service.kubernetes.io/service-proxy-name";
@@ -17,18 +17,13 @@ const HEADLESS: &str = "service.kubernetes.io/headless";
 /// The endpoints of a slice, with the service proxy that they are for: empty for kube-proxy.
 type Slice = (String, Vec<ServiceEndpoint>);
 
-/// The services of a store, with the endpoints in its EndpointSlices. `previewed` are manifests of services that would be applied.
-pub(crate) fn services(listing: &Listing, previewed: &[Value]) -> Vec<Service> {
+/// The services of a store, with the endpoints in its EndpointSlices.
+pub(crate) fn services(listing: &Listing) -> Vec<Service> {
     let mut services: BTreeMap<(String, String), Value> = BTreeMap::new();
     for stored in listing.items.iter().filter(|it| it.key.kind == Kind::KubernetesService) {
         if let Some(body) = body(stored) {
             services.insert((stored.key.namespace.clone(), stored.key.name.clone()), body);
         }
-    }
-    for manifest in previewed {
-        let name = |field: &str| text(&manifest["metadata"][field]).to_owned();
-        let there = services.entry((name("namespace"), name("name"))).or_default();
-        apply(there, manifest);
     }
     if services.is_empty() {
         return Vec::new();
@@ -53,6 +48,17 @@ fn body(stored: &Stored) -> Option<Value> {
     Some(Value::Object(object.body))
 }
 
+/// What a store has of a service, of which it has `stored` now, once a manifest is applied. Its namespace is that of the key.
+pub(crate) fn applied(key: &Key, stored: Option<&Stored>, manifest: &Value) -> Stored {
+    let there = stored.and_then(|stored| serde_json::from_slice(&stored.value).ok());
+    let mut there = there.unwrap_or_else(
+        || json!({ "metadata": { "name": key.name, "namespace": key.namespace, "labels": {} }, "spec": {} }),
+    );
+    apply(&mut there, manifest);
+    let value = serde_json::to_vec(&there).unwrap_or_default();
+    Stored { key: key.clone(), revision: Revision::default(), value: value.into() }
+}
+
 /// What is there once a manifest is applied: the server keeps what it filled in before.
 fn apply(there: &mut Value, manifest: &Value) {
     for (label, value) in manifest["metadata"]["labels"].as_object().into_iter().flatten() {
@@ -60,11 +66,28 @@ fn apply(there: &mut Value, manifest: &Value) {
     }
     let Some(spec) = manifest["spec"].as_object() else { return };
     for (field, value) in spec {
-        there["spec"][field.as_str()] = value.clone();
+        there["spec"][field.as_str()] = match field.as_str() {
+            "ports" => ports(&there["spec"]["ports"], value),
+            _ => value.clone(),
+        };
     }
     if spec.contains_key("clusterIP") && !spec.contains_key("clusterIPs") {
         there["spec"]["clusterIPs"] = Value::Null;
     }
+}
+
+/// The ports of a manifest. The server has filled in what it knows of one by its number and its protocol.
+fn ports(there: &Value, given: &Value) -> Value {
+    let of = |port: &Value| (port["port"].clone(), port["protocol"].as_str().unwrap_or("TCP").to_owned());
+    let port = |given: &Value| {
+        let mut made =
+            list(there).find(|one| of(one) == of(given)).cloned().unwrap_or_else(|| json!({ "protocol": "TCP" }));
+        for (field, value) in given.as_object().into_iter().flatten() {
+            made[field.as_str()] = value.clone();
+        }
+        made
+    };
+    list(given).map(port).collect()
 }
 
 /// The service as service proxies see it: one that they leave alone has no addresses.
@@ -172,9 +195,27 @@ fn protocol(value: &Value) -> Option<Protocol> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+
+    #[test]
+    fn what_the_server_filled_in_is_no_change_of_a_manifest_that_does_not_name_it() {
+        let key = Key::namespaced(Kind::KubernetesService, "shop", "db");
+        let there = json!({ "metadata": { "name": "db", "namespace": "shop", "labels": { "a": "b" } }, "spec": {
+            "clusterIP": "10.96.0.10", "type": "NodePort",
+            "ports": [{ "port": 80, "protocol": "TCP", "targetPort": 80, "nodePort": 30080 }, { "port": 81, "protocol": "TCP" }] } });
+        let stored =
+            Stored { key: key.clone(), revision: Revision::default(), value: there.to_string().into_bytes().into() };
+        let after = |ports: Value| -> Value {
+            let made = applied(&key, Some(&stored), &json!({ "spec": { "ports": ports } }));
+            serde_json::from_slice(&made.value).unwrap()
+        };
+        assert_eq!(after(json!([{ "port": 80 }, { "port": 81, "protocol": "TCP" }])), there);
+        let ports =
+            after(json!([{ "port": 80, "targetPort": "web" }, { "port": 81, "protocol": "UDP" }]))["spec"]["ports"]
+                .take();
+        let expected = json!([{ "port": 80, "protocol": "TCP", "targetPort": "web", "nodePort": 30080 }, { "port": 81, "protocol": "UDP" }]);
+        assert_eq!(ports, expected);
+    }
 
     /// The service with this spec.
     fn made(spec: Value) -> Service {

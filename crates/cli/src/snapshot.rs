@@ -120,7 +120,7 @@ impl SnapshotArgs {
             let access = StoreAccess::find(session, &self.store)?;
             let sources = in_force::load(&access, request, &agent, session)?;
             let in_force = sources.in_force(&sources.listing);
-            let services = services(&sources.listing, &[]);
+            let services = services(&sources.listing);
             let cluster = access.kubernetes();
             // An agent has no services, so its copy of the objects has none either.
             let services_unknown = cluster.is_some() && sources.in_kernel.is_some();
@@ -145,7 +145,7 @@ impl SnapshotArgs {
         let (after, written) = plan.after_controllers()?;
         written.into_iter().for_each(|written| session.terminal.note(written));
         let in_force = plan.sources.in_force(&after);
-        let services = services(&after, plan.kubernetes.services());
+        let services = services(&after);
         let pods = pods_of(&in_force, cluster, Some(plan.kubernetes));
         Ok(Some(Found { sources: plan.sources, in_force, services, services_unknown: false, pods }))
     }

@@ -61,3 +61,27 @@ fn builds_of_the_same_release_are_of_one_version() {
     let (code, stderr) = calicoctl("calicoctl", &["get", "tier"], folder.path());
     assert_eq!((code, stderr.as_str()), (0, ""));
 }
+
+/// No agent reads it, so only its own controllers and these commands can say what is wrong with it.
+#[test]
+fn lint_and_describe_name_what_is_invalid_in_a_stored_configuration_of_the_controllers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = SqliteStore::open(folder.path().join("tortie.db")).expect("a store");
+    let key = Key::cluster(Kind::KubeControllersConfiguration, "default");
+    let value = r#"{"kind":"KubeControllersConfiguration","apiVersion":"projectcalico.org/v3","metadata":{"name":"default"},"spec":{"controllers":{"node":{"hostEndpoint":{"autoCreate":"Enabled","templates":[{"generateName":"a","nodeSelector":"has(","interfaceCIDRs":["nope"]}]}}}}}"#;
+    assert!(store.write(&[Write::create(key, value.as_bytes())]).expect("a write")[0].is_ok());
+    for arguments in [&["lint"][..], &["describe", "kubecontrollersconfiguration", "default"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_tortie"))
+            .args(arguments)
+            .current_dir(folder.path())
+            .env_clear()
+            .envs([("DATASTORE_TYPE", "embedded"), ("TORTIE_STORE", "tortie.db")])
+            .output()
+            .expect("the program starts");
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        for part in ["[invalid]", "templates[0].nodeSelector", "templates[0].interfaceCIDRs"] {
+            assert!(said.contains(part), "{arguments:?}: {part}: {said}");
+        }
+        assert_eq!(output.status.code() == Some(1), arguments[0] == "lint", "{arguments:?}: {said}");
+    }
+}

@@ -1,7 +1,9 @@
 //! A connection to an API server: requests and answers, over HTTP/2 where the server speaks it.
 //!
 //! All requests of a handle share one connection, watches included. One that is lost is made again by the next
-//! request, with keys, certificates and tokens as they are then. A server that does not answer pings is left.
+//! request, with keys, certificates and tokens as they are then. A server that does not answer pings is left. Over HTTP/1.1 each
+//! request has a connection of its own and there are no pings: the kernel looks after silent connections, and while a watch is
+//! silent the server is asked for its version.
 
 mod call_error;
 mod tls;
@@ -17,12 +19,13 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{Mutex, Notify};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tortie_api::error_with_causes;
+use tortie_api::{duration, error_with_causes};
 use tortie_store::Backoff;
 
 use self::token::Tokens;
@@ -34,8 +37,6 @@ pub(crate) use call_error::{CallError, Status};
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a server may take to begin an answer.
 const ANSWER: Duration = Duration::from_secs(30);
-/// After which silence it is asked whether it is there, and how long it may take to say so.
-const PING: Duration = Duration::from_secs(10);
 /// How much of one answer, and of all together, may be on its way.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 1 << 25;
@@ -80,6 +81,8 @@ pub(crate) struct Client {
     connected: Notify,
     /// Nobody has asked yet whether the history of the server behind a new connection goes on where the last one was.
     unchecked: AtomicBool,
+    /// When the server was last asked over HTTP/1.1 whether it answers, and what came of that.
+    asked: Mutex<Option<(Instant, Result<(), CallError>)>>,
 }
 
 impl Client {
@@ -96,6 +99,7 @@ impl Client {
             live: Mutex::new(None),
             connected: Notify::new(),
             unchecked: AtomicBool::default(),
+            asked: Mutex::new(None),
         })
     }
 
@@ -111,6 +115,22 @@ impl Client {
     /// True once for each connection: whoever gets it asks how far the server is.
     pub(crate) fn take_unchecked(&self) -> bool {
         self.unchecked.swap(false, Ordering::Relaxed)
+    }
+
+    /// An error if the server does not answer. Of several that ask at once, one sends a request.
+    pub(crate) async fn answers(&self) -> Result<(), CallError> {
+        let (interval, limit) = self.settings.keepalive;
+        let mut asked = self.asked.lock().await;
+        if let Some((_, answer)) = asked.as_ref().filter(|(at, _)| at.elapsed() < interval) {
+            return answer.clone();
+        }
+        // Everybody may ask this; if not, the refusal is an answer too.
+        let answer = match tokio::time::timeout(limit, self.send(&Call::get("/version"))).await {
+            Ok(answer) => answer.map(drop),
+            Err(_) => Err(CallError::Away(format!("no answer within {}", duration::text(limit)))),
+        };
+        *asked = Some((Instant::now(), answer.clone()));
+        answer
     }
 
     /// The body of a successful answer. While the server cannot be reached or asks for patience, a call that can be made
@@ -251,6 +271,7 @@ impl Client {
         let port = self.uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let stream = TcpStream::connect((host.as_str(), port)).await.map_err(|error| error.to_string())?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        keep_alive(&stream, self.settings.keepalive).map_err(|error| error.to_string())?;
         if !secure {
             return http1(stream).await;
         }
@@ -259,7 +280,10 @@ impl Client {
         let name = ServerName::try_from(name).map_err(|error| error.to_string())?;
         let stream =
             TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| error.to_string())?;
-        if stream.get_ref().1.alpn_protocol() == Some(b"h2") { http2(stream).await } else { http1(stream).await }
+        match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => http2(stream, self.settings.keepalive).await,
+            _ => http1(stream).await,
+        }
     }
 }
 
@@ -269,13 +293,28 @@ enum Sender {
     One(http1::SendRequest<Full<Bytes>>),
 }
 
-async fn http2(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<Sender, String> {
+/// Lets the kernel end a connection whose other end is silent and does not answer any more.
+fn keep_alive(stream: &TcpStream, (interval, limit): (Duration, Duration)) -> rustix::io::Result<()> {
+    let seconds = |time: Duration| Duration::from_secs(time.as_secs().max(1));
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, seconds(interval))?;
+    sockopt::set_tcp_keepintvl(stream, seconds(limit))?;
+    sockopt::set_tcp_keepcnt(stream, 1)?;
+    // The same for what was sent and is not acknowledged.
+    let most = u32::try_from((interval + limit).as_millis()).unwrap_or(u32::MAX);
+    sockopt::set_tcp_user_timeout(stream, most)
+}
+
+async fn http2(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    (interval, limit): (Duration, Duration),
+) -> Result<Sender, String> {
     let handshake = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .keep_alive_interval(PING)
-        .keep_alive_timeout(PING)
+        .keep_alive_interval(interval)
+        .keep_alive_timeout(limit)
         .keep_alive_while_idle(true)
         .handshake(TokioIo::new(stream));
     let (sender, connection) = handshake.await.map_err(|error| error_with_causes(&error))?;

@@ -192,7 +192,8 @@ fn as_it_is(kind: Kind, mut it: Json) -> Item {
     it["metadata"] = json!({ "name": meta.name, "namespace": meta.namespace, "labels": meta.labels });
     let balancer = it.pointer_mut("/status/loadBalancer").map(Json::take);
     if let Some(fields) = it.as_object_mut() {
-        fields.shift_remove("status");
+        // A list does not have them for each object.
+        fields.retain(|name, _| !matches!(name.as_str(), "status" | "kind" | "apiVersion"));
         if let Some(balancer) = balancer.filter(|balancer| balancer.get("ingress").is_some()) {
             fields.insert("status".to_owned(), json!({ "loadBalancer": balancer }));
         }

@@ -58,6 +58,8 @@ pub struct Settings {
     pub interface_prefix: String,
     /// How long a call goes on trying before it fails.
     pub patience: Duration,
+    /// After which silence the server is asked whether it answers, and how long it may take to do so.
+    pub keepalive: (Duration, Duration),
 }
 
 /// How we say who we are.
@@ -130,6 +132,7 @@ pub struct SettingsError(pub String);
 /// Where Kubernetes puts what a pod needs to reach the API server.
 const IN_CLUSTER: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const PATIENCE: Duration = Duration::from_secs(10);
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
 
 impl Settings {
     /// An API server, and nothing else.
@@ -145,6 +148,7 @@ impl Settings {
             use_pod_cidr: false,
             interface_prefix: crate::convert::pod::DEFAULT_INTERFACE_PREFIX.to_owned(),
             patience: PATIENCE,
+            keepalive: KEEPALIVE,
         }
     }
 

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
+use http::Version;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming};
 use tokio::sync::mpsc;
 use tortie_api::error_with_causes;
 use tortie_store::{Backoff, Event, Revision, part_of};
@@ -57,10 +58,15 @@ pub(crate) enum Content {
     OtherGroup,
 }
 
+/// A frame of a stream, or none at its end.
+type NextFrame = Option<Result<Frame<Bytes>, hyper::Error>>;
+
 /// Why a stream ends for good, or what to do next.
 enum End {
     /// Open it again.
     Over,
+    /// Open it again, since it was silent for long.
+    Silent,
     /// Nobody reads any more.
     Unread,
 }
@@ -82,6 +88,7 @@ impl Stream {
                     tokio::time::sleep(silent.pause()).await;
                     continue;
                 }
+                Ok(End::Silent) => continue,
                 Ok(End::Unread) => return,
                 Err(call_error) => call_error,
             };
@@ -135,7 +142,9 @@ impl Stream {
         let answer = self.shared.client().open(&call).await?;
         self.found();
         *failing = backoff();
-        self.read(answer.into_body(), was_away).await
+        // Without a connection that others use too, nobody pings.
+        let is_alone = answer.version() < Version::HTTP_2;
+        self.read(answer.into_body(), was_away, is_alone).await
     }
 
     /// A resource that was not there when the watch began: once it is, all its objects are new. False when nobody reads.
@@ -167,15 +176,23 @@ impl Stream {
     }
 
     /// Reads a stream to its end. Of several that are back after the connection was lost, one asks soon whether the history goes on.
-    async fn read(&mut self, mut body: Incoming, mut is_back: bool) -> Result<End, CallError> {
+    /// One with a connection of its own (`is_alone`) does not wait for it for ever: the server may follow another one.
+    async fn read(&mut self, mut body: Incoming, mut is_back: bool, is_alone: bool) -> Result<End, CallError> {
         let mut buffer = BytesMut::new();
         loop {
             let silence = part_of(if is_back { RETURNED } else { SILENCE });
-            let frame = tokio::time::timeout(silence, body.frame()).await;
+            let frame = if is_alone {
+                self.frame_alone(&mut body, silence).await?
+            } else {
+                tokio::time::timeout(silence, body.frame()).await.ok()
+            };
             let is_early = std::mem::take(&mut is_back);
-            let Ok(frame) = frame else {
+            let Some(frame) = frame else {
                 if !is_early || self.shared.client().take_unchecked() {
                     self.check_history().await?;
+                }
+                if is_alone && !is_early {
+                    return Ok(End::Silent);
                 }
                 continue;
             };
@@ -207,6 +224,23 @@ impl Stream {
             if !events.is_empty() && !self.report(Content::Events(events)).await {
                 return Ok(End::Unread);
             }
+        }
+    }
+
+    /// The next frame of a stream with a connection of its own; none if it is silent for so long. An error if the server does not
+    /// answer meanwhile.
+    async fn frame_alone(&self, body: &mut Incoming, silence: Duration) -> Result<Option<NextFrame>, CallError> {
+        let (interval, _) = self.shared.client().settings().keepalive;
+        let end = Instant::now() + silence;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if let Ok(frame) = tokio::time::timeout(left.min(interval), body.frame()).await {
+                return Ok(Some(frame));
+            }
+            if left <= interval {
+                return Ok(None);
+            }
+            self.shared.client().answers().await?;
         }
     }
 

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -300,4 +301,53 @@ fn a_watch_of_a_resource_that_is_gone_expires_so_that_what_was_read_of_it_is_lis
     let selection = Selection::kind(Kind::Tier);
     let mut watch = store.watch(&selection, &store.list(&selection).unwrap().position).unwrap();
     assert!(matches!(watch.next(LONG), Err(StoreError::Expired { kind: Kind::Tier })));
+}
+
+/// As a proxy that hangs: it takes connections, and says nothing on them.
+#[test]
+fn a_watch_over_http_1_notices_a_server_that_stops_answering_and_keeps_one_that_has_nothing_to_say() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (answers, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
+    let (answering, counted) = (answers.clone(), asked.clone());
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            if answering.load(Ordering::SeqCst) {
+                let line = request(&stream).unwrap();
+                let head = "HTTP/1.1 200 OK\r\nConnection: close\r\n";
+                let answer = if line.contains("watch=1") {
+                    format!("{head}\r\n")
+                } else {
+                    counted.fetch_add(usize::from(line.starts_with("GET /version")), Ordering::SeqCst);
+                    let body = tiers().to_string();
+                    format!("{head}Content-Length: {}\r\n\r\n{body}", body.len())
+                };
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+            // Nothing more comes, and nobody closes it.
+            open.push(stream);
+        }
+    });
+    let given = RawSettings { endpoint: url, ..RawSettings::default() };
+    let keepalive = (Duration::from_millis(100), Duration::from_secs(1));
+    let settings = Settings { keepalive, ..Settings::new(&given, &|_| None).unwrap() };
+    let store = KubeStore::new(Settings { group: Some(Group::Native), patience: LONG, ..settings }).unwrap();
+    let selection = Selection::kind(Kind::Tier);
+    let position = store.list(&selection).unwrap().position;
+    let mut watch = store.watch(&selection, &position).unwrap();
+    let deadline = Instant::now() + LONG;
+    while asked.load(Ordering::SeqCst) < 3 {
+        assert!(Instant::now() < deadline, "nobody asks while nothing is said");
+        assert_eq!(watch.next(Duration::from_millis(50)).unwrap(), None);
+    }
+    answers.store(false, Ordering::SeqCst);
+    let error = loop {
+        assert!(Instant::now() < deadline, "the watch waits for a server that does not answer");
+        if let Err(error) = watch.next(Duration::from_millis(50)) {
+            break error.to_string();
+        }
+    };
+    assert!(error.contains("no answer within"), "{error}");
 }

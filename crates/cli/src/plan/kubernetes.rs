@@ -8,6 +8,7 @@ use tortie_store::{Listing, Revision, Stored};
 use tortie_store_kube::convert::manifest::{self, KubernetesKind, Reference};
 use tortie_store_kube::convert::{pod, profile};
 
+use crate::services;
 use crate::session::Session;
 use crate::terminal::counted;
 
@@ -18,8 +19,6 @@ pub(crate) struct KubernetesChanges {
     changes: BTreeMap<Key, Option<Stored>>,
     /// The names under which people know the objects of these keys.
     names: BTreeMap<Key, String>,
-    /// The manifests of services, with their namespaces.
-    services: Vec<Value>,
     /// Why pods of the manifests (namespace, name) have no endpoint.
     without_endpoint: BTreeMap<(String, String), String>,
     target: Target,
@@ -50,11 +49,6 @@ impl KubernetesChanges {
     /// The names of the objects, by their keys in the store.
     pub(crate) fn names(&self) -> &BTreeMap<Key, String> {
         &self.names
-    }
-
-    /// The manifests of services.
-    pub(crate) fn services(&self) -> &[Value] {
-        &self.services
     }
 
     /// Why a pod of the manifests has no endpoint.
@@ -120,9 +114,10 @@ impl KubernetesChanges {
             let service = manifest::reference(one, namespace);
             let Some(service) = service.filter(|one| one.kind == KubernetesKind::Service) else { continue };
             self.note_endpoints(&service, listing, session);
-            let mut one = one.clone();
-            one["metadata"]["namespace"] = json!(service.namespace);
-            self.services.push(one);
+            let key = Key::namespaced(Kind::KubernetesService, &service.namespace, &service.name);
+            let stored = services::applied(&key, listing.get(&key), one);
+            self.names.insert(key.clone(), service.to_string());
+            self.changes.insert(key, Some(stored));
         }
         is_whole
     }

@@ -184,7 +184,7 @@ fn a_pod_without_an_endpoint_is_said_to_have_none_and_why() {
         }
         server.kubectl(&["create", "-f", "-"], &only(80));
         until("it is explained", || {
-            world.said(&["explain", "networkpolicy", "shop/web"]).contains("web1: wep/shop/web1-k8s-web-eth0")
+            world.said(&["explain", "networkpolicy", "shop/web"]).contains("web1: pod/shop/web")
         });
         assert_eq!(
             world.call(&["explain", "knp/shop/web"]),

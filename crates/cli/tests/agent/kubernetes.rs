@@ -935,6 +935,27 @@ fn a_preview_of_kubernetes_manifests_is_what_holds_once_kubectl_has_applied_or_d
             let gone = world.fails(&words);
             assert!(gone.contains("does not exist"), "{gone}");
         }
+        // A Service is shown as any other object; what the server fills in is no change.
+        let service = |port: u16| {
+            let text = format!(
+                "{{apiVersion: v1, kind: Service, metadata: {{name: told, namespace: data}}, spec: {{ports: [{{port: {port}}}]}}}}"
+            );
+            world.file("service.yaml", &text)
+        };
+        let file = service(5432);
+        let file = file.to_str().unwrap();
+        assert!(world.fails(&["diff", "-f", file]).contains("service/data/told created\n"));
+        server.kubectl(&["apply", "-f", file], "");
+        let said = world.call(&["diff", "-f", file]);
+        assert!(said.contains("service/data/told unchanged\n"), "{said}");
+        service(5433);
+        let said = world.fails(&["diff", "-f", file]);
+        assert!(
+            said.contains("service/data/told changed\n") && said.contains("5432") && said.contains("5433"),
+            "{said}"
+        );
+        let said = world.fails(&["diff", "--delete", "service/data/told"]);
+        assert!(said.contains("service/data/told deleted\n"), "{said}");
         let said = world.fails(&["diff", "--delete", "namespace/shop"]);
         for name in ["namespace/shop deleted", "networkpolicy/shop/to-db deleted", "pod/shop/web deleted"] {
             assert!(said.contains(name), "{said}");
