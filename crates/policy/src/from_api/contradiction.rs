@@ -50,12 +50,10 @@ fn take_ports(rule: &mut Rule, taken: &mut Vec<Contradicted>) {
 fn take_icmp(rule: &mut Rule, family: Option<Family>, taken: &mut Vec<Contradicted>) {
     let Some(protocol) = rule.protocol else { return };
     let of = super::rule::implied_family(Some(protocol));
-    let mut is_contradicted = false;
-    for (field, icmp) in [("icmp", &mut rule.icmp), ("notICMP", &mut rule.not_icmp)] {
-        if of.is_none() && icmp.take().is_some() {
-            taken.push((None, field, format!("the protocol {protocol} has no ICMP types").into()));
-            is_contradicted = true;
-        }
+    // Calico writes `notICMP` beside any protocol.
+    let mut is_contradicted = of.is_none() && rule.icmp.take().is_some();
+    if is_contradicted {
+        taken.push((None, "icmp", format!("the protocol {protocol} has no ICMP types").into()));
     }
     if of.is_some() && family.is_some() && of != family {
         taken.push((None, "ipVersion", format!("no packet of this version has the protocol {protocol}").into()));

@@ -229,7 +229,7 @@ pub(super) fn is_interface(name: &str) -> bool {
 /// The name of a tier, or nothing.
 pub(super) fn tier_name(value: &Value) -> Read<String> {
     let name = text(value)?;
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.' | b'_');
     if name.len() <= 63 && name.bytes().all(fits) {
         Ok(name.to_owned())
     } else {

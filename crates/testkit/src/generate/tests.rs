@@ -35,6 +35,56 @@ proptest! {
     }
 }
 
+/// What validation accepts, the agent reads as it stands: of every combination of conditions, also of those that no packet meets.
+#[test]
+fn every_combination_of_conditions_that_is_valid_is_read_as_a_whole() {
+    let random = &mut Random::new(1);
+    let nets = [
+        json!(null),
+        json!(["10.0.0.0/8"]),
+        json!(["2001:db8::/32"]),
+        json!(["10.0.0.0/8", "2001:db8::/32"]),
+        json!(["0.0.0.0/0"]),
+    ];
+    let icmp =
+        [json!(null), json!(null), json!({ "type": 8 }), json!({ "type": 128, "code": 0 }), json!({ "type": 255 })];
+    let ports =
+        [json!(null), json!(null), json!(null), json!([80]), json!(["web"]), json!(["0:5"]), json!(["1:5", "web"])];
+    let protocols = ["TCP", "UDP", "SCTP", "ICMP", "ICMPv6", "UDPLite"].map(|name| json!(name));
+    let protocols = [&protocols[..], &[json!(null), json!(4), json!(58)]].concat();
+    let mut valid = 0;
+    for _ in 0..20_000 {
+        // Most conditions are absent.
+        let some =
+            |random: &mut Random, of: &[Value]| if random.chance(30) { random.pick(of).clone() } else { Value::Null };
+        let side = |random: &mut Random| json!({ "nets": some(random, &nets), "notNets": some(random, &nets), "ports": some(random, &ports), "notPorts": some(random, &ports) });
+        let (source, destination) = (side(random), side(random));
+        let mut rule = json!({
+            "action": "Deny", "protocol": some(random, &protocols), "notProtocol": some(random, &protocols),
+            "ipVersion": some(random, &[json!(null), json!(4), json!(6)]), "icmp": some(random, &icmp), "notICMP": some(random, &icmp),
+            "source": source, "destination": destination,
+        });
+        without_nulls(&mut rule);
+        let mut object = Object::new(Key::cluster(Kind::GlobalNetworkPolicy, "default.p"));
+        object.body.insert("spec".to_owned(), json!({ "tier": "default", "types": ["Ingress"], "ingress": [rule] }));
+        if validate::validate(&object).iter().any(|problem| problem.is_error()) {
+            continue;
+        }
+        valid += 1;
+        let (_, invalid) = tortie_policy::Item::read_stored(&object.key(), &encode::stored(&object));
+        assert!(invalid.is_empty(), "{}\n{invalid:?}", object.body["spec"]);
+    }
+    assert!(valid > 2_000, "only {valid} are valid");
+}
+
+/// Leaves out the fields that are null.
+fn without_nulls(value: &mut Value) {
+    if let Value::Object(map) = value {
+        map.retain(|_, value| !value.is_null());
+        map.values_mut().for_each(without_nulls);
+    }
+}
+
 /// Where two trees differ, but for empty things that are always written.
 fn lost(written: &Value, back: &Value, path: &str) -> Option<String> {
     match (written, back) {
