@@ -412,7 +412,13 @@ fn what_is_left_out_of_policies_of_kubernetes_is_told_by_every_command_with_the_
 fn a_pod_is_enforced_as_soon_as_the_cni_plugin_notes_its_address_and_until_it_takes_it_away() {
     on_a_machine(|world| {
         let server = cluster(world);
-        let _agent = world.agent();
+        // What the plugin waits for on this machine, and a file of a pod that was deleted while no agent ran.
+        let statuses = world.place.path().join("calico/endpoint-status");
+        let (file, stale) = (statuses.join("k8s shop%2Fcni eth0"), statuses.join("k8s shop%2Fold eth0"));
+        std::fs::create_dir_all(&statuses).unwrap();
+        std::fs::write(&stale, "{}").unwrap();
+        let agent = world.agent();
+        until("the file of a pod that does not exist is removed", || !stale.exists());
         let pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "cni", "namespace": "shop", "labels": { "app": "cni" } },
             "spec": { "nodeName": "web1", "containers": [{ "name": "c", "image": "i" }] } });
         server.kubectl(&["create", "-f", "-"], &pod.to_string());
@@ -421,6 +427,7 @@ fn a_pod_is_enforced_as_soon_as_the_cni_plugin_notes_its_address_and_until_it_ta
         server.kubectl(&["create", "-f", "-"], &closed.to_string());
         world.call(&["status", "--wait"]);
         assert!(!world.said(&["status"]).contains("shop/cni"), "it has no address yet");
+        assert!(!file.exists());
         // The plugin makes the interface, then patches the pod's status; the kubelet writes the address later.
         let there = Elsewhere::behind("calicf21cf57df7", "eth0");
         there.run(|| run("ip", &["link", "set", "eth0", "up"]));
@@ -432,6 +439,9 @@ fn a_pod_is_enforced_as_soon_as_the_cni_plugin_notes_its_address_and_until_it_ta
         patch(json!({ "cni.projectcalico.org/podIP": "10.65.0.7/32", "cni.projectcalico.org/podIPs": "10.65.0.7/32",
             "cni.projectcalico.org/containerID": "c0ffee" }));
         until("its endpoint is in force", || world.said(&["status"]).contains("pod/shop/cni on calicf21cf57df7"));
+        until("the plugin is told", || file.exists());
+        let told: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        assert_eq!((&told["ifaceName"], &told["ipv4Nets"]), (&json!("calicf21cf57df7"), &json!(["10.65.0.7/32"])));
         let said = world.said(&["explain", "192.0.2.99", "pod/shop/cni", "tcp/81"]);
         assert!(said.contains("DENIED") && said.contains("10.65.0.7"), "{said}");
         // The kubelet's status names the same address: nothing changes.
@@ -439,12 +449,63 @@ fn a_pod_is_enforced_as_soon_as_the_cni_plugin_notes_its_address_and_until_it_ta
         server.kubectl(&["-n", "shop", "patch", "pod", "cni", "--subresource=status", "-p", status], "");
         world.call(&["status", "--wait"]);
         assert!(world.said(&["status"]).contains("pod/shop/cni on calicf21cf57df7"));
+        // An agent that starts keeps the file of a pod that goes on.
+        let written = std::fs::metadata(&file).unwrap().modified().unwrap();
+        drop(agent);
+        let _agent = world.agent();
+        until("it is enforced again", || world.said(&["status"]).contains("pod/shop/cni on calicf21cf57df7"));
+        assert_eq!(
+            std::fs::metadata(&file).unwrap().modified().unwrap(),
+            written,
+            "it was neither removed nor written"
+        );
         // A pod that is being deleted keeps its policy until the plugin has taken its network away, before the kubelet removes it.
         server.kubectl(&["-n", "shop", "delete", "pod", "cni", "--wait=false"], "");
         world.call(&["status", "--wait"]);
-        assert!(world.said(&["status"]).contains("pod/shop/cni on calicf21cf57df7"));
+        assert!(world.said(&["status"]).contains("pod/shop/cni on calicf21cf57df7") && file.exists());
         patch(json!({ "cni.projectcalico.org/podIP": "", "cni.projectcalico.org/podIPs": "" }));
         until("its address is another pod's", || !world.said(&["status"]).contains("pod/shop/cni on"));
+        until("the plugin is told", || !file.exists());
+    });
+}
+
+/// The writes are those of Calico's kube-controllers for `hostEndpoint.autoCreate`: it is not run.
+#[test]
+fn a_host_endpoint_that_kube_controllers_write_denies_nothing_until_a_policy_selects_it_and_until_they_delete_it() {
+    on_a_machine(|world| {
+        let server = cluster(world);
+        world.listen(443);
+        let agent = world.agent();
+        let own = "projectcalico.org/created-by";
+        let endpoint = |labels: Value| {
+            let mut labels = labels;
+            labels[own] = json!("calico-kube-controllers");
+            json!({ "apiVersion": "projectcalico.org/v3", "kind": "HostEndpoint",
+                "metadata": { "name": "web1-auto-hep", "labels": labels },
+                "spec": { "node": "web1", "interfaceName": "*", "expectedIPs": ["192.0.2.11"], "profiles": ["projectcalico-default-allow"] } })
+            .to_string()
+        };
+        let policy = json!({ "apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkPolicy", "metadata": { "name": "edge" },
+            "spec": { "selector": "role == 'edge'", "types": ["Ingress"], "ingress": [
+                { "action": "Deny", "protocol": "TCP", "destination": { "ports": [443] } }, { "action": "Allow" }] } });
+        let file = world.file("policy.json", &policy.to_string());
+        world.call(&["apply", "-f", file.to_str().unwrap()]);
+        server.kubectl(&["create", "-f", "-"], &endpoint(json!({ "kubernetes.io/hostname": "web1" })));
+        until("it is in force", || world.said(&["status"]).contains("hep/web1-auto-hep on *"));
+        assert!(world.reaches(443), "it has the profile that allows everything");
+        // They follow the labels of the node.
+        server.kubectl(&["apply", "-f", "-"], &endpoint(json!({ "role": "edge" })));
+        until("the policy selects it", || !world.reaches(443));
+        let said = world.said(&["explain", "192.0.2.99", "node/web1", "tcp/443"]);
+        assert!(said.contains("DENIED") && said.contains("gnp edge rule 1"), "{said}");
+        // What they do is not undone: neither the agent nor a command writes such an endpoint.
+        let before = server.kubectl(&["get", "hep", "web1-auto-hep", "-o", "jsonpath={.metadata.resourceVersion}"], "");
+        world.call(&["status", "--wait"]);
+        let after = server.kubectl(&["get", "hep", "web1-auto-hep", "-o", "jsonpath={.metadata.resourceVersion}"], "");
+        assert_eq!(before, after);
+        server.kubectl(&["delete", "hep", "web1-auto-hep"], "");
+        until("the node is as without it", || world.reaches(443));
+        assert!(!world.said(&["status"]).contains("web1-auto-hep"), "{}", agent.log());
     });
 }
 
