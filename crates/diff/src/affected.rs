@@ -1,6 +1,7 @@
 //! The endpoints that a change can affect. For all others nothing is computed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tortie_eval::{Subject, effective_labels};
 use tortie_policy::{Labels, Missing, NamedPort, PeerMatch, Policy, PortMatch, Rule, Snapshot, UNREADABLE_LABELS};
@@ -18,6 +19,8 @@ pub(crate) struct Affected<'a> {
     /// The nodes with an endpoint that itself differs or has policies or profiles that do. Who governs an interface is
     /// always of its node.
     nodes: BTreeSet<&'a str>,
+    /// What was found of endpoints of each side: those with the same labels and profiles have the same policies.
+    concerned: [RefCell<HashMap<Labels, Vec<(Vec<String>, bool)>>>; 2],
 }
 
 impl<'a> Affected<'a> {
@@ -40,7 +43,8 @@ impl<'a> Affected<'a> {
         let everything = unknown || before.nodes != after.nodes || before.pools != after.pools;
         let counts = |policy: &&Policy| policies.contains(&policy.id) || tiers.contains(&policy.tier);
         let policies = sides.map(|side| side.policies.values().filter(counts).collect());
-        let mut affected = Self { sides, policies, profiles, everything, nodes: BTreeSet::new() };
+        let (nodes, concerned) = (BTreeSet::new(), Default::default());
+        let mut affected = Self { sides, policies, profiles, everything, nodes, concerned };
         affected.nodes = affected.find_nodes();
         affected
     }
@@ -49,12 +53,7 @@ impl<'a> Affected<'a> {
         let [before, after] = self.sides;
         let mut nodes: BTreeSet<&'a str> = BTreeSet::new();
         for (at, side) in self.sides.into_iter().enumerate() {
-            // Endpoints with the same labels and profiles have the same policies.
-            let mut known: BTreeMap<(Labels, Vec<String>), bool> = BTreeMap::new();
-            let mut concerns = |subject: Subject| {
-                let key = (subject.labels.clone(), subject.profiles.clone());
-                *known.entry(key).or_insert_with(|| self.concerns(at, &subject))
-            };
+            let concerns = |subject: Subject| self.concerns(at, &subject);
             for (name, endpoint) in &side.host_endpoints {
                 let differs = before.host_endpoints.get(name) != after.host_endpoints.get(name);
                 if differs || concerns(Subject::host(side, endpoint)) {
@@ -105,8 +104,16 @@ impl<'a> Affected<'a> {
 
     /// Whether a policy or a profile of an endpoint of one side, the first or the second, may say something else.
     pub(crate) fn concerns(&self, side: usize, subject: &Subject) -> bool {
-        subject.profiles.iter().any(|name| self.profiles.contains(name))
-            || self.policies[side].iter().any(|policy| policy.selector.matches(&subject.labels))
+        let mut concerned = self.concerned[side].borrow_mut();
+        let known = concerned.get(&subject.labels).into_iter().flatten();
+        if let Some((_, is_concerned)) = known.into_iter().find(|(profiles, _)| *profiles == subject.profiles) {
+            return *is_concerned;
+        }
+        let is_concerned = subject.profiles.iter().any(|name| self.profiles.contains(name))
+            || self.policies[side].iter().any(|policy| policy.selector.matches(&subject.labels));
+        let of_labels = concerned.entry(subject.labels.clone()).or_default();
+        of_labels.push((subject.profiles.clone(), is_concerned));
+        is_concerned
     }
 }
 

@@ -35,8 +35,9 @@ pub(crate) struct Applied {
 
 impl Applied {
     fn new(side: &Snapshot, subject: &Subject) -> Self {
+        let selecting = subject.selecting(side);
         let of = |(list, direction)| {
-            let tiers = subject.tiers(side, list, direction).into_iter();
+            let tiers = subject.tiers_among(side, &selecting, list, direction).into_iter();
             let tier = tiers.map(|tier| AppliedTier {
                 policies: tier.policies.iter().filter(|one| !one.staged).map(|one| one.id.clone()).collect(),
                 name: tier.name,

@@ -190,7 +190,8 @@ fn profiles(snapshot: &Snapshot, names: &[String]) -> Default {
 }
 
 fn of_subject(snapshot: &Snapshot, subject: &Subject, is_host: bool) -> [Default; 4] {
-    let of_list = |list, direction| match subject.default_decision(snapshot, list, direction) {
+    let selecting = subject.selecting(snapshot);
+    let of_list = |list, direction| match subject.default_decision_among(snapshot, &selecting, list, direction) {
         _ if subject.unreadable => Default::Denies,
         DefaultDecision::Rule { id, number, denies } => Default::Rule { denies, by: format!("{id} rule {number}") },
         DefaultDecision::TierEnd { tier } => Default::TierDenies(tier),

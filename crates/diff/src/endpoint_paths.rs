@@ -5,10 +5,10 @@ use std::fmt;
 use std::rc::Rc;
 
 use tortie_classes::AddressSet;
-use tortie_eval::{PolicyList, Subject, host_endpoint, specific_host_endpoint, workload_endpoint};
+use tortie_eval::{Subject, host_endpoint, specific_host_endpoint, workload_endpoint};
 use tortie_net::IpNet;
 use tortie_policy::packet::{Host, Link, PacketPath};
-use tortie_policy::{Direction, EndpointId, Family, GovernedInterfaces, Snapshot};
+use tortie_policy::{EndpointId, Family, GovernedInterfaces, Snapshot};
 
 use crate::reduced_snapshot::{ReducedSnapshot, ReducedSnapshots};
 
@@ -212,8 +212,8 @@ fn governors(ReducedSnapshot { snapshot, host }: &ReducedSnapshot, interface: &s
 /// What stands for no other machine: this host, or an address that is not known yet. `explain` leaves them out as well.
 const UNSPECIFIED: [&str; 2] = ["0.0.0.0/8", "::/128"];
 
-/// The ways of an endpoint.
-pub(crate) fn paths(placed: &PlacedEndpoint, sides: [&Snapshot; 2]) -> Vec<EndpointPath> {
+/// The ways of an endpoint. `forwards` is whether a policy of a host endpoint applies to forwarded packets, on either side.
+pub(crate) fn paths(placed: &PlacedEndpoint, sides: [&Snapshot; 2], forwards: bool) -> Vec<EndpointPath> {
     let interface = placed.interface.clone();
     let other = OTHER.to_owned();
     let all = AddressSet::all;
@@ -262,16 +262,7 @@ pub(crate) fn paths(placed: &PlacedEndpoint, sides: [&Snapshot; 2]) -> Vec<Endpo
         one(TrafficKind::In, PacketPath::Input { interface: interface.clone() }),
         one(TrafficKind::Out, PacketPath::Output { interface: interface.clone() }),
     ];
-    let forwards = |(side, governors): (&Snapshot, &Vec<Subject>)| {
-        governors.iter().any(|subject| {
-            [PolicyList::Forward, PolicyList::PreDnat, PolicyList::Untracked].into_iter().any(|list| {
-                [Direction::Ingress, Direction::Egress]
-                    .into_iter()
-                    .any(|direction| subject.has_policy(side, list, direction))
-            })
-        })
-    };
-    if sides.into_iter().zip(&placed.governors).any(forwards) {
+    if forwards {
         found.push(one(TrafficKind::ForwardedIn, through(&interface, &other)));
         found.push(one(TrafficKind::ForwardedOut, through(&other, &interface)));
     }

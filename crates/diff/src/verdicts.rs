@@ -146,8 +146,9 @@ impl<'a> Answers<'a> {
         let [before, after] = &mut self.sides;
         let facts = [(before, &parts[0]), (after, &parts[1])]
             .map(|(side, part)| WalkFacts::new(side, &mut self.settings, part, &placed.interface));
+        let forwards = facts.iter().zip(&self.sides).any(|(facts, side)| facts.forwards(side));
         let mut found = Vec::new();
-        for path in paths(placed, self.snapshots) {
+        for path in paths(placed, self.snapshots, forwards) {
             let (source, destination) = (path.source.clone(), path.destination.clone());
             let question = Question { reach: path.reach, source, destination, facts: facts.clone() };
             let shared = self.known.values().next().filter(|_| fault("diff-answers-shared"));

@@ -7,7 +7,7 @@ use tortie_eval::{PolicyList, Subject, specific_host_endpoint, wildcard_host_end
 use tortie_policy::packet::PacketPath;
 use tortie_policy::{Direction, HostEndpoint, Settings, WorkloadEndpoint};
 
-use crate::applied::{LISTS, Side};
+use crate::applied::{Applied, DIRECTIONS, LISTS, Side};
 use crate::endpoint_paths::OTHER;
 use crate::reduced_snapshot::ReducedSnapshot;
 
@@ -82,6 +82,15 @@ impl WalkFacts {
     pub(crate) fn subjects(&self) -> impl Iterator<Item = (usize, &'static [PolicyList])> {
         let lists = |at: usize| if at < 3 { &LISTS[..] } else { &[PolicyList::Normal][..] };
         self.applied.iter().enumerate().filter_map(move |(at, one)| one.map(|number| (number, lists(at))))
+    }
+
+    /// Whether an endpoint that can have a say has a policy for packets that are forwarded.
+    pub(crate) fn forwards(&self, side: &Side<'_>) -> bool {
+        let lists = [PolicyList::Forward, PolicyList::PreDnat, PolicyList::Untracked];
+        let has = |applied: &Applied| {
+            lists.iter().any(|list| DIRECTIONS.iter().any(|direction| applied.has_policy(*list, *direction)))
+        };
+        self.subjects().any(|(number, _)| has(side.applied(number)))
     }
 
     /// The directions in which endpoints are asked on a way.

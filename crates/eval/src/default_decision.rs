@@ -1,7 +1,7 @@
 //! The default of an endpoint: the decision about packets that match no rule with a condition. A rule without a condition decides
 //! it before the end of its tier does; one that passes leads past that end.
 
-use tortie_policy::{Action, Direction, PolicyId, Snapshot};
+use tortie_policy::{Action, Direction, Policy, PolicyId, Snapshot};
 
 use crate::governing::{PolicyList, Subject};
 
@@ -42,7 +42,18 @@ pub enum DefaultDecision {
 impl Subject {
     /// The default in a list and direction.
     pub fn default_decision(&self, snapshot: &Snapshot, list: PolicyList, direction: Direction) -> DefaultDecision {
-        for tier in self.tiers(snapshot, list, direction) {
+        self.default_decision_among(snapshot, &self.selecting(snapshot), list, direction)
+    }
+
+    /// The same, of the policies that [`selecting`](Self::selecting) found.
+    pub fn default_decision_among(
+        &self,
+        snapshot: &Snapshot,
+        selecting: &[&Policy],
+        list: PolicyList,
+        direction: Direction,
+    ) -> DefaultDecision {
+        for tier in self.tiers_among(snapshot, selecting, list, direction) {
             let enforced = tier.policies.iter().filter(|policy| !policy.staged);
             let rules = enforced.flat_map(|policy| {
                 policy.rules(direction).iter().enumerate().map(|(index, rule)| (&policy.id, index + 1, rule))

@@ -145,8 +145,23 @@ impl Subject {
 
     /// The tiers that apply to this endpoint in a list and direction, in order.
     pub fn tiers<'a>(&self, snapshot: &'a Snapshot, list: PolicyList, direction: Direction) -> Vec<TierView<'a>> {
-        let selecting = snapshot.policies.values().filter(|policy| policy.selector.matches(&self.labels));
-        tiers_of(snapshot, self, selecting, list, direction)
+        self.tiers_among(snapshot, &self.selecting(snapshot), list, direction)
+    }
+
+    /// The policies that select it, of every list and direction.
+    pub fn selecting<'a>(&self, snapshot: &'a Snapshot) -> Vec<&'a Policy> {
+        snapshot.policies.values().filter(|policy| policy.selector.matches(&self.labels)).collect()
+    }
+
+    /// As [`tiers`](Self::tiers), of the policies that [`selecting`](Self::selecting) found.
+    pub fn tiers_among<'a>(
+        &self,
+        snapshot: &'a Snapshot,
+        selecting: &[&'a Policy],
+        list: PolicyList,
+        direction: Direction,
+    ) -> Vec<TierView<'a>> {
+        tiers_of(snapshot, self, selecting.iter().copied(), list, direction)
     }
 
     /// Whether any policy, staged ones not counted, is in a list, in whichever direction.

@@ -22,6 +22,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod build;
+#[cfg(feature = "counts")]
+pub mod counts;
 mod diagnose;
 mod error;
 mod labels;

@@ -115,6 +115,8 @@ impl Selector {
 
     /// Whether it selects what has these labels.
     pub fn matches(&self, labels: &(impl Labels + ?Sized)) -> bool {
+        #[cfg(feature = "counts")]
+        crate::counts::count();
         matching::holds(&self.0.text, &self.0.nodes, &self.0.members, labels)
     }
 

@@ -318,6 +318,39 @@ fn endpoints_with_the_same_policies_are_judged_once() {
 }
 
 #[test]
+fn policies_are_compared_with_labels_once_however_many_endpoints_have_them() {
+    let object = |kind: &str, name: &str, label: &str, spec: serde_json::Value| {
+        Step::Put(serde_json::json!({"kind": kind, "name": name, "labels": {"x": label}, "spec": spec}))
+    };
+    let evaluated = |endpoints: u64| {
+        let [mut before, mut after] = [World::new(), World::new()];
+        for world in [&mut before, &mut after] {
+            for number in 0..endpoints {
+                let spec =
+                    serde_json::json!({"node": format!("n{}", number % 3), "interfaceName": format!("eth{number}")});
+                world.apply(&object("HostEndpoint", &format!("e{number}"), "e", spec)).unwrap();
+            }
+            for number in 0..30 {
+                let spec = serde_json::json!({"selector": "x == 'other'", "types": ["Ingress"], "ingress": []});
+                world.apply(&object("GlobalNetworkPolicy", &format!("p{number}"), "", spec)).unwrap();
+            }
+        }
+        for number in 0..5 {
+            let spec = serde_json::json!({"selector": "all()", "types": ["Egress"], "egress": [{"action": "Allow"}]});
+            after.apply(&object("GlobalNetworkPolicy", &format!("all{number}"), "", spec)).unwrap();
+        }
+        let sides = [&before.snapshot, &after.snapshot];
+        let none = std::collections::BTreeSet::new();
+        let begin = tortie_selector::counts::evaluated();
+        let told = verdicts(sides[0], sides[1], None);
+        assert_eq!(told.changes.iter().map(|row| row.endpoints.len() as u64).max(), Some(endpoints));
+        assert!(!crate::defaults(sides[0], sides[1], [&none, &none]).is_empty());
+        tortie_selector::counts::evaluated() - begin
+    };
+    assert_eq!(evaluated(60), evaluated(6));
+}
+
+#[test]
 fn a_rule_about_an_address_changes_packets_to_its_floating_ip_too() {
     let object = |kind: &str, namespace: &str, name: &str, spec: serde_json::Value| {
         Step::Put(
