@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use tortie_policy::Snapshot;
+use tortie_policy::{EndpointId, Snapshot};
 
 use crate::addresses::AddressSet;
 use crate::exceptions::{MOST, NetExcept, nets_with_exceptions};
@@ -30,7 +30,7 @@ impl Names {
         for endpoint in workloads {
             let floating = endpoint.nats.iter().map(|nat| nat.external);
             for address in endpoint.addresses.iter().copied().chain(floating) {
-                let name = || format!("wep {}/{}", endpoint.id.namespace, endpoint.id.name);
+                let name = || EndpointId::Workload(endpoint.id.clone()).for_users().replacen('/', " ", 1);
                 singles.entry(address).or_insert_with(name);
             }
         }

@@ -383,6 +383,11 @@ fn what_is_left_out_of_policies_of_kubernetes_is_told_by_every_command_with_the_
                 assert!(said.contains(part), "{arguments:?}: {part}: {said}");
             }
             assert!(!succeeded || !matches!(arguments[0], "status" | "verify" | "lint"), "{arguments:?}: {said}");
+            // Nobody has to know how the store names what users wrote.
+            for name in ["knp.default.", "kcnp.", "-k8s-"] {
+                let is_told = said.contains(name) && !arguments.contains(&"json");
+                assert!(!is_told, "{arguments:?} has {name}: {said}");
+            }
         }
         unreadable(2);
         let log = agent.log();
