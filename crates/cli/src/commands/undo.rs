@@ -2,6 +2,7 @@
 
 pub(super) mod last;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use clap::Args;
@@ -50,9 +51,9 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
     let history = access.history(&*store)?;
     args.guard.set_author(&access, session)?;
     let own = author(session.persona, args.guard.message.as_deref().unwrap_or_default(), args.confirm.confirm);
-    let Taking { entry, writes, changed_since } = match args.revision {
-        Some(revision) => named(&*store, history, revision, session)?,
-        None => last::of(&*store, history, &own, session)?,
+    let (Taking { entry, writes, refused }, instead) = match args.revision {
+        Some(revision) => (named(&store, history, revision, session)?, None),
+        None => last::of(&store, history, &own, session)?,
     };
     if args.confirm.confirm.is_some() && entry.pending.is_some() {
         anyhow::bail!(
@@ -60,16 +61,18 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
             revisions(&entry)
         );
     }
-    if !changed_since.is_empty() {
-        changed_since.iter().for_each(|since| session.terminal.error(since));
+    if !refused.is_empty() {
+        refused.iter().for_each(|why| session.terminal.error(why));
+        let instead = match (args.revision, instead) {
+            (Some(_), _) => String::new(),
+            (None, Some(one)) => format!("; what can be taken back is older: `tortie undo {}`", one.last),
+            (None, None) => "; nothing older can be taken back either".to_owned(),
+        };
         session
             .terminal
-            .error(format_args!("revision {} cannot be taken back: nothing was written", revisions(&entry)));
+            .error(format_args!("revision {} cannot be taken back: nothing was written{instead}", revisions(&entry)));
         return Ok(Exit::Failed);
     }
-    let overlay = Arc::new(Overlay::new(store.clone()));
-    overlay.write_together(&writes)?;
-    refuse_orphans(&*overlay, &writes)?;
 
     let guard = Guard { access: &access, args: &args.guard, confirm: args.confirm.confirm.is_some() };
     if !args.dry_run && !guard.allows(session, |trial| drop(trial.store().write_together(&writes))) {
@@ -135,29 +138,65 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
 struct Taking {
     entry: HistoryEntry,
     writes: Vec<Write>,
-    /// The objects that somebody has changed since, and who.
-    changed_since: Vec<String>,
+    /// Why it cannot be taken back: objects that somebody has changed since, and by whom, and what depends on it now.
+    refused: Vec<String>,
 }
 
 impl Taking {
-    fn of(store: &dyn Store, history: &dyn History, entry: HistoryEntry) -> anyhow::Result<Self> {
-        let changes = by_object(history.changes(&entry)?);
+    /// Of an entry, of which the agent has put these objects back already.
+    fn of(
+        store: &Arc<dyn Store>,
+        history: &dyn History,
+        entry: HistoryEntry,
+        put_back: &BTreeSet<Key>,
+    ) -> anyhow::Result<Self> {
+        let mut changes = by_object(history.changes(&entry)?);
         if is_initial(&changes) {
             anyhow::bail!(
                 "revision {} has the initial objects of every store and cannot be taken back",
                 revisions(&entry)
             );
         }
-        let mut taking = Self { entry, writes: Vec::new(), changed_since: Vec::new() };
+        changes.retain(|change| !put_back.contains(&change.key));
+        let mut taking = Self { entry, writes: Vec::new(), refused: Vec::new() };
         for change in &changes {
             let current = store.get(&change.key)?;
             match inverse(change, current.as_ref()) {
                 Ok(write) => taking.writes.extend(write),
-                Err(since) => taking.changed_since.push(since + &by_whom(history, current.as_ref())),
+                Err(since) => taking.refused.push(since + &by_whom(history, current.as_ref())),
             }
         }
+        let overlay = Overlay::new(store.clone());
+        match overlay.write_together(&taking.writes)?.stopped {
+            None => {}
+            Some(Stopped::Failed(error)) => return Err(error.into()),
+            Some(Stopped::Refused(refused)) => {
+                let name = |at: usize| taking.writes.get(at).map(|write| write.key.as_argument()).unwrap_or_default();
+                taking.refused.extend(refused.iter().map(|(at, why)| format!("{}: {why}", name(*at))));
+            }
+        }
+        taking.refused.extend(tiers_in_use(&overlay, &taking.writes)?);
+        taking.refused.extend(missing_tiers(&**store, &overlay, &taking.writes)?);
         Ok(taking)
     }
+
+    /// Whether there is something to do, and it can be done.
+    fn is_possible(&self) -> bool {
+        !self.writes.is_empty() && self.refused.is_empty()
+    }
+}
+
+/// The objects of an entry that was not confirmed and that the agent has put back, as far as nobody has made that change again.
+fn put_back(history: &dyn History, entries: &[HistoryEntry], entry: &HistoryEntry) -> anyhow::Result<BTreeSet<Key>> {
+    let mut keys = BTreeSet::new();
+    if !entry.expired {
+        return Ok(keys);
+    }
+    let is_of = |one: &&&HistoryEntry| one.puts_back == Some(entry.first);
+    for back in last::not_taken_back(entries).iter().filter(is_of) {
+        keys.extend(history.changes(back)?.into_iter().map(|change| change.key));
+    }
+    Ok(keys)
 }
 
 /// Whether these are the changes by which a store begins.
@@ -166,13 +205,18 @@ fn is_initial(changes: &[LoggedChange]) -> bool {
 }
 
 /// The entry with this revision.
-fn named(store: &dyn Store, history: &dyn History, revision: u64, session: &mut Session) -> anyhow::Result<Taking> {
+fn named(
+    store: &Arc<dyn Store>,
+    history: &dyn History,
+    revision: u64,
+    session: &mut Session,
+) -> anyhow::Result<Taking> {
     let entries = history.entries()?;
     // In a store of many machines what others wrote may lie between the transactions of one call.
     let ends = entries.iter().position(|entry| entry.first == revision || entry.last == revision);
     let within = || entries.iter().position(|entry| (entry.first..=entry.last).contains(&revision));
     let oldest = entries.last().map(|entry| entry.first);
-    let Some(entry) = ends.or_else(within).and_then(|at| entries.into_iter().nth(at)) else {
+    let Some(entry) = ends.or_else(within).and_then(|at| entries.get(at).cloned()) else {
         anyhow::bail!(match oldest {
             Some(oldest) => format!("the history has no revision {revision}; it begins at {oldest} (`tortie history`)"),
             None => "there is nothing to undo: the history is empty".to_owned(),
@@ -184,7 +228,8 @@ fn named(store: &dyn Store, history: &dyn History, revision: u64, session: &mut 
             revisions(&entry)
         ));
     }
-    Taking::of(store, history, entry)
+    let put_back = put_back(history, &entries, &entry)?;
+    Taking::of(store, history, entry, &put_back)
 }
 
 /// Who changed an object last, as far as a history that does not have everything tells.
@@ -215,22 +260,47 @@ fn inverse(change: &LoggedChange, current: Option<&Stored>) -> Result<Option<Wri
     Ok(change.taking_back(current).map(|op| Write { key: change.key.clone(), op }))
 }
 
-/// A tier that policies are in stays, as `delete` would keep it.
-fn refuse_orphans(after: &dyn Store, writes: &[Write]) -> anyhow::Result<()> {
+/// Tiers that would be deleted though policies are in them: `delete` would keep them too.
+fn tiers_in_use(after: &dyn Store, writes: &[Write]) -> anyhow::Result<Vec<String>> {
     let is_deleted = |write: &&Write| write.key.kind == Kind::Tier && matches!(write.op, Op::Delete(_));
-    let tiers: Vec<&Key> = writes.iter().filter(is_deleted).map(|write| &write.key).collect();
+    let tiers: BTreeSet<&str> = writes.iter().filter(is_deleted).map(|write| &*write.key.name).collect();
+    let mut used: BTreeMap<String, Vec<String>> = BTreeMap::new();
     if tiers.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    for stored in after.list(&Selection::default())?.items {
-        if let Some(tier) = tier_of(&stored)
-            && tiers.iter().any(|key| key.name == tier)
-        {
-            anyhow::bail!("tier/{tier} cannot be deleted: {} is in it", stored.key.as_argument());
+    for kind in Kind::TIERED {
+        for stored in after.list(&Selection::kind(kind))?.items {
+            if let Some(tier) = tier_of(&stored).filter(|tier| tiers.contains(&**tier)) {
+                used.entry(tier).or_default().push(stored.key.as_argument());
+            }
         }
     }
-    Ok(())
+    let refused = used.into_iter().map(|(tier, policies)| {
+        let (count, policies) = (policies.len(), tortie_explain::shortened(policies, SHOWN));
+        format!("tier/{tier} cannot be deleted: {policies} {} in it", if count == 1 { "is" } else { "are" })
+    });
+    Ok(refused.collect())
 }
+
+/// Policies that would be written into tiers that do not exist: `apply` would refuse them too.
+fn missing_tiers(before: &dyn Store, after: &dyn Store, writes: &[Write]) -> anyhow::Result<Vec<String>> {
+    let mut refused = Vec::new();
+    for write in writes.iter().filter(|write| write.key.kind.is_tiered()) {
+        let tier = after.get(&write.key)?.as_ref().and_then(tier_of);
+        let Some(tier) = tier.filter(|tier| tier != DEFAULT_TIER) else { continue };
+        // One that is in it already gains nothing by a refusal.
+        let is_new = before.get(&write.key)?.as_ref().and_then(tier_of).as_ref() != Some(&tier);
+        if is_new && after.get(&Key::cluster(Kind::Tier, &*tier))?.is_none() {
+            refused.push(format!("{} cannot be written: its tier {tier} does not exist", write.key.as_argument()));
+        }
+    }
+    Ok(refused)
+}
+
+/// The tier that every store has.
+const DEFAULT_TIER: &str = "default";
+/// More policies of a tier are counted.
+const SHOWN: usize = 5;
 
 /// What a write does to its object.
 pub(crate) fn word(op: &Op) -> &'static str {

@@ -212,3 +212,120 @@ fn a_user_of_etcd_who_may_not_keep_a_history_writes_and_is_warned_and_nothing_wa
         assert!(!said.contains("a: b"), "nothing was written: {said}");
     });
 }
+
+const TIER: &str = "{apiVersion: projectcalico.org/v3, kind: Tier, metadata: {name: ops}}";
+const IN_TIER: &str = "
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: ops.theirs}
+spec: {tier: ops, selector: role == 'x', types: [Ingress]}
+";
+const SET: &str = "{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: set}}";
+
+/// What a command of this sudo user says, and whether it succeeded.
+fn as_user(world: &World, user: &str, arguments: &[&str]) -> (bool, String) {
+    let output = world.tortie().env("SUDO_USER", user).args(arguments).output().unwrap();
+    let said = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned();
+    (output.status.success(), said)
+}
+
+/// What a message suggests after these words: `tortie undo NUMBER`.
+fn suggested<'a>(said: &'a str, after: &str) -> &'a str {
+    let (_, rest) = said.split_once(&format!("{after}: `tortie undo ")).unwrap_or_else(|| panic!("{said}"));
+    rest.split_once('`').unwrap().0
+}
+
+#[test]
+fn undo_names_what_it_can_take_back_where_the_last_change_is_one_that_others_depend_on() {
+    on_a_machine(|world| {
+        world.start_etcd();
+        let file = |text: &str| world.file("manifests.yaml", text).to_str().unwrap().to_owned();
+        as_user(world, "alice", &["apply", "-f", &file(SET)]);
+        as_user(world, "alice", &["apply", "-f", &file(TIER)]);
+        as_user(world, "bob", &["apply", "-f", &file(IN_TIER)]);
+        for arguments in [&["undo", "--dry-run"][..], &["undo"]] {
+            let (done, said) = as_user(world, "alice", arguments);
+            assert!(!done, "{said}");
+            assert!(said.contains("tier/ops cannot be deleted: globalnetworkpolicy/ops.theirs is in it"), "{said}");
+            let revision = suggested(&said, "older").to_owned();
+            let (done, said) = as_user(world, "alice", &["undo", &revision, "--dry-run"]);
+            assert!(done && said.contains("globalnetworkset/set deleted (dry run)"), "{said}");
+        }
+        // The same where both were put back together and it is only suggested.
+        let (_, said) = as_user(world, "alice", &["undo"]);
+        let revision = suggested(&said, "older").to_owned();
+        as_user(world, "alice", &["undo", &revision]);
+        let (done, said) = as_user(world, "alice", &["undo"]);
+        assert!(!done && said.contains("nothing older can be taken back either"), "{said}");
+    });
+}
+
+#[test]
+fn what_undo_suggests_beside_what_was_put_back_is_nothing_that_others_depend_on() {
+    on_a_machine(|world| {
+        world.start_etcd();
+        let agent = world.agent();
+        let file = |text: &str| world.file("manifests.yaml", text).to_str().unwrap().to_owned();
+        as_user(world, "alice", &["apply", "-f", &file(SET)]);
+        as_user(world, "alice", &["apply", "-f", &file(TIER)]);
+        as_user(world, "bob", &["apply", "-f", &file(IN_TIER)]);
+        let (done, said) = as_user(world, "alice", &["label", "gnetsets", "set", "a=b", "--confirm=1s"]);
+        assert!(done, "{said}");
+        until("it is put back", || agent.log().contains("was not confirmed: put back"));
+        let (done, said) = as_user(world, "alice", &["undo"]);
+        assert!(!done && said.contains("to make that change again, name it"), "{said}");
+        let revision = suggested(&said, "what was written before").to_owned();
+        let (done, said) = as_user(world, "alice", &["undo", &revision, "--dry-run"]);
+        assert!(done && said.contains("globalnetworkset/set deleted"), "{said}");
+        // What was put back cannot be made again once somebody has changed it.
+        let (done, said) = as_user(world, "bob", &["label", "gnetsets", "set", "c=d"]);
+        assert!(done, "{said}");
+        let (done, said) = as_user(world, "alice", &["undo"]);
+        assert!(!done && said.contains("that change cannot be made again: globalnetworkset/set was changed"), "{said}");
+        assert!(said.contains("nothing that was written before is left to be taken back"), "{said}");
+    });
+}
+
+#[test]
+fn undo_writes_no_policy_into_a_tier_that_somebody_has_deleted() {
+    on_a_machine(|world| {
+        world.start_etcd();
+        let file = |text: &str| world.file("manifests.yaml", text).to_str().unwrap().to_owned();
+        as_user(world, "bob", &["apply", "-f", &file(TIER)]);
+        as_user(world, "alice", &["apply", "-f", &file(IN_TIER)]);
+        as_user(world, "alice", &["delete", "gnp", "ops.theirs"]);
+        as_user(world, "bob", &["delete", "tier", "ops"]);
+        let (done, said) = as_user(world, "alice", &["undo"]);
+        assert!(!done, "{said}");
+        assert!(said.contains("ops.theirs cannot be written: its tier ops does not exist"), "{said}");
+        as_user(world, "bob", &["undo"]);
+        let (done, said) = as_user(world, "alice", &["undo"]);
+        assert!(done && said.contains("globalnetworkpolicy/ops.theirs created"), "{said}");
+    });
+}
+
+#[test]
+fn a_plain_undo_takes_back_what_the_agent_left_of_a_change_that_was_not_confirmed() {
+    with_each_store(|world| {
+        let agent = world.agent();
+        let file = |text: &str| world.file("manifests.yaml", text).to_str().unwrap().to_owned();
+        let both = format!("{SET}\n---{}", allow(80));
+        world.call(&["apply", "-f", &file(&both)]);
+        let changed = both.replace("name: set", "name: set, labels: {a: b}").replace("80", "81");
+        world.call(&["apply", "-f", &file(&changed), "--confirm=3s"]);
+        world.call(&["label", "gnp", "web", "mine=x"]);
+        until("the rest is put back", || agent.log().contains("was not confirmed: put back"));
+        let set = || world.call(&["get", "gnetsets", "set", "-o", "yaml"]);
+        let policy = || world.call(&["get", "gnp", "web", "-o", "yaml"]);
+        assert!(!set().contains("a: b") && policy().contains("81"), "{}{}", set(), policy());
+        // The later label, then what was left, then the first change.
+        let said = world.fails(&["undo"]);
+        world.call(&["undo", suggested(&said, "what was written before")]);
+        assert!(policy().contains("81") && !policy().contains("mine"), "{}", policy());
+        let told = world.call(&["undo"]);
+        assert!(told.contains("globalnetworkpolicy/web changed") && !told.contains("set"), "{told}");
+        assert!(policy().contains("80"), "{}", policy());
+        world.call(&["undo"]);
+        assert!(!world.said(&["get", "gnp"]).contains("web"));
+    });
+}

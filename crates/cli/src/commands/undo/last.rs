@@ -4,12 +4,13 @@
 //! What programs wrote by themselves is passed over, and on a store that many machines write to also what others wrote.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use tortie_agent::author::who;
 use tortie_store::history::by_object;
 use tortie_store::{Author, History, HistoryEntry, Store};
 
-use super::{Taking, is_initial};
+use super::{Taking, is_initial, put_back};
 use crate::commands::history::revisions;
 use crate::output::table::escaped;
 use crate::session::Session;
@@ -19,40 +20,49 @@ pub(in crate::commands) const CONTROLLERS: &str = "tortie controllers";
 /// More entries that were passed over are counted.
 const SHOWN: usize = 5;
 
-/// It, with what taking it back takes.
+/// It, with what taking it back takes; if it cannot be taken back, the next older one that can.
 pub(super) fn of(
-    store: &dyn Store,
+    store: &Arc<dyn Store>,
     history: &dyn History,
     own: &Author,
     session: &mut Session,
-) -> anyhow::Result<Taking> {
+) -> anyhow::Result<(Taking, Option<HistoryEntry>)> {
     let entries = history.entries()?;
     let mut passed = Passed::default();
-    let mut left = not_taken_back(&entries).into_iter();
-    while let Some(entry) = left.next() {
-        if let Some(of) = entry.puts_back {
+    let left = not_taken_back(&entries);
+    let of = |entry: &HistoryEntry| -> anyhow::Result<Taking> {
+        Taking::of(store, history, entry.clone(), &put_back(history, &entries, entry)?)
+    };
+    // The newest of these that can be taken back.
+    let possible = |left: &[&HistoryEntry]| -> anyhow::Result<Option<HistoryEntry>> {
+        for one in left.iter().filter(|one| one.puts_back.is_none() && !is_passed(one, own, history)) {
+            if is_initial(&by_object(history.changes(one)?)) {
+                break;
+            }
+            if of(one)?.is_possible() {
+                return Ok(Some((*one).clone()));
+            }
+        }
+        Ok(None)
+    };
+    for (at, &entry) in left.iter().enumerate() {
+        let older = left.get(at + 1..).unwrap_or_default();
+        if let Some(unconfirmed) = entry.puts_back {
             // Whoever has written something since knows it.
-            let newer = entries.iter().take_while(|one| one.first != entry.first);
-            if newer.into_iter().any(|one| passed.by(one, own, history).is_none()) {
+            let mut newer = entries.iter().take_while(|one| one.first != entry.first);
+            if newer.any(|one| !is_passed(one, own, history)) {
                 passed.put_back.push(entry.clone());
                 continue;
             }
-            let mut before = None;
-            for one in left.filter(|one| one.puts_back.is_none() && passed.by(one, own, history).is_none()) {
-                if is_initial(&by_object(history.changes(one)?)) {
-                    break;
-                }
-                let taking = Taking::of(store, history, one.clone())?;
-                if !taking.writes.is_empty() && taking.changed_since.is_empty() {
-                    before = Some(one);
-                    break;
-                }
-            }
+            let again = of(entry)?;
+            let again = match again.refused.is_empty() {
+                true => format!("to make that change again, name it: `tortie undo {} --confirm`", entry.last),
+                false => format!("that change cannot be made again: {}", again.refused.join("; ")),
+            };
             anyhow::bail!(
-                "revision {} put back revision {of}, which was not confirmed; to make that change again, name it: `tortie undo {} --confirm`; {}",
+                "revision {} put back revision {unconfirmed}, which was not confirmed; {again}; {}",
                 revisions(entry),
-                entry.last,
-                match before {
+                match possible(older)? {
                     Some(one) => format!("to take back what was written before: `tortie undo {}`", one.last),
                     None => "nothing that was written before is left to be taken back".to_owned(),
                 }
@@ -65,13 +75,24 @@ pub(super) fn of(
         if is_initial(&by_object(history.changes(entry)?)) {
             break;
         }
-        let taking = Taking::of(store, history, entry.clone())?;
-        if taking.writes.is_empty() && taking.changed_since.is_empty() {
+        let taking = of(entry)?;
+        if is_put_back(&entries, entry) {
+            // What others have changed meanwhile stayed, and may still be as the entry left it, or be so again.
+            if !taking.refused.is_empty() {
+                passed.remains.push(format!("{} ({})", revisions(entry), taking.refused.join("; ")));
+                continue;
+            }
+            if taking.writes.is_empty() {
+                continue;
+            }
+        }
+        if taking.writes.is_empty() && taking.refused.is_empty() {
             passed.unchanged.push(entry.clone());
             continue;
         }
         passed.tell(session);
-        return Ok(taking);
+        let instead = if taking.refused.is_empty() { None } else { possible(older)? };
+        return Ok((taking, instead));
     }
     passed.tell(session);
     let hint = if passed.of_others.is_empty() {
@@ -79,22 +100,32 @@ pub(super) fn of(
     } else {
         "; what others wrote is taken back by its revision: `tortie undo REVISION`"
     };
-    anyhow::bail!("there is nothing to undo: nothing is left that was not taken back{hint}")
+    let left =
+        if passed.remains.is_empty() { "nothing is left that was not taken back" } else { "nothing else is left" };
+    anyhow::bail!("there is nothing to undo: {left}{hint}")
 }
 
-/// The entries whose change stands, the newest first: none that was taken back, and none that took one back.
-fn not_taken_back(entries: &[HistoryEntry]) -> Vec<&HistoryEntry> {
-    let mut taken = BTreeSet::new();
+/// Whether the agent has put an entry back because it was not confirmed; some or all of its objects may have stayed.
+fn is_put_back(entries: &[HistoryEntry], entry: &HistoryEntry) -> bool {
+    let is_of = |one: &HistoryEntry| one.puts_back == Some(entry.first);
+    entry.expired && (!entries.iter().any(is_of) || not_taken_back(entries).into_iter().any(is_of))
+}
+
+/// The entries whose change stands at least in part, the newest first: none that was taken back, and none that took one back.
+pub(super) fn not_taken_back(entries: &[HistoryEntry]) -> Vec<&HistoryEntry> {
+    let (mut taken, mut put_back) = (BTreeSet::new(), BTreeSet::new());
     let mut left = Vec::new();
     for entry in entries {
         if taken.contains(&entry.first) {
             continue;
         }
         match (entry.author.takes_back, entry.puts_back) {
+            // What it took back was made again.
+            (Some(_), _) if put_back.contains(&entry.first) => {}
             (Some(of), _) => drop(taken.insert(of)),
             (None, of) => {
-                // The agent put it back.
-                taken.extend(of);
+                // The agent put it back, except what others had changed meanwhile.
+                put_back.extend(of);
                 left.push(entry);
             }
         }
@@ -109,6 +140,13 @@ struct Passed {
     of_others: Vec<HistoryEntry>,
     unchanged: Vec<HistoryEntry>,
     put_back: Vec<HistoryEntry>,
+    /// Revisions that were put back in part, and why the rest cannot be taken back.
+    remains: Vec<String>,
+}
+
+/// Whether an entry is none that a user means who names no revision.
+fn is_passed(entry: &HistoryEntry, own: &Author, history: &dyn History) -> bool {
+    Passed::default().by(entry, own, history).is_some()
 }
 
 impl Passed {
@@ -142,6 +180,12 @@ impl Passed {
             session.terminal.note(format_args!(
                 "passed over what put a change back that was not confirmed: revision {}",
                 told(&self.put_back, &name)
+            ));
+        }
+        if !self.remains.is_empty() {
+            session.terminal.note(format_args!(
+                "passed over what is left of changes that were not confirmed, and cannot be taken back: revision {}",
+                tortie_explain::shortened(self.remains.iter().cloned(), SHOWN)
             ));
         }
         if !self.unchanged.is_empty() {
@@ -187,6 +231,8 @@ mod tests {
                 vec![entry(4, None, Some(3)), entry(3, Some(2), None), entry(2, None, None), entry(1, None, None)],
                 vec![4, 2, 1],
             ),
+            // Others may have changed some of its objects, which the agent left.
+            (vec![entry(3, None, Some(2)), entry(2, None, None), entry(1, None, None)], vec![3, 2, 1]),
             // A change that waited was taken back, in two transactions.
             (
                 vec![entry(4, Some(2), None), entry(3, Some(2), Some(2)), entry(2, None, None), entry(1, None, None)],
