@@ -4,6 +4,7 @@
 //! the machine), the next agent that follows the store puts them back. That is a change of the store like any other. In a store of
 //! several machines, the agent of the machine on which the change was written does it, and the others if that one does not.
 
+mod due;
 mod notices;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -14,10 +15,12 @@ use tortie_store::{Author, History, HistoryEntry, StoreError};
 use crate::author::this_machine;
 use crate::cache::CachedStore;
 use crate::log_event;
+use crate::programmed_since::since_boot;
 use crate::status::StoreState;
 use crate::status_cell::StatusCell;
 use crate::stop_flag::StopFlag;
 use crate::utc;
+use due::{DueTimes, Now};
 use notices::Notices;
 
 /// How often to look while a change waits, or a command may write one.
@@ -40,7 +43,7 @@ pub(crate) fn run(store: &CachedStore, status: &StatusCell, stop: &StopFlag) {
     let mut seen = None;
     let mut looked: Option<Instant> = None;
     let mut waits = false;
-    let mut notices = Notices::default();
+    let (mut notices, mut due_times) = (Notices::default(), DueTimes::default());
     let mut waiting = Vec::new();
     while !stop.is_set() {
         let (state, received, asked) = {
@@ -62,7 +65,8 @@ pub(crate) fn run(store: &CachedStore, status: &StatusCell, stop: &StopFlag) {
             };
             if is_due {
                 looked = Some(Instant::now());
-                let found = opened.history().map(|history| look(history, &mut notices, &mut waiting, status));
+                let found =
+                    opened.history().map(|history| look(history, &mut due_times, &mut notices, &mut waiting, status));
                 status.read().puts_back = matches!(found, Some(Ok(_)));
                 match found {
                     Some(Err(error)) if interval.is_none() || waits => {
@@ -117,7 +121,7 @@ impl Waiting {
 /// Writes into the status which changes wait, and which were put back.
 fn note(waiting: &[Waiting], notices: &Notices, status: &StatusCell) {
     let now = now();
-    let waits = waiting.iter().map(|one| one.describe(now)).collect::<Vec<_>>().join("; ");
+    let waits = waiting.iter().map(|one| one.describe(now)).collect::<Vec<_>>().join("\n");
     for (name, note) in [(NOTE, waits), (PUT_BACK, notices.recent(now))] {
         if status.read().notes.get(name).map_or("", String::as_str) != note {
             status.update(|record| match note.is_empty() {
@@ -131,6 +135,7 @@ fn note(waiting: &[Waiting], notices: &Notices, status: &StatusCell) {
 /// Undoes the changes whose deadline has passed. Returns whether others still wait.
 fn look(
     history: &dyn History,
+    due_times: &mut DueTimes,
     notices: &mut Notices,
     waiting: &mut Vec<Waiting>,
     status: &StatusCell,
@@ -138,19 +143,21 @@ fn look(
     let (mut now_waiting, mut failed) = (Vec::new(), None);
     let pending = history.pending()?;
     notices.begin(history, now());
+    due_times.keep(|first| pending.iter().any(|(entry, _)| entry.first == first));
     for (entry, pending) in pending {
         let now = now();
-        if !is_here(&entry) && now < pending.deadline.saturating_add(GRACE) {
+        let deadline = due_times.of(&entry, &pending, Now { clock: now, since_boot: since_boot() });
+        if !is_here(&entry) && now < deadline.saturating_add(GRACE) {
             continue;
         }
-        if pending.deadline <= now {
+        if deadline <= now {
             if let Err(error) = put_back(history, &entry, notices, status) {
-                now_waiting.push(Waiting { revision: entry.last, deadline: pending.deadline });
+                now_waiting.push(Waiting { revision: entry.last, deadline });
                 failed.get_or_insert(error);
             }
             continue;
         }
-        now_waiting.push(Waiting { revision: entry.last, deadline: pending.deadline });
+        now_waiting.push(Waiting { revision: entry.last, deadline });
         // Asked for, so that its time is kept. While enforcement is off, nothing is in force.
         let in_kernel = status.read().programmed_since.of(entry.last).is_some();
         if pending.enforced.is_none() && in_kernel && failed.is_none() {
@@ -177,7 +184,10 @@ fn put_back(
     let uid = rustix::process::getuid().as_raw();
     history.set_author(Author { uid, host: this_machine(), command, ..Author::default() });
     let Some(done) = history.put_back(entry)? else { return Ok(()) };
-    let notice = notices.add(entry, &done, now());
+    // What is not known is not told; the change was put back all the same.
+    let later = history.entries_between(entry.first, u64::MAX).unwrap_or_default();
+    let by = later.iter().find(|one| one.puts_back == Some(entry.first)).map(|one| one.last);
+    let notice = notices.add(entry, &done, now(), by);
     log::warn!(target: log_event::CHANGE_PUT_BACK, "{notice}");
     status.update(|record| record.put_back += 1);
     Ok(())
