@@ -121,7 +121,7 @@ pub enum AgentError {
 }
 
 /// Inputs that may wait for the engine.
-const WAITING: usize = 4096;
+const QUEUE_LENGTH: usize = 4096;
 
 /// Runs until a signal or a client ends it. Policy stays in the kernel then, unless a client asked for its removal.
 pub fn run(options: Options) -> Result<Ended, AgentError> {
@@ -163,7 +163,7 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
     drop(switch.look());
     let watch = enforce::lock(&dataplane).watch().map_err(AgentError::Watch)?;
 
-    let (inputs, received) = sync_channel(WAITING);
+    let (inputs, received) = sync_channel(QUEUE_LENGTH);
     let (apply, requests) = sync_channel(1);
     let ended = thread("dataplane", {
         let (dataplane, status, network_queue, inputs) =

@@ -24,13 +24,13 @@ use due::{DueTimes, Now};
 use notices::Notices;
 
 /// How often to look while a change waits, or a command may write one.
-const LOOK: Duration = Duration::from_millis(250);
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 /// How often to look otherwise: not every change concerns this node.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// For how long a command may write such a change after it has asked which store the agent follows.
 const ATTENTIVE: Duration = Duration::from_secs(10);
 /// How long after its deadline another machine undoes the change, in milliseconds.
-const GRACE: u64 = 30_000;
+const OTHER_MACHINE_DELAY_MS: u64 = 30_000;
 /// The names of the problem and of the notes in the status.
 const UNKNOWN: &str = "confirmations";
 const NOTE: &str = "confirmation";
@@ -90,7 +90,7 @@ pub(crate) fn run(store: &CachedStore, status: &StatusCell, stop: &StopFlag) {
         }
         // What the store holds once it is followed may be overdue.
         let is_watchful = opened.is_none() || waits || !waiting.is_empty() || is_attentive();
-        std::thread::park_timeout(if is_watchful { LOOK } else { LOOK_AGAIN });
+        std::thread::park_timeout(if is_watchful { CHECK_INTERVAL } else { LOOK_AGAIN });
     }
 }
 
@@ -147,7 +147,7 @@ fn look(
     for (entry, pending) in pending {
         let now = now();
         let deadline = due_times.of(&entry, &pending, Now { clock: now, since_boot: since_boot() });
-        if !is_here(&entry) && now < deadline.saturating_add(GRACE) {
+        if !is_here(&entry) && now < deadline.saturating_add(OTHER_MACHINE_DELAY_MS) {
             continue;
         }
         if deadline <= now {

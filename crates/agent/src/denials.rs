@@ -30,15 +30,15 @@ const GROUPS: std::ops::Range<u16> = 5600..5616;
 /// How many bytes of a packet are read: its headers.
 const BYTES: u32 = 256;
 /// How many bytes of logged packets may wait to be read.
-const ROOM: usize = 1 << 20;
+const BUFFER_BYTES: usize = 1 << 20;
 /// How many events may wait for a watcher.
-const WAITING: usize = 1024;
+const QUEUE_LENGTH: usize = 1024;
 /// How many packets are sent in a second.
-const MOST_PER_SECOND: u64 = 200;
+const MAX_PER_SECOND: u64 = 200;
 /// How often [`WatchEvent::Alive`] is sent.
 const BEAT: Duration = Duration::from_secs(1);
 /// How long to wait for packets before checking whether watchers remain.
-const LOOK: Duration = Duration::from_millis(200);
+const WATCHER_CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The clients that watch denied packets.
 pub(crate) struct Denials {
@@ -74,7 +74,7 @@ impl Denials {
             }
             watchers.group = Some(group);
         }
-        let (send, receive) = sync_channel(WAITING);
+        let (send, receive) = sync_channel(QUEUE_LENGTH);
         watchers.all.push(send);
         Ok(receive)
     }
@@ -112,10 +112,10 @@ impl Denials {
         loop {
             let mut events = Vec::new();
             let mut packets = Vec::new();
-            let lost = listener.read(LOOK, |packet| packets.push(packet));
+            let lost = listener.read(WATCHER_CHECK_INTERVAL, |packet| packets.push(packet));
             for packet in packets {
                 count += 1;
-                if count > MOST_PER_SECOND {
+                if count > MAX_PER_SECOND {
                     hidden += 1;
                 } else {
                     events.extend(self.denial(&packet).map(|denial| WatchEvent::Denied(Box::new(denial))));
@@ -187,7 +187,7 @@ impl Denials {
 fn open() -> Result<(u16, Listener), String> {
     let mut refused: Option<RequestError> = None;
     for group in GROUPS {
-        match Listener::open(group, BYTES, ROOM) {
+        match Listener::open(group, BYTES, BUFFER_BYTES) {
             Ok(listener) => return Ok((group, listener)),
             Err(error) if Listener::is_taken(&error) => refused = Some(error),
             Err(error) => return Err(error_with_causes(&error)),

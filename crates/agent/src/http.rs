@@ -24,7 +24,7 @@ use crate::supervisor::{self, Lifetime};
 /// The deadline of a whole exchange.
 const DEADLINE: Duration = Duration::from_secs(2);
 /// The longest request, in bytes.
-const LONGEST: usize = 8 * 1024;
+const MAX_REQUEST_BYTES: usize = 8 * 1024;
 /// How many connections are open at most.
 const CLIENTS: usize = 32;
 
@@ -269,7 +269,7 @@ fn question(stream: &mut impl Read) -> io::Result<Option<String>> {
                 let path = request.path.map(|path| path.split('?').next().unwrap_or(path).to_owned());
                 return Ok(path.filter(|_| request.method == Some("GET")));
             }
-            Ok(httparse::Status::Partial) if read > 0 && buffer.len() < LONGEST => {}
+            Ok(httparse::Status::Partial) if read > 0 && buffer.len() < MAX_REQUEST_BYTES => {}
             _ => return Ok(None),
         }
     }

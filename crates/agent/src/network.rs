@@ -29,7 +29,7 @@ mod status_files;
 use status_files::WantedStatusFiles;
 
 /// The pause after the kernel could not be asked.
-const PAUSE: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// The changes that the network thread has not applied yet, merged.
 pub(crate) struct NetworkQueue {
@@ -156,7 +156,7 @@ pub(crate) fn run(mut network: Network, network_queue: &NetworkQueue, status: &S
                 Err(error) => {
                     problems.push(error_with_causes(&error));
                     network.refresh();
-                    again = Some(Instant::now() + PAUSE);
+                    again = Some(Instant::now() + RETRY_DELAY);
                 }
             }
             let model = network.model();

@@ -11,7 +11,7 @@ use tortie_api::Key;
 use tortie_store::{Stored, Value};
 
 /// The longest key or value, in bytes. No store has one that is nearly as long.
-const LONGEST: u32 = 256 << 20;
+const MAX_BYTES: u32 = 256 << 20;
 
 /// Writes one object.
 pub(crate) fn send(to: &mut dyn Write, stored: &Stored) -> io::Result<()> {
@@ -72,7 +72,7 @@ fn block(from: &mut dyn Read) -> io::Result<Vec<u8>> {
     let mut length = [0; 4];
     from.read_exact(&mut length)?;
     let length = u32::from_be_bytes(length);
-    if length > LONGEST {
+    if length > MAX_BYTES {
         return Err(invalid());
     }
     let mut bytes = Vec::new();

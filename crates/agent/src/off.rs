@@ -38,7 +38,7 @@ const OFF: &str = "off";
 /// The file in the run directory that switches enforcement on despite the kernel's argument.
 const ON: &str = "on";
 /// How often the files are read.
-const LOOK: Duration = Duration::from_millis(250);
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 /// The name of the problem in the status.
 const PROBLEM: &str = "switching enforcement off or on";
 
@@ -262,7 +262,7 @@ impl Switch {
                 // The error was logged, and is in the status.
                 drop(self.look());
             }
-            stop.wait(LOOK);
+            stop.wait(CHECK_INTERVAL);
         }
     }
 }

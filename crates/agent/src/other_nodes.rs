@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use tortie_policy::{HostEndpoint, Item};
 
 /// How many endpoints are named at most.
-const NAMED: usize = 10;
+const MAX_NAMED: usize = 10;
 
 /// The host endpoints of other nodes, as far as they may be meant for this one.
 #[derive(Default)]
@@ -76,8 +76,8 @@ impl OtherNodes {
             Some(format!("hep/{name} is on {node}{address}"))
         };
         let mut all: Vec<String> = self.endpoints.iter().filter_map(describe).collect();
-        let more = all.len().saturating_sub(NAMED);
-        all.truncate(NAMED);
+        let more = all.len().saturating_sub(MAX_NAMED);
+        all.truncate(MAX_NAMED);
         if more > 0 {
             all.push(format!("and {more} more"));
         }

@@ -12,7 +12,7 @@ use crate::log_event;
 use crate::supervisor;
 
 /// How many steps may wait. Further steps are written without an author.
-const WAITING: usize = 64;
+const QUEUE_LENGTH: usize = 64;
 
 /// The changes of placements by one delta.
 pub(crate) struct Step {
@@ -32,7 +32,7 @@ pub(crate) struct PlacementWriter(SyncSender<Step>);
 impl PlacementWriter {
     /// Returns a writer, and the receiver for [`run`].
     pub(crate) fn new() -> (Self, Receiver<Step>) {
-        let (sender, receiver) = sync_channel(WAITING);
+        let (sender, receiver) = sync_channel(QUEUE_LENGTH);
         (Self(sender), receiver)
     }
 

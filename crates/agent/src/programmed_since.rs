@@ -11,7 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tortie_store::Position;
 
 /// More programmed positions are not kept: those that somebody may still ask for are noted four times a second.
-const MOST: usize = 1024;
+const MAX_POSITIONS: usize = 1024;
 
 /// The time since the machine was started.
 pub fn since_boot() -> Duration {
@@ -51,7 +51,7 @@ impl ProgrammedSince {
             self.first = Some(now);
         }
         self.positions.push_back((position.clone(), now));
-        if self.positions.len() > MOST {
+        if self.positions.len() > MAX_POSITIONS {
             self.positions.pop_front();
         }
     }
@@ -115,10 +115,10 @@ mod tests {
             since.note(&Position::at(revision), true, false, || Duration::from_secs(revision));
             assert_eq!(since.of(1), Some(Duration::from_secs(1)));
         }
-        assert_eq!(since.positions.len(), MOST);
+        assert_eq!(since.positions.len(), MAX_POSITIONS);
         assert_eq!(since.event(Duration::from_secs(1)), "this agent first enforced the store");
         assert_eq!(since.event(Duration::from_secs(2)), "the change was in the kernel");
         since.keep(|_| false);
-        assert_eq!(since.of(1), Some(Duration::from_secs(5_000 - MOST as u64 + 1)));
+        assert_eq!(since.of(1), Some(Duration::from_secs(5_000 - MAX_POSITIONS as u64 + 1)));
     }
 }

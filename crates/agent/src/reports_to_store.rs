@@ -27,7 +27,7 @@ const IDLE: Duration = Duration::from_secs(1);
 /// After which time a store that has not changed is asked again for entries that this release does not know: it may not have answered.
 const LOOK_FOR_UNKNOWN: Duration = Duration::from_secs(10);
 /// After this many delays all reports in the store are read again.
-const LOOK: u32 = 180;
+const DELAYS_UNTIL_REREAD: u32 = 180;
 
 /// Writes the reports.
 pub(crate) struct Reporter {
@@ -122,7 +122,7 @@ impl Reporter {
             reported.alive = Some(Instant::now());
         }
         let Some(delay) = settings.endpoints else { return Ok(()) };
-        if reported.looked.is_none_or(|looked| looked.elapsed() >= delay * LOOK) {
+        if reported.looked.is_none_or(|looked| looked.elapsed() >= delay * DELAYS_UNTIL_REREAD) {
             reported.written.clear();
             for prefix in
                 [status_reports::host_statuses(&self.node), status_reports::workload_statuses(&region, &self.node)]

@@ -26,16 +26,16 @@ use crate::watch_events::WatchEvent;
 
 /// How long to wait for a position before asking the store whether anything changed up to it.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
-const LONGEST_LOOK: Duration = Duration::from_secs(2);
+const MAX_VERIFY_TIME: Duration = Duration::from_secs(2);
 /// The problem that the store does not tell how far it is.
 const POSITION: &str = "asking how far the store is";
 /// How long reading an accepted store may take, and then enforcing it.
-const LONGEST_ACCEPT: Duration = Duration::from_secs(30);
+const MAX_ACCEPT_TIME: Duration = Duration::from_secs(30);
 /// The shortest time between two events of a watched status.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const MAX_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest time that a client may wait.
-const LONGEST_WAIT: Duration = Duration::from_secs(600);
+const MAX_WAIT: Duration = Duration::from_secs(600);
 
 /// Answers requests on the local socket.
 #[derive(Clone)]
@@ -100,7 +100,7 @@ impl RequestHandler {
                 if !is_same_store(&own, &store) {
                     return Reply::Failed { reason: format!("the agent follows {own}, and this call means {store}") };
                 }
-                let most = Duration::from_millis(timeout_ms).min(LONGEST_WAIT);
+                let most = Duration::from_millis(timeout_ms).min(MAX_WAIT);
                 let off = self.status.read().off.clone();
                 if let Some(off) = off {
                     return self.not_waited(&off);
@@ -140,7 +140,7 @@ impl RequestHandler {
                 log::info!(target: log_event::AGENT_STOPPING, "a client asked the agent to remove everything of tortie from the kernel and to end");
                 let (answer, answered) = sync_channel(1);
                 let sent = self.inputs.send(Input::Remove(answer)).is_ok();
-                let result = if sent { answered.recv_timeout(LONGEST_WAIT).ok() } else { None };
+                let result = if sent { answered.recv_timeout(MAX_WAIT).ok() } else { None };
                 match result {
                     Some(Ok(())) => Reply::Done,
                     Some(Err(reason)) => Reply::Failed { reason },
@@ -221,7 +221,7 @@ impl RequestHandler {
                 send_event(to, &event)?;
                 last_sent = status;
                 cell.wait(SHORTEST_PAUSE, |_| false);
-                cell.wait(LONGEST_PAUSE, |record| record.changes != changes);
+                cell.wait(MAX_CHECK_INTERVAL, |record| record.changes != changes);
             }
         };
         Answer { reply: Reply::Watching, rest: Some(Box::new(rest)) }
@@ -240,13 +240,13 @@ impl RequestHandler {
         self.store.accept(true);
         self.store.reopen();
         let listed = |record: &StatusRecord| record.resyncs > resyncs && record.store == StoreState::InSync;
-        if !self.status.wait(LONGEST_ACCEPT, listed) {
+        if !self.status.wait(MAX_ACCEPT_TIME, listed) {
             self.store.accept(false);
             let reason = self.status.read().store_reason.clone();
             return Reply::Failed { reason: format!("the store cannot be read: {reason}") };
         }
         let wanted = self.status.read().wanted.clone();
-        if !self.status.wait(LONGEST_ACCEPT, |record| record.in_kernel.generation >= wanted.generation) {
+        if !self.status.wait(MAX_ACCEPT_TIME, |record| record.in_kernel.generation >= wanted.generation) {
             return Reply::Failed {
                 reason: "the store was accepted, but is not in the kernel yet; `tortie status --wait` waits for it"
                     .to_owned(),
@@ -379,7 +379,7 @@ impl RequestHandler {
         };
         let quiet = if in_sync(&self.status.read()) { quiet_at() } else { None };
         if quiet.is_none() && in_sync(&self.status.read()) {
-            self.status.wait(LONGEST_LOOK, reached);
+            self.status.wait(MAX_VERIFY_TIME, reached);
         }
         let (in_sync, at) = {
             let record = self.status.read();
@@ -417,7 +417,7 @@ impl RequestHandler {
             if left.is_zero() {
                 return false;
             }
-            look = (look * 2).min(LONGEST_LOOK);
+            look = (look * 2).min(MAX_VERIFY_TIME);
         }
     }
 }

@@ -25,9 +25,9 @@ use crate::watch_events::WatchEvent;
 /// The default directory of the agent's socket.
 pub const DEFAULT_RUN: &str = "/run/tortie";
 /// The longest request, in bytes.
-const LONGEST: u64 = 64 * 1024;
+const MAX_REQUEST_BYTES: u64 = 64 * 1024;
 /// How long a client may be silent before its connection is closed.
-const PATIENCE: Duration = Duration::from_secs(5);
+const SILENT_CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an agent that sends events may be silent.
 const SILENCE: Duration = Duration::from_secs(15);
 
@@ -430,9 +430,9 @@ impl Server {
 }
 
 fn serve_client(stream: &UnixStream, answer: impl Fn(Request) -> Answer, sent: impl Fn(&Reply)) -> io::Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let Answer { reply, rest } = match receive(BufReader::new(io::Read::take(stream, LONGEST))) {
+    stream.set_read_timeout(Some(SILENT_CLIENT_TIMEOUT))?;
+    stream.set_write_timeout(Some(SILENT_CLIENT_TIMEOUT))?;
+    let Answer { reply, rest } = match receive(BufReader::new(io::Read::take(stream, MAX_REQUEST_BYTES))) {
         Ok(request) => answer(request),
         Err(error) => Reply::Failed { reason: error.to_string() }.into(),
     };

@@ -19,7 +19,7 @@ use crate::status_cell::{StatusCell, StatusRecord};
 use crate::unsupported_features;
 
 /// How long to wait for a busy dataplane before answering without it.
-const PATIENCE: Duration = Duration::from_secs(2);
+const DATAPLANE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What is in force of a FelixConfiguration with an unusable setting.
 pub(crate) const OTHER_SETTINGS: &str = "its other settings count";
@@ -27,7 +27,7 @@ pub(crate) const OTHER_SETTINGS: &str = "its other settings count";
 /// Builds the status. `left_out` lists what the store could not convert.
 pub(crate) fn status(node: &str, status: &StatusCell, dataplane: &SharedDataplane, left_out: Vec<LeftOut>) -> Status {
     let mut reading = DataplaneReading { busy: true, ..DataplaneReading::default() };
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + DATAPLANE_TIMEOUT;
     while reading.busy && Instant::now() < deadline {
         match dataplane.try_lock() {
             Ok(dataplane) => {

@@ -1,7 +1,7 @@
 //! Asks the store whether it answers when a client asks the agent: a watch that hangs looks like a store in which nothing changes.
 //!
 //! Nothing is read while no client asks, so an idle agent costs its store nothing. Clients that ask at the same time share one read.
-//! It has a thread of its own: a read that hangs holds up a client for at most [`PATIENCE`], and the enforcement of policy never.
+//! It has a thread of its own: a read that hangs holds up a client for at most [`ANSWER_TIMEOUT`], and the enforcement of policy never.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::supervisor::{self, Lifetime};
 /// A store that answered within this time is not asked again.
 const FRESH: Duration = Duration::from_secs(1);
 /// How long a client waits for the answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Asks the store on behalf of clients.
 pub(crate) struct StoreCheck {
@@ -81,9 +81,9 @@ impl StoreCheck {
                     Err(error) => return Some(format!("it cannot be asked: {error}")),
                 }
             }
-            let left = PATIENCE.saturating_sub(asked.elapsed());
+            let left = ANSWER_TIMEOUT.saturating_sub(asked.elapsed());
             if left.is_zero() {
-                let failure = format!("a read has no answer within {} s", PATIENCE.as_secs());
+                let failure = format!("a read has no answer within {} s", ANSWER_TIMEOUT.as_secs());
                 reads.log(Some(&failure));
                 return Some(failure);
             }

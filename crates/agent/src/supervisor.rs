@@ -29,9 +29,9 @@ use std::time::{Duration, Instant};
 /// A thread that works on one item for longer than this counts as hanging.
 const HUNG: Duration = Duration::from_secs(90);
 /// How long probes and `status` report a failure before the process ends.
-const GRACE: Duration = Duration::from_secs(2);
+const REPORT_TIME: Duration = Duration::from_secs(2);
 /// How often hanging threads are looked for.
-const LOOK: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the end of the process may take.
 const END: Duration = Duration::from_secs(5);
 
@@ -121,12 +121,12 @@ impl Supervisor {
         loop {
             if let Some(failure) = self.failure() {
                 log::error!(target: log_event::THREAD_FAILED, "{failure}; the agent ends, and policy stays in place");
-                if !self.wait(GRACE, |state| state.stopping).stopping {
+                if !self.wait(REPORT_TIME, |state| state.stopping).stopping {
                     end(&failure);
                 }
                 return;
             }
-            if self.wait(LOOK.min(self.hung), |state| state.stopping || state.failure.is_some()).stopping {
+            if self.wait(CHECK_INTERVAL.min(self.hung), |state| state.stopping || state.failure.is_some()).stopping {
                 return;
             }
         }
@@ -245,7 +245,7 @@ mod tests {
 
     use super::*;
 
-    const SOON: Duration = Duration::from_secs(30);
+    const TEST_DEADLINE: Duration = Duration::from_secs(30);
 
     /// A supervisor of this thread, and what it says when it ends the process.
     fn supervised(hung: Duration) -> (Arc<Supervisor>, Receiver<String>) {
@@ -267,7 +267,7 @@ mod tests {
             start("outer", Lifetime::UntilDone, work).unwrap().join().unwrap();
             let expected = "the thread inner panicked: no more";
             assert_eq!(supervisor.failure().as_deref(), Some(expected));
-            assert_eq!(end.recv_timeout(SOON).unwrap(), expected);
+            assert_eq!(end.recv_timeout(TEST_DEADLINE).unwrap(), expected);
         }
     }
 
@@ -277,7 +277,7 @@ mod tests {
         start("client", Lifetime::UntilDone, || ()).unwrap().join().unwrap();
         assert_eq!(supervisor.failure(), None);
         start("links", Lifetime::AsLongAsTheAgent, || ()).unwrap().join().unwrap();
-        assert_eq!(end.recv_timeout(SOON).unwrap(), "the thread links ended");
+        assert_eq!(end.recv_timeout(TEST_DEADLINE).unwrap(), "the thread links ended");
     }
 
     #[test]
@@ -306,7 +306,7 @@ mod tests {
             let _working = working();
             let _ = held.recv();
         });
-        let said = end.recv_timeout(SOON).unwrap();
+        let said = end.recv_timeout(TEST_DEADLINE).unwrap();
         assert!(said.starts_with("the thread dataplane has been working on one item for"), "{said}");
         drop((go, release));
         idle.unwrap().join().unwrap();
@@ -318,7 +318,7 @@ mod tests {
         let (supervisor, end) = supervised(HUNG);
         start("links", Lifetime::AsLongAsTheAgent, stopping).unwrap().join().unwrap();
         assert_eq!(supervisor.failure(), None);
-        assert!(end.recv_timeout(SOON).is_err(), "the watch ends without an end of the process");
+        assert!(end.recv_timeout(TEST_DEADLINE).is_err(), "the watch ends without an end of the process");
     }
 
     /// Not a test by itself: the process that the test below starts.
@@ -332,7 +332,7 @@ mod tests {
         let watched = supervisor.clone();
         start("supervisor", Lifetime::AsLongAsTheAgent, move || watched.watch(end_process)).unwrap();
         drop(start("engine", Lifetime::AsLongAsTheAgent, || panic!("as asked")));
-        std::thread::sleep(SOON * 2);
+        std::thread::sleep(TEST_DEADLINE * 2);
     }
 
     #[test]
@@ -342,6 +342,6 @@ mod tests {
         let begin = Instant::now();
         let output = child.output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{output:?}");
-        assert!(begin.elapsed() < SOON, "it ends by itself");
+        assert!(begin.elapsed() < TEST_DEADLINE, "it ends by itself");
     }
 }

@@ -17,14 +17,14 @@ use crate::stop_flag::StopFlag;
 use crate::supervisor;
 
 /// How long to wait for commits of other programs before checking whether the agent ends.
-const PAUSE: Duration = Duration::from_millis(500);
+const STOP_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// The share of a core that watching may use.
 const SHARE: f64 = 0.05;
 /// Processor seconds that may be spent at once.
 const BURST: f64 = 2.0;
 /// The longest pause: a deleted table must be restored within this time, even if watching then uses more than
 /// its share.
-const LONGEST: Duration = Duration::from_secs(1);
+const MAX_RESTORE_DELAY: Duration = Duration::from_secs(1);
 
 /// The processor time that may be used.
 struct Budget {
@@ -40,7 +40,7 @@ impl Budget {
     /// Subtracts the processor time `spent`, and adds the share of the time `passed`. Returns how long to pause.
     fn spend(&mut self, spent: Duration, passed: Duration) -> Duration {
         let left = (self.left + passed.as_secs_f64() * SHARE).min(BURST) - spent.as_secs_f64();
-        self.left = left.max(-LONGEST.as_secs_f64() * SHARE);
+        self.left = left.max(-MAX_RESTORE_DELAY.as_secs_f64() * SHARE);
         Duration::from_secs_f64((-self.left).max(0.0) / SHARE)
     }
 }
@@ -58,7 +58,7 @@ pub(crate) fn run(mut watch: Box<dyn DamageWatch>, dataplane: &SharedDataplane, 
     while !stop.is_set() {
         let working = supervisor::working();
         let began = processor_time();
-        let found = watch.wait_for_damage(PAUSE);
+        let found = watch.wait_for_damage(STOP_CHECK_INTERVAL);
         let pause = budget.spend(processor_time().saturating_sub(began), last.elapsed());
         last = Instant::now();
         let result = found.and_then(|damage| repair(&damage, dataplane, status));

@@ -12,12 +12,12 @@ pub(crate) const BANDWIDTH: &str = "bandwidth limits";
 pub(crate) const DSCP: &str = "classes of service (DSCP)";
 
 /// How many endpoints are named at most.
-const NAMED: usize = 5;
+const MAX_NAMED: usize = 5;
 
 /// The note about workload endpoints of this node that ask for an unsupported feature; none if there are none.
 pub(crate) fn asked_by(endpoints: &BTreeSet<String>) -> Option<String> {
-    let named: Vec<&str> = endpoints.iter().take(NAMED).map(String::as_str).collect();
-    let more = endpoints.len().saturating_sub(NAMED);
+    let named: Vec<&str> = endpoints.iter().take(MAX_NAMED).map(String::as_str).collect();
+    let more = endpoints.len().saturating_sub(MAX_NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     (!named.is_empty()).then(|| format!("asked for by {}{more}; tortie makes none", named.join(", ")))
 }

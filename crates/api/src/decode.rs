@@ -48,7 +48,10 @@ impl Damage {
             Self::Number => "the number is too large: numbers are at most about 1.8e308".to_owned(),
             Self::Text => "the text has bytes or escapes that are no characters".to_owned(),
             Self::Nested => {
-                format!("the value is nested too deep: at most {} lists and objects may be around it", repaired::MOST)
+                format!(
+                    "the value is nested too deep: at most {} lists and objects may be around it",
+                    repaired::MAX_DEPTH
+                )
             }
             Self::TooLarge(most) => {
                 format!("it is too large: to read an object of this size may take at most {most} bytes of memory")

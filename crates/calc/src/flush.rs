@@ -19,7 +19,7 @@ use crate::selectors::SelectorIndex;
 use crate::sets::{SetIndex, SetKey};
 
 /// If more selectors than this were added or removed, the selectors of local endpoints are found anew.
-const FEW: usize = 16;
+const MAX_SINGLE_SELECTORS: usize = 16;
 
 /// The programs computed in this flush.
 #[derive(Default)]
@@ -60,7 +60,7 @@ impl Engine {
         let new = std::mem::take(&mut self.pending.new_selectors);
         let mut rematch = std::mem::take(&mut self.locals.rematch);
         let all: Vec<LocalIndex> = self.locals.iter().map(|(index, _)| index).collect();
-        if gone.len() + new.len() > FEW {
+        if gone.len() + new.len() > MAX_SINGLE_SELECTORS {
             rematch.extend(&all);
         } else if !(gone.is_empty() && new.is_empty()) {
             for index in all.into_iter().filter(|index| !rematch.contains(index)) {

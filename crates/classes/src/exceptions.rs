@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use crate::addresses::AddressSet;
 
 /// A net of which more pieces than this are missing is told in pieces.
-pub(crate) const MOST: usize = 3;
+pub(crate) const MAX_MISSING_PIECES: usize = 3;
 /// Sets of more pieces than this are not looked at: nobody reads them.
 const TOO_MANY: usize = 2_000;
 
@@ -40,9 +40,9 @@ fn best(net: IpNet, addresses: &AddressSet, meant: &AddressSet, found: &mut Vec<
     let length = net.prefix_len() + 1;
     let halves = net.subnets(length).into_iter().flatten();
     let divided: usize = halves.map(|half| best(half, &inside, &meant, found)).sum();
-    let exceptions: Vec<IpNet> = span.minus(&meant).nets().take(MOST + 1).collect();
+    let exceptions: Vec<IpNet> = span.minus(&meant).nets().take(MAX_MISSING_PIECES + 1).collect();
     let whole = 1 + exceptions.len();
-    if exceptions.len() > MOST || whole >= divided {
+    if exceptions.len() > MAX_MISSING_PIECES || whole >= divided {
         return divided;
     }
     found.truncate(before);

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use tortie_policy::{EndpointId, Snapshot};
 
 use crate::addresses::AddressSet;
-use crate::exceptions::{MOST, NetExcept, nets_with_exceptions};
+use crate::exceptions::{MAX_MISSING_PIECES, NetExcept, nets_with_exceptions};
 
 /// A part with exceptions in parentheses, where it stands among others or is an exception itself, so that it is read in one way.
 pub fn enclosed(part: &str) -> String {
@@ -77,10 +77,10 @@ impl Names {
             if new.is_empty() {
                 continue;
             }
-            let but: Vec<IpNet> = set.minus(addresses).nets().take(MOST + 1).collect();
+            let but: Vec<IpNet> = set.minus(addresses).nets().take(MAX_MISSING_PIECES + 1).collect();
             if but.is_empty() {
                 parts.push(name.clone());
-            } else if but.len() <= MOST && new.nets().count() > but.len() {
+            } else if but.len() <= MAX_MISSING_PIECES && new.nets().count() > but.len() {
                 let but: Vec<String> = but.iter().map(|net| self.net(net)).collect();
                 parts.push(format!("{name} except {}", but.join(" and ")));
             } else {

@@ -14,17 +14,17 @@ use tortie_store::Position;
 use crate::commands::agent::run_directory;
 
 /// How long the agent may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the agent may take to accept another store, or another name.
 const ACCEPTED: Duration = Duration::from_secs(70);
 /// The pause between two checks whether an agent has started.
-const LOOK: Duration = Duration::from_millis(50);
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// How long the agent may take if the command can do without it.
-const SOON: Duration = Duration::from_secs(2);
+const OPTIONAL_ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the agent may take to begin to send events.
 const AGREED: Duration = Duration::from_secs(30);
 /// How much longer the agent may take to report that its own wait timed out.
-const GRACE: Duration = Duration::from_secs(1);
+const WAIT_REPORT_TIME: Duration = Duration::from_secs(1);
 
 /// The agent of this machine, and how long this command may still wait for its answers.
 pub(crate) struct Agent {
@@ -42,17 +42,17 @@ pub(crate) struct Waited {
 impl Agent {
     /// For commands that print what the agent answers.
     pub(crate) fn patient() -> Self {
-        Self::within(PATIENCE)
+        Self::within(ANSWER_TIMEOUT)
     }
 
     /// For commands that can do without it.
     pub(crate) fn soon() -> Self {
-        Self::within(SOON)
+        Self::within(OPTIONAL_ANSWER_TIMEOUT)
     }
 
     /// For commands whose user says how long to wait.
     pub(crate) fn within(limit: Duration) -> Self {
-        Self { left: Cell::new(limit.saturating_add(GRACE)) }
+        Self { left: Cell::new(limit.saturating_add(WAIT_REPORT_TIME)) }
     }
 
     /// Sends a request, within the time that is left.
@@ -88,7 +88,7 @@ impl Agent {
 
     /// Waits until the kernel has everything up to a position of a store.
     pub(crate) fn wait(&self, store: &str, position: &Position) -> anyhow::Result<Waited> {
-        let most = self.left.get().saturating_sub(GRACE);
+        let most = self.left.get().saturating_sub(WAIT_REPORT_TIME);
         let timeout_ms = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
         match self.ask(&Request::Wait { position: position.clone(), store: store.to_owned(), timeout_ms })? {
             Reply::Waited { done: true, in_kernel, unreadable, .. } => Ok(Waited { kernel: Ok(in_kernel), unreadable }),
@@ -138,7 +138,7 @@ pub(crate) fn accept_node() -> Result<Result<String, String>, AskError> {
         {
             return Ok(Ok(node));
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(CHECK_INTERVAL);
     }
     Ok(Err(format!("the agent was told to enforce node {node}, and is not ready yet; `tortie status` says why")))
 }
@@ -150,8 +150,8 @@ pub(crate) fn until_it_agrees() -> Instant {
 
 /// The end of a time that begins now; if it is out of range, a time far in the future.
 fn deadline(begun: Instant, limit: Duration) -> Instant {
-    const NEVER: Duration = Duration::from_secs(1 << 30);
-    begun + limit.min(NEVER)
+    const FAR_FUTURE: Duration = Duration::from_secs(1 << 30);
+    begun + limit.min(FAR_FUTURE)
 }
 
 #[cfg(test)]
@@ -170,9 +170,9 @@ mod tests {
     fn all_questions_of_a_command_share_one_time_limit() {
         let agent = Agent::within(Duration::ZERO);
         std::thread::sleep(Duration::from_millis(20));
-        assert_eq!(agent.left.get(), GRACE, "work of the command itself does not count");
+        assert_eq!(agent.left.get(), WAIT_REPORT_TIME, "work of the command itself does not count");
         agent.spend(|_| std::thread::sleep(Duration::from_millis(20)));
         agent.spend(|_| std::thread::sleep(Duration::from_millis(20)));
-        assert!(agent.left.get() <= GRACE - Duration::from_millis(40));
+        assert!(agent.left.get() <= WAIT_REPORT_TIME - Duration::from_millis(40));
     }
 }

@@ -30,7 +30,7 @@ pub(crate) struct ConfirmArgs {
 /// How long an agent may take to find out whether it can put back changes of this store.
 const LOOKS: Duration = Duration::from_secs(2);
 /// The longest time that a change may wait.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
+const MAX_TIME: Duration = Duration::from_secs(24 * 3600);
 
 /// A time within which somebody can confirm.
 fn within(text: &str) -> Result<Duration, String> {
@@ -41,7 +41,7 @@ fn within(text: &str) -> Result<Duration, String> {
         .map_err(|()| "it is not a time such as 90s, 10m or 2h".to_owned())?;
     match within {
         within if within < Duration::from_secs(1) => Err("it is shorter than 1s: nobody could confirm".to_owned()),
-        within if within > LONGEST => Err("it is longer than 24h".to_owned()),
+        within if within > MAX_TIME => Err("it is longer than 24h".to_owned()),
         within => Ok(within),
     }
 }
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn a_time_to_confirm_is_from_a_second_to_a_day() {
         assert_eq!(within("10m"), Ok(Duration::from_secs(600)));
-        assert_eq!(within("24h"), Ok(LONGEST));
+        assert_eq!(within("24h"), Ok(MAX_TIME));
         for wrong in ["0", "10ms", "25h", "1d", "10", "-1m", "+5s", ""] {
             assert!(within(wrong).is_err(), "{wrong}");
         }

@@ -21,7 +21,7 @@ pub(crate) fn style(terminal: &Terminal) -> Style {
 }
 
 /// How many problems of one object are shown; the others are counted.
-const MOST: usize = 100;
+const MAX_PROBLEMS: usize = 100;
 
 /// Prints the problems of an object of a manifest, each mistake once, in the order of the text, those of a
 /// field before those of the object that it is in. Returns how many mistakes there are.
@@ -54,9 +54,9 @@ pub(crate) fn lines(problems: &[Problem], manifests: &Manifests, item: &Item, st
         .collect();
     let mut order: Vec<usize> = (0..problems.len()).collect();
     order.sort_by_key(|at| places[*at]);
-    let shown = order.iter().take(MOST);
+    let shown = order.iter().take(MAX_PROBLEMS);
     let mut texts: Vec<String> = shown.map(|at| diagnostic::render(&problems[*at], located, source, style)).collect();
-    let more = problems.len().saturating_sub(MOST);
+    let more = problems.len().saturating_sub(MAX_PROBLEMS);
     if more > 0 {
         let of = if located.about.is_empty() { &source.name } else { &located.about };
         texts.push(format!("and {more} more in {of}, which are not shown\n"));
@@ -116,7 +116,7 @@ pub(crate) fn not_changed(client: &Client, error: &ClientError, key: &Key) -> St
 }
 
 /// How many policies of a tier are named at most.
-const SHOWN: usize = 5;
+const MAX_NAMED: usize = 5;
 
 /// The problems of an object: those in the error, or one made of its text.
 pub(crate) fn problems(error: &ClientError, key: &Key) -> Vec<Problem> {
@@ -154,7 +154,7 @@ pub(crate) fn problems(error: &ClientError, key: &Key) -> Vec<Problem> {
                 ),
         ],
         ClientError::TierInUse { policies, .. } => {
-            let shown = shortened(policies.iter().map(Key::as_argument), SHOWN);
+            let shown = shortened(policies.iter().map(Key::as_argument), MAX_NAMED);
             let is = if policies.len() == 1 { "is" } else { "are" };
             vec![
                 of_name(error.to_string())
@@ -241,10 +241,10 @@ mod tests {
             let problems = validate::validate(item.located.object.as_ref().unwrap());
             lines(&problems, &manifests, item, Style::Plain)
         };
-        assert_eq!(shown(MOST).len(), MOST);
+        assert_eq!(shown(MAX_PROBLEMS).len(), MAX_PROBLEMS);
         // As many as would take minutes if each were compared with all others, or the line were read for each.
         let many = shown(100_000);
-        assert_eq!(many.len(), MOST + 1);
+        assert_eq!(many.len(), MAX_PROBLEMS + 1);
         assert_eq!(many.last().unwrap(), "and 99900 more in GlobalNetworkSet x, which are not shown\n");
         assert!(many.iter().flat_map(|text| text.lines()).all(|line| line.chars().count() < 160), "{:?}", many[50]);
         assert!(many[99].contains("f.yaml:1:1481  GlobalNetworkSet x  spec.nets[99]"), "{}", many[99]);

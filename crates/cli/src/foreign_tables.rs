@@ -15,7 +15,7 @@ use tortie_nft::foreign::ForeignTable;
 use tortie_policy::machine::Machine;
 use tortie_policy::packet::{Conntrack, Host, OwnNat, Packet, PacketPath};
 use tortie_verify::foreign_tables::{
-    AllowedMark, Among, Asked, Effect, Exempts, FLOATING_IPS, MarkBit, destination, effects_among, exempts,
+    AllowedMark, Asked, Effect, Exempts, FLOATING_IPS, MarkBit, TableContext, destination, effects_in_context, exempts,
     may_give_source, may_reroute, may_write_mark, translates_at,
 };
 
@@ -487,8 +487,8 @@ impl Tables<'_> {
         if let Some((_, effects)) = known.iter().find(|(asked, _)| *asked == key) {
             return effects.clone();
         }
-        let among = Among { tables: &self.tables.tables, asked: self.asked(packet), own, translated_at };
-        let effects: Rc<[Effect]> = effects_among(among).into();
+        let context = TableContext { tables: &self.tables.tables, asked: self.asked(packet), own, translated_at };
+        let effects: Rc<[Effect]> = effects_in_context(context).into();
         known.push((key, effects.clone()));
         effects
     }

@@ -20,7 +20,7 @@ use crate::session::Session;
 use crate::store::StoreAccess;
 
 /// How often the store is read again when the agent has received more than was read.
-const TRIES: usize = 3;
+const MAX_ATTEMPTS: usize = 3;
 
 /// What is asked for.
 #[derive(Clone, Copy)]
@@ -150,7 +150,7 @@ fn if_enforced(access: &StoreAccess, request: InForceRequest, agent: &Agent) -> 
     let Some(name) = access.name().ok().filter(|_| !from_store) else {
         return Ok(Sources { listing: listing?, notes, ..Sources::default() });
     };
-    for _ in 0..TRIES {
+    for _ in 0..MAX_ATTEMPTS {
         let answer = match agent.in_force(&name, listing.as_ref().ok().map(|listing| listing.position.clone())) {
             Ok(answer) => answer,
             Err(error) => return Ok(without_agent(listing?, error, purpose, notes)),

@@ -36,7 +36,7 @@ use servers::Server;
 use waiting::Waiting;
 
 /// More losses are counted.
-const SHOWN: usize = 20;
+const MAX_LISTED: usize = 20;
 
 /// What every command takes that may lock somebody out.
 #[derive(Args, Debug)]
@@ -124,9 +124,9 @@ impl Guard<'_> {
             }
             return fatal.is_empty();
         }
-        losses.iter().take(SHOWN).for_each(|loss| session.terminal.error(format_args!("would {loss}")));
-        if losses.len() > SHOWN {
-            session.terminal.error(format_args!("and {} more", losses.len() - SHOWN));
+        losses.iter().take(MAX_LISTED).for_each(|loss| session.terminal.error(format_args!("would {loss}")));
+        if losses.len() > MAX_LISTED {
+            session.terminal.error(format_args!("and {} more", losses.len() - MAX_LISTED));
         }
         if !losses.is_empty() {
             let has_history = || self.access.store().is_ok_and(|store| store.history().is_some());

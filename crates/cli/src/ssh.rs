@@ -19,9 +19,9 @@ pub(crate) use served::SshClients;
 /// The variable in which sshd leaves the connection.
 pub(crate) const VARIABLE: &str = "SSH_CONNECTION";
 /// More parents than this are a loop.
-const MOST_PARENTS: usize = 256;
+const MAX_PARENTS: usize = 256;
 /// More sessions than this, one over the other, are a loop.
-const MOST_HOPS: usize = 16;
+const MAX_HOPS: usize = 16;
 /// Programs that serve SSH; their children are sessions.
 const SERVERS: [&str; 4] = ["sshd", "sshd-session", "sshd-auth", "dropbear"];
 /// Programs that go on as another user, whose children may not read what was before.
@@ -166,7 +166,7 @@ fn began_by(connection: &SshConnection, is_own: impl Fn(IpAddr) -> bool, proc: &
     let me = status(proc, "self").map_err(|_| format!("{} cannot be read", proc.display()))?;
     let mut session = session(proc, parents(proc, &me))?.ok_or("this shell is not a child of sshd")?;
     let mut connection = served_by(proc, &session).unwrap_or_else(|| connection.clone());
-    for _ in 0..MOST_HOPS {
+    for _ in 0..MAX_HOPS {
         let client = connection.client;
         if !is_own(client) {
             return Ok(session.began);
@@ -237,7 +237,7 @@ pub(crate) const TICK: u64 = 10;
 /// looked at, and is the last.
 fn parents(proc: &Path, of: &Process) -> impl Iterator<Item = Result<Process, String>> {
     let mut next = of.parent;
-    (0..MOST_PARENTS).map_while(move |_| {
+    (0..MAX_PARENTS).map_while(move |_| {
         let id = next;
         if id <= 1 {
             return None;

@@ -67,7 +67,7 @@ impl Opened {
 }
 
 /// How long a command goes on trying to reach etcd.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ETCD_RETRY_TIME: Duration = Duration::from_secs(5);
 
 impl StoreAccess {
     /// Finds out which store is meant, and opens it. A configuration that cannot be read is an error at once; a store
@@ -387,7 +387,7 @@ pub(crate) fn kubernetes_to_copy(
         None => env,
     };
     let error = |error: SettingsError| NoStore(format!("cannot copy from Kubernetes: {error}"));
-    let settings = tortie_store_kube::Settings { patience: PATIENCE, ..kubernetes(&given).map_err(error)? };
+    let settings = tortie_store_kube::Settings { patience: ETCD_RETRY_TIME, ..kubernetes(&given).map_err(error)? };
     Ok(Some(Arc::new(KubeStore::new(settings).map_err(error)?)))
 }
 
@@ -399,7 +399,7 @@ fn open(choice: Choice) -> Result<Opened, NoStore> {
             .map_err(|error| NoStore(error.to_string())),
         StoreKind::Etcd(given) => {
             let settings = Settings::try_from(*given).map_err(|error| NoStore(error.to_string()))?;
-            let store = EtcdStore::connect(Settings { call_timeout: PATIENCE, ..settings });
+            let store = EtcdStore::connect(Settings { call_timeout: ETCD_RETRY_TIME, ..settings });
             store
                 .map(|store| Opened::Etcd(store.into()))
                 .map_err(|error| NoStore(format!("{error} (the store is etcd by {by})")))
@@ -407,7 +407,7 @@ fn open(choice: Choice) -> Result<Opened, NoStore> {
         StoreKind::Kubernetes(given) => {
             let error = |error: SettingsError| NoStore(format!("{error} (the store is Kubernetes by {by})"));
             let settings = kubernetes(&given).map_err(error)?;
-            let store = KubeStore::new(tortie_store_kube::Settings { patience: PATIENCE, ..settings });
+            let store = KubeStore::new(tortie_store_kube::Settings { patience: ETCD_RETRY_TIME, ..settings });
             store.map(|store| Opened::Kubernetes(store.into())).map_err(error)
         }
         StoreKind::Unknown(word) => Err(NoStore(format!(

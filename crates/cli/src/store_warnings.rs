@@ -1,5 +1,5 @@
 //! Warnings about what objects mean together with the others of the store: worked out before they are written, as if all of
-//! them were, from the kinds that are needed. Nothing is looked at where there are more than [`MOST`] objects of one of
+//! them were, from the kinds that are needed. Nothing is looked at where there are more than [`MAX_OBJECTS`] objects of one of
 //! these kinds, which is known only after all of them were read.
 
 pub(crate) mod nodes;
@@ -22,7 +22,7 @@ use crate::session::Session;
 use nodes::KnownNodes;
 
 /// More objects than this are not looked at.
-const MOST: usize = 2_000;
+const MAX_OBJECTS: usize = 2_000;
 
 /// The warnings of each object, in their order. None where the store cannot be read: the write itself tells that.
 pub(crate) fn warnings(store: &dyn Store, objects: &[Object], session: &mut Session) -> Vec<Vec<Problem>> {
@@ -33,9 +33,9 @@ pub(crate) fn warnings(store: &dyn Store, objects: &[Object], session: &mut Sess
     }
     let mut not_looked_at = |what: &str| {
         let text = "note: what these objects mean together with others was not looked at: more than";
-        session.terminal.note(format_args!("{text} {MOST} {what}"));
+        session.terminal.note(format_args!("{text} {MAX_OBJECTS} {what}"));
     };
-    if objects.len() > MOST {
+    if objects.len() > MAX_OBJECTS {
         not_looked_at("objects are given");
         return none();
     }
@@ -45,10 +45,10 @@ pub(crate) fn warnings(store: &dyn Store, objects: &[Object], session: &mut Sess
         let mut count = 0;
         let page = &mut |page: Vec<_>| {
             count += page.len();
-            items.extend(page.into_iter().take((MOST + 1).saturating_sub(items.len())));
+            items.extend(page.into_iter().take((MAX_OBJECTS + 1).saturating_sub(items.len())));
         };
         let Ok(position) = store.list_pages(&Selection::kind(kind), page) else { return none() };
-        if count > MOST {
+        if count > MAX_OBJECTS {
             not_looked_at(&format!("objects of kind {kind} are stored"));
             return none();
         }
@@ -65,9 +65,9 @@ pub(crate) fn warnings(store: &dyn Store, objects: &[Object], session: &mut Sess
     let has_hosts = objects.iter().any(|object| object.kind == Kind::HostEndpoint);
     let mut nodes = if has_hosts { nodes::stored(store) } else { BTreeSet::new() };
     nodes.extend(in_force.snapshot.nodes.keys().cloned());
-    let world = World::new(&in_force.snapshot, nodes);
+    let context = StoreContext::new(&in_force.snapshot, nodes);
     let behind = behind_failsafes(&in_force.snapshot, &keys);
-    keys.iter().zip(behind).map(|(key, behind)| world.warnings(key).into_iter().chain(behind).collect()).collect()
+    keys.iter().zip(behind).map(|(key, behind)| context.warnings(key).into_iter().chain(behind).collect()).collect()
 }
 
 /// The rules of each policy that no packet comes to, as far as failsafes are known from the store.
@@ -111,7 +111,7 @@ fn needed(objects: &[Object]) -> BTreeSet<Kind> {
 }
 
 /// Everything that was looked at.
-pub(crate) struct World<'a> {
+pub(crate) struct StoreContext<'a> {
     snapshot: &'a Snapshot,
     subjects: Vec<Subject>,
     nodes: KnownNodes,
@@ -124,7 +124,7 @@ pub(crate) struct World<'a> {
     interfaces: BTreeMap<(&'a str, &'a str), Vec<&'a WorkloadEndpoint>>,
 }
 
-impl<'a> World<'a> {
+impl<'a> StoreContext<'a> {
     /// Indexes a snapshot. `nodes` are names of Nodes that the snapshot may lack.
     pub(crate) fn new(snapshot: &'a Snapshot, nodes: BTreeSet<String>) -> Self {
         let hosts = snapshot.host_endpoints.values().map(|one| Subject::host(snapshot, one));

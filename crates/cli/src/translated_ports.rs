@@ -13,13 +13,13 @@ use tortie_manifest::Problem;
 use tortie_nft::foreign::ForeignTable;
 use tortie_policy::packet::OwnNat;
 use tortie_policy::{Direction, PolicyStage, PortMatch, Rule, Snapshot};
-use tortie_verify::foreign_tables::{Among, Asked, Effect, base_chains, destination, effects_among};
+use tortie_verify::foreign_tables::{Asked, Effect, TableContext, base_chains, destination, effects_in_context};
 
 use crate::commands::lint;
 use crate::foreign_tables::named;
 
 /// So many entries of the `ports` of a rule are asked about.
-const MOST_PORTS: usize = 64;
+const MAX_PORTS: usize = 64;
 
 /// Clients that stand for all where a rule names no nets (RFC 5737, RFC 3849).
 const CLIENTS: [IpAddr; 2] =
@@ -62,8 +62,8 @@ pub(crate) fn warnings(
                 return None;
             }
             let asked = Asked::new(&host, local_facts.machine.as_ref(), &packet);
-            let among = Among { tables, asked, own: OwnNat::default(), translated_at: i32::MIN };
-            let effects = effects_among(among).into_iter().zip(tables);
+            let context = TableContext { tables, asked, own: OwnNat::default(), translated_at: i32::MIN };
+            let effects = effects_in_context(context).into_iter().zip(tables);
             let translations = effects.filter_map(|(effect, table)| match effect {
                 Effect::Translates { to, port, by, priority } => Some((priority, to, port, by, table)),
                 _ => None,
@@ -115,7 +115,7 @@ fn packets(rule: &Rule, interface: &str, to: IpAddr) -> Vec<Packet> {
         PortMatch::Range(range) => Some(range.first()),
         PortMatch::Named(_) => None,
     };
-    let ports = rule.destination.ports.iter().filter_map(first).take(MOST_PORTS);
+    let ports = rule.destination.ports.iter().filter_map(first).take(MAX_PORTS);
     ports
         .map(|port| {
             let transport = Transport::Ports { source: CLIENT_PORT, destination: port };

@@ -133,14 +133,14 @@ fn unknown_command(error: &Error, persona: Persona) -> String {
 }
 
 fn meant(typed: &str, persona: Persona) -> Option<String> {
-    const NEVER: [&str; 5] = ["delete", "restore", "undo", "off", "on"];
+    const NOT_SUGGESTED: [&str; 5] = ["delete", "restore", "undo", "off", "on"];
     // A letter away from `top`, which has nothing to do with it.
     if typed == "stop" {
         return None;
     }
     let command = args::command(persona);
     let all = command.get_subcommands().filter(|sub| !sub.is_hide_set()).map(clap::Command::get_name);
-    let names: Vec<&str> = all.filter(|name| !NEVER.contains(name)).collect();
+    let names: Vec<&str> = all.filter(|name| !NOT_SUGGESTED.contains(name)).collect();
     let slips = typed.chars().count() / 3;
     let near = names.iter().map(|name| (strsim::damerau_levenshtein(typed, name), *name));
     let near = near.filter(|(distance, _)| *distance <= slips.min(2)).min();

@@ -21,7 +21,7 @@ use super::{Batch, BatchMode, Change, Client, ClientError, Done, Extent, Outcome
 use tortie_store::{Overlay, Stopped, Write, WriteError, Written, WrittenTogether};
 
 /// How often a batch is planned again because another writer was faster.
-const TRIES: u32 = 5;
+const MAX_ATTEMPTS: u32 = 5;
 
 /// Decides whether the warnings of an object are errors, by its number in the batch and the planned change. Without it none are.
 pub type Refuse<'a> = Option<&'a dyn Fn(usize, &Done) -> bool>;
@@ -171,7 +171,7 @@ impl Work<'_> {
                 }
                 Some(Stopped::Refused(refused)) => {
                     let lost = refused.iter().all(|(_, reason)| !matches!(reason, WriteError::Refused(_)));
-                    if lost && tries < TRIES {
+                    if lost && tries < MAX_ATTEMPTS {
                         thread::sleep(Duration::from_millis(5 << tries));
                         tries += 1;
                         continue;

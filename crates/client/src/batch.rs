@@ -25,11 +25,11 @@ use tortie_store::backoff::part_of;
 use tortie_store::{Op, Overlay, Revision, Write, WriteError, Written};
 
 /// How often a job is planned again because another writer was faster.
-const TRIES: u32 = 5;
+const MAX_ATTEMPTS: u32 = 5;
 /// How often an object is read and changed again because another writer was faster: changes of single fields lose nothing by it.
 const EDIT_TRIES: u32 = 12;
 /// The longest time between two tries.
-const LONGEST_PAUSE: Duration = Duration::from_millis(240);
+const MAX_RETRY_DELAY: Duration = Duration::from_millis(240);
 
 /// A job of a batch.
 #[derive(Clone)]
@@ -85,14 +85,14 @@ impl Waiting<'_> {
     fn most_tries(&self) -> u32 {
         match self.job.task {
             Task::Edit(_) => EDIT_TRIES,
-            Task::Put(..) | Task::Delete(..) => TRIES,
+            Task::Put(..) | Task::Delete(..) => MAX_ATTEMPTS,
         }
     }
 }
 
 /// How long to wait before the next try: longer each time, and not as long as other writers that lost the same race.
 fn pause(tries: u32) -> Duration {
-    part_of(Duration::from_millis(7 << tries.min(10)).min(LONGEST_PAUSE))
+    part_of(Duration::from_millis(7 << tries.min(10)).min(MAX_RETRY_DELAY))
 }
 
 /// A job whose writes are in the current call.

@@ -63,7 +63,7 @@ impl InitialTier {
     }
 }
 
-const TRIES: u32 = 5;
+const MAX_ATTEMPTS: u32 = 5;
 
 /// The one ClusterInformation.
 pub(super) fn cluster_information() -> Key {
@@ -93,7 +93,7 @@ pub(super) fn initialise(client: &Client, version: &str, cluster_type: &str) -> 
         }
         match again {
             None => break,
-            Some(key) if tries == TRIES => return Err(ClientError::Conflict { key, current: None }),
+            Some(key) if tries == MAX_ATTEMPTS => return Err(ClientError::Conflict { key, current: None }),
             Some(_) => {}
         }
     }
@@ -166,7 +166,7 @@ pub(super) fn set_locked(client: &Client, locked: bool) -> Result<bool, ClientEr
         }
         let write = Write::update(key.clone(), user_form::write(&found.object), found.stored.revision);
         match client.store.write(&[write])?.pop() {
-            Some(Err(WriteError::Conflict(_))) if tries < TRIES => {}
+            Some(Err(WriteError::Conflict(_))) if tries < MAX_ATTEMPTS => {}
             Some(Err(error)) => return Err(ClientError::refused(&key, error)),
             _ => break,
         }

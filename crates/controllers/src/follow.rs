@@ -3,17 +3,17 @@
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
-use tortie_agent::for_controllers::StopFlag;
+use tortie_agent::daemon::StopFlag;
 use tortie_api::Kind;
 use tortie_store::{Event, Selection, Store, StoreError, Stored};
 
 /// How long a watch waits before it looks whether it shall end.
-const LOOK: Duration = Duration::from_millis(500);
+const STOP_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// How often Kubernetes is listed again although nothing was missed. If its etcd is restored from a backup, versions of objects become
 /// smaller, and the API server says nothing to a watch from a greater one.
 const RELIST: Duration = Duration::from_secs(300);
 /// The pause after a failure.
-const PAUSE: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Where objects are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub(crate) fn run(store: &dyn Store, from: Origin, kind: Kind, news: &SyncSender
                 }
             }
         }
-        stop.wait(PAUSE);
+        stop.wait(RETRY_DELAY);
     }
 }
 
@@ -84,7 +84,7 @@ fn follow(
         if relist.is_some_and(|relist| start.elapsed() >= relist) {
             return Err(StoreError::Expired { kind });
         }
-        let told = match watch.next(LOOK) {
+        let told = match watch.next(STOP_CHECK_INTERVAL) {
             Ok(Some(event)) => News::Changed(from, event),
             Ok(None) if lost => News::Reached(from, kind),
             Ok(None) => continue,
@@ -93,7 +93,7 @@ fn follow(
                 if news.send(News::Lost(from, kind, reason)).is_err() {
                     return Ok(());
                 }
-                stop.wait(PAUSE);
+                stop.wait(RETRY_DELAY);
                 continue;
             }
             Err(error) => return Err(error),

@@ -8,7 +8,7 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tortie_agent::for_controllers::StopFlag;
+use tortie_agent::daemon::StopFlag;
 use tortie_store::{Holding, Leases, StoreError};
 
 use crate::follow::News;
@@ -18,7 +18,7 @@ use crate::log_event;
 pub const LEASE: &str = "tortie-controllers";
 
 /// How often, at least, it is looked who holds the lease.
-const LOOK: Duration = Duration::from_secs(2);
+const LEASE_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Whether this process may write.
 #[derive(Debug, Default)]
@@ -144,7 +144,7 @@ pub(crate) fn run(
                 }
             }
         }
-        stop.wait((time / 7).min(LOOK));
+        stop.wait((time / 7).min(LEASE_CHECK_INTERVAL));
     }
     if leadership.may_write()
         && let Err(error) = leases.release(LEASE, holder)

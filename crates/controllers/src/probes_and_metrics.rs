@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tortie_agent::for_controllers::Answer;
+use tortie_agent::daemon::Answer;
 
 use crate::leader::Leadership;
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tortie_agent::LogFormat;
-use tortie_agent::for_controllers::{Served, Server, StopFlag, start_log};
+use tortie_agent::daemon::{Served, Server, StopFlag, start_log};
 use tortie_client::Client;
 use tortie_store::Store;
 
@@ -25,7 +25,7 @@ use crate::task::{self, Task};
 use crate::{host_endpoints, log_event, node_labels, pod_labels};
 
 /// How much news waits for the controllers.
-const WAITING: usize = 256;
+const QUEUE_LENGTH: usize = 256;
 /// How often everything is compared although nothing happened.
 const RECONCILE: Duration = Duration::from_secs(300);
 
@@ -48,7 +48,7 @@ pub struct Options {
 /// Runs the controllers until a signal ends them. The error says what of the machine they cannot have.
 pub fn run(options: Options) -> io::Result<()> {
     start_log(options.log_format, log_event::ALL);
-    let (sender, receiver) = sync_channel(WAITING);
+    let (sender, receiver) = sync_channel(QUEUE_LENGTH);
     let stop = Arc::new(StopFlag::default());
     let ending = Arc::new(StopFlag::default());
     signals(sender.clone(), ending.clone())?;

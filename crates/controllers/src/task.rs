@@ -12,11 +12,11 @@ use crate::probes_and_metrics::Counts;
 use crate::writer::{self, Summary};
 
 /// How long the controllers wait for their own writes to come back, and for a store that refuses one.
-const AGAIN: Duration = Duration::from_secs(2);
+const RETRY_DELAY: Duration = Duration::from_secs(2);
 /// The longest pause before what failed is tried again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 /// How many names a line of the log has.
-const NAMED: usize = 10;
+const MAX_NAMED: usize = 10;
 
 /// The words and events of a task.
 #[derive(Debug)]
@@ -96,7 +96,7 @@ pub(crate) struct Task {
 impl Task {
     /// A task that was not done yet.
     pub(crate) fn new(words: Words) -> Self {
-        Self { words, counts: Counts::default(), problems: BTreeSet::new(), failing: Vec::new(), pause: AGAIN }
+        Self { words, counts: Counts::default(), problems: BTreeSet::new(), failing: Vec::new(), pause: RETRY_DELAY }
     }
 
     /// What it counted so far.
@@ -128,7 +128,7 @@ impl Task {
         let failed: Vec<String> =
             summary.failed.iter().map(|(key, why)| format!("{}: {why}", (self.words.name)(key))).collect();
         self.counts.failing = failed.first().cloned().unwrap_or_default();
-        let wait = self.failed(failed).or(summary.stale.then_some(AGAIN));
+        let wait = self.failed(failed).or(summary.stale.then_some(RETRY_DELAY));
         (summary, wait)
     }
 
@@ -136,7 +136,7 @@ impl Task {
     fn failed(&mut self, failed: Vec<String>) -> Option<Duration> {
         if failed.is_empty() {
             self.failing.clear();
-            self.pause = AGAIN;
+            self.pause = RETRY_DELAY;
             return None;
         }
         if failed != self.failing {
@@ -149,7 +149,7 @@ impl Task {
             self.failing = failed;
         }
         let pause = self.pause;
-        self.pause = (pause * 2).min(LONGEST_PAUSE);
+        self.pause = (pause * 2).min(MAX_RETRY_DELAY);
         Some(pause)
     }
 
@@ -167,8 +167,8 @@ impl Task {
 
 /// Some names for a line of the log, and how many are left out.
 fn few(names: &[String]) -> String {
-    let some = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(NAMED) {
+    let some = names.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(MAX_NAMED) {
         0 => some,
         more => format!("{some} and {more} more"),
     }

@@ -11,9 +11,9 @@ use crate::plan::{Action, Plan};
 use crate::read::read;
 
 /// How many objects are written in one call. Between two calls it is asked whether this process may still write.
-const TOGETHER: usize = 50;
+const MAX_WRITES_PER_CALL: usize = 50;
 /// How many bytes an object has at least that a store may refuse for its size. (A stand-in has fewer.)
-const LARGE: usize = 128 << 10;
+const MIN_REFUSED_BYTES: usize = 128 << 10;
 
 /// What became of a plan.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ pub(crate) struct Summary {
 pub(crate) fn act(client: &Client, plan: &Plan, may_write: &dyn Fn() -> bool) -> Summary {
     let mut summary = Summary::default();
     let one_call = |one: &Action, other: &Action| (kind(one), one.key().kind) == (kind(other), other.key().kind);
-    for some in plan.actions.chunk_by(one_call).flat_map(|same| same.chunks(TOGETHER)) {
+    for some in plan.actions.chunk_by(one_call).flat_map(|same| same.chunks(MAX_WRITES_PER_CALL)) {
         if !may_write() {
             summary.stale = true;
             break;
@@ -185,7 +185,7 @@ fn write(client: &Client, actions: &[Action], summary: &mut Summary) {
                     error => {
                         if let (WriteError::Refused(reason), Op::Create(value) | Op::Update(value, _)) =
                             (&error, &write.op)
-                            && value.len() >= LARGE
+                            && value.len() >= MIN_REFUSED_BYTES
                         {
                             summary.too_large.push((action.key(), reason.clone()));
                         }

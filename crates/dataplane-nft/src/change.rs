@@ -10,25 +10,25 @@ use tortie_nft::{BaseChain, Element, Set};
 use crate::denied_log;
 use crate::index::{Index, StepChanges};
 use crate::options::TableOptions;
-use crate::requested_table::{ChainForm, Ruleset, SetForm};
 use crate::script::Script;
 use crate::set_references::{self, SetReferences};
 use crate::sets::{self, Shape};
 use crate::skeleton::{self, Plan};
 use crate::stage::{Stage, Variant};
 use crate::state_view::{CurrentState, PreviousState, StateView};
+use crate::table_content::{ChainContent, SetContent, TableContent};
 
 pub(crate) use transaction::Transaction;
 
 /// Objects of before and after.
 #[derive(Debug, Default)]
 pub(crate) struct Change {
-    sets_made: Vec<SetForm>,
+    sets_made: Vec<SetContent>,
     sets_gone: BTreeSet<String>,
     /// Elements that go and that come.
     elements: BTreeMap<String, ElementChange>,
-    before: BTreeMap<String, ChainForm>,
-    after: BTreeMap<String, ChainForm>,
+    before: BTreeMap<String, ChainContent>,
+    after: BTreeMap<String, ChainContent>,
     references: set_references::Changes,
 }
 
@@ -37,11 +37,11 @@ pub(crate) type ElementChange = (Set, Vec<Element>, Vec<Element>);
 
 /// Base chains that have another policy than they should.
 #[derive(Debug)]
-pub(crate) struct Rebased(Vec<(String, ChainForm)>);
+pub(crate) struct Rebased(Vec<(String, ChainContent)>);
 
 impl Rebased {
     /// The changes from `before` to `after`. None if a chain differs in what cannot be changed while it exists.
-    pub(crate) fn of(before: &BTreeMap<String, ChainForm>, after: &BTreeMap<String, ChainForm>) -> Option<Self> {
+    pub(crate) fn of(before: &BTreeMap<String, ChainContent>, after: &BTreeMap<String, ChainContent>) -> Option<Self> {
         let mut all = Vec::new();
         for (name, form) in after {
             let Some(old) = before.get(name) else { continue };
@@ -100,8 +100,8 @@ impl Change {
 
     /// Chains that get other rules: what they have, and what they are to have.
     pub(crate) fn of_chains(
-        before: BTreeMap<String, ChainForm>,
-        after: BTreeMap<String, ChainForm>,
+        before: BTreeMap<String, ChainContent>,
+        after: BTreeMap<String, ChainContent>,
         references: &SetReferences,
     ) -> Self {
         Self { before, after, ..Self::default() }.only_differences(references)
@@ -126,11 +126,11 @@ impl Change {
 
     /// The batch that changes chains and sets to their desired content.
     pub(crate) fn repairs(
-        sets_made: Vec<SetForm>,
+        sets_made: Vec<SetContent>,
         sets_gone: BTreeSet<String>,
         elements: BTreeMap<String, ElementChange>,
-        before: BTreeMap<String, ChainForm>,
-        after: BTreeMap<String, ChainForm>,
+        before: BTreeMap<String, ChainContent>,
+        after: BTreeMap<String, ChainContent>,
     ) -> Self {
         Self { sets_made, sets_gone, elements, before, after, references: set_references::Changes::default() }
     }
@@ -141,7 +141,7 @@ impl Change {
     }
 
     /// The chains that are made or get other rules.
-    pub(crate) fn chains_put(&self) -> impl Iterator<Item = (&String, &ChainForm)> {
+    pub(crate) fn chains_put(&self) -> impl Iterator<Item = (&String, &ChainContent)> {
         self.after.iter()
     }
 
@@ -151,7 +151,7 @@ impl Change {
     }
 
     /// The sets that are made.
-    pub(crate) fn sets_made(&self) -> impl Iterator<Item = &SetForm> {
+    pub(crate) fn sets_made(&self) -> impl Iterator<Item = &SetContent> {
         self.sets_made.iter()
     }
 
@@ -272,7 +272,7 @@ impl Change {
     fn skeleton(&mut self, step: &Step<'_>) {
         let Some((before, after)) = step.plans else { return };
         let draw = |plan: &Plan| {
-            let mut ruleset = Ruleset::new(tortie_nft::TableId::inet(""));
+            let mut ruleset = TableContent::new(tortie_nft::TableId::inet(""));
             skeleton::render(plan, step.options, &mut ruleset);
             ruleset
         };

@@ -2,7 +2,7 @@
 //!
 //! Both tables are walked together. Base chains are paired by name, as the hooks begin there; from then on two chains or sets
 //! are compared because the same rule or element leads to both, whatever their names. A difference so stands where it is
-//! and not at everything that leads to it. Counts and handles are not part of a [`Ruleset`].
+//! and not at everything that leads to it. Counts and handles are not part of a [`TableContent`].
 
 mod align;
 mod text;
@@ -10,7 +10,7 @@ mod walk;
 
 use tortie_nft::{BaseChain, Element, Set};
 
-use crate::requested_table::{Line, Ruleset};
+use crate::table_content::{Line, TableContent};
 
 pub use text::{comment_text, element_text, element_verdict, interface_of, last_word};
 
@@ -95,12 +95,12 @@ pub enum DifferenceKind {
 }
 
 /// Compares two tables. At most `most` differences are kept; all are counted.
-pub fn compare(wanted: &Ruleset, found: &Ruleset, most: usize) -> Comparison {
+pub fn compare(wanted: &TableContent, found: &TableContent, most: usize) -> Comparison {
     walk::Walk::new(wanted, found, most).run()
 }
 
 /// Where two tables differ in content or in the names of their objects, in the kernel's terms; at most `most` places.
-pub fn differences(wanted: &Ruleset, found: &Ruleset, most: usize) -> Vec<String> {
+pub fn differences(wanted: &TableContent, found: &TableContent, most: usize) -> Vec<String> {
     let compared = compare(wanted, found, most);
     let mut all: Vec<String> = compared.differences.iter().map(|one| one.kind.to_string()).collect();
     let same_names = wanted.sets.keys().eq(found.sets.keys()) && wanted.chains.keys().eq(found.chains.keys());

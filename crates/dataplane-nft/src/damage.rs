@@ -48,7 +48,7 @@ impl Damage {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const MOST: usize = 5;
+        const MAX_NAMED: usize = 5;
         let mut parts = Vec::new();
         if self.whole {
             parts.push("the whole table".to_owned());
@@ -59,8 +59,8 @@ impl fmt::Display for Damage {
         parts.extend(self.chains.iter().map(|name| format!("chain {name}")));
         parts.extend(self.sets.iter().map(|name| format!("set {name}")));
         parts.extend(self.elements.keys().map(|name| format!("elements of set {name}")));
-        let more = parts.len().saturating_sub(MOST);
-        parts.truncate(MOST);
+        let more = parts.len().saturating_sub(MAX_NAMED);
+        parts.truncate(MAX_NAMED);
         f.write_str(&parts.join(", "))?;
         if more > 0 { write!(f, " and {more} more") } else { Ok(()) }
     }

@@ -12,7 +12,7 @@ use tortie_nft::expr::{Immediate, Limit, LimitKind, Log};
 use tortie_nft::{Expr, Verdict};
 
 use crate::options::TableOptions;
-use crate::requested_table::{ChainForm, Line};
+use crate::table_content::{ChainContent, Line};
 
 /// What stands in a prefix between the chain and the comment.
 pub const SEPARATOR: char = '|';
@@ -24,7 +24,7 @@ const BURST: u32 = 20;
 const PREFIX_MAX: usize = 127;
 
 /// Adds the lines to all chains, if denied packets are to be logged.
-pub(crate) fn add(chains: &mut BTreeMap<String, ChainForm>, options: &TableOptions) {
+pub(crate) fn add(chains: &mut BTreeMap<String, ChainContent>, options: &TableOptions) {
     let Some(group) = options.denied_group else { return };
     for (name, form) in chains {
         if !form.lines.iter().any(denies) {
@@ -69,7 +69,7 @@ mod tests {
     use crate::match_expr::{DenyAction, Side};
 
     fn with_group(lines: Vec<Line>) -> Vec<Line> {
-        let mut chains = BTreeMap::from([("policy-in/gnp/web".to_owned(), ChainForm::new(lines))]);
+        let mut chains = BTreeMap::from([("policy-in/gnp/web".to_owned(), ChainContent::new(lines))]);
         add(&mut chains, &TableOptions { denied_group: Some(9), ..TableOptions::default() });
         chains.into_values().next().unwrap().lines
     }

@@ -10,8 +10,8 @@ use tortie_policy::{Direction, Family, Limits, Settings};
 
 use crate::match_expr::{address_type, fields, octets};
 use crate::program::chain_name;
-use crate::requested_table::{ChainForm, Line};
 use crate::stage::Stage;
+use crate::table_content::{ChainContent, Line};
 
 /// What one endpoint puts into the tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(crate) struct RenderedEndpoint {
     /// Elements by the name of their map or set.
     pub(crate) elements: Vec<(String, Element)>,
     /// Chains of its own by name.
-    pub(crate) chains: Vec<(String, ChainForm)>,
+    pub(crate) chains: Vec<(String, ChainContent)>,
 }
 
 /// What the names of chains of an endpoint's own have in them.
@@ -87,7 +87,7 @@ fn target(
         return Some(chain);
     }
     let own = format!("{}{OWN}{}", stage.tag(), crate::names::clean(interface));
-    let form = ChainForm::new(limited(stage, limits, chain));
+    let form = ChainContent::new(limited(stage, limits, chain));
     rendered.chains.push((own.clone(), form));
     Some(own)
 }

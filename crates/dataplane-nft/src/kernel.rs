@@ -33,10 +33,10 @@ use crate::options::TableOptions;
 use crate::programmed::Shared;
 use crate::readback::read_back;
 use crate::render::whole;
-use crate::requested_table::Ruleset;
 use crate::script::Script;
 use crate::set_references::SetReferences;
 use crate::skeleton::{self, Plan};
+use crate::table_content::TableContent;
 use crate::watch::{self, Watch};
 
 use quarantine::Quarantine;
@@ -191,7 +191,7 @@ impl Kernel {
             Some(table) if self.table.owner && !table.persist => return Ok(Existing::Table),
             Some(_) => drop(script.batch.add_table(&self.table)),
             None => {
-                let mut beginning = Ruleset::new(self.table.id.clone());
+                let mut beginning = TableContent::new(self.table.id.clone());
                 skeleton::begin(&mut beginning);
                 script.replace(&self.table, false, &beginning);
             }
@@ -310,7 +310,7 @@ impl Kernel {
     }
 
     /// The rendered desired state.
-    pub fn ruleset(&self) -> Ruleset {
+    pub fn ruleset(&self) -> TableContent {
         if self.off {
             return off::without_verdicts(&self.state, &self.index, &self.options);
         }

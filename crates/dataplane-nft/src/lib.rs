@@ -1,9 +1,9 @@
 //! The nftables dataplane: the desired state of one node as nf_tables objects, and how it gets into the kernel.
 //!
 //! ```text
-//!   State ──render──> Ruleset                  the whole table, as values
+//!   State ──render──> TableContent                  the whole table, as values
 //!   Delta ──change──> Script ──> kernel        what a step changes, in one transaction or up to three
-//!   kernel ──read_back──> Ruleset              to compare
+//!   kernel ──read_back──> TableContent              to compare
 //! ```
 //!
 //! One table of family `inet` holds everything. Each stage at which endpoints judge packets is a base chain of its own, so a
@@ -46,7 +46,6 @@ mod program;
 mod programmed;
 mod readback;
 mod render;
-mod requested_table;
 mod rule;
 mod rule_list;
 mod script;
@@ -55,6 +54,7 @@ mod sets;
 mod skeleton;
 mod stage;
 mod state_view;
+mod table_content;
 mod undo;
 mod values;
 mod watch;
@@ -69,6 +69,6 @@ pub use kernel::{ApplyError, Existing, Kernel, Refused, TransactionSize};
 pub use options::{Bits, TableOptions, TooFewBits};
 pub use readback::read_back;
 pub use render::{render, render_with_ipv6};
-pub use requested_table::{ChainForm, Line, Ruleset, SetForm};
 pub use skeleton::{FILTER, FLOATING_IPS, GIVES_SOURCE, MANGLE, RAW};
+pub use table_content::{ChainContent, Line, SetContent, TableContent};
 pub use watch::{Watch, WatchStatistics};

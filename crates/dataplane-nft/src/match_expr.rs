@@ -15,7 +15,7 @@ use tortie_nft::expr::{Fib, FibResult, IcmpxCode, fib_flags};
 use tortie_nft::{DataType, Element, Expr, Fields, Key, Reg, Set, Verdict};
 use tortie_policy::Family;
 
-use crate::requested_table::{Line, SetForm};
+use crate::table_content::{Line, SetContent};
 use crate::values::{Values, shared};
 
 pub(crate) const ICMP: u8 = 1;
@@ -363,7 +363,7 @@ impl Line {
     }
 
     /// Looks the first register up in a shared set.
-    fn match_set(mut self, set: SetForm, inverted: bool) -> Self {
+    fn match_set(mut self, set: SetContent, inverted: bool) -> Self {
         let lookup = Lookup { inverted, ..Lookup::set(set.set.name.clone(), Reg::R1) };
         self.sets.push(Arc::new(set));
         self.expr(lookup)

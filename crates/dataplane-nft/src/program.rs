@@ -12,9 +12,9 @@ use tortie_policy::{Family, PolicyId, Settings};
 use crate::match_expr::DenyAction;
 use crate::names;
 use crate::options::TableOptions;
-use crate::requested_table::{ChainForm, Line};
 use crate::rule_list::{self, Traits};
 use crate::stage::Stage;
+use crate::table_content::{ChainContent, Line};
 
 /// A program's chain at a stage.
 pub(crate) fn chain_name(stage: Stage, id: ProgramId) -> String {
@@ -32,7 +32,7 @@ pub(crate) struct Writer<'a> {
 
 impl Writer<'_> {
     /// Its chains, by name.
-    pub(crate) fn chains(&self, id: ProgramId) -> Vec<(String, ChainForm)> {
+    pub(crate) fn chains(&self, id: ProgramId) -> Vec<(String, ChainContent)> {
         let name = chain_name(self.stage, id);
         let mut lines = vec![Line::new().jump(self.stage.early())];
         let reads = self.program.rules().any(|rules| (self.traits)(&rules).reads);
@@ -42,10 +42,10 @@ impl Writer<'_> {
             for family in [Family::V4, Family::V6] {
                 lines.push(Line::new().non_first_fragment(family).goto(&fragments).note("non-first fragments"));
             }
-            chains.push((fragments, ChainForm::new(self.body(true))));
+            chains.push((fragments, ChainContent::new(self.body(true))));
         }
         lines.extend(self.body(false));
-        chains.push((name, ChainForm::new(lines)));
+        chains.push((name, ChainContent::new(lines)));
         chains
     }
 

@@ -16,7 +16,7 @@ use tortie_nft::expr::{Counter, Expr};
 use tortie_nft::{BaseChain, Chain, Element, Rule, Set, kept_comment};
 
 use crate::change::Change;
-use crate::requested_table::{ChainForm, Ruleset, SetForm};
+use crate::table_content::{ChainContent, SetContent, TableContent};
 
 /// A chain or a set as it was programmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,15 +139,15 @@ impl Hashes {
         Content { hash: content.hash.wrapping_sub(one), len: content.len.saturating_sub(1) }
     }
 
-    fn chain_form(&self, form: &ChainForm, step: u64) -> Entry {
+    fn chain_form(&self, form: &ChainContent, step: u64) -> Entry {
         let each =
-            |content, line: &crate::requested_table::Line| self.rule(content, &line.exprs, line.comment.as_deref());
+            |content, line: &crate::table_content::Line| self.rule(content, &line.exprs, line.comment.as_deref());
         let content = form.lines.iter().fold(Content::default(), each);
         let head = self.chain(form.base, form.comment.as_deref());
         Entry { head, content, step }
     }
 
-    fn set_form(&self, form: &SetForm, step: u64) -> Entry {
+    fn set_form(&self, form: &SetContent, step: u64) -> Entry {
         let content = form.elements.iter().fold(Content::default(), |content, one| self.element(content, one));
         Entry { head: self.set(&form.set), content, step }
     }
@@ -208,7 +208,7 @@ impl Programmed {
     }
 
     /// A whole table was programmed.
-    pub(crate) fn replaced(&mut self, ruleset: &Ruleset) {
+    pub(crate) fn replaced(&mut self, ruleset: &TableContent) {
         self.step += 1;
         self.is_some = true;
         self.changing = Changing::Nothing;

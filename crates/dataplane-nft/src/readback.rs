@@ -6,11 +6,11 @@ use tortie_nft::dump::{SetDump, TableDump};
 use tortie_nft::expr::{Counter, Expr};
 use tortie_nft::{Element, Rule, Set};
 
-use crate::requested_table::{ChainForm, Line, Ruleset, SetForm};
+use crate::table_content::{ChainContent, Line, SetContent, TableContent};
 
 /// What was read from the kernel, without handles and counters.
-pub fn read_back(dump: &TableDump) -> Ruleset {
-    let mut ruleset = Ruleset::new(dump.table.id.clone());
+pub fn read_back(dump: &TableDump) -> TableContent {
+    let mut ruleset = TableContent::new(dump.table.id.clone());
     ruleset.dormant = dump.table.dormant;
     for set in &dump.sets {
         ruleset.sets.insert(set.set.name.clone(), form(set));
@@ -20,7 +20,7 @@ pub fn read_back(dump: &TableDump) -> Ruleset {
         lines.entry(&rule.chain).or_default().push(line(rule));
     }
     for chain in &dump.chains {
-        let form = ChainForm {
+        let form = ChainContent {
             base: chain.base,
             comment: chain.comment.clone(),
             lines: lines.remove(chain.name.as_str()).unwrap_or_default(),
@@ -30,9 +30,9 @@ pub fn read_back(dump: &TableDump) -> Ruleset {
     ruleset
 }
 
-fn form(dump: &SetDump) -> SetForm {
+fn form(dump: &SetDump) -> SetContent {
     let set = Set { handle: None, ..dump.set.clone() };
-    let mut form = SetForm { set, elements: dump.elements.iter().map(Element::shape).collect() };
+    let mut form = SetContent { set, elements: dump.elements.iter().map(Element::shape).collect() };
     form.sort();
     form
 }

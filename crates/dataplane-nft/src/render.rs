@@ -7,24 +7,24 @@ use tortie_nft::TableId;
 
 use crate::index::Index;
 use crate::options::TableOptions;
-use crate::requested_table::{Ruleset, SetForm, sort};
 use crate::sets::{self, Families};
 use crate::skeleton::{self, Plan};
 use crate::state_view::{CurrentState, Quarantined, StateView};
+use crate::table_content::{SetContent, TableContent, sort};
 use crate::{denied_log, endpoint, names, program, rule_list, set_references, values};
 
 /// Everything that is to be in the kernel.
-pub fn render(state: &State, options: &TableOptions) -> Ruleset {
+pub fn render(state: &State, options: &TableOptions) -> TableContent {
     whole(state, &Index::of(state), options, &Quarantined::nothing())
 }
 
 /// Renders a state with the sets for IPv6, also if none has an IPv6 member: a table keeps them once they were needed.
-pub fn render_with_ipv6(state: &State, options: &TableOptions) -> Ruleset {
+pub fn render_with_ipv6(state: &State, options: &TableOptions) -> TableContent {
     whole(state, &Index::with(state, Families { v6: true }), options, &Quarantined::nothing())
 }
 
 /// Renders a state by its index, with replacements for what the kernel refuses.
-pub(crate) fn whole(state: &State, index: &Index, options: &TableOptions, out: &Quarantined<'_>) -> Ruleset {
+pub(crate) fn whole(state: &State, index: &Index, options: &TableOptions, out: &Quarantined<'_>) -> TableContent {
     some(state, index, options, out, None)
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn part(
     options: &TableOptions,
     out: &Quarantined<'_>,
     only: &ObjectNames<'_>,
-) -> Ruleset {
+) -> TableContent {
     let mut ruleset = some(state, index, options, out, Some(only));
     ruleset.chains.retain(|name, _| only.chains.contains(name));
     ruleset.sets.retain(|name, _| only.sets.contains(name.as_str()));
@@ -64,9 +64,9 @@ fn some(
     options: &TableOptions,
     out: &Quarantined<'_>,
     only: Option<&ObjectNames<'_>>,
-) -> Ruleset {
+) -> TableContent {
     let now = CurrentState::new(state, index, *out);
-    let mut ruleset = Ruleset::new(TableId::inet(&options.table));
+    let mut ruleset = TableContent::new(TableId::inet(&options.table));
     skeleton::render(&Plan::new(state, index), options, &mut ruleset);
     // Which lists name a shared set is not kept.
     let shared = only.is_none_or(|only| only.sets.iter().any(|name| name.starts_with(values::PREFIX)));
@@ -108,7 +108,7 @@ fn some(
     ruleset.sets.values_mut().for_each(|form| sort(&mut form.elements));
     denied_log::add(&mut ruleset.chains, options);
     for set in set_references::named(ruleset.chains.values()) {
-        ruleset.sets.entry(set.set.name.clone()).or_insert_with(|| SetForm::clone(&set));
+        ruleset.sets.entry(set.set.name.clone()).or_insert_with(|| SetContent::clone(&set));
     }
     ruleset
 }

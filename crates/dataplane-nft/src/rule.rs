@@ -17,8 +17,8 @@ use tortie_policy::Family;
 use crate::faults::is_on;
 use crate::match_expr::{ICMP, ICMPV6, PORTED, Side, outermost};
 use crate::names;
-use crate::requested_table::Line;
 use crate::sets::{FAMILIES, Shape};
+use crate::table_content::Line;
 
 /// One way to match a rule.
 #[derive(Clone, Debug)]

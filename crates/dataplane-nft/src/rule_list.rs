@@ -11,10 +11,10 @@ use tortie_policy::{Action, Family, Settings};
 use crate::faults::is_on;
 use crate::names;
 use crate::options::TableOptions;
-use crate::requested_table::{ChainForm, Line};
 use crate::rule::{Match, matches};
 use crate::sets::Shape;
 use crate::stage::{Allow, Variant};
+use crate::table_content::{ChainContent, Line};
 
 /// Informational, the level that Log writes at.
 const INFO: u32 = 6;
@@ -78,7 +78,7 @@ impl List<'_> {
         settings: &Settings,
         options: &TableOptions,
         shape: &impl Fn(&SetId, Family) -> Option<Shape>,
-    ) -> Vec<(String, ChainForm)> {
+    ) -> Vec<(String, ChainContent)> {
         let mut all = Vec::new();
         let mut for_fragments = Vec::new();
         let mut reads = false;
@@ -93,16 +93,21 @@ impl List<'_> {
         let name = chain_name(self.id, variant, settings);
         let mut chains = Vec::new();
         if reads && !for_fragments.is_empty() {
-            chains.push((fragment_name(&name), ChainForm::new(for_fragments)));
+            chains.push((fragment_name(&name), ChainContent::new(for_fragments)));
         }
-        chains.push((name, ChainForm::new(all)));
+        chains.push((name, ChainContent::new(all)));
         chains
     }
 
     /// What stands for it where the kernel refuses it: a denial. Programs find the chains that they ask.
-    pub(crate) fn stand_in(&self, variant: Variant, settings: &Settings, traits: Traits) -> Vec<(String, ChainForm)> {
+    pub(crate) fn stand_in(
+        &self,
+        variant: Variant,
+        settings: &Settings,
+        traits: Traits,
+    ) -> Vec<(String, ChainContent)> {
         let name = chain_name(self.id, variant, settings);
-        let deny = || ChainForm::new(vec![Line::new().deny(variant.refuse).note(format!("refused: {}", self.id))]);
+        let deny = || ChainContent::new(vec![Line::new().deny(variant.refuse).note(format!("refused: {}", self.id))]);
         let fragments = (traits.reads && traits.says_to_fragments).then(|| (fragment_name(&name), deny()));
         fragments.into_iter().chain([(name, deny())]).collect()
     }

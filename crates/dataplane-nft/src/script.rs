@@ -2,7 +2,7 @@
 
 use tortie_nft::{Batch, Chain, Element, Rule, Set, Table, TableId};
 
-use crate::requested_table::{ChainForm, Line, Ruleset};
+use crate::table_content::{ChainContent, Line, TableContent};
 
 /// A batch under construction, for one table.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub(crate) struct Script {
 }
 
 /// The most elements in one message of a script in pieces.
-const TOGETHER: usize = 100;
+const MAX_ELEMENTS_PER_MESSAGE: usize = 100;
 
 impl Script {
     pub(crate) fn new(table: &TableId) -> Self {
@@ -49,12 +49,12 @@ impl Script {
         }
         let mut elements = elements.into_iter().peekable();
         while elements.peek().is_some() {
-            self.batch.add_elements(&self.table, set, elements.by_ref().take(TOGETHER));
+            self.batch.add_elements(&self.table, set, elements.by_ref().take(MAX_ELEMENTS_PER_MESSAGE));
             self.turn();
         }
     }
 
-    pub(crate) fn add_chain(&mut self, name: &str, form: &ChainForm) {
+    pub(crate) fn add_chain(&mut self, name: &str, form: &ChainContent) {
         let chain = Chain { name: name.to_owned(), base: form.base, comment: form.comment.clone(), handle: None };
         self.batch.add_chain(&self.table, &chain);
         self.turn();
@@ -71,7 +71,7 @@ impl Script {
     /// Turns one form of a chain into another. Where rules only come or only go, and at both ends, rules that are the same
     /// stay, counts and all; elsewhere rules take each other's place. Without the handles of all rules the chain is
     /// written anew.
-    pub(crate) fn alter(&mut self, chain: &str, before: &ChainForm, after: &ChainForm, handles: &[u64]) {
+    pub(crate) fn alter(&mut self, chain: &str, before: &ChainContent, after: &ChainContent, handles: &[u64]) {
         let (old, new) = (&before.lines, &after.lines);
         if handles.len() != old.len() {
             self.flush_chain(chain);
@@ -138,7 +138,7 @@ impl Script {
     }
 
     /// A whole table, in place of what is there under its name.
-    pub(crate) fn replace(&mut self, table: &Table, is_there: bool, ruleset: &Ruleset) {
+    pub(crate) fn replace(&mut self, table: &Table, is_there: bool, ruleset: &TableContent) {
         // A table that is there cannot become owned, so it goes first; a packet sees the one or the other.
         if is_there {
             self.batch.delete_table(&table.id);
@@ -148,14 +148,14 @@ impl Script {
     }
 
     /// Everything in a table.
-    pub(crate) fn fill(&mut self, ruleset: &Ruleset) {
+    pub(crate) fn fill(&mut self, ruleset: &TableContent) {
         self.fill_unhooked(ruleset);
         self.hook(ruleset);
     }
 
     /// Everything but the base chains: nothing of it is asked by a packet yet. Maps lead to chains, so their elements come after
     /// those.
-    pub(crate) fn fill_unhooked(&mut self, ruleset: &Ruleset) {
+    pub(crate) fn fill_unhooked(&mut self, ruleset: &TableContent) {
         for form in ruleset.sets.values() {
             self.batch.add_set(&self.table, &form.set);
             self.turn();
@@ -173,7 +173,7 @@ impl Script {
     }
 
     /// The base chains.
-    pub(crate) fn hook(&mut self, ruleset: &Ruleset) {
+    pub(crate) fn hook(&mut self, ruleset: &TableContent) {
         for (name, form) in ruleset.chains.iter().filter(|(_, form)| form.base.is_some()) {
             self.add_chain(name, form);
             self.append(name, &form.lines);

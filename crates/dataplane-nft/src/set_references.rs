@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::faults::is_on;
-use crate::requested_table::{ChainForm, Ruleset, SetForm};
+use crate::table_content::{ChainContent, SetContent, TableContent};
 
 /// How often each shared set is named, by name.
 #[derive(Debug, Default)]
@@ -13,10 +13,10 @@ pub(crate) struct SetReferences(HashMap<String, usize>);
 
 /// How much more or less often shared sets are named than before.
 #[derive(Debug, Default)]
-pub(crate) struct Changes(BTreeMap<String, (Arc<SetForm>, isize)>);
+pub(crate) struct Changes(BTreeMap<String, (Arc<SetContent>, isize)>);
 
 /// The shared sets that chains name, once for each line that does.
-pub(crate) fn named<'a>(chains: impl IntoIterator<Item = &'a ChainForm>) -> Vec<Arc<SetForm>> {
+pub(crate) fn named<'a>(chains: impl IntoIterator<Item = &'a ChainContent>) -> Vec<Arc<SetContent>> {
     let lines = chains.into_iter().flat_map(|chain| &chain.lines);
     lines.flat_map(|line| &line.sets).cloned().collect()
 }
@@ -24,10 +24,10 @@ pub(crate) fn named<'a>(chains: impl IntoIterator<Item = &'a ChainForm>) -> Vec<
 impl Changes {
     /// What it is when chains take the place of others.
     pub(crate) fn of<'a>(
-        before: impl IntoIterator<Item = &'a ChainForm>,
-        after: impl IntoIterator<Item = &'a ChainForm>,
+        before: impl IntoIterator<Item = &'a ChainContent>,
+        after: impl IntoIterator<Item = &'a ChainContent>,
     ) -> Self {
-        let mut sets: BTreeMap<String, (Arc<SetForm>, isize)> = BTreeMap::new();
+        let mut sets: BTreeMap<String, (Arc<SetContent>, isize)> = BTreeMap::new();
         let more = named(after).into_iter().map(|set| (set, 1));
         for (set, count) in more.chain(named(before).into_iter().map(|set| (set, -1))) {
             sets.entry(set.set.name.clone()).or_insert((set, 0)).1 += count;
@@ -38,19 +38,19 @@ impl Changes {
 
 impl SetReferences {
     /// The references in a whole table.
-    pub(crate) fn of(ruleset: &Ruleset) -> Self {
+    pub(crate) fn of(ruleset: &TableContent) -> Self {
         let mut references = Self::default();
         references.follow(&Changes::of([], ruleset.chains.values()));
         references
     }
 
     /// The sets that a difference makes necessary, and the names of those that it makes needless.
-    pub(crate) fn turned(&self, difference: &Changes) -> (Vec<SetForm>, Vec<String>) {
+    pub(crate) fn turned(&self, difference: &Changes) -> (Vec<SetContent>, Vec<String>) {
         let (mut made, mut gone) = (Vec::new(), Vec::new());
         for (name, (set, count)) in &difference.0 {
             let before = self.0.get(name).copied().unwrap_or_default();
             match (before, before.saturating_add_signed(*count)) {
-                (0, 1..) => made.push(SetForm::clone(set)),
+                (0, 1..) => made.push(SetContent::clone(set)),
                 (1.., 0) if is_on("shared-set-left-behind") => {}
                 (1.., 0) => gone.push(name.clone()),
                 (2.., 1) if *count < 0 && is_on("shared-set-removed-early") => gone.push(name.clone()),

@@ -10,7 +10,7 @@ use tortie_policy::Family;
 
 use crate::match_expr::{address_type, fields, net_key, octets};
 use crate::names;
-use crate::requested_table::SetForm;
+use crate::table_content::SetContent;
 
 /// Both families, in the order in which everything is done for them.
 pub(crate) const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
@@ -93,10 +93,10 @@ fn is_well_known(set: &SetId) -> bool {
 }
 
 /// The kernel sets of a set with all its members.
-pub(crate) fn render(id: &SetId, set: &SetState, shape: Shape, families: Families) -> impl Iterator<Item = SetForm> {
+pub(crate) fn render(id: &SetId, set: &SetState, shape: Shape, families: Families) -> impl Iterator<Item = SetContent> {
     families.of_set(id).map(move |family| {
         let set_of_family = empty(id, shape, family);
-        let mut form = SetForm { elements: elements(&set.members(), shape, family), set: set_of_family };
+        let mut form = SetContent { elements: elements(&set.members(), shape, family), set: set_of_family };
         form.sort();
         form
     })
@@ -136,7 +136,7 @@ mod tests {
     const BOTH: Families = Families { v6: true };
 
     /// The kernel sets of a set in the shape that it has by the index.
-    fn forms(id: &SetId, set: &SetState, families: Families) -> Vec<SetForm> {
+    fn forms(id: &SetId, set: &SetState, families: Families) -> Vec<SetContent> {
         let state = State { sets: BTreeMap::from([(id.clone(), set.clone())]), ..State::default() };
         let shape = Index::of(&state).shapes[id];
         render(id, set, shape, families).collect()

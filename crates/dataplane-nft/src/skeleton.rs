@@ -22,9 +22,9 @@ use crate::endpoint::{WORKLOADS, exceptions};
 use crate::index::Index;
 use crate::match_expr::{address_type, fields};
 use crate::options::TableOptions;
-use crate::requested_table::{ChainForm, Line, Ruleset, SetForm};
 use crate::sets::{FAMILIES, Shape};
 use crate::stage::Stage;
+use crate::table_content::{ChainContent, Line, SetContent, TableContent};
 
 pub use base::{FILTER, MANGLE, RAW};
 pub use nat::{DESTINATION as FLOATING_IPS, SOURCE as GIVES_SOURCE};
@@ -127,9 +127,9 @@ pub(crate) fn maps(settings: &Settings) -> Vec<Set> {
 }
 
 /// Puts the skeleton into a table.
-pub(crate) fn render(plan: &Plan, options: &TableOptions, into: &mut Ruleset) {
+pub(crate) fn render(plan: &Plan, options: &TableOptions, into: &mut TableContent) {
     for set in maps(plan.settings()) {
-        into.sets.insert(set.name.clone(), SetForm::new(set));
+        into.sets.insert(set.name.clone(), SetContent::new(set));
     }
     begin(into);
     early::render(plan, into);
@@ -138,15 +138,15 @@ pub(crate) fn render(plan: &Plan, options: &TableOptions, into: &mut Ruleset) {
 }
 
 /// What stays of it while enforcement is off: connection tracking, and the translation of addresses.
-pub(crate) fn without_verdicts(plan: &Plan, options: &TableOptions, into: &mut Ruleset) {
+pub(crate) fn without_verdicts(plan: &Plan, options: &TableOptions, into: &mut TableContent) {
     begin(into);
     nat::render(plan, options, into);
 }
 
 /// What keeps connection tracking on: there from the first moment.
-pub(crate) fn begin(into: &mut Ruleset) {
+pub(crate) fn begin(into: &mut TableContent) {
     let keep = Line::new().new_flow().count();
     let tracking =
-        ChainForm::new(vec![keep]).note("keeps connection tracking on: open connections outlive the first denial");
+        ChainContent::new(vec![keep]).note("keeps connection tracking on: open connections outlive the first denial");
     into.chains.insert(CONNTRACK.to_owned(), tracking);
 }

@@ -9,13 +9,13 @@ use crate::endpoint;
 use crate::index::{Index, StepChanges};
 use crate::options::TableOptions;
 use crate::program::Writer;
-use crate::requested_table::ChainForm;
 use crate::rule_list::{List, Traits};
 use crate::sets::Shape;
 use crate::stage::{Stage, Variant};
+use crate::table_content::ChainContent;
 
 /// Chains by name.
-pub(crate) type Chains = Vec<(String, ChainForm)>;
+pub(crate) type Chains = Vec<(String, ChainContent)>;
 
 /// What the kernel refused, so that it is not rendered as the state says.
 #[derive(Clone, Copy, Debug)]

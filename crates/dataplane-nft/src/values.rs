@@ -17,11 +17,11 @@ use tortie_policy::Family;
 
 use crate::faults::is_on;
 use crate::match_expr::{address_type, octets};
-use crate::requested_table::SetForm;
+use crate::table_content::SetContent;
 
 /// The most ranges that are compared one by one. Each costs a packet about as much as a look into a set of exact values;
 /// most packets are outside the first and the last value, and pay for one.
-const MOST_COMPARED: usize = 4;
+const MAX_COMPARED: usize = 4;
 
 /// The names of shared sets begin so.
 pub(crate) const PREFIX: &str = "list-";
@@ -92,7 +92,7 @@ impl Values {
     pub(crate) fn comparisons(&self, negated: bool) -> Option<Vec<Expr>> {
         match self.ranges.as_slice() {
             // What is compared is also there: a packet without ports is in no list of ports.
-            many if many.len() > MOST_COMPARED => None,
+            many if many.len() > MAX_COMPARED => None,
             [] => Some(Vec::new()),
             [one] => Some(self.compare(*one, negated)),
             [first, .., last] if negated && is_on("negated-list-as-hull") => {
@@ -102,7 +102,7 @@ impl Values {
             [first, .., last] => {
                 let hull = (first.0, last.1);
                 let hull = (hull != (0, self.greatest()) && !is_on("hull-forgotten")).then_some((hull, false));
-                let most = if is_on("gap-forgotten") { 0 } else { MOST_COMPARED };
+                let most = if is_on("gap-forgotten") { 0 } else { MAX_COMPARED };
                 let gaps = self.ranges.windows(2).map(|pair| ((pair[0].1 + 1, pair[1].0 - 1), true)).take(most);
                 Some(hull.into_iter().chain(gaps).flat_map(|(range, negated)| self.compare(range, negated)).collect())
             }
@@ -131,7 +131,7 @@ impl Values {
     }
 
     /// The set of exactly these values: a hash unless there is a range among them.
-    pub(crate) fn set(&self) -> SetForm {
+    pub(crate) fn set(&self) -> SetContent {
         let (ranges, elements) = match &self.singles {
             Some(values) => {
                 ("", values.iter().map(|value| Element::new(Key::One(self.value(*value)))).collect::<Vec<_>>())
@@ -154,10 +154,10 @@ impl Values {
 }
 
 /// A set that is named for what is in it.
-pub(crate) fn shared(mut set: Set, elements: Vec<Element>) -> SetForm {
+pub(crate) fn shared(mut set: Set, elements: Vec<Element>) -> SetContent {
     // With its size known the kernel takes the quickest hash that it has.
     set.size = (!set.interval).then_some(elements.len() as u32);
-    let mut form = SetForm { set, elements };
+    let mut form = SetContent { set, elements };
     form.sort();
     let mut hash = Sha256::new();
     for element in &form.elements {

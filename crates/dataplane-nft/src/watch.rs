@@ -26,11 +26,11 @@ use crate::programmed::Shared;
 use scan::Reader;
 
 /// The most bytes of notifications that wait to be read.
-const ROOM: usize = 16 << 20;
+const BUFFER_BYTES: usize = 16 << 20;
 /// The most objects that are looked at one by one; more is everything.
-const MOST_SUSPECTS: usize = 1024;
+const MAX_SUSPECTS: usize = 1024;
 /// How soon what could not be compared is looked at again.
-const SOON: Duration = Duration::from_millis(5);
+const RECHECK_DELAY: Duration = Duration::from_millis(5);
 
 /// Counts of what a watch has read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,7 +72,8 @@ impl Watch {
     /// A watch in the calling thread's network namespace. `own` is the address of the socket that commits our changes, where the
     /// table is not owned.
     pub(crate) fn open(id: TableId, programmed: Shared, own: Option<u32>) -> io::Result<(Self, Option<Subscription>)> {
-        let monitor = own.map(|own| Monitor::open(ROOM).map(|monitor| Listener { monitor, own })).transpose()?;
+        let monitor =
+            own.map(|own| Monitor::open(BUFFER_BYTES).map(|monitor| Listener { monitor, own })).transpose()?;
         let subscription = monitor.as_ref().map(|listener| listener.monitor.subscription());
         let socket = Socket::open()?;
         let (suspects, looked) = (Damage::default(), WatchStatistics::default());
@@ -90,7 +91,7 @@ impl Watch {
             std::thread::sleep(most);
             return self.look_for_table();
         };
-        let most = if self.suspects.is_empty() { most } else { most.min(SOON) };
+        let most = if self.suspects.is_empty() { most } else { most.min(RECHECK_DELAY) };
         listener.monitor.wait(most).map_err(RequestError::Io)?;
         self.listen()?;
         let mut programmed = self.programmed.lock();
@@ -143,7 +144,7 @@ impl Watch {
                 Notice::Commit | Notice::Elsewhere => {}
                 Notice::Changed(Changed::Elements(..)) if is_on("element-notices-ignored") => {}
                 Notice::Lost => suspects.whole = true,
-                Notice::Changed(_) if suspects.len() >= MOST_SUSPECTS => suspects.whole = true,
+                Notice::Changed(_) if suspects.len() >= MAX_SUSPECTS => suspects.whole = true,
                 Notice::Changed(changed) => suspect(suspects, changed),
             }
         })? {}

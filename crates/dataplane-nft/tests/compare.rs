@@ -7,7 +7,7 @@ mod follow;
 
 use follow::Followed;
 use tortie_dataplane_nft::{
-    ChainForm, DifferenceKind, Line, Ruleset, SetForm, TableOptions, compare, render, render_with_ipv6,
+    ChainContent, DifferenceKind, Line, SetContent, TableContent, TableOptions, compare, render, render_with_ipv6,
 };
 use tortie_nft::expr::Immediate;
 use tortie_nft::{BaseChain, Data, Element, Expr, Hook, Key, Policy, Verdict};
@@ -16,7 +16,7 @@ use tortie_testkit::worlds::Case;
 const SEEDS: std::ops::Range<u64> = 0..12;
 
 /// The table of a random world.
-fn table(seed: u64) -> Ruleset {
+fn table(seed: u64) -> TableContent {
     let followed = Followed::to_end(&Case::random(seed));
     let table = render(&followed.state, &TableOptions::default());
     // Every other one with the sets for IPv6 that an agent keeps.
@@ -70,7 +70,7 @@ fn changed_bases(base: BaseChain) -> [BaseChain; 3] {
 }
 
 /// Every way to change one element of a set.
-fn changed_elements(form: &SetForm) -> Vec<(String, Vec<Element>)> {
+fn changed_elements(form: &SetContent) -> Vec<(String, Vec<Element>)> {
     let mut all = Vec::new();
     for (at, element) in form.elements.iter().enumerate() {
         let mut change = |what: &str, with: &dyn Fn(&mut Vec<Element>)| {
@@ -90,7 +90,7 @@ fn changed_elements(form: &SetForm) -> Vec<(String, Vec<Element>)> {
     all
 }
 
-fn expect(wanted: &Ruleset, what: &str, change: impl FnOnce(&mut Ruleset)) {
+fn expect(wanted: &TableContent, what: &str, change: impl FnOnce(&mut TableContent)) {
     let mut found = wanted.clone();
     change(&mut found);
     let compared = compare(wanted, &found, 10);
@@ -106,11 +106,11 @@ fn any_change_of_a_table_is_a_difference() {
         expect(&wanted, "dormant", |found| found.dormant = true);
         expect(&wanted, "a base chain more", |found| {
             let base = Some(BaseChain::filter(Hook::Input, 5));
-            found.chains.insert("more".to_owned(), ChainForm { base, ..ChainForm::default() });
+            found.chains.insert("more".to_owned(), ChainContent { base, ..ChainContent::default() });
         });
-        expect(&wanted, "a chain more", |found| drop(found.chains.insert("more".to_owned(), ChainForm::default())));
+        expect(&wanted, "a chain more", |found| drop(found.chains.insert("more".to_owned(), ChainContent::default())));
         for (name, form) in &wanted.chains {
-            let chain = |what: &str, change: &dyn Fn(&mut ChainForm)| {
+            let chain = |what: &str, change: &dyn Fn(&mut ChainContent)| {
                 expect(&wanted, &format!("seed {seed}, chain {name}: {what}"), |found| {
                     change(found.chains.get_mut(name).unwrap());
                 });
@@ -125,7 +125,7 @@ fn any_change_of_a_table_is_a_difference() {
             }
         }
         for (name, form) in &wanted.sets {
-            let set = |what: &str, change: &dyn Fn(&mut SetForm)| {
+            let set = |what: &str, change: &dyn Fn(&mut SetContent)| {
                 expect(&wanted, &format!("seed {seed}, set {name}: {what}"), |found| {
                     change(found.sets.get_mut(name).unwrap());
                 });
@@ -142,7 +142,7 @@ fn any_change_of_a_table_is_a_difference() {
 }
 
 /// The same table in which every chain without a hook and every set has another name, in another order.
-fn renamed(table: &Ruleset) -> Ruleset {
+fn renamed(table: &TableContent) -> TableContent {
     let bases: Vec<&String> =
         table.chains.iter().filter(|(_, form)| form.base.is_some()).map(|(name, _)| name).collect();
     let other = |name: &str| name.chars().rev().collect::<String>() + "-renamed";
@@ -170,16 +170,16 @@ fn renamed(table: &Ruleset) -> Ruleset {
         }
         line
     };
-    let mut renamed = Ruleset::new(table.table.clone());
+    let mut renamed = TableContent::new(table.table.clone());
     for (name, form) in &table.chains {
         let lines = form.lines.iter().map(line).collect();
-        renamed.chains.insert(chain(name), ChainForm { lines, ..form.clone() });
+        renamed.chains.insert(chain(name), ChainContent { lines, ..form.clone() });
     }
     for (name, form) in &table.sets {
         let mut set = form.set.clone();
         set.name = other(name);
         let elements = form.elements.iter().map(element).collect();
-        renamed.sets.insert(other(name), SetForm { set, elements });
+        renamed.sets.insert(other(name), SetContent { set, elements });
     }
     renamed
 }
@@ -208,7 +208,7 @@ fn names_of_chains_and_sets_are_no_difference_where_something_leads_to_them() {
 }
 
 /// A change of every comment of rules and elements.
-fn with_comments(table: &Ruleset, change: impl Fn(&str) -> String) -> Ruleset {
+fn with_comments(table: &TableContent, change: impl Fn(&str) -> String) -> TableContent {
     let mut changed = table.clone();
     let lines = changed.chains.values_mut().flat_map(|form| &mut form.lines).map(|line| &mut line.comment);
     let elements = changed.sets.values_mut().flat_map(|form| &mut form.elements).map(|element| &mut element.comment);

@@ -1,4 +1,4 @@
-//! An upper bound of the packets whose verdict may change: the items of both programs are paired in order, and unpaired ones
+//! An upper bound of the packets whose verdict may change: the items of both sequences are paired in order, and unpaired ones
 //! contribute what they match.
 //!
 //! A packet that no unpaired item matches, and none of a pair whose two items match
@@ -11,10 +11,10 @@ use tortie_classes::{Product, Ranges, TransportClass, TransportMatch, TransportR
 use tortie_policy::Family;
 
 use crate::fault;
-use crate::program::{Effect, Item, Program};
+use crate::rule_sequence::{Effect, Item, RuleSequence};
 
 /// Lists of which more pairs than this must be compared are not paired in order.
-const MOST: usize = 4_000_000;
+const MAX_PAIRS: usize = 4_000_000;
 
 /// The packets of one family that may be decided otherwise, and perhaps some others: a source of these to a destination of
 /// these, with a protocol and transport of one of these products.
@@ -62,8 +62,8 @@ impl Changed {
         })
     }
 
-    /// The packets that two programs can decide differently.
-    pub(crate) fn add_programs(&mut self, before: &Program, after: &Program) {
+    /// The packets that two sequences can decide differently.
+    pub(crate) fn add_rule_sequences(&mut self, before: &RuleSequence, after: &RuleSequence) {
         let paths = [in_order(before, after), in_place(before, after)];
         let found = paths.into_iter().flatten().min_by_key(Vec::len);
         let all = || before.items.iter().chain(&after.items).flat_map(|item| item.products.iter()).cloned().collect();
@@ -79,7 +79,7 @@ fn effects(items: &[Item]) -> impl Iterator<Item = Effect> {
 }
 
 /// Where every place has the same effect on both sides: what one of the two items at a place matches.
-fn in_place(before: &Program, after: &Program) -> Option<Vec<Product>> {
+fn in_place(before: &RuleSequence, after: &RuleSequence) -> Option<Vec<Product>> {
     let places = || before.items.iter().zip(&after.items);
     effects(&before.items)
         .eq(effects(&after.items))
@@ -87,7 +87,7 @@ fn in_place(before: &Program, after: &Program) -> Option<Vec<Product>> {
 }
 
 /// What unpaired items match, where the alike ones are paired in order; none if there are too many.
-fn in_order(before: &Program, after: &Program) -> Option<Vec<Product>> {
+fn in_order(before: &RuleSequence, after: &RuleSequence) -> Option<Vec<Product>> {
     let mut found = Vec::new();
     let (mut b, mut a) = (0, 0);
     for (next_b, next_a) in paired(before, after)?.into_iter().chain([(before.items.len(), after.items.len())]) {
@@ -97,15 +97,15 @@ fn in_order(before: &Program, after: &Program) -> Option<Vec<Product>> {
     Some(found)
 }
 
-/// The items of two programs that are alike, by their places: in order on both sides.
-fn paired<'a>(before: &'a Program, after: &'a Program) -> Option<Vec<(usize, usize)>> {
+/// The items of two sequences that are alike, by their places: in order on both sides.
+fn paired<'a>(before: &'a RuleSequence, after: &'a RuleSequence) -> Option<Vec<(usize, usize)>> {
     let mut numbers: HashMap<(&'a [Product], Effect), usize> = HashMap::new();
-    let [one, other] = [before, after].map(|program| {
+    let [one, other] = [before, after].map(|sequence| {
         let mut number = |Item { products, effect, .. }: &'a Item| {
             let next = numbers.len();
             *numbers.entry((&**products, *effect)).or_insert(next)
         };
-        program.items.iter().map(&mut number).collect::<Vec<usize>>()
+        sequence.items.iter().map(&mut number).collect::<Vec<usize>>()
     });
     let mut pairs = common(&one, &other)?;
     // What leads behind the end of a segment leads to the same place only if both ends are a pair.
@@ -131,7 +131,7 @@ fn common(one: &[usize], other: &[usize]) -> Option<Vec<(usize, usize)>> {
     let (rest, others) = (&rest[..rest.len() - last], &others[..others.len() - last]);
     let mut pairs: Vec<(usize, usize)> = (0..first).map(|at| (at, at)).collect();
     let width = others.len() + 1;
-    if rest.len().saturating_mul(others.len()) > MOST {
+    if rest.len().saturating_mul(others.len()) > MAX_PAIRS {
         return None;
     }
     // The length for what begins at each place.
@@ -231,10 +231,10 @@ pub(crate) mod tests {
             }
             let mut side = Side::new(&world.snapshot);
             let number = side.number(&Subject::host(&world.snapshot, &world.snapshot.host_endpoints["e"]));
-            side.program(number, PolicyList::Normal, Direction::Ingress, Family::V4)
+            side.sequence(number, PolicyList::Normal, Direction::Ingress, Family::V4)
         });
         let mut changed = Changed::default();
-        changed.add_programs(&before, &after);
+        changed.add_rule_sequences(&before, &after);
         changed
     }
 

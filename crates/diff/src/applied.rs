@@ -7,7 +7,7 @@ use tortie_classes::{Clause, Conditions, Domain};
 use tortie_eval::{PolicyList, Subject};
 use tortie_policy::{Direction, Family, Labels, PolicyId, Rule, Snapshot};
 
-use crate::program::Program;
+use crate::rule_sequence::RuleSequence;
 
 pub(crate) const LISTS: [PolicyList; 4] =
     [PolicyList::Untracked, PolicyList::PreDnat, PolicyList::Normal, PolicyList::Forward];
@@ -76,7 +76,7 @@ pub(crate) struct Side<'a> {
     applied: Vec<Rc<Applied>>,
     policies: HashMap<(PolicyId, Direction, Family), CompiledRules>,
     profiles: HashMap<(String, Direction, Family), CompiledRules>,
-    programs: HashMap<(usize, PolicyList, Direction, Family), Rc<Program>>,
+    sequences: HashMap<(usize, PolicyList, Direction, Family), Rc<RuleSequence>>,
 }
 
 impl<'a> Side<'a> {
@@ -89,7 +89,7 @@ impl<'a> Side<'a> {
             applied: Vec::new(),
             policies: HashMap::new(),
             profiles: HashMap::new(),
-            programs: HashMap::new(),
+            sequences: HashMap::new(),
         }
     }
 
@@ -113,20 +113,20 @@ impl<'a> Side<'a> {
     }
 
     /// What applies in one list and direction, for packets of a family.
-    pub(crate) fn program(
+    pub(crate) fn sequence(
         &mut self,
         number: usize,
         list: PolicyList,
         direction: Direction,
         family: Family,
-    ) -> Rc<Program> {
+    ) -> Rc<RuleSequence> {
         let key = (number, list, direction, family);
-        if let Some(program) = self.programs.get(&key) {
-            return program.clone();
+        if let Some(sequence) = self.sequences.get(&key) {
+            return sequence.clone();
         }
-        let program = Rc::new(Program::new(self, number, list, direction, family));
-        self.programs.insert(key, program.clone());
-        program
+        let sequence = Rc::new(RuleSequence::new(self, number, list, direction, family));
+        self.sequences.insert(key, sequence.clone());
+        sequence
     }
 
     /// The rules of a policy.

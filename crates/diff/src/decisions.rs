@@ -16,8 +16,8 @@ use tortie_policy::{Direction, Family};
 
 use crate::applied::Side;
 use crate::packet_classes::Cells;
-use crate::program::{Program, Table};
 use crate::reduced_snapshot::ReducedSnapshot;
+use crate::rule_sequence::{RuleSequence, Table};
 
 /// The answer of the policies of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub(crate) struct Decisions<'a, 's> {
     transports: Vec<usize>,
     roots: HashMap<(usize, usize, usize), usize>,
     nodes: Vec<Node>,
-    tables: Vec<(Rc<Program>, Table)>,
+    tables: Vec<(Rc<RuleSequence>, Table)>,
     by_question: HashMap<(usize, PolicyList, Direction), usize>,
     /// Of the packet that was decided last: what was answered, and the items that decided so.
     script: Vec<Answer>,
@@ -183,8 +183,8 @@ impl<'a, 's> Decisions<'a, 's> {
             Some((number, list, direction, destination)) => {
                 let table = self.table(number, list, direction);
                 let translated = (destination != packet.destination).then(|| {
-                    let (program, table) = &self.tables[table];
-                    table.at(program, destination)
+                    let (sequence, table) = &self.tables[table];
+                    table.at(sequence, destination)
                 });
                 Node::Stage { table, translated, next: [None; 4] }
             }
@@ -198,9 +198,9 @@ impl<'a, 's> Decisions<'a, 's> {
         if let Some(table) = self.by_question.get(&(number, list, direction)) {
             return *table;
         }
-        let program = self.side.program(number, list, direction, self.family);
-        let table = Table::new(&program, self.cells);
-        self.tables.push((program, table));
+        let sequence = self.side.sequence(number, list, direction, self.family);
+        let table = Table::new(&sequence, self.cells);
+        self.tables.push((sequence, table));
         self.by_question.insert((number, list, direction), self.tables.len() - 1);
         self.tables.len() - 1
     }

@@ -19,7 +19,7 @@ use crate::reduced_snapshot::ReducedSnapshot;
 use crate::walk_facts::WalkFacts;
 
 /// More packets than this are not judged for one way of an endpoint.
-const MOST: usize = 20_000_000;
+const MAX_PACKETS: usize = 20_000_000;
 
 /// Cells that differ, each a class of sources and one of destinations.
 type Pairs = Vec<(usize, usize)>;
@@ -69,8 +69,8 @@ pub(crate) fn regions(
             coarse.push(conditions.classes(family));
             for (number, lists) in facts.subjects() {
                 for (list, direction) in asked(lists, facts.directions(&path.packet_path)) {
-                    let program = side.program(number, list, direction, family);
-                    let products = program.items.iter().flat_map(|item| item.products.iter());
+                    let sequence = side.sequence(number, list, direction, family);
+                    let products = sequence.items.iter().flat_map(|item| item.products.iter());
                     products.for_each(|product| conditions.add_product(product, family));
                 }
             }
@@ -81,7 +81,7 @@ pub(crate) fn regions(
         }
         let (Some(fine), [before, after]) = (fine, &coarse[..]) else { continue };
         let cells = Cells::new(fine.classes(family), &changed);
-        if cells.count() > MOST {
+        if cells.count() > MAX_PACKETS {
             return Err(cells.count());
         }
         regions.extend(of_cells(sides, parts, path, family, &cells, [before, after]));
@@ -101,9 +101,9 @@ fn changed(sides: &mut [Side<'_>; 2], facts: &[WalkFacts; 2], path: &EndpointPat
     for ((was, lists), (is, _)) in before.subjects().zip(after.subjects()) {
         for (list, direction) in asked(lists, after.directions(&path.packet_path)) {
             let [one, other] = sides;
-            let before = one.program(was, list, direction, family);
-            let after = other.program(is, list, direction, family);
-            changed.add_programs(&before, &after);
+            let before = one.sequence(was, list, direction, family);
+            let after = other.sequence(is, list, direction, family);
+            changed.add_rule_sequences(&before, &after);
         }
     }
     // Rules see destinations after translation.

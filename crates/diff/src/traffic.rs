@@ -6,7 +6,7 @@ use tortie_classes::{Ranges, TransportClass, TransportRanges, icmp_text, protoco
 use tortie_policy::Family;
 
 /// More ranges than this are counted, not listed.
-const SHOWN: usize = 40;
+const MAX_LISTED: usize = 40;
 
 /// The text for some of all classes of a family.
 pub(crate) fn text(family: Family, some: &[TransportClass], all: &[TransportClass]) -> String {
@@ -74,13 +74,17 @@ fn parts(family: Family, some: &[TransportClass], all: &[TransportClass]) -> Vec
         let mut rows: Vec<(&Ranges, Ranges)> = by_source.into_iter().collect();
         rows.sort_by_key(|(source, destination)| (**source != every, destination.first()));
         for (source, destination) in &rows {
-            let ports = if *destination == every { "every port".to_owned() } else { ranges_text(destination, SHOWN) };
-            let from =
-                if **source == every { String::new() } else { format!(" from port {}", ranges_text(source, SHOWN)) };
+            let ports =
+                if *destination == every { "every port".to_owned() } else { ranges_text(destination, MAX_LISTED) };
+            let from = if **source == every {
+                String::new()
+            } else {
+                format!(" from port {}", ranges_text(source, MAX_LISTED))
+            };
             texts.push(format!("{name} {ports}{from}"));
         }
         if let Some(types) = &one.types {
-            texts.push(format!("{name} type {}", icmp_text(types, SHOWN)));
+            texts.push(format!("{name} type {}", icmp_text(types, MAX_LISTED)));
         }
         if one.opaque {
             texts.push(format!("{name} without a readable header (non-first fragments)"));

@@ -2,7 +2,7 @@
 //!
 //! For each way of each endpoint that the change can concern, each class of packets that may be judged otherwise is decided on
 //! both sides. So an answer is about every packet of the way, for new connections; what connection tracking knows already and
-//! what other programs translate is not looked at. Endpoints to which the same applies are answered once.
+//! what other sequences translate is not looked at. Endpoints to which the same applies are answered once.
 
 use std::collections::HashMap;
 use std::rc::Rc;

@@ -333,10 +333,10 @@ fn ports_text(ports: &[PortMatch]) -> String {
 
 /// The first few of a list, and how many more.
 fn list<T: ToString>(items: &[T]) -> String {
-    const SHOWN: usize = 8;
-    let mut text = items.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join(",");
-    if items.len() > SHOWN {
-        text += &format!(" and {} more", items.len() - SHOWN);
+    const MAX_LISTED: usize = 8;
+    let mut text = items.iter().take(MAX_LISTED).map(ToString::to_string).collect::<Vec<_>>().join(",");
+    if items.len() > MAX_LISTED {
+        text += &format!(" and {} more", items.len() - MAX_LISTED);
     }
     text
 }

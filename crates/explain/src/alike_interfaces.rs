@@ -12,7 +12,7 @@ use crate::shortened_list::shortened;
 use crate::topology::Topology;
 
 /// So few interfaces are all asked about, each by its name.
-const FEW: usize = 8;
+const MAX_INTERFACES: usize = 8;
 
 /// What decides at an interface: whether the endpoint is the interface's own, its policies in order, its profiles. None
 /// where nothing governs it.
@@ -24,7 +24,7 @@ type TakenIn<'a> = (Option<&'a Incoming>, Vec<&'a DroppingRule>);
 /// The interfaces of a node with different policies or profiles, or of which its machine takes in other packets: the first of each kind,
 /// with the number of others that each represents.
 pub(crate) fn distinct(topology: &Topology<'_>, node: &str, names: &[String]) -> Vec<(String, usize)> {
-    if names.len() <= FEW {
+    if names.len() <= MAX_INTERFACES {
         return names.iter().map(|name| (name.clone(), 0)).collect();
     }
     let (snapshot, judge, host) = (topology.snapshot(), topology.judge(), topology.host(node));
@@ -63,7 +63,7 @@ pub(crate) fn note(node: &str, found: &[(String, usize)]) -> Option<String> {
     (more > 0).then(|| {
         format!(
             "{} {verb} for {more} more {interfaces} of {node}, whose endpoints have the same policies and profiles",
-            shortened(names, FEW)
+            shortened(names, MAX_INTERFACES)
         )
     })
 }

@@ -29,7 +29,7 @@ pub use parse::{Line, parse};
 pub use traffic::Traffic;
 
 /// More packets than this are not traced for one claim.
-const MOST: usize = 1_000_000;
+const MAX_PACKETS: usize = 1_000_000;
 
 /// A claim: all packets of some kind are allowed, or all are denied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,9 +133,9 @@ fn contradiction(
         let transports = relevance.conditions(ends.each_ref()).transports(asked.family);
         let transports = asked_transports(&transports, asked.family, permits, traffic);
         checked.traced += transports.len();
-        if checked.traced > MOST {
+        if checked.traced > MAX_PACKETS {
             return Err(AskError(format!(
-                "it is about more than {MOST} kinds of packets: name ports, or smaller nets"
+                "it is about more than {MAX_PACKETS} kinds of packets: name ports, or smaller nets"
             )));
         }
         for transport in &transports {

@@ -24,16 +24,16 @@ pub(crate) const fn fault(_: &str) -> bool {
 mod alike_interfaces;
 mod answer;
 mod bridged;
+mod bypassed_host_endpoints;
 pub mod claim;
+mod conversion_notes;
 mod counts;
 pub mod endpoint;
 mod interfaces;
 pub mod json;
-mod left_out;
 mod multicast;
 pub mod new_denial;
 pub mod node;
-mod not_asked;
 pub mod not_in_force;
 mod not_taken_in;
 pub mod own_nat;

@@ -11,7 +11,7 @@ use crate::shortened_list::shortened;
 use crate::topology::{Topology, list, similar};
 
 /// How many items of a list are shown at most.
-const SHOWN: usize = 20;
+const MAX_LISTED: usize = 20;
 
 /// The whole text; the error says which nodes there are.
 pub fn text(topology: &Topology<'_>, name: &str) -> Result<String, AskError> {
@@ -27,7 +27,7 @@ pub fn text(topology: &Topology<'_>, name: &str) -> Result<String, AskError> {
         Some(node) => {
             let mut addresses = node.addresses.clone();
             addresses.extend(node.vxlan_peers.iter().filter(|one| !node.addresses.contains(one)));
-            let shown = if addresses.is_empty() { "none".to_owned() } else { shortened(addresses, SHOWN) };
+            let shown = if addresses.is_empty() { "none".to_owned() } else { shortened(addresses, MAX_LISTED) };
             let _ = writeln!(text, "  addresses: {shown}");
         }
         None => text += "  no object of kind Node has this name: endpoints or the agent of this machine name it\n",
@@ -50,7 +50,7 @@ pub fn text(topology: &Topology<'_>, name: &str) -> Result<String, AskError> {
         snapshot.workload_endpoints.values().filter(|one| one.node == name).collect();
     let _ = match workloads.len() {
         0 => writeln!(text, "workload endpoints: none"),
-        count => writeln!(text, "workload endpoints: {count}: {}", shortened(workloads, SHOWN)),
+        count => writeln!(text, "workload endpoints: {count}: {}", shortened(workloads, MAX_LISTED)),
     };
     Ok(text)
 }

@@ -11,7 +11,7 @@ use tortie_policy::{Action, Direction, EndpointId, GovernedInterfaces, Policy, P
 use crate::shortened_list::shortened;
 
 /// How many endpoints are named.
-const SHOWN: usize = 3;
+const MAX_NAMED: usize = 3;
 
 /// The kind of a warning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,12 +164,12 @@ impl Found {
             rule: None,
             message: format!(
                 "no {field} rule allows or denies anything, and the policy makes {} default-deny",
-                shortened(endpoints.iter().map(EndpointId::for_users), SHOWN)
+                shortened(endpoints.iter().map(EndpointId::for_users), MAX_NAMED)
             ),
         });
         let unanswered = self.unanswered.into_iter().map(|((policy, field), endpoints)| {
             let (what, back) = if field == "ingress" { ("in", "egress") } else { ("out", "ingress") };
-            let of = shortened(endpoints.iter().map(EndpointId::for_users), SHOWN);
+            let of = shortened(endpoints.iter().map(EndpointId::for_users), MAX_NAMED);
             PolicyWarning {
                 kind: PolicyWarningKind::UntrackedOneWay,
                 policy,

@@ -13,7 +13,7 @@ use crate::shortened_list::shortened;
 use crate::topology::{Topology, list, node_text, similar};
 
 /// How many items of a list are shown at most.
-const SHOWN: usize = 20;
+const MAX_LISTED: usize = 20;
 
 /// The whole text; the error says which profiles there are.
 pub fn text(topology: &Topology<'_>, name: &str, counts: &Counts) -> Result<String, AskError> {
@@ -32,10 +32,10 @@ pub fn text(topology: &Topology<'_>, name: &str, counts: &Counts) -> Result<Stri
         endpoints.iter().flat_map(|(node, all)| all.iter().map(move |id| format!("{} on {node}", id.for_users())));
     let _ = match count {
         0 => writeln!(text, "  endpoints that name it: none"),
-        _ => writeln!(text, "  endpoints that name it: {count}: {}", shortened(all, SHOWN)),
+        _ => writeln!(text, "  endpoints that name it: {count}: {}", shortened(all, MAX_LISTED)),
     };
     let sets = snapshot.network_sets.values().filter(|set| set.profile.as_deref() == Some(name));
-    let sets = shortened(sets.map(|set| set.id.to_string()), SHOWN);
+    let sets = shortened(sets.map(|set| set.id.to_string()), MAX_LISTED);
     if !sets.is_empty() {
         let _ = writeln!(text, "  network sets with its labels: {sets}");
     }

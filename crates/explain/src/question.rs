@@ -185,8 +185,8 @@ impl FromStr for TrafficSpec {
 
     fn from_str(text: &str) -> Result<Self, AskError> {
         // Policies write ICMP.
-        const WORDS: [&str; 7] = ["icmp", "icmpv6", "icmp6", "ping", "ping6", "proto", "protocol"];
-        let plain = |part| WORDS.into_iter().find(|word| word.eq_ignore_ascii_case(part)).unwrap_or(part);
+        const PROTOCOL_WORDS: [&str; 7] = ["icmp", "icmpv6", "icmp6", "ping", "ping6", "proto", "protocol"];
+        let plain = |part| PROTOCOL_WORDS.into_iter().find(|word| word.eq_ignore_ascii_case(part)).unwrap_or(part);
         let parts: Vec<&str> = text.split('/').map(plain).collect();
         let number = |part: &str| {
             part.parse::<u8>().map_err(|_| AskError(format!("{part:?} in {text:?} is not a number from 0 to 255")))

@@ -24,19 +24,19 @@ use crate::relevant_conditions::{End, Relevance};
 use crate::text::{hops_decided_by, workload_text};
 use crate::topology::{Location, Topology};
 use crate::trace::{DISCOVERY_NOTE, Judging, Traced, placement_notes, trace_between, transport, with_judging};
-use crate::{fault, interfaces, left_out, services, several_addresses, unknown_addresses};
+use crate::{conversion_notes, fault, interfaces, services, several_addresses, unknown_addresses};
 
 pub(crate) use many_addresses::{addresses, crossing, ends, remote, senders};
 pub use rows::{Addresses, Part, Reason, Row};
 
 /// More packets than this are not traced for one question.
-const MOST: usize = 100_000;
+const MAX_PACKETS: usize = 100_000;
 
 /// Nor are more paths followed than this: where nothing tells which interface a packet uses, it has one for each.
-const MOST_PATHS: usize = 500_000;
+const MAX_PATHS: usize = 500_000;
 
 /// Nor are there more kinds of addresses times kinds of packets in one answer.
-const MOST_CELLS: usize = 20_000_000;
+const MAX_CELLS: usize = 20_000_000;
 
 /// Between the ways in which one verdict comes about.
 const OR: &str = "; or ";
@@ -153,7 +153,7 @@ fn between(
             .notes
             .extend(table.passed.notes.iter().filter(|note| !reach.notes.contains(note)).cloned().collect::<Vec<_>>());
         reach.nodes.extend(table.passed.nodes.iter().cloned());
-        let left_out = left_out::notes(topology.snapshot(), &table.passed.endpoints, &table.passed.nodes);
+        let left_out = conversion_notes::notes(topology.snapshot(), &table.passed.endpoints, &table.passed.nodes);
         reach.notes.extend(left_out.into_iter().filter(|note| !reach.notes.contains(note)).collect::<Vec<_>>());
         let rows = rows::rows(&table, &names, question);
         rows::merge(&mut reach.rows, rows, family, what.is_some());
@@ -423,17 +423,17 @@ impl Asked<'_, '_> {
             let packets = asked.as_ref().map_or(1, Vec::len);
             traced += packets;
             paths += packets * of_each;
-            if traced > MOST {
+            if traced > MAX_PACKETS {
                 return Err(too_many(
                     classes.len(),
-                    format_args!("more than {MOST} packets differ in what judges them"),
+                    format_args!("more than {MAX_PACKETS} packets differ in what judges them"),
                 ));
             }
-            if paths > MOST_PATHS {
+            if paths > MAX_PATHS {
                 return Err(too_many(
                     classes.len(),
                     format_args!(
-                        "at least {traced} packets differ in what judges them and have at least {paths} paths, of which at most {MOST_PATHS} are followed"
+                        "at least {traced} packets differ in what judges them and have at least {paths} paths, of which at most {MAX_PATHS} are followed"
                     ),
                 ));
             }
@@ -455,7 +455,7 @@ impl Asked<'_, '_> {
         }
         let transports = all.transports(self.family);
         let asked = self.asked_transports(&transports);
-        if asked.as_ref().map_or(1, Vec::len).saturating_mul(answers.len()) > MOST_CELLS {
+        if asked.as_ref().map_or(1, Vec::len).saturating_mul(answers.len()) > MAX_CELLS {
             return Err(too_many(classes.len(), format_args!("there are {} kinds of packets", transports.len())));
         }
         let samples: Option<Vec<_>> =

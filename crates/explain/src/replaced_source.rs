@@ -21,7 +21,7 @@ use crate::topology::{ANOTHER, Location, SourceClassesKey, Topology};
 use crate::{fault, several_addresses, unknown_addresses};
 
 /// The nodes behind one do not tell more of its sources, or of its source ports, apart than this.
-const MOST: usize = 64;
+const MAX_CLASSES: usize = 64;
 
 /// The source that a packet gets on a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -245,7 +245,7 @@ fn classes(
     }
     let found = conditions.classes(family).sources;
     let found: Vec<AddressSet> = found.iter().map(|class| AddressSet::of_family(family, class.clone())).collect();
-    if found.len() > MOST {
+    if found.len() > MAX_CLASSES {
         return Err(AskError(format!(
             "natOutgoing of {node} replaces the source, no {family} address of {node} is known, and the rules behind it tell {} kinds of addresses apart: ask on {node} itself, whose agent knows its addresses, or write them in expectedIPs of its host endpoint",
             found.len()
@@ -306,7 +306,7 @@ pub(crate) fn ports(
             found.push(source);
         }
     }
-    if found.len() > MOST {
+    if found.len() > MAX_CLASSES {
         return Err(AskError(format!(
             "natOutgoing of {node} gives it a source port of natPortRange, and the rules behind it tell {} kinds of these ports apart: set a smaller range",
             found.len()

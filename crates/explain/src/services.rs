@@ -27,7 +27,7 @@ use crate::trace::trace_ends;
 use crate::translation::{Dnat, TranslatedBy};
 
 /// So many endpoints are named one by one.
-const SHOWN: usize = 6;
+const MAX_NAMED: usize = 6;
 
 /// A service, as far as packets to it are concerned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -245,7 +245,7 @@ impl Found<'_> {
             why: format!(
                 "a service proxy drops it: loadBalancerSourceRanges of {} accepts only {}",
                 self.service.text(),
-                shortened(&nets, SHOWN)
+                shortened(&nets, MAX_NAMED)
             ),
         })
     }
@@ -525,7 +525,9 @@ fn merged(topology: &Topology<'_>, answers: Vec<(String, Answer)>) -> Option<(An
         }
     }
     let targets = |names: &[String]| match names {
-        [first, others @ ..] if !others.is_empty() => format!("to {first}, and alike to {}", shortened(others, SHOWN)),
+        [first, others @ ..] if !others.is_empty() => {
+            format!("to {first}, and alike to {}", shortened(others, MAX_NAMED))
+        }
         names => format!("to {}", names.join("")),
     };
     let alike = if let [only] = groups.as_slice() { Some(targets(&only.names)) } else { None };
@@ -600,7 +602,7 @@ pub(crate) fn why_unproven(
     endpoints.dedup();
     let instead = match endpoints.as_slice() {
         [] => "it has no ready endpoint".to_owned(),
-        all => format!("write a line for each of its endpoints: {}", shortened(all, SHOWN)),
+        all => format!("write a line for each of its endpoints: {}", shortened(all, MAX_NAMED)),
     };
     Some(format!("{}, which a service proxy translates: {instead}", found.text()))
 }
@@ -615,7 +617,7 @@ pub(crate) fn hint(topology: &Topology<'_>, namespace: &str, name: &str) -> Opti
             format!(
                 "write an address of {}: {} (ports: {})",
                 service.text(),
-                shortened(all, SHOWN),
+                shortened(all, MAX_NAMED),
                 service.ports_text()
             )
         }

@@ -16,11 +16,11 @@ use crate::trace::{Judging, Traced, paths, trace_between, with_judging};
 use crate::unknown_addresses;
 
 /// Up to so many known addresses are listed one by one, and no address is told as "another one".
-const LISTED: usize = 4;
+const MAX_SINGLE_ADDRESSES: usize = 4;
 /// More parts of a condition than this are counted, not listed.
-const SHOWN: usize = 4;
+const MAX_LISTED: usize = 4;
 /// A single question is not asked about more classes of addresses than this.
-const MOST: usize = 10_000;
+const MAX_CLASSES: usize = 10_000;
 
 /// What a packet comes to, for some of the addresses that the ends may have.
 pub(crate) struct Case {
@@ -64,7 +64,7 @@ fn judged_cases(
     let fixed = [&asked.from, &asked.to].map(End::location);
     let mut parts = Relevance::new(topology, judging.judge.snapshot(), &named).parts(&asked.from, &asked.to, family);
     parts.retain(|ends| of_packet(ends, family).is_some());
-    if parts.len() > MOST {
+    if parts.len() > MAX_CLASSES {
         return Err(AskError(format!(
             "the rules tell {} kinds of addresses of the ends apart: ask about one address{}",
             parts.len(),
@@ -156,8 +156,8 @@ pub(crate) fn whose(end: &End) -> String {
 
 /// Some of the known addresses of an end, in words: `192.0.2.11 or 192.0.2.12`.
 pub(crate) fn listed(names: &Names, addresses: &AddressSet, all: &AddressSet, family: Family) -> Vec<String> {
-    let singles: Vec<IpAddr> = addresses.singles(family).take(LISTED + 1).collect();
-    if singles.len() > LISTED {
+    let singles: Vec<IpAddr> = addresses.singles(family).take(MAX_SINGLE_ADDRESSES + 1).collect();
+    if singles.len() > MAX_SINGLE_ADDRESSES {
         return names.parts(addresses, all);
     }
     singles.iter().map(ToString::to_string).collect()
@@ -165,7 +165,7 @@ pub(crate) fn listed(names: &Names, addresses: &AddressSet, all: &AddressSet, fa
 
 /// Whether some of the known addresses of an end are told as what is left of them: where they are too many to list.
 pub(crate) fn is_told_as_rest(addresses: &AddressSet, family: Family) -> bool {
-    addresses.size(family) > LISTED as f64
+    addresses.size(family) > MAX_SINGLE_ADDRESSES as f64
 }
 
 /// When each group of parts is the case, by the addresses that differ between them; none for the only group. The group with the
@@ -192,9 +192,9 @@ pub(crate) fn conditions_text(
             return Some(said(members, rest == Some(index)));
         }
         // Of two ends the combinations are told one by one.
-        let mut each: Vec<String> = members.iter().take(SHOWN).map(|member| said(&[*member], false)).collect();
-        if members.len() > SHOWN {
-            each.push(format!("in {} more cases", members.len() - SHOWN));
+        let mut each: Vec<String> = members.iter().take(MAX_LISTED).map(|member| said(&[*member], false)).collect();
+        if members.len() > MAX_LISTED {
+            each.push(format!("in {} more cases", members.len() - MAX_LISTED));
         }
         Some(each.join(", or "))
     };
@@ -260,9 +260,9 @@ pub(crate) fn shown(mut parts: Vec<String>) -> String {
     if parts.len() > 1 {
         parts.iter_mut().for_each(|part| *part = enclosed(part));
     }
-    if parts.len() > SHOWN {
-        let more = parts.len() - SHOWN;
-        parts.truncate(SHOWN);
+    if parts.len() > MAX_LISTED {
+        let more = parts.len() - MAX_LISTED;
+        parts.truncate(MAX_LISTED);
         parts.push(format!("{more} more nets"));
     }
     parts.join(" or ")

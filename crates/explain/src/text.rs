@@ -579,7 +579,7 @@ fn builtin_text(builtin: Builtin) -> &'static str {
 
 /// The Allow rule that came nearest: the one of which the fewest conditions failed, where those are few.
 fn near_miss(hop: &Hop, step: &Step) -> Option<String> {
-    const FEW: usize = 2;
+    const MAX_FAILED_CONDITIONS: usize = 2;
     let mut best: Option<(usize, String)> = None;
     let no_ports = !matches!(hop.packet.transport, Transport::Ports { .. });
     let no_icmp = !matches!(hop.packet.transport, Transport::Icmp { .. });
@@ -587,7 +587,7 @@ fn near_miss(hop: &Hop, step: &Step) -> Option<String> {
         let EntryKind::Policy { id, staged: false, rules, .. } = &entry.kind else { continue };
         for rule in rules.iter().filter(|rule| rule.action == Action::Allow && !rule.matched()) {
             let failed = rule.mismatches.len();
-            if failed <= FEW && best.as_ref().is_none_or(|(other, _)| failed < *other) {
+            if failed <= MAX_FAILED_CONDITIONS && best.as_ref().is_none_or(|(other, _)| failed < *other) {
                 // Another protocol is reason enough why there is no port and no ICMP type.
                 let other_protocol = rule.mismatches.iter().any(|why| why.field == "protocol");
                 let counts = |why: &&Mismatch| {

@@ -882,6 +882,6 @@ fn interface_of(endpoint: &HostEndpoint) -> Option<String> {
 }
 
 pub(crate) fn list(names: &[&str]) -> String {
-    const SHOWN: usize = 10;
-    if names.is_empty() { "none".to_owned() } else { shortened(names, SHOWN) }
+    const MAX_LISTED: usize = 10;
+    if names.is_empty() { "none".to_owned() } else { shortened(names, MAX_LISTED) }
 }

@@ -19,8 +19,8 @@ use crate::text::hops_decided_by;
 use crate::topology::{Location, Topology};
 use crate::translation::Dnat;
 use crate::{
-    bridged, left_out, multicast, not_asked, not_in_force, not_taken_in, own_nat, reach, services, undeliverable,
-    unspecified,
+    bridged, bypassed_host_endpoints, conversion_notes, multicast, not_in_force, not_taken_in, own_nat, reach,
+    services, undeliverable, unspecified,
 };
 use route::{Crossing, Route, Uplink};
 
@@ -88,7 +88,11 @@ pub(crate) fn trace_ends(
     notes.extend(topology.snapshot().missing_tiers());
     let judged: Vec<&Hop> = paths.iter().flat_map(|path| &path.hops).collect();
     let nodes = judged.iter().map(|hop| hop.host.node.clone()).collect();
-    notes.extend(left_out::notes(topology.snapshot(), &judged.iter().flat_map(|hop| hop.judges()).collect(), &nodes));
+    notes.extend(conversion_notes::notes(
+        topology.snapshot(),
+        &judged.iter().flat_map(|hop| hop.judges()).collect(),
+        &nodes,
+    ));
     if let Some(Hop { packet, .. }) = hops.first() {
         notes.extend(reach::judged_otherwise(topology, question, packet));
     }
@@ -221,7 +225,7 @@ pub(crate) fn trace_between(
     assumed.extend(of_all(&answers, |hops| not_taken_in::assumed_source(topology, hops)));
     assumed.extend(of_all(&answers, |hops| bridged::assumed(topology, hops)));
     let mut left_out = route.unused(question);
-    for note in answers.iter().flat_map(|(_, hops)| not_asked::notes(snapshot, topology, hops)) {
+    for note in answers.iter().flat_map(|(_, hops)| bypassed_host_endpoints::notes(snapshot, topology, hops)) {
         if !left_out.contains(&note) {
             left_out.push(note);
         }
@@ -320,7 +324,7 @@ pub(crate) fn placement_notes(topology: &Topology<'_>, question: &Question, hops
 
 /// `it enters gw at eth0 or eth1 and leaves gw by eth2`: what tells a group of choices from the others.
 fn when(route: &Route, all: &[&Vec<String>], group: &[&Vec<String>]) -> String {
-    const SHOWN: usize = 4;
+    const MAX_LISTED: usize = 4;
     let at = |choices: &[&Vec<String>], position: usize| {
         let mut names: Vec<String> = Vec::new();
         for choice in choices {
@@ -350,9 +354,9 @@ fn when(route: &Route, all: &[&Vec<String>], group: &[&Vec<String>]) -> String {
         let parts = positions.iter().map(|position| crossing(*position, std::slice::from_ref(&choice[*position])));
         format!("it {}", parts.collect::<Vec<_>>().join(" and "))
     };
-    let mut said: Vec<String> = group.iter().take(SHOWN).map(one).collect();
-    if group.len() > SHOWN {
-        said.push(format!("in {} more ways", group.len() - SHOWN));
+    let mut said: Vec<String> = group.iter().take(MAX_LISTED).map(one).collect();
+    if group.len() > MAX_LISTED {
+        said.push(format!("in {} more ways", group.len() - MAX_LISTED));
     }
     said.join(", or ")
 }

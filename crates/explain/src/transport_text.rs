@@ -6,7 +6,7 @@ use tortie_classes::{Ranges, TransportClasses, TransportRanges, icmp_text, proto
 use tortie_policy::Family;
 
 /// More ranges than this are counted, not listed.
-const SHOWN: usize = 60;
+const MAX_LISTED: usize = 60;
 
 /// The protocols and transports of some classes, with the classes that each text is about: one text for each protocol, what depends on the
 /// source port and what has no readable header apart.
@@ -82,16 +82,16 @@ fn part_of(classes: &TransportClasses, name: &str, group: &Group, mine: &[usize]
     let mut texts: Vec<(String, Vec<usize>)> = rows
         .into_iter()
         .map(|(source, (destination, of))| {
-            let ports = ranges_text(&destination, SHOWN);
+            let ports = ranges_text(&destination, MAX_LISTED);
             if source == every_source {
                 return (format!("{name} {ports}"), of);
             }
             let plural = if is_single(&source) { "" } else { "s" };
-            (format!("{name} {ports} from port{plural} {}", ranges_text(&source, SHOWN)), of)
+            (format!("{name} {ports} from port{plural} {}", ranges_text(&source, MAX_LISTED)), of)
         })
         .collect();
     if !pairs.0.is_empty() {
-        texts.push((format!("{name} type {}", icmp_text(&pairs.0, SHOWN)), pairs.1));
+        texts.push((format!("{name} type {}", icmp_text(&pairs.0, MAX_LISTED)), pairs.1));
     }
     if !opaque.is_empty() {
         texts.push((format!("{name} without a readable header (non-first fragments)"), opaque));

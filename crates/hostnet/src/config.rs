@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// How long a route that nobody knows stays on a new interface: whoever makes the interface makes its routes first, and
 /// its endpoint may be told later.
-pub const GRACE: Duration = Duration::from_secs(10);
+pub const UNKNOWN_ROUTE_GRACE_PERIOD: Duration = Duration::from_secs(10);
 
 /// The settings of the host's network. [`Config::default`] is what a node without any configuration does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Default for Config {
             floating_ips: false,
             forwarding: true,
             ipv6: true,
-            grace: GRACE,
+            grace: UNKNOWN_ROUTE_GRACE_PERIOD,
         }
     }
 }

@@ -62,7 +62,7 @@ const BY_SOURCE: u32 = 1;
 /// The kernel looks through its whole table for every question, some 20 ms where memory is plenty, and takes about a
 /// microsecond to tell of a connection. So up to so many connections for each address, asking once for all is cheaper
 /// than asking for each.
-const FEW: usize = 25_000;
+const CONNECTIONS_PER_REQUEST: usize = 25_000;
 const BUFFERS: Buffers = Buffers { send: 256 << 10, receive: 1 << 20 };
 
 /// What it takes to name a connection: its family and the attributes that say which.
@@ -77,7 +77,7 @@ pub(crate) struct Conntrack {
 
 impl Conntrack {
     pub(crate) fn open() -> Result<Self, RequestError> {
-        Ok(Self { socket: Socket::open(Protocol::Netfilter, 0, BUFFERS)?, few: FEW })
+        Ok(Self { socket: Socket::open(Protocol::Netfilter, 0, BUFFERS)?, few: CONNECTIONS_PER_REQUEST })
     }
 
     /// Makes the connections of these addresses forgotten.

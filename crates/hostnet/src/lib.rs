@@ -48,7 +48,7 @@ mod step;
 mod sysctl;
 mod workload;
 
-pub use config::{Config, GRACE, has_prefix};
+pub use config::{Config, UNKNOWN_ROUTE_GRACE_PERIOD, has_prefix};
 pub use connections::{EnterReport, enter_open_connections};
 pub use conntrack::{Tracked, TrackedList, tracked};
 pub use links::table::IPV6_MTU;

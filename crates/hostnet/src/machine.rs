@@ -14,7 +14,7 @@ use crate::sysctl;
 
 const BUFFERS: Buffers = Buffers { send: 64 << 10, receive: 256 << 10 };
 /// More routes than this are not kept: whoever routes for the Internet is asked for the interface.
-const MOST_ROUTES: usize = 20_000;
+const MAX_ROUTES: usize = 20_000;
 /// Kinds of masters at which packets are seen instead of at their ports.
 const MASTERS: [&str; 5] = ["bridge", "bond", "team", "vrf", "openvswitch"];
 /// Kinds of interfaces that take frames of the interface that carries them before it hands them on.
@@ -38,8 +38,8 @@ pub fn machine() -> Result<Machine, RequestError> {
     for family in [libc::AF_INET, libc::AF_INET6] {
         let each = |(all, blocked): &mut (Vec<Route>, Vec<(Option<IpNet>, IpNet)>), message: &Message<'_>| {
             match route(message, &names) {
-                Some((route, true)) if all.len() <= MOST_ROUTES => all.push(route),
-                Some((route, false)) if route.kind == RouteKind::Blocked && blocked.len() <= MOST_ROUTES => {
+                Some((route, true)) if all.len() <= MAX_ROUTES => all.push(route),
+                Some((route, false)) if route.kind == RouteKind::Blocked && blocked.len() <= MAX_ROUTES => {
                     blocked.push((route.from, route.to));
                 }
                 _ => {}
@@ -48,8 +48,8 @@ pub fn machine() -> Result<Machine, RequestError> {
         };
         let (routes, blocked) =
             socket.dump("list the routes", libc::RTM_GETROUTE, &of_family::<RTMSG>(family), |_| (), each)?;
-        if routes.len() > MOST_ROUTES {
-            machine.partial = Some(format!("it has more than {MOST_ROUTES} routes"));
+        if routes.len() > MAX_ROUTES {
+            machine.partial = Some(format!("it has more than {MAX_ROUTES} routes"));
         }
         machine.routes.extend(routes);
         let each = |rules: &mut Vec<Rule>, message: &Message<'_>| {

@@ -35,9 +35,9 @@ pub struct HostFacts {
     pub rp_filter: u8,
 }
 
-/// After a step that failed it is tried again after so long, then twice as long, up to [`SLOWEST`].
-const FIRST: Duration = Duration::from_millis(100);
-const SLOWEST: Duration = Duration::from_secs(10);
+/// After a step that failed it is tried again after so long, then twice as long, up to [`MAX_RETRY_DELAY`].
+const FIRST_RETRY_DELAY: Duration = Duration::from_millis(100);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(10);
 
 /// The host's network, wanted and seen.
 #[derive(Debug)]
@@ -228,7 +228,7 @@ impl Model {
             }
         }
         self.failed.insert(step, why);
-        let pause = self.retry.map_or(FIRST, |(_, pause)| pause);
+        let pause = self.retry.map_or(FIRST_RETRY_DELAY, |(_, pause)| pause);
         self.retry = Some((now + pause, pause));
     }
 

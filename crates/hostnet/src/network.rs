@@ -11,7 +11,7 @@ use tortie_netlink::RequestError;
 
 use crate::config::Config;
 use crate::kernel::Kernel;
-use crate::links::watcher::ROOM;
+use crate::links::watcher::BUFFER_BYTES;
 use crate::links::{Change, Interfaces};
 use crate::model::{HostFacts, Model};
 use crate::saved_settings::Changed;
@@ -20,9 +20,9 @@ use crate::sysctl;
 use crate::workload::Workload;
 
 /// How often one piece of work looks again at what its own steps have stirred up.
-const ROUNDS: usize = 16;
+const MAX_ROUNDS: usize = 16;
 /// And how long it then lets be.
-const BREATH: Duration = Duration::from_millis(100);
+const PAUSE_AFTER_ROUNDS: Duration = Duration::from_millis(100);
 
 /// The network of the namespace of the thread that opened it. Tell it what is wanted, then let it
 /// [`work`](Self::work), and again whenever its descriptor is readable or its time has come.
@@ -48,7 +48,7 @@ pub struct WorkReport {
 impl Network {
     /// Opens the network. Nothing is changed until [`work`](Self::work): say first what is wanted.
     pub fn open(config: Config) -> Result<Self, RequestError> {
-        Self::open_with(config, ROOM)
+        Self::open_with(config, BUFFER_BYTES)
     }
 
     /// As [`open`](Self::open), with about so many bytes of room for what the kernel has told and nobody has read.
@@ -120,7 +120,7 @@ impl Network {
     /// Takes in what the kernel has told and does what there is to do, without waiting.
     pub fn work(&mut self) -> Result<WorkReport, RequestError> {
         let mut worked = WorkReport::default();
-        for _ in 0..ROUNDS {
+        for _ in 0..MAX_ROUNDS {
             let mut anew = false;
             if !self.read {
                 self.kernel.read(&mut self.model)?;
@@ -137,7 +137,7 @@ impl Network {
             worked.done += self.run(plan.steps);
         }
         // Somebody undoes what is done: not a reason to do nothing else.
-        worked.again = Some(Instant::now() + BREATH);
+        worked.again = Some(Instant::now() + PAUSE_AFTER_ROUNDS);
         Ok(worked)
     }
 

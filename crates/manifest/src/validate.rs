@@ -10,12 +10,12 @@
 //! when it writes, [`validate`] is what `calicoctl validate` asks.
 
 mod before_write;
+mod compiled_rules;
 mod crd_schema;
 mod fields;
 pub mod formats;
 mod metadata;
 mod place;
-mod plan;
 mod rules;
 mod suggest;
 mod tag;
@@ -26,18 +26,18 @@ use std::collections::HashMap;
 use tortie_api::{Object, Path};
 
 use crate::problem::{Layer, Problem};
-use plan::Plan;
+use compiled_rules::CompiledRules;
 
 pub use before_write::{create, update};
 pub use rules::ip_pool::overlaps;
 
 /// What is wrong with an object as it stands, before any client has filled in its defaults.
 pub fn validate(object: &Object) -> Vec<Problem> {
-    let plan = Plan::of(object.kind);
+    let compiled = CompiledRules::of(object.kind);
     let mut problems = Vec::new();
-    fields::check(object, plan, &mut problems);
-    if !plan.rules.no_schema {
-        crd_schema::check(object, plan, &mut problems);
+    fields::check(object, compiled, &mut problems);
+    if !compiled.rules.no_schema {
+        crd_schema::check(object, compiled, &mut problems);
     }
     problems
 }

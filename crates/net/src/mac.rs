@@ -6,12 +6,12 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The longest form: an IP-over-InfiniBand link-layer address.
-const LONGEST: usize = 20;
+const MAX_BYTES: usize = 20;
 
 /// A hardware address of 6, 8 or 20 bytes. Printed as lower-case pairs with colons.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac {
-    bytes: [u8; LONGEST],
+    bytes: [u8; MAX_BYTES],
     length: u8,
 }
 
@@ -34,7 +34,7 @@ impl Mac {
 
 impl From<[u8; 6]> for Mac {
     fn from(ethernet: [u8; 6]) -> Self {
-        let mut bytes = [0; LONGEST];
+        let mut bytes = [0; MAX_BYTES];
         bytes[..6].copy_from_slice(&ethernet);
         Mac { bytes, length: 6 }
     }
@@ -56,7 +56,7 @@ fn read(text: &[u8]) -> Option<Mac> {
         (_, b'.') => (Some(b'.'), 4),
         _ => (None, text.len()),
     };
-    let mut mac = Mac { bytes: [0; LONGEST], length: 0 };
+    let mut mac = Mac { bytes: [0; MAX_BYTES], length: 0 };
     let mut groups = text.chunks(digits + usize::from(separator.is_some()));
     let last = groups.next_back()?;
     for group in groups {

@@ -15,7 +15,7 @@ use crate::table::{Table, TableId};
 use crate::wire::{APPEND, ATTR_MAX, CREATE, Header, REPLACE, REQUEST, Writer};
 
 /// The sequence number of the first message; before it there is the batch's begin.
-pub(crate) const FIRST: u32 = 2;
+pub(crate) const FIRST_SEQUENCE: u32 = 2;
 
 /// A transaction under construction.
 #[derive(Debug, Clone)]
@@ -184,7 +184,7 @@ impl Batch {
         let header = Header {
             kind,
             flags: REQUEST | flags,
-            seq: FIRST + index as u32,
+            seq: FIRST_SEQUENCE + index as u32,
             family: table.family.number(),
             resource: 0,
         };

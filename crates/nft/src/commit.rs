@@ -13,14 +13,14 @@ use std::io;
 
 use tortie_netlink::{Received, RequestError};
 
-use crate::batch::{Batch, FIRST};
+use crate::batch::{Batch, FIRST_SEQUENCE};
 use crate::error::{Answer, BatchError, CommitError, ObjectRef, Operation, subject};
 use crate::message::{BATCH_BEGIN, BATCH_END, BATCH_GENID, BATCH_RESOURCE};
 use crate::socket::Socket;
 use crate::wire::{ACK, Header, Messages, NLMSG_ERROR, REQUEST, Writer};
 
 /// The begin message's sequence number.
-const BEGIN: u32 = FIRST - 1;
+const BEGIN: u32 = FIRST_SEQUENCE - 1;
 
 /// Everything the kernel answered to a batch.
 #[derive(Default)]
@@ -96,7 +96,7 @@ impl Batch {
 
     /// The sequence number of the end.
     fn end(&self) -> u32 {
-        FIRST + self.len() as u32
+        FIRST_SEQUENCE + self.len() as u32
     }
 
     fn send(&self, socket: &mut Socket, bytes: &[u8]) -> Result<(), CommitError> {
@@ -141,7 +141,7 @@ impl Batch {
         let about = Messages::new(sent).map_while(Result::ok).find(|message| message.seq == seq);
         let (operation, object) =
             about.map_or((Operation::Add, ObjectRef::Batch), |message| subject(&message, answer.offset));
-        let index = seq.checked_sub(FIRST).map(|index| index as usize).filter(|index| *index < self.len());
+        let index = seq.checked_sub(FIRST_SEQUENCE).map(|index| index as usize).filter(|index| *index < self.len());
         BatchError { errno: answer.errno, index, operation, object, message: answer.message, offset: answer.offset }
     }
 }

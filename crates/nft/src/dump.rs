@@ -22,7 +22,7 @@ use crate::table::{Family, Table, TableId, is_of, name_of};
 use crate::wire::{DecodeError, Message, Writer};
 
 /// How often a table that others change is read again.
-pub(crate) const TRIES: usize = 20;
+pub(crate) const MAX_ATTEMPTS: usize = 20;
 
 /// A set with its elements.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl TableDump {
 
 /// A table and everything in it, all of one generation; none if there is no such table.
 pub fn table(socket: &mut Socket, id: &TableId) -> Result<Option<TableDump>, RequestError> {
-    for _ in 0..TRIES {
+    for _ in 0..MAX_ATTEMPTS {
         let before = socket.generation()?;
         let read = read_table(socket, id);
         // What changed while it was read may be missing or torn: only then an error is no error.
@@ -141,7 +141,7 @@ pub fn sets(socket: &mut Socket, id: &TableId) -> Result<Vec<Set>, RequestError>
 /// moments after the commit, an answer of several messages can lack elements, and has others twice in their place. Such an
 /// answer is asked for again.
 pub fn elements(socket: &mut Socket, id: &TableId, set: &Set) -> Result<Vec<Element>, RequestError> {
-    for attempt in 0..TRIES {
+    for attempt in 0..MAX_ATTEMPTS {
         let elements = elements_once(socket, id, set)?;
         if !has_twins(&elements) {
             return Ok(elements);

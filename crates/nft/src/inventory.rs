@@ -11,7 +11,7 @@ use std::fmt;
 use tortie_netlink::RequestError;
 
 use crate::chain::{self, Chain};
-use crate::dump::{self, SetDump, TRIES, TableDump, objects};
+use crate::dump::{self, MAX_ATTEMPTS, SetDump, TableDump, objects};
 use crate::message::{GET_CHAIN, GET_FLOWTABLE, GET_OBJECT, GET_RULE, GET_SET, GET_TABLE};
 use crate::rule::Rule;
 use crate::set::Set;
@@ -55,7 +55,7 @@ impl fmt::Display for ForeignObject {
 
 /// Reads everything under a table's name, all of one generation.
 pub fn read(socket: &mut Socket, id: &TableId) -> Result<Inventory, RequestError> {
-    for _ in 0..TRIES {
+    for _ in 0..MAX_ATTEMPTS {
         let before = socket.generation()?;
         let read = once(socket, id);
         // What changed while it was read may be missing or torn: only then an error is no error.

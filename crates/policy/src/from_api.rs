@@ -13,7 +13,7 @@ mod selector;
 mod settings;
 mod stored;
 
-pub use selector::LONGEST_SELECTOR;
+pub use selector::MAX_SELECTOR_BYTES;
 pub use settings::{configurations_of, unreadable_settings};
 pub use stored::Stored;
 

@@ -21,7 +21,7 @@ pub use endpoint::{
     EndpointId, GovernedInterfaces, HostEndpoint, HostPort, Labels, Limits, Missing, NamedPort, Nat, Rate,
     UNREADABLE_LABELS, UnsupportedQos, WorkloadEndpoint, WorkloadId, unreadable_labels,
 };
-pub use from_api::{Invalid, Item, LONGEST_SELECTOR, Stored, enforced_kind, staged_deletion};
+pub use from_api::{Invalid, Item, MAX_SELECTOR_BYTES, Stored, enforced_kind, staged_deletion};
 pub use missing_tier::missing_tier;
 pub use policy::{Direction, Order, Policy, PolicyId, PolicyStage, Tier, TierEnd, Types};
 pub use referenced::{EndpointSlice, NetworkSet, Node, Pool, Profile, ServiceId, SetId, SliceId};

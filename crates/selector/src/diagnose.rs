@@ -244,8 +244,8 @@ fn is_invisible(c: char) -> bool {
 
 /// Enough of a text to recognise it.
 fn shorten(text: &str) -> String {
-    const ENOUGH: usize = 40;
-    match text.char_indices().nth(ENOUGH) {
+    const MAX_QUOTED: usize = 40;
+    match text.char_indices().nth(MAX_QUOTED) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }

@@ -83,7 +83,7 @@ impl CallError {
 
 /// What kind of answer it is. Etcd's gRPC proxy passes on only the words.
 fn code(status: &Status) -> Code {
-    const WORDS: [(&str, Code); 9] = [
+    const CODES_BY_TEXT: [(&str, Code); 9] = [
         ("etcdserver: permission denied", Code::PermissionDenied),
         ("etcdserver: invalid auth token", Code::Unauthenticated),
         ("etcdserver: revision of auth store is old", Code::InvalidArgument),
@@ -94,7 +94,7 @@ fn code(status: &Status) -> Code {
         ("etcdserver: mvcc: required revision is a future revision", Code::OutOfRange),
         ("etcdserver: mvcc: database space exceeded", Code::ResourceExhausted),
     ];
-    let words = || WORDS.iter().find(|(words, _)| status.message().starts_with(words));
+    let words = || CODES_BY_TEXT.iter().find(|(words, _)| status.message().starts_with(words));
     match status.code() {
         Code::Unknown => words().map_or(Code::Unknown, |(_, code)| *code),
         code => code,

@@ -16,7 +16,7 @@ use self::resolver::Resolver;
 
 /// How long one server may take for one answer, and how often it is asked.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
-const TRIES: usize = 2;
+const LOOKUP_ATTEMPTS: usize = 2;
 
 /// The URLs of the members, or why there are none. Without servers those of the system are asked.
 pub(crate) fn members(domain: &str, servers: &[SocketAddr]) -> Result<Vec<String>, String> {
@@ -54,7 +54,7 @@ fn look_up(name: &str, resolver: &Resolver) -> Result<Vec<(String, u16)>, Vec<St
 /// The records of one full name, from the first server that knows.
 fn ask_all(name: &str, servers: &[SocketAddr]) -> Answer {
     let mut last = String::new();
-    for _ in 0..TRIES {
+    for _ in 0..LOOKUP_ATTEMPTS {
         for server in servers {
             match ask(name, *server) {
                 // The server knows, also if there are none.

@@ -19,8 +19,8 @@ const PAGE_BYTES: usize = 8 << 20;
 /// The fewest that it should have.
 const LEAST_BYTES: usize = 64 << 10;
 /// How many objects the first page has, when nothing is known about their size.
-const FIRST: i64 = 1_000;
-const MOST: i64 = 50_000;
+const FIRST_PAGE_OBJECTS: i64 = 1_000;
+const MAX_PAGE_OBJECTS: i64 = 50_000;
 
 /// Where the next page begins.
 #[derive(Clone)]
@@ -47,7 +47,7 @@ pub(crate) fn pages(
         from: Bytes::from(prefix.clone()),
         end: path::end_of(&prefix).into(),
         revision: 0,
-        limit: FIRST,
+        limit: FIRST_PAGE_OBJECTS,
         bytes: PAGE_BYTES,
     };
     let mut ahead = runtime().spawn(fetch(connection.clone(), cursor));
@@ -98,7 +98,7 @@ pub(crate) fn number(revision: i64) -> u64 {
 /// How many objects like these make a page of so many bytes.
 fn limit_after(kvs: &[KeyValue], page: usize) -> i64 {
     let each = (bytes_of(kvs) / kvs.len().max(1)).max(1);
-    i64::try_from(page / each).unwrap_or(MOST).clamp(1, MOST)
+    i64::try_from(page / each).unwrap_or(MAX_PAGE_OBJECTS).clamp(1, MAX_PAGE_OBJECTS)
 }
 
 fn bytes_of(kvs: &[KeyValue]) -> usize {
@@ -185,16 +185,16 @@ mod tests {
         let kvs = |size| vec![KeyValue { value: vec![0; size].into(), ..KeyValue::default() }; 3];
         assert_eq!(limit_after(&kvs(1_000_000), PAGE_BYTES), 8);
         assert!((7_000..9_000).contains(&limit_after(&kvs(1_000), PAGE_BYTES)));
-        assert_eq!(limit_after(&kvs(0), PAGE_BYTES), MOST);
+        assert_eq!(limit_after(&kvs(0), PAGE_BYTES), MAX_PAGE_OBJECTS);
     }
 
     #[test]
     fn pages_shrink_until_they_come_in_time_and_grow_again() {
         // 9 MB in objects of 1 KB over a link of 1 MB/s, where an answer may take REQUEST_TIMEOUT.
         let arrives = |limit: i64| u64::try_from(limit).unwrap_or(0) * 1_000 <= REQUEST_TIMEOUT.as_secs() * 1_000_000;
-        let tries = (0..8).find(|tries| arrives(reduced_limit(MOST, *tries))).unwrap();
+        let tries = (0..8).find(|tries| arrives(reduced_limit(MAX_PAGE_OBJECTS, *tries))).unwrap();
         assert!((1..=2).contains(&tries));
-        let came = usize::try_from(reduced_limit(MOST, tries)).unwrap() * 1_000;
+        let came = usize::try_from(reduced_limit(MAX_PAGE_OBJECTS, tries)).unwrap() * 1_000;
         let bytes = next_bytes(PAGE_BYTES, came, tries, REQUEST_TIMEOUT);
         assert!(bytes <= came, "the next page is no larger than what came");
         assert_eq!(next_bytes(1 << 20, 1 << 20, 0, REQUEST_TIMEOUT / 4), 1 << 20);

@@ -24,7 +24,7 @@ use crate::wire::{RangeRequest, Request, RequestOp, Response, TxnRequest};
 use crate::write::{self, ChunkSize};
 
 /// How often a list is begun again because history was compacted under it.
-const TRIES: u32 = 5;
+const MAX_LIST_ATTEMPTS: u32 = 5;
 /// How many objects are asked for in one request.
 const GETS: usize = 100;
 
@@ -145,7 +145,7 @@ impl Store for EtcdStore {
     }
 
     fn list(&self, selection: &Selection) -> Result<Listing, StoreError> {
-        list_by_pages(self, selection, TRIES).map_err(|error| match error {
+        list_by_pages(self, selection, MAX_LIST_ATTEMPTS).map_err(|error| match error {
             StoreError::Compacted { .. } => StoreError::Failed(format!(
                 "etcd at {} compacts its history faster than it can be read; compact less often",
                 self.connection().settings().place()

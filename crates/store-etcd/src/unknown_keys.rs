@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 /// How many are kept; more than that is no longer read one by one by anybody.
-const KEPT: usize = 1_000;
+const MAX_KEPT: usize = 1_000;
 
 /// The keys that were found and name no kind that this release knows.
 #[derive(Default)]
@@ -18,7 +18,7 @@ impl UnknownKeys {
     /// One was found.
     pub(crate) fn add(&self, path: &[u8]) {
         let mut known = self.lock();
-        if known.len() < KEPT {
+        if known.len() < MAX_KEPT {
             known.insert(shown(path));
         }
     }

@@ -29,7 +29,7 @@ use crate::wire::{self, RangeRequest, WatchCreate, WatchProgress, WatchRequest, 
 /// After how long without news a member is asked how far it is.
 const IDLE: Duration = Duration::from_secs(60);
 /// How long a lost stream is looked for before that is an error.
-const GRACE: Duration = Duration::from_secs(5);
+const SILENT_RETRY_TIME: Duration = Duration::from_secs(5);
 
 /// A watch of etcd.
 pub struct EtcdWatch {
@@ -302,7 +302,7 @@ impl EtcdWatch {
             let until = deadline.map_or(lost.next, |deadline| deadline.min(lost.next));
             tokio::time::sleep_until(until).await;
             if lost.next > Instant::now() {
-                return if lost.since.elapsed() > GRACE { Err(lost.why.clone()) } else { Ok(true) };
+                return if lost.since.elapsed() > SILENT_RETRY_TIME { Err(lost.why.clone()) } else { Ok(true) };
             }
         }
         match self.open().await {
@@ -317,7 +317,7 @@ impl EtcdWatch {
                 let fatal = matches!(call_error, CallError::Fatal(_) | CallError::Denied);
                 lost.next = Instant::now() + lost.backoff.pause();
                 lost.why = call_error.clone();
-                if fatal || lost.since.elapsed() > GRACE { Err(call_error) } else { Ok(false) }
+                if fatal || lost.since.elapsed() > SILENT_RETRY_TIME { Err(call_error) } else { Ok(false) }
             }
         }
     }

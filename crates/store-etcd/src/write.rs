@@ -21,19 +21,19 @@ use crate::path;
 use crate::wire::{Compare, DeleteRequest, PutRequest, RangeRequest, Request, RequestOp, Response, Target, TxnRequest};
 
 /// How many writes are made one by one.
-const FEW: usize = 8;
+const MAX_SINGLE_WRITES: usize = 8;
 /// How many bytes a chunk may have; etcd takes requests of 1.5 MiB.
 const CHUNK_BYTES: usize = 512 << 10;
 
 /// How many changes a chunk has at most.
-const MOST: usize = 100;
+const MAX_CHUNK_CHANGES: usize = 100;
 
 /// How many changes this etcd takes in a transaction: 128 unless it is configured otherwise, found out if it is fewer.
 pub(crate) struct ChunkSize(pub(crate) AtomicUsize);
 
 impl Default for ChunkSize {
     fn default() -> Self {
-        Self(AtomicUsize::new(MOST))
+        Self(AtomicUsize::new(MAX_CHUNK_CHANGES))
     }
 }
 
@@ -49,7 +49,7 @@ pub(crate) async fn all(
     let mut outcomes = Vec::with_capacity(writes.len());
     while outcomes.len() < writes.len() {
         let rest = &writes[outcomes.len()..];
-        if rest.len() <= FEW {
+        if rest.len() <= MAX_SINGLE_WRITES {
             outcomes.push(one(connection, group, &rest[0]).await?);
             continue;
         }

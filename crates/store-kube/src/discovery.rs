@@ -16,8 +16,8 @@ use crate::client::{Call, CallError, Client};
 /// For how long an answer counts as one of now: many calls are refused at the same time.
 const NOW: Duration = Duration::from_secs(1);
 /// The pauses after which the server is asked again whether it has resources that it lacked: the definition may come at any time.
-const FIRST: Duration = Duration::from_secs(5);
-const LONGEST: Duration = Duration::from_secs(120);
+const FIRST_RETRY_DELAY: Duration = Duration::from_secs(5);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(120);
 
 /// How old an answer may be.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -90,7 +90,8 @@ impl Discovery {
         }
         let answer = ask(client, path, field).await.map(Arc::new);
         let before = all.remove(path).filter(|known| known.answer == answer);
-        let mut backoff = before.map_or_else(|| Backoff::new(FIRST, LONGEST), |known| known.backoff);
+        let mut backoff =
+            before.map_or_else(|| Backoff::new(FIRST_RETRY_DELAY, MAX_RETRY_DELAY), |known| known.backoff);
         let at = Instant::now();
         all.insert(path.to_owned(), Known { answer: answer.clone(), at, due: at + backoff.pause(), backoff });
         answer

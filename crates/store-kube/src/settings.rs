@@ -131,7 +131,7 @@ pub struct SettingsError(pub String);
 
 /// Where Kubernetes puts what a pod needs to reach the API server.
 const IN_CLUSTER: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-const PATIENCE: Duration = Duration::from_secs(10);
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
 
 impl Settings {
@@ -147,7 +147,7 @@ impl Settings {
             group: None,
             use_pod_cidr: false,
             interface_prefix: crate::convert::pod::DEFAULT_INTERFACE_PREFIX.to_owned(),
-            patience: PATIENCE,
+            patience: CALL_TIMEOUT,
             keepalive: KEEPALIVE,
         }
     }

@@ -21,7 +21,7 @@ use crate::watch::KubeWatch;
 use crate::write;
 
 /// How often a list is begun again because its pages were no longer kept.
-const TRIES: u32 = 5;
+const MAX_LIST_ATTEMPTS: u32 = 5;
 
 /// A handle on one cluster.
 pub struct KubeStore {
@@ -120,7 +120,7 @@ impl Store for KubeStore {
     }
 
     fn list(&self, selection: &Selection) -> Result<Listing, StoreError> {
-        list_by_pages(self, selection, TRIES)
+        list_by_pages(self, selection, MAX_LIST_ATTEMPTS)
     }
 
     fn list_pages(&self, selection: &Selection, page: &mut dyn FnMut(Vec<Stored>)) -> Result<Position, StoreError> {

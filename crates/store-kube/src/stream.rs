@@ -21,7 +21,7 @@ use crate::shared::Shared;
 use crate::source::Source;
 
 /// How long the server is asked to keep a stream: another one each, so that not all end together.
-const KEPT: u64 = 300;
+const STREAM_SECONDS: u64 = 300;
 /// After which silence the server is asked how far it is, between half of it and all. A server that follows the same history tells
 /// each stream about once a minute how far it is, so usually nobody asks.
 const SILENCE: Duration = Duration::from_secs(180);
@@ -134,7 +134,7 @@ impl Stream {
             return Ok(End::Unread);
         }
         let path = self.source.path(self.decoder.group, self.namespace.as_deref());
-        let kept = KEPT + u64::from(uuid::Uuid::new_v4().as_bytes()[0]);
+        let kept = STREAM_SECONDS + u64::from(uuid::Uuid::new_v4().as_bytes()[0]);
         let call = Call::get(format!(
             "{path}?watch=1&allowWatchBookmarks=true&timeoutSeconds={kept}&resourceVersion={}",
             self.position

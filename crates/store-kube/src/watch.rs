@@ -23,7 +23,7 @@ use crate::stream::{self, Content, Report};
 /// How many messages wait for whoever reads the watch.
 const QUEUE: usize = 16;
 /// How long a lost stream is looked for before that is worth telling.
-const GRACE: Duration = Duration::from_secs(5);
+const SILENT_RETRY_TIME: Duration = Duration::from_secs(5);
 
 /// A watch of the API server.
 pub struct KubeWatch {
@@ -134,7 +134,10 @@ impl KubeWatch {
     /// Why a stream has been lost for so long that it is worth telling; the missing rights of all together.
     fn long_lost(&self) -> Option<StoreError> {
         let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        let long = lost.values().filter(|(since, _)| since.elapsed() > GRACE).map(|(_, call_error)| call_error.clone());
+        let long = lost
+            .values()
+            .filter(|(since, _)| since.elapsed() > SILENT_RETRY_TIME)
+            .map(|(_, call_error)| call_error.clone());
         let call_error = CallError::one_of(long.collect())?;
         Some(self.shared.failed(&call_error))
     }
@@ -156,7 +159,7 @@ impl Watch for KubeWatch {
                 return self.long_lost().map_or(Ok(None), Err);
             }
             // A stream that is lost meanwhile is told before a long wait ends.
-            let until = left.min(GRACE);
+            let until = left.min(SILENT_RETRY_TIME);
             match wait_for(async { tokio::time::timeout(until, self.reports.recv()).await }) {
                 Ok(Some(report)) => self.take(report)?,
                 // The watch itself keeps a sender.

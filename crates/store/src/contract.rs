@@ -47,10 +47,10 @@ pub fn list_by_pages(store: &dyn Store, selection: &Selection, tries: u32) -> Re
 /// The entries of a store that this release does not know ([`Store::unread`]) in one line: the first of them, and how many
 /// more there are. None if there are none.
 pub fn unread_in_one_line(lines: &[String]) -> Option<String> {
-    const SHOWN: usize = 3;
-    let more = lines.len().saturating_sub(SHOWN);
+    const MAX_LISTED: usize = 3;
+    let more = lines.len().saturating_sub(MAX_LISTED);
     let rest = if more > 0 { format!("; and {more} more") } else { String::new() };
-    let shown = lines.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join("; ");
+    let shown = lines.iter().take(MAX_LISTED).map(String::as_str).collect::<Vec<_>>().join("; ");
     (!lines.is_empty()).then(|| shown + &rest)
 }
 

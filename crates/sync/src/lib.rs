@@ -41,7 +41,7 @@ pub enum Message {
 }
 
 /// Most changes in one message, of those that came at once.
-const TOGETHER: usize = 1_000;
+const MAX_BATCH: usize = 1_000;
 
 /// The shortest time between messages that have a new position and no change.
 const MOVED: Duration = Duration::from_secs(1);
@@ -159,7 +159,7 @@ impl<'a> Sync<'a> {
     /// one of a moment when nothing that concerns us changed would wait for ever.
     fn events(&mut self, first: Option<Event>) -> Option<Message> {
         let mut changes = Vec::from_iter(first.and_then(|event| self.event(event)));
-        while changes.len() < TOGETHER
+        while changes.len() < MAX_BATCH
             && let Some(event) = self.watch.as_mut().and_then(|watch| watch.more())
         {
             changes.extend(self.event(event));

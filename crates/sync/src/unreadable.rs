@@ -37,13 +37,13 @@ impl fmt::Display for Replacement {
 }
 
 /// How many reasons are listed where not all are.
-const LISTED: usize = 5;
+const MAX_LISTED: usize = 5;
 
 /// The first reasons, and how many more there are.
 pub fn first_reasons(reasons: &[String]) -> Vec<String> {
-    let more = reasons.len().saturating_sub(LISTED);
+    let more = reasons.len().saturating_sub(MAX_LISTED);
     let last = (more > 0).then(|| format!("and {more} more reasons, which `tortie describe` lists"));
-    reasons.iter().take(LISTED).cloned().chain(last).collect()
+    reasons.iter().take(MAX_LISTED).cloned().chain(last).collect()
 }
 
 /// The fields of a converted policy that its store leaves unreadable where it could not convert whom the policy is for.

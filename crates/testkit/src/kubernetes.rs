@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use self::process::Process;
 
 /// How long anything is waited for. Many tests share the machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(120);
 /// How often it is started anew when it ends at once.
 const ATTEMPTS: usize = 3;
 /// The user that may do everything.
@@ -60,7 +60,7 @@ impl ApiServer {
         let tokens = format!("{ADMIN},{ADMIN},1,system:masters\n{GUEST},{GUEST},2,\n");
         std::fs::write(directory.path().join("tokens.csv"), tokens).expect("the tokens");
         std::fs::write(directory.path().join("audit.yaml"), permissions::POLICY).expect("what is logged");
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + DEADLINE;
         let (etcd, server) = (programs().join("etcd"), programs().join("kube-apiserver"));
         let mut cluster =
             Self { etcd: Process::idle(), server: Process::idle(), address, port: 0, etcd_port: 0, directory };
@@ -164,7 +164,7 @@ impl ApiServer {
     pub fn restart(&mut self) {
         self.server.end();
         self.server.start_again();
-        assert!(self.becomes_ready(Instant::now() + PATIENCE), "kube-apiserver ended: {}", self.log());
+        assert!(self.becomes_ready(Instant::now() + DEADLINE), "kube-apiserver ended: {}", self.log());
     }
 
     /// Copies the data of etcd; both are stopped for it and started again.

@@ -2,7 +2,7 @@
 
 use tortie_calc::{Engine, Update};
 use tortie_dataplane::State;
-use tortie_dataplane_nft::{Comparison, Ruleset, TableOptions, compare, render, render_with_ipv6};
+use tortie_dataplane_nft::{Comparison, TableContent, TableOptions, compare, render, render_with_ipv6};
 use tortie_policy::packet::Host;
 use tortie_policy::{Item, Snapshot};
 
@@ -37,7 +37,7 @@ fn items(snapshot: &Snapshot) -> impl Iterator<Item = Item> {
 
 /// Compares a table with what a state asks for. An agent keeps sets for IPv6 once they were needed, so that both
 /// renderings are right where no set has an IPv6 member.
-pub(crate) fn against(state: &State, options: &TableOptions, found: &Ruleset, most: usize) -> Comparison {
+pub(crate) fn against(state: &State, options: &TableOptions, found: &TableContent, most: usize) -> Comparison {
     let compared = compare(&render(state, options), found, most);
     if compared.different == 0 {
         return compared;

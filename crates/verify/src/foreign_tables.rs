@@ -2,17 +2,17 @@
 //! destination. They are read and never changed, and expressions that are not understood, or that depend on what the question does
 //! not fix, are named.
 
-mod among;
 mod chains;
 mod device;
 mod marks;
-mod open;
 mod own_nat;
-mod possible;
+mod possible_destinations;
 mod redirect;
 mod reroute;
 mod source;
+mod table_context;
 mod translated;
+mod unspecified_bits;
 mod writes;
 
 use std::collections::BTreeSet;
@@ -33,11 +33,11 @@ use self::translated::Orders;
 use crate::trace::{Probe, packet_bytes};
 use crate::xt;
 
-pub use among::{Among, Exempts, destination, effects_among, exempts};
 pub use chains::{ForeignChain, HookPlace, base_chains};
 pub use marks::{AllowedMark, MarkBit, may_write_mark};
 pub use reroute::may_reroute;
 pub use source::may_give_source;
+pub use table_context::{Exempts, TableContext, destination, effects_in_context, exempts};
 pub use tortie_dataplane_nft::FLOATING_IPS;
 
 /// What a table does with a packet.
@@ -186,7 +186,7 @@ fn followed(table: &TableDump, asked: Asked<'_>) -> Effect {
         (one, other) if one == other => one,
         (one, other) => {
             let why = format!("chain {chain} is at the priority at which the kernel translates, before or behind that");
-            among::either(one, other, why)
+            table_context::either(one, other, why)
         }
     }
 }
@@ -241,7 +241,7 @@ fn at_hooks<T>(
     let enters = probe.packet.iif.clone();
     let is_open = |interface: &Option<Interface>| interface.as_ref().is_some_and(|one| index(&one.name).is_none());
     let (iif, oif) = (is_open(&probe.packet.iif), is_open(&probe.packet.oif));
-    probe.packet.open = Some(OpenBits { iif, oif, ..open::open(packet, &probe.packet.bytes) });
+    probe.packet.open = Some(OpenBits { iif, oif, ..unspecified_bits::open(packet, &probe.packet.bytes) });
     let fib = |question: FibQuestion<'_>| match question.fib.result {
         FibResult::AddrType => {
             let source = question.fib.flags & fib_flags::SADDR != 0;
@@ -382,7 +382,7 @@ fn unclear(table: &TableDump, asked: Asked<'_>, why: String) -> Effect {
     let by_policy = bases().any(|(_, base)| base.policy == Policy::Drop);
     let may_drop = by_policy || rules().any(|rule| rule.exprs.iter().any(|expr| chains::may_drop(table, expr)));
     let may_change = rules().any(|rule| rule.exprs.iter().any(writes::may_change));
-    Effect::Unclear { why, may_drop, may_translate: possible::translations(table, asked), may_change }
+    Effect::Unclear { why, may_drop, may_translate: possible_destinations::translations(table, asked), may_change }
 }
 
 /// The table with this chain alone at a hook.

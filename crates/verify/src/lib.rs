@@ -44,7 +44,7 @@ use trace::trace;
 pub use trace::{Probe, Trace};
 
 /// How many differences of the table are looked at before they are summarised.
-const KEPT: usize = 1000;
+const MAX_DIFFERENCES: usize = 1000;
 
 /// Why a table cannot be judged.
 #[derive(Debug, thiserror::Error)]
@@ -129,7 +129,7 @@ fn compare_table(
 ) {
     let Some(table) = &inventory.table else { return };
     let state = desired::desired(snapshot, host);
-    let mut compared = desired::against(&state, options, &read_back(table), KEPT.max(most));
+    let mut compared = desired::against(&state, options, &read_back(table), MAX_DIFFERENCES.max(most));
     // Objects that cannot be decoded are reported as such.
     let kept = compared.differences.len();
     compared.differences.retain(|difference| match &difference.kind {

@@ -14,7 +14,7 @@ use crate::governed::GovernedInterface;
 const ACROSS: usize = 1000;
 /// Every packet is compared with every rule, so that packets for every rule would be quadratic. So many comparisons are made
 /// for one endpoint whatever it has,
-const ENOUGH: usize = 4_000_000;
+const MAX_COMPARISONS: usize = 4_000_000;
 /// and so many more for each rule, times the logarithm of their number.
 const MORE: usize = 64;
 
@@ -85,7 +85,7 @@ fn size(rule: &Rule) -> usize {
 /// How many packets there may be where each is compared so often.
 fn packet_budget(compared: usize) -> usize {
     let logarithm = usize::try_from(compared.max(2).ilog2()).unwrap_or(1);
-    ENOUGH / compared.max(1) + MORE * logarithm
+    MAX_COMPARISONS / compared.max(1) + MORE * logarithm
 }
 
 /// All numbers below this one, so that the first few of them are spread evenly: 0, the middle, the quarters, and so on.

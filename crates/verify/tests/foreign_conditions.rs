@@ -8,7 +8,7 @@ use tortie_policy::machine::{Machine, RouteKind};
 use tortie_policy::packet::{Conntrack, Host, OwnNat, Packet, PacketPath, Transport};
 use tortie_testkit::machine::{link, route};
 use tortie_testkit::namespace::{in_namespace, run, run_with_input};
-use tortie_verify::foreign_tables::{Among, Asked, Effect, effect, effects_among};
+use tortie_verify::foreign_tables::{Asked, Effect, TableContext, effect, effects_in_context};
 
 use Expected::{Drops, May, Nothing};
 
@@ -303,7 +303,7 @@ fn effects_with(tables: &[(&str, &str)], packet: &Packet, own: OwnNat) -> Vec<Ef
     let machine =
         Machine { routes: vec![route("0.0.0.0/0", RouteKind::Unicast, "eth0")], indexes, ..Machine::default() };
     let asked = Asked::new(&host, Some(&machine), packet);
-    effects_among(Among { tables: &tables, asked, own, translated_at: TRANSLATED_AT })
+    effects_in_context(TableContext { tables: &tables, asked, own, translated_at: TRANSLATED_AT })
 }
 
 fn sent(packet: Packet) -> Packet {

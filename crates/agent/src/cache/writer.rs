@@ -25,7 +25,7 @@ const BYTES: usize = 32 << 20;
 /// How many pages of a listing may wait to be written.
 const PAGES: usize = 2;
 /// How long to wait for an answer from the disk.
-const PATIENCE: Duration = Duration::from_secs(10);
+const DISK_TIMEOUT: Duration = Duration::from_secs(10);
 /// After a time-out, the wait is divided by this until an answer arrives in time.
 const LESS_PATIENT: u32 = 20;
 /// How long changes are gathered before they are written.
@@ -165,7 +165,7 @@ impl CacheWriter {
         let describe = move |error: &CacheError| format!("{place}: {error}");
         let lock = lock(path).map_err(|error| describe(&error.into()))?;
         let (jobs, todo) = channel();
-        let disk = Self { path: path.to_owned(), jobs, patience: PATIENCE, shared: Arc::default() };
+        let disk = Self { path: path.to_owned(), jobs, patience: DISK_TIMEOUT, shared: Arc::default() };
         let (path, shared) = (path.to_owned(), disk.shared.clone());
         let work = move || {
             let mut file = CacheFile::open(&path);
@@ -359,7 +359,7 @@ fn send<T>(answer: &SyncSender<T>, what: T) {
 mod tests {
     use super::*;
 
-    const SOON: Duration = Duration::from_secs(30);
+    const TEST_DEADLINE: Duration = Duration::from_secs(30);
 
     /// A disk that never does anything, and its jobs.
     fn hanging(patience: Duration) -> (CacheWriter, Receiver<Job>) {
@@ -379,7 +379,7 @@ mod tests {
             }
             sender.send(begin.elapsed()).unwrap();
         });
-        let took = receiver.recv_timeout(SOON).expect("nobody waits for good");
+        let took = receiver.recv_timeout(TEST_DEADLINE).expect("nobody waits for good");
         assert!(
             took < Duration::from_millis(200) * 50,
             "after the first answer that did not come it waits less: {took:?}"
@@ -411,7 +411,7 @@ mod tests {
 
     #[test]
     fn a_change_that_follows_a_listing_is_in_the_copy_however_late_the_disk_is() {
-        let (disk, todo) = hanging(SOON);
+        let (disk, todo) = hanging(TEST_DEADLINE);
         for (name, at) in [("a", 1), ("b", 3)] {
             let listing = disk.listing("store".to_owned(), None);
             listing.page(&[policy(name, at)]);
@@ -436,7 +436,7 @@ mod tests {
         work(&mut CacheFile::open(&path), &todo, &shared).unwrap();
         assert!(!path.exists(), "a page is missing");
 
-        let (disk, todo) = hanging(SOON);
+        let (disk, todo) = hanging(TEST_DEADLINE);
         disk.listing("store".to_owned(), None).whole(1.into());
         disk.shared.changes().bytes = BYTES + 1;
         disk.event(&Event::Put(policy("a", 2)), 2.into());

@@ -69,8 +69,9 @@ pub(super) fn read(field: &Field, text: &str) -> Result<Value, String> {
 
 /// The value that `none` means.
 fn zero(field: &Field) -> Result<Value, String> {
-    const NEVER: &[&str] = &["interfacePrefix", "defaultEndpointToHostAction", "iptablesMarkMask", "nftablesMarkMask"];
-    if NEVER.contains(&field.name.as_str()) {
+    const WITHOUT_NONE: &[&str] =
+        &["interfacePrefix", "defaultEndpointToHostAction", "iptablesMarkMask", "nftablesMarkMask"];
+    if WITHOUT_NONE.contains(&field.name.as_str()) {
         return Err("`none` is not allowed for it".to_owned());
     }
     Ok(match &field.shape.form {

@@ -11,7 +11,7 @@ use crate::utc;
 /// For how long the status says it, in milliseconds: a day.
 const SHOWN_FOR: u64 = 24 * 3600 * 1000;
 /// More objects are counted in the log.
-const NAMED: usize = 20;
+const MAX_NAMED: usize = 20;
 /// More objects are counted in a line of the status.
 const SHOWN: usize = 5;
 
@@ -106,16 +106,17 @@ fn notice(entry: &HistoryEntry, done: &PutBack, time: u64) -> String {
     let mut text = format!("revision {} of {author}, `{command}`, was not confirmed: ", entry.last);
     text += &match done.restored.is_empty() {
         true => "no object was put back".to_owned(),
-        false => format!("put back at {}: {}", utc::of_milliseconds(time), names(&done.restored, NAMED)),
+        false => format!("put back at {}: {}", utc::of_milliseconds(time), names(&done.restored, MAX_NAMED)),
     };
     if !done.left.is_empty() {
-        text += &format!("; not put back, since others changed or use it: {}", names(&done.left, NAMED));
+        text += &format!("; not put back, since others changed or use it: {}", names(&done.left, MAX_NAMED));
     }
     for (tier, policy) in &done.in_use {
         text += &format!("; {} stays: {} is in it", tier.as_argument(), policy.as_argument());
     }
     if !done.waiting.is_empty() {
-        text += &format!("; a later change that waits for a confirmation itself has {}", names(&done.waiting, NAMED));
+        text +=
+            &format!("; a later change that waits for a confirmation itself has {}", names(&done.waiting, MAX_NAMED));
     }
     text
 }

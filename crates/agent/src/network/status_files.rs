@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tortie_hostnet::endpoint_status::StatusFiles;
 
 /// The pause after a file could not be written.
-const PAUSE: Duration = Duration::from_secs(10);
+const RETRY_DELAY: Duration = Duration::from_secs(10);
 
 /// The files that must exist.
 #[derive(Default)]
@@ -74,7 +74,7 @@ impl WantedStatusFiles {
             return;
         }
         self.problems = self.try_to_update(is_up);
-        self.again = (!self.problems.is_empty()).then(|| Instant::now() + PAUSE);
+        self.again = (!self.problems.is_empty()).then(|| Instant::now() + RETRY_DELAY);
     }
 
     fn try_to_update(&mut self, is_up: impl Fn(&str) -> bool) -> Vec<String> {

@@ -38,7 +38,7 @@ impl Marker {
 }
 
 /// How many lists and objects may be around a list or an object. The reader takes 127, and the replacement is one itself.
-pub(super) const MOST: usize = 126;
+pub(super) const MAX_DEPTH: usize = 126;
 
 /// The text without these values; none if it has none, or ends in the middle of one. It takes time in proportion to the bytes.
 pub(super) fn repaired(bytes: &[u8], marker: Marker) -> Option<Vec<u8>> {
@@ -68,7 +68,7 @@ pub(super) fn repaired(bytes: &[u8], marker: Marker) -> Option<Vec<u8>> {
                     (false, _) => replace(at, end, &text),
                 }
             }
-            b'{' | b'[' if depth == MOST => replace(at, end_of_value(bytes, at)?, &nested),
+            b'{' | b'[' if depth == MAX_DEPTH => replace(at, end_of_value(bytes, at)?, &nested),
             b'{' | b'[' => {
                 depth += 1;
                 at + 1
@@ -184,13 +184,13 @@ mod tests {
     #[test]
     fn values_that_are_nested_too_deep_are_replaced() {
         let nested = |depth: usize| format!("{{\"a\":{}1{},\"b\":2}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
-        assert_eq!(repair(&nested(MOST)), None);
-        for depth in [MOST + 1, MOST + 2, 10_000] {
+        assert_eq!(repair(&nested(MAX_DEPTH)), None);
+        for depth in [MAX_DEPTH + 1, MAX_DEPTH + 2, 10_000] {
             let text = repair(&nested(depth)).unwrap();
             let value: Value = serde_json::from_str(&text).unwrap();
             assert_eq!(value["b"], 2, "{depth}");
         }
-        assert!(serde_json::from_str::<Value>(&nested(MOST + 2)).is_err(), "nothing need be replaced");
+        assert!(serde_json::from_str::<Value>(&nested(MAX_DEPTH + 2)).is_err(), "nothing need be replaced");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use tortie_agent::for_controllers::Served;
+use tortie_agent::daemon::Served;
 use tortie_agent::{FELIX_CONFIG, LogFormat};
 use tortie_api::{Kind, duration};
 use tortie_controllers::{Enabled, Environment, Options};

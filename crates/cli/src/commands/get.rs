@@ -24,7 +24,7 @@ use crate::workload_endpoint_name;
 use watch::Watched;
 
 /// Of so many objects of a list is said why parts of them cannot be read; the others are counted.
-const SHOWN: usize = 20;
+const MAX_EXPLAINED: usize = 20;
 
 /// Arguments of `get`.
 #[derive(Args, Debug)]
@@ -268,8 +268,8 @@ fn partly_unreadable(answer: &Answer) -> Vec<String> {
         }
     }
     let mut shown: Vec<String> = warnings.into_values().collect();
-    let more = shown.len().saturating_sub(SHOWN);
-    shown.truncate(SHOWN);
+    let more = shown.len().saturating_sub(MAX_EXPLAINED);
+    shown.truncate(MAX_EXPLAINED);
     if more > 0 {
         shown.push(format!("warning[unreadable]: {more} more of these objects cannot be read as they are stored; `tortie lint` lists them"));
     }

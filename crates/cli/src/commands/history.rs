@@ -20,7 +20,7 @@ use crate::target;
 use crate::terminal::Exit;
 
 /// More objects of one entry are counted, not named.
-const SHOWN: usize = 3;
+const MAX_NAMED: usize = 3;
 
 /// Arguments of `history`.
 #[derive(Args, Debug)]
@@ -150,9 +150,9 @@ struct Fate {
 
 fn row(entry: &HistoryEntry, changes: &[LoggedChange], fate: (Fate, usize)) -> Vec<String> {
     let mut shown: Vec<String> =
-        changes.iter().take(SHOWN).map(|change| format!("{} {}", change.key.as_argument(), word(change))).collect();
-    if changes.len() > SHOWN {
-        shown.push(format!("{} more", changes.len() - SHOWN));
+        changes.iter().take(MAX_NAMED).map(|change| format!("{} {}", change.key.as_argument(), word(change))).collect();
+    if changes.len() > MAX_NAMED {
+        shown.push(format!("{} more", changes.len() - MAX_NAMED));
     }
     let mut message = entry.author.message.clone();
     if let Some(state) = state(entry, fate) {

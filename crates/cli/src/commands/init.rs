@@ -19,7 +19,7 @@ use crate::terminal::Exit;
 use manifest::{InUse, is_link_local};
 
 /// More tracked connections than this are not looked at.
-const MOST: usize = 20_000;
+const MAX_CONNECTIONS: usize = 20_000;
 
 /// Arguments of `init`.
 #[derive(Args, Debug)]
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &InitArgs, session: &mut Session) -> anyhow::Result<Exit
         client_ports: client_ports(),
     };
     connections()?.into_iter().for_each(|one| in_use.take(one));
-    match tracked(MOST) {
+    match tracked(MAX_CONNECTIONS) {
         Ok(all) => all.connections.into_iter().for_each(|one| {
             let protocol =
                 [SocketProtocol::Tcp, SocketProtocol::Udp].into_iter().find(|it| it.number() == one.protocol);

@@ -29,7 +29,7 @@ use crate::plan::Plan;
 use crate::session::Session;
 use crate::snapshot::topology;
 use crate::store::StoreAccess;
-use crate::store_warnings::World;
+use crate::store_warnings::StoreContext;
 use crate::terminal::{Exit, Usage};
 use crate::translated_ports;
 use report::Report;
@@ -79,7 +79,7 @@ fn lint(args: &LintArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let in_force = sources.in_force(&listing);
     let objects = listing.items.iter().filter(|stored| !is_own(&stored.key)).count();
     of_stored(listing, &mut found)?;
-    of_world(&in_force, sources.local_facts.as_ref(), None, &mut found);
+    of_store(&in_force, sources.local_facts.as_ref(), None, &mut found);
     if let Some(local_facts) = &sources.local_facts {
         match LocalFacts::foreign_tables() {
             Ok(read) => {
@@ -98,7 +98,7 @@ fn lint(args: &LintArgs, session: &mut Session) -> anyhow::Result<Exit> {
         let why = if args.output == TextOrJson::Json { why.in_full() } else { why.to_string() };
         found.entry(key.clone()).or_default().push(unreadable(why));
     }
-    // Objects that count as deleted; of others `of_world` tells what is left out.
+    // Objects that count as deleted; of others `of_store` tells what is left out.
     for (key, why) in sources.left_out.iter().filter(|(key, _)| sources.listing.get(key).is_none()) {
         found.entry(key.clone()).or_default().push(left_out(why));
     }
@@ -203,17 +203,17 @@ pub(crate) fn of_one(
     let key = object.key();
     let mut found = Warnings::new();
     of_objects(vec![object.clone()], client, &mut found);
-    of_world(in_force, local_facts, Some(&key), &mut found);
+    of_store(in_force, local_facts, Some(&key), &mut found);
     validate::distinct(found.remove(&key).unwrap_or_default())
 }
 
 /// The warnings about what all objects mean together. If only those of one object are asked for, those of others may be missing.
-fn of_world(in_force: &InForce, local_facts: Option<&LocalFacts>, only: Option<&Key>, found: &mut Warnings) {
+fn of_store(in_force: &InForce, local_facts: Option<&LocalFacts>, only: Option<&Key>, found: &mut Warnings) {
     let snapshot = &in_force.snapshot;
     let is_asked = |key: &Key| only.is_none_or(|only| only == key);
-    let world = World::new(snapshot, snapshot.nodes.keys().cloned().collect());
+    let context = StoreContext::new(snapshot, snapshot.nodes.keys().cloned().collect());
     let keys: Vec<&Key> = found.keys().collect();
-    let found_there = tortie_parallel::map(&keys, |key| world.warnings(key));
+    let found_there = tortie_parallel::map(&keys, |key| context.warnings(key));
     for (warnings, found_there) in found.values_mut().zip(found_there) {
         warnings.extend(found_there);
     }

@@ -20,7 +20,7 @@ use crate::store::StoreAccess;
 use crate::terminal::{Exit, Usage};
 
 /// How long the agent may take: it may be at work on a large change.
-const PATIENCE: Duration = Duration::from_secs(30);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Arguments of `off`.
 #[derive(Args, Debug)]
@@ -53,7 +53,7 @@ pub(crate) fn off(args: &OffArgs, session: &mut Session) -> anyhow::Result<Exit>
             "warning: the file that keeps enforcement off cannot be written ({why}), so enforcement is on again when this machine starts anew"
         ));
     }
-    match Agent::within(PATIENCE).ask(&Request::Switch) {
+    match Agent::within(ANSWER_TIMEOUT).ask(&Request::Switch) {
         Ok(Reply::Switched { off: Some(off), .. }) => session.terminal.line(off),
         Ok(Reply::Switched { off: None, .. }) => match places.read() {
             None if off.is_over() => session.terminal.line("enforcement is on: the time has passed"),
@@ -115,7 +115,7 @@ pub(crate) fn on(args: &OnArgs, session: &mut Session) -> anyhow::Result<Exit> {
         }
     }
     places.clear()?;
-    match Agent::within(PATIENCE).ask(&Request::Switch) {
+    match Agent::within(ANSWER_TIMEOUT).ask(&Request::Switch) {
         Ok(Reply::Switched { off: None, programmed: true }) => session.terminal.line("enforcement is on"),
         Ok(Reply::Switched { off: None, programmed: false }) => {
             session

@@ -29,7 +29,7 @@ use crate::store::StoreAccess;
 use crate::terminal::Exit;
 
 /// How often everything is looked at while it goes on changing.
-const TRIES: usize = 3;
+const MAX_ATTEMPTS: usize = 3;
 
 /// Arguments of `verify`.
 #[derive(Args, Debug)]
@@ -130,7 +130,7 @@ fn find_out(args: &VerifyArgs, session: &mut Session) -> anyhow::Result<Found> {
         // running agent must be found twice.
         let changed = || sources.is_received && access.position().is_ok_and(|now| now != position);
         let moved = in_kernel != position || changed();
-        let is_final = || report.wrong == 0 || tries == TRIES || behind.is_some();
+        let is_final = || report.wrong == 0 || tries == MAX_ATTEMPTS || behind.is_some();
         let runs = agent.runs();
         if is_final() || (!moved && (tries > 1 || !runs)) {
             if !runs {

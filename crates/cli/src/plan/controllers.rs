@@ -10,7 +10,7 @@ use tortie_explain::shortened;
 use tortie_store::{Listing, Revision, Stored};
 
 /// How many objects are named.
-const NAMED: usize = 5;
+const MAX_NAMED: usize = 5;
 
 /// Makes the writes that follow from a change, and returns them in words; none if nothing follows. What controllers had to write
 /// before the change, and have not written, does not follow from it.
@@ -38,7 +38,7 @@ pub(crate) fn follow(before: &Listing, after: &mut Listing) -> Option<String> {
     super::make(&changes, after);
     let parts = [("create", created), ("change", changed), ("delete", deleted)];
     let parts = parts.into_iter().filter(|(_, names)| !names.is_empty());
-    let parts: Vec<String> = parts.map(|(verb, names)| format!("{verb} {}", shortened(names, NAMED))).collect();
+    let parts: Vec<String> = parts.map(|(verb, names)| format!("{verb} {}", shortened(names, MAX_NAMED))).collect();
     (!parts.is_empty()).then(|| {
         format!(
             "controllers then {}: this assumes that `tortie controllers` or Calico's kube-controllers run, with nothing in their \

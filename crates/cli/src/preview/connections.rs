@@ -14,7 +14,7 @@ use tortie_net::Protocol;
 use crate::terminal::counted;
 
 /// More connections than this are not judged.
-const MOST: usize = 2_000;
+const MAX_CONNECTIONS: usize = 2_000;
 
 /// The connections this machine has open, as far as somebody may know it.
 #[derive(Default)]
@@ -52,7 +52,7 @@ impl Open {
         if local_facts.is_none() {
             return Self::default();
         }
-        let list = match tracked(MOST + 1) {
+        let list = match tracked(MAX_CONNECTIONS + 1) {
             Ok(list) => list,
             Err(error) => {
                 let note = Some(format!("the open connections of this machine were not looked at: {error}"));
@@ -60,9 +60,9 @@ impl Open {
             }
         };
         let TrackedList { mut connections, undirected } = list;
-        let is_all = connections.len() + undirected <= MOST;
-        connections.truncate(MOST);
-        let more = (!is_all).then(|| format!("only {MOST} of the connections of this machine were judged"));
+        let is_all = connections.len() + undirected <= MAX_CONNECTIONS;
+        connections.truncate(MAX_CONNECTIONS);
+        let more = (!is_all).then(|| format!("only {MAX_CONNECTIONS} of the connections of this machine were judged"));
         let unknown = (undirected > 0).then(|| {
             let count = counted(undirected, "open connection");
             format!("{count} of this machine could not be judged: which end began them is not known")

@@ -11,7 +11,7 @@ use tortie_policy::{EndpointId, Policy, PolicyId, Snapshot};
 use crate::snapshot::topology;
 
 /// With more changed workload endpoints or policies than this it is not examined whether they are in force, or whether their rules can match.
-const MOST: usize = 100;
+const MAX_EXAMINED: usize = 100;
 
 /// The host endpoints of one side that govern no interface.
 pub(super) type NotInForceByName = BTreeMap<String, NotInForce>;
@@ -49,7 +49,7 @@ pub(super) fn without(sides: [&Snapshot; 2], not_in_force: [&NotInForceByName; 2
     let workloads: Vec<_> =
         after.workload_endpoints.iter().filter(|(id, one)| before.workload_endpoints.get(*id) != Some(one)).collect();
     notes.extend(not_looked_at(workloads.len(), "workload endpoints", "they are in force"));
-    for (id, endpoint) in workloads.into_iter().take(MOST) {
+    for (id, endpoint) in workloads.into_iter().take(MAX_EXAMINED) {
         if let Some(why) = not_in_force::workload_endpoint(after, endpoint) {
             found.push(NoEffect {
                 what: EndpointId::Workload(id.clone()).for_users(),
@@ -71,7 +71,7 @@ pub(super) fn without(sides: [&Snapshot; 2], not_in_force: [&NotInForceByName; 2
     }
     let selecting: Vec<&Policy> = written.into_iter().filter(|policy| !unused_policies.contains(&policy.id)).collect();
     notes.extend(not_looked_at(selecting.len(), "policies", "their rules can match"));
-    let looked_at: Vec<&Policy> = selecting.into_iter().take(MOST).collect();
+    let looked_at: Vec<&Policy> = selecting.into_iter().take(MAX_EXAMINED).collect();
     let [unused, behind] = [unused_rules(after, &looked_at), rules_behind_failsafes(after, &looked_at)];
     for ((policy, unused), behind) in looked_at.iter().zip(unused).zip(behind) {
         for (direction, number, why) in unused.into_iter().chain(behind) {
@@ -82,7 +82,8 @@ pub(super) fn without(sides: [&Snapshot; 2], not_in_force: [&NotInForceByName; 2
 }
 
 fn not_looked_at(count: usize, things: &str, what: &str) -> Option<String> {
-    (count > MOST).then(|| format!("of {count} written {things} only {MOST} were checked: whether {what}"))
+    (count > MAX_EXAMINED)
+        .then(|| format!("of {count} written {things} only {MAX_EXAMINED} were checked: whether {what}"))
 }
 
 /// The policies that selected an endpoint which is not as it was.

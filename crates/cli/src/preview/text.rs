@@ -8,7 +8,7 @@ use super::{NoEffect, Preview};
 use crate::session::Session;
 
 /// More names than this are counted, not listed.
-const SHOWN: usize = 5;
+const MAX_LISTED: usize = 5;
 /// More rows than this are counted, not listed.
 const ROWS: usize = 50;
 
@@ -73,14 +73,14 @@ fn more(count: usize, session: &mut Session) {
 /// `hep/web1-eth0, hep/web2-eth0 and 7 more`.
 pub(super) fn names(endpoints: &[EndpointId]) -> String {
     let names: Vec<String> = endpoints.iter().map(EndpointId::for_users).collect();
-    shortened(&names, SHOWN)
+    shortened(&names, MAX_LISTED)
 }
 
 /// `in`, and where that holds on some interfaces only `in, on eth0`.
 pub(super) fn path(change: &VerdictChange) -> String {
     match change.interfaces.is_empty() {
         true => change.reach.to_string(),
-        false => format!("{}, on {}", change.reach, shortened(&change.interfaces, SHOWN)),
+        false => format!("{}, on {}", change.reach, shortened(&change.interfaces, MAX_LISTED)),
     }
 }
 
@@ -99,5 +99,5 @@ pub(super) fn places(change: &VerdictChange) -> (String, String) {
         [Family::V6] if change.apart => "IPv6 ",
         _ => "",
     };
-    (format!("{family}{}", change.traffic), format!("{side} {}", shortened(&change.others, SHOWN * 4)))
+    (format!("{family}{}", change.traffic), format!("{side} {}", shortened(&change.others, MAX_LISTED * 4)))
 }

@@ -8,7 +8,7 @@ use tortie_policy::{HostEndpoint, Snapshot};
 use tortie_store::{Selection, Store};
 
 /// How many nodes are named.
-const SHOWN: usize = 5;
+const MAX_NAMED: usize = 5;
 
 /// The names of the Nodes that are stored. None where they cannot be read.
 pub(super) fn stored(store: &dyn Store) -> BTreeSet<String> {
@@ -103,7 +103,7 @@ pub(super) fn of_endpoint(known: &KnownNodes, endpoint: &HostEndpoint) -> Option
 
 /// The first of so many names, and how many more there are.
 fn some<'a>(names: impl Iterator<Item = &'a String>, count: usize) -> String {
-    let shown: Vec<&str> = names.take(SHOWN).map(String::as_str).collect();
+    let shown: Vec<&str> = names.take(MAX_NAMED).map(String::as_str).collect();
     let more = count - shown.len();
     shown.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
 }

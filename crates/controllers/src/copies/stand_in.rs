@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use tortie_api::{Key, Kind};
-use tortie_policy::LONGEST_SELECTOR;
+use tortie_policy::MAX_SELECTOR_BYTES;
 
 /// What selects all pods of a namespace.
 const ALL_PODS: &str = "projectcalico.org/orchestrator == 'k8s'";
@@ -33,5 +33,5 @@ pub(super) fn effect(key: &Key, original: Option<&Value>) -> &'static str {
 
 /// A selector that is longer than agents read is not copied, so a stand-in is always small.
 fn selector(spec: &Value) -> Option<&str> {
-    spec.get("selector")?.as_str().filter(|selector| selector.len() <= LONGEST_SELECTOR)
+    spec.get("selector")?.as_str().filter(|selector| selector.len() <= MAX_SELECTOR_BYTES)
 }

@@ -22,8 +22,8 @@ use tortie_nft::{Data, Element, Key, MapData, Set};
 
 use super::{Change, ElementChange};
 use crate::faults::is_on;
-use crate::requested_table::{ChainForm, Line, SetForm};
 use crate::script::Script;
+use crate::table_content::{ChainContent, Line, SetContent};
 
 /// The transactions of a change, in their order.
 #[derive(Debug)]
@@ -39,15 +39,15 @@ pub(crate) struct Transactions<'a> {
 /// One transaction of a change.
 #[derive(Debug, Default)]
 pub(crate) struct Transaction<'a> {
-    sets_made: Vec<&'a SetForm>,
+    sets_made: Vec<&'a SetContent>,
     /// Members of plain sets.
     members: Vec<&'a ElementChange>,
-    chains_made: Vec<(&'a String, &'a ChainForm)>,
+    chains_made: Vec<(&'a String, &'a ChainContent)>,
     /// Chains that get other rules, with those of before.
-    altered: Vec<(&'a String, &'a ChainForm, &'a ChainForm)>,
+    altered: Vec<(&'a String, &'a ChainContent, &'a ChainContent)>,
     /// Elements of verdict maps that go and that come.
     elements: Vec<(&'a Set, Vec<&'a Element>, Vec<&'a Element>)>,
-    bases_made: Vec<(&'a String, &'a ChainForm)>,
+    bases_made: Vec<(&'a String, &'a ChainContent)>,
     chains_gone: Vec<&'a String>,
     sets_gone: Vec<&'a String>,
 }
@@ -179,7 +179,7 @@ fn is_verdict_map(set: &Set) -> bool {
 }
 
 /// The verdict maps that a chain looks in before and after it gets other rules.
-fn still_asked<'a>(before: &'a ChainForm, after: &'a ChainForm) -> impl Iterator<Item = &'a str> {
+fn still_asked<'a>(before: &'a ChainContent, after: &'a ChainContent) -> impl Iterator<Item = &'a str> {
     let after: HashSet<&str> = after.lines.iter().filter_map(asked).collect();
     before.lines.iter().filter_map(asked).filter(move |map| after.contains(map))
 }

@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use tortie_nft::expr::{Immediate, Lookup};
 use tortie_nft::{Data, Expr, Verdict};
 
-use crate::requested_table::Line;
+use crate::table_content::Line;
 
 /// The rules of two chains, paired by their positions.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@ use tortie_nft::expr::Immediate;
 use tortie_nft::{BaseChain, ChainKind, Data, DataType, Element, Expr, Fields, Hook, Key, Policy, Set, Verdict};
 
 use super::DifferenceKind;
-use crate::requested_table::Line;
+use crate::table_content::Line;
 
 /// The key of an element as text: `192.0.2.0/24`, `eth0`, `10.0.0.1 tcp 443`.
 pub fn element_text(set: &Set, element: &Element) -> String {

@@ -8,7 +8,7 @@ use tortie_nft::{Element, Set};
 use super::align::{Reference, align, references, target, unnamed};
 use super::text::interface_of;
 use super::{Comparison, Difference, DifferenceKind, Origin};
-use crate::requested_table::{Ruleset, SetForm, order};
+use crate::table_content::{SetContent, TableContent, order};
 
 /// Two objects that must be equal: what is wanted, and what was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,8 +19,8 @@ enum Pair<'a> {
 
 /// A walk under way.
 pub(super) struct Walk<'a> {
-    wanted: &'a Ruleset,
-    found: &'a Ruleset,
+    wanted: &'a TableContent,
+    found: &'a TableContent,
     most: usize,
     queue: VecDeque<(Pair<'a>, Origin)>,
     seen: HashSet<Pair<'a>>,
@@ -28,7 +28,7 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(wanted: &'a Ruleset, found: &'a Ruleset, most: usize) -> Self {
+    pub(super) fn new(wanted: &'a TableContent, found: &'a TableContent, most: usize) -> Self {
         let (queue, seen, out) = (VecDeque::new(), HashSet::new(), Comparison::default());
         Self { wanted, found, most, queue, seen, out }
     }
@@ -216,7 +216,7 @@ fn found_of(pair: Pair<'_>) -> Reference<'_> {
 }
 
 /// What the base chains of a table lead to.
-fn reachable(ruleset: &Ruleset) -> HashSet<Reference<'_>> {
+fn reachable(ruleset: &TableContent) -> HashSet<Reference<'_>> {
     let bases = ruleset.chains.iter().filter(|(_, form)| form.base.is_some());
     let mut waiting: Vec<Reference<'_>> = bases.map(|(name, _)| Reference::Chain(name)).collect();
     let mut reached = HashSet::new();
@@ -240,8 +240,8 @@ fn reachable(ruleset: &Ruleset) -> HashSet<Reference<'_>> {
 
 /// The elements of two sets by key; both are in order.
 fn merge<'a>(
-    wanted: &'a SetForm,
-    found: &'a SetForm,
+    wanted: &'a SetContent,
+    found: &'a SetContent,
 ) -> impl Iterator<Item = (Option<&'a Element>, Option<&'a Element>)> {
     let (mut wanted, mut found) = (wanted.elements.iter().peekable(), found.elements.iter().peekable());
     std::iter::from_fn(move || {

@@ -13,7 +13,7 @@ use crate::script::Script;
 use crate::sets::Shape;
 
 /// Batches of more bytes are large.
-const LARGE: usize = 1 << 16;
+const LARGE_BATCH_BYTES: usize = 1 << 16;
 
 /// Expressions that name another object, which may be what does not exist.
 const NAMING: [&str; 4] = ["lookup", "immediate", "objref", "dynset"];
@@ -37,7 +37,7 @@ impl Kernel {
         if batch.is_empty() {
             return Ok(());
         }
-        let deaf = self.subscription.clone().filter(|_| self.sent.bytes > LARGE);
+        let deaf = self.subscription.clone().filter(|_| self.sent.bytes > LARGE_BATCH_BYTES);
         let Some(subscription) = deaf else { return batch.commit(&mut self.socket).map(drop) };
         let before = self.socket.generation().ok().filter(|_| subscription.leave().is_ok());
         let result = batch.commit(&mut self.socket);

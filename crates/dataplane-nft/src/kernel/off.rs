@@ -7,10 +7,10 @@ use tortie_nft::{Batch, ChainKind, RequestError, Socket, TableId, dump};
 use super::{ApplyError, Existing, Kernel, replace};
 use crate::index::Index;
 use crate::options::TableOptions;
-use crate::requested_table::{Ruleset, SetForm, sort};
 use crate::set_references;
 use crate::sets::{self, Shape};
 use crate::skeleton::{self, Plan};
+use crate::table_content::{SetContent, TableContent, sort};
 
 impl Kernel {
     /// Removes every verdict from the kernel, or restores them, in one step or not at all. Before the first change
@@ -60,8 +60,8 @@ fn take_out(socket: &mut Socket, id: &TableId) -> Result<Existing, ApplyError> {
 }
 
 /// The table while enforcement is off.
-pub(super) fn without_verdicts(state: &State, index: &Index, options: &TableOptions) -> Ruleset {
-    let mut ruleset = Ruleset::new(TableId::inet(&options.table));
+pub(super) fn without_verdicts(state: &State, index: &Index, options: &TableOptions) -> TableContent {
+    let mut ruleset = TableContent::new(TableId::inet(&options.table));
     skeleton::without_verdicts(&Plan::new(state, index), options, &mut ruleset);
     for name in [SetId::POOLS, SetId::TRANSLATED_POOLS] {
         let id = SetId::new(name);
@@ -73,7 +73,7 @@ pub(super) fn without_verdicts(state: &State, index: &Index, options: &TableOpti
     }
     ruleset.sets.values_mut().for_each(|form| sort(&mut form.elements));
     for set in set_references::named(ruleset.chains.values()) {
-        ruleset.sets.entry(set.set.name.clone()).or_insert_with(|| SetForm::clone(&set));
+        ruleset.sets.entry(set.set.name.clone()).or_insert_with(|| SetContent::clone(&set));
     }
     ruleset
 }

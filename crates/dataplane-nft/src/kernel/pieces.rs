@@ -9,12 +9,16 @@ use tortie_nft::{CommitError, Table, TableId};
 
 use super::Kernel;
 use super::replace::{OurTables, second};
-use crate::requested_table::Ruleset;
 use crate::script::Script;
+use crate::table_content::TableContent;
 
 impl Kernel {
     /// Puts a whole table in place of what exists, in pieces.
-    pub(super) fn replace_in_pieces(&mut self, ruleset: &Ruleset, mut there: OurTables) -> Result<(), CommitError> {
+    pub(super) fn replace_in_pieces(
+        &mut self,
+        ruleset: &TableContent,
+        mut there: OurTables,
+    ) -> Result<(), CommitError> {
         let own = self.table.clone();
         let beside = Table { id: second(&own.id), ..own.clone() };
         if there.own && !there.second_in_force {
@@ -27,7 +31,7 @@ impl Kernel {
     }
 
     /// Builds a table in pieces, without base chains. Nothing of it is left if the kernel refuses a piece.
-    fn build(&mut self, table: &Table, is_there: bool, ruleset: &Ruleset) -> Result<(), CommitError> {
+    fn build(&mut self, table: &Table, is_there: bool, ruleset: &TableContent) -> Result<(), CommitError> {
         let mut script = Script::in_pieces(&table.id, self.socket.send_limit() / 2);
         if is_there {
             script.batch.remove_table(&table.id);
@@ -45,7 +49,7 @@ impl Kernel {
     }
 
     /// Builds a dormant table with its base chains.
-    pub(super) fn build_trial(&mut self, trial: &Table, ruleset: &Ruleset) -> Result<(), CommitError> {
+    pub(super) fn build_trial(&mut self, trial: &Table, ruleset: &TableContent) -> Result<(), CommitError> {
         self.build(trial, true, ruleset)?;
         let mut script = Script::new(&trial.id);
         script.hook(ruleset);
@@ -53,7 +57,7 @@ impl Kernel {
     }
 
     /// Gives a table its base chains, and deletes the one before it once they are in force.
-    fn switch(&mut self, on: &TableId, gone: Option<&TableId>, ruleset: &Ruleset) -> Result<(), CommitError> {
+    fn switch(&mut self, on: &TableId, gone: Option<&TableId>, ruleset: &TableContent) -> Result<(), CommitError> {
         let mut script = Script::new(on);
         script.hook(ruleset);
         self.commit(&script)?;

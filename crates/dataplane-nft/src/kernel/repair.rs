@@ -11,16 +11,16 @@ use crate::faults::is_on;
 use crate::programmed::comparable;
 use crate::readback::line;
 use crate::render::{ObjectNames, part};
-use crate::requested_table::{ChainForm, SetForm};
 use crate::script::Script;
+use crate::table_content::{ChainContent, SetContent};
 
 /// What the kernel has of some objects.
 #[derive(Default)]
 struct ObjectsInKernel {
-    chains: BTreeMap<String, ChainForm>,
+    chains: BTreeMap<String, ChainContent>,
     /// The handles of their rules.
     handles: HashMap<String, Vec<u64>>,
-    sets: BTreeMap<String, SetForm>,
+    sets: BTreeMap<String, SetContent>,
 }
 
 impl Kernel {
@@ -83,7 +83,7 @@ impl Kernel {
         for name in &damage.chains {
             let Some(chain) = piecewise::chain_of(&mut self.socket, &self.table.id, name).ok()? else { continue };
             let chain = chain?;
-            let mut form = ChainForm { base: chain.base, comment: chain.comment, lines: Vec::new() };
+            let mut form = ChainContent { base: chain.base, comment: chain.comment, lines: Vec::new() };
             let mut handles = Vec::new();
             piecewise::rules_of(&mut self.socket, &self.table.id, name, |rule: Option<Rule>| {
                 // Without the handle of each rule the chain is written anew.
@@ -107,14 +107,14 @@ impl Kernel {
                 (elements, _) => *elements = None,
             })
             .ok()?;
-            found.sets.insert(name.clone(), SetForm { set, elements: elements? });
+            found.sets.insert(name.clone(), SetContent { set, elements: elements? });
         }
         Some(found)
     }
 
     /// What to take out of a large set and what to put in, for some keys. None if an element cannot be
     /// decoded, or the kernel cannot be asked.
-    fn element_changes(&mut self, wanted: &SetForm, keys: &BTreeSet<Vec<u8>>) -> Option<ElementChange> {
+    fn element_changes(&mut self, wanted: &SetContent, keys: &BTreeSet<Vec<u8>>) -> Option<ElementChange> {
         let is_asked = |element: &&Element| matches!(&element.key, tortie_nft::Key::One(key) if keys.contains(key));
         let after: Vec<Element> = wanted.elements.iter().filter(is_asked).cloned().collect();
         let mut before = Vec::new();

@@ -13,8 +13,8 @@ use tortie_nft::{CommitError, Table, TableId, dump};
 use super::Kernel;
 use crate::faults::is_on;
 use crate::programmed::Shared;
-use crate::requested_table::Ruleset;
 use crate::script::Script;
+use crate::table_content::TableContent;
 use crate::watch;
 
 /// Our tables that exist.
@@ -37,7 +37,7 @@ pub(super) fn second(id: &TableId) -> TableId {
 
 impl Kernel {
     /// Whether an earlier agent left exactly this content. Where it cannot be read it is not.
-    pub(super) fn is_left(&mut self, ruleset: &Ruleset, there: OurTables) -> bool {
+    pub(super) fn is_left(&mut self, ruleset: &TableContent, there: OurTables) -> bool {
         if self.plan.is_some() || self.begun || !there.own_as_wanted || there.second {
             return false;
         }
@@ -48,7 +48,7 @@ impl Kernel {
     }
 
     /// Puts a whole table in place of what exists.
-    pub(super) fn replace_table(&mut self, ruleset: &Ruleset, there: OurTables) -> Result<(), CommitError> {
+    pub(super) fn replace_table(&mut self, ruleset: &TableContent, there: OurTables) -> Result<(), CommitError> {
         let own = self.table.id.clone();
         if there.second_in_force || there.own && !self.begun && self.cover(ruleset, there.second)? {
             return self.replace_covered(ruleset, there);
@@ -65,7 +65,7 @@ impl Kernel {
     }
 
     /// Puts a table with this content beside the one in force. False if it is too long for one send.
-    fn cover(&mut self, ruleset: &Ruleset, is_there: bool) -> Result<bool, CommitError> {
+    fn cover(&mut self, ruleset: &TableContent, is_there: bool) -> Result<bool, CommitError> {
         let beside = Table { id: second(&self.table.id), ..self.table.clone() };
         let mut script = Script::new(&beside.id);
         script.replace(&beside, is_there, ruleset);
@@ -76,7 +76,7 @@ impl Kernel {
     }
 
     /// Puts a whole table in place of what exists while the one under the second name is in force.
-    fn replace_covered(&mut self, ruleset: &Ruleset, there: OurTables) -> Result<(), CommitError> {
+    fn replace_covered(&mut self, ruleset: &TableContent, there: OurTables) -> Result<(), CommitError> {
         let own = self.table.id.clone();
         let beside = second(&own);
         if let Err(error) = self.unhook(&own, there.own) {

@@ -8,9 +8,9 @@ use super::early::{TUNNELS_IN, TUNNELS_OUT, WORKLOAD_NEIGHBOURS, WORKLOAD_OPENST
 use crate::endpoint::{WORKLOADS, exceptions};
 use crate::match_expr::{DenyAction, HookInterface, ICMPV6, Side};
 use crate::options::TableOptions;
-use crate::requested_table::{ChainForm, Line, Ruleset};
 use crate::sets::FAMILIES;
 use crate::stage::Stage;
+use crate::table_content::{ChainContent, Line, TableContent};
 
 /// The priority of the chains before connection tracking.
 pub const RAW: i32 = -300;
@@ -46,10 +46,10 @@ fn to_loopback() -> Vec<Line> {
 struct Bases<'a> {
     plan: &'a Plan,
     options: &'a TableOptions,
-    into: &'a mut Ruleset,
+    into: &'a mut TableContent,
 }
 
-pub(super) fn render(plan: &Plan, options: &TableOptions, into: &mut Ruleset) {
+pub(super) fn render(plan: &Plan, options: &TableOptions, into: &mut TableContent) {
     let mut bases = Bases { plan, options, into };
     bases.start();
     bases.pre_dnat();
@@ -63,12 +63,12 @@ impl Bases<'_> {
     fn base(&mut self, name: &str, hook: Hook, priority: i32, lines: Vec<Line>) {
         if !lines.is_empty() {
             let base = Some(BaseChain::filter(hook, priority.saturating_add(self.options.priority_shift)));
-            self.into.chains.insert(name.to_owned(), ChainForm { base, ..ChainForm::new(lines) });
+            self.into.chains.insert(name.to_owned(), ChainContent { base, ..ChainContent::new(lines) });
         }
     }
 
     fn chain(&mut self, name: &str, lines: Vec<Line>) {
-        self.into.chains.insert(name.to_owned(), ChainForm::new(lines));
+        self.into.chains.insert(name.to_owned(), ChainContent::new(lines));
     }
 
     /// Whose turn it is: named endpoints by interface, then `*`.

@@ -10,8 +10,8 @@ use tortie_policy::{Direction, Failsafe, Family, Settings};
 
 use super::Plan;
 use crate::match_expr::{DenyAction, ICMPV6, IPIP, PORTED, Side, TCP, UDP};
-use crate::requested_table::{ChainForm, Line, Ruleset};
 use crate::stage::Stage;
+use crate::table_content::{ChainContent, Line, TableContent};
 
 /// Neighbour discovery between a host and its link.
 const NEIGHBOURS: &str = "neighbours";
@@ -26,9 +26,9 @@ pub(super) const TUNNELS_OUT: &str = "tunnels-out";
 /// Encapsulated packets of workloads.
 const ENCAPSULATION: &str = "encapsulation";
 
-pub(super) fn render(plan: &Plan, into: &mut Ruleset) {
+pub(super) fn render(plan: &Plan, into: &mut TableContent) {
     let mut chain = |name: &str, lines: Vec<Line>| {
-        into.chains.insert(name.to_owned(), ChainForm::new(lines));
+        into.chains.insert(name.to_owned(), ChainContent::new(lines));
     };
     let host_stages = [
         Stage::UntrackedIn,

@@ -11,15 +11,15 @@ use tortie_policy::{Family, NatOutgoing};
 use super::Plan;
 use crate::match_expr::{HookInterface, Side, TCP, UDP, address_type, fields, octets, word};
 use crate::options::TableOptions;
-use crate::requested_table::{ChainForm, Line, Ruleset, SetForm};
 use crate::sets::FAMILIES;
+use crate::table_content::{ChainContent, Line, SetContent, TableContent};
 
 /// Where destinations are rewritten.
 pub const DESTINATION: i32 = -100;
 /// Where sources are rewritten.
 pub const SOURCE: i32 = 100;
 
-pub(super) fn render(plan: &Plan, _options: &TableOptions, into: &mut Ruleset) {
+pub(super) fn render(plan: &Plan, _options: &TableOptions, into: &mut TableContent) {
     let mut destination = Vec::new();
     let mut source = Vec::new();
     for family in FAMILIES {
@@ -42,7 +42,7 @@ pub(super) fn render(plan: &Plan, _options: &TableOptions, into: &mut Ruleset) {
     let mut base = |name: &str, hook, priority, lines: &Vec<Line>| {
         if !lines.is_empty() {
             let base = Some(BaseChain::nat(hook, priority));
-            into.chains.insert(name.to_owned(), ChainForm { base, ..ChainForm::new(lines.clone()) });
+            into.chains.insert(name.to_owned(), ChainContent { base, ..ChainContent::new(lines.clone()) });
         }
     };
     base("nat-in", Hook::Prerouting, DESTINATION, &destination);
@@ -57,10 +57,10 @@ fn map_name(family: Family, what: &str) -> String {
     }
 }
 
-fn floating(family: Family, nats: &BTreeMap<IpAddr, IpAddr>, into: &mut Ruleset) {
+fn floating(family: Family, nats: &BTreeMap<IpAddr, IpAddr>, into: &mut TableContent) {
     let address = address_type(family);
     let mut put = |set: Set, elements: Vec<Element>| {
-        let mut form = SetForm { elements, set };
+        let mut form = SetContent { elements, set };
         form.sort();
         into.sets.insert(form.set.name.clone(), form);
     };

@@ -10,7 +10,7 @@ use crate::faults::is_on;
 use crate::programmed::{Content, Hashes, ObjectKind, Shared};
 
 /// Sets with more elements are not read for a few of them.
-const LARGE: usize = 4096;
+const MAX_SCANNED_ELEMENTS: usize = 4096;
 
 /// What comparing an object says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,7 +158,8 @@ impl<'a> Reader<'a> {
                 let content = self.elements(&set)?;
                 // The kernel may have moved elements about while they were read.
                 let is = |content: Option<Content>| content.is_some_and(|content| entry.is(head, content));
-                is(content) || (content.is_some_and(|content| content.len > LARGE) && is(self.elements(&set)?))
+                is(content)
+                    || (content.is_some_and(|content| content.len > MAX_SCANNED_ELEMENTS) && is(self.elements(&set)?))
             }
             _ => false,
         };
@@ -179,7 +180,7 @@ impl<'a> Reader<'a> {
     /// Whether a set of ours is too large to be read for a few elements.
     fn is_large(&mut self, name: &str) -> Result<bool, RequestError> {
         let entry = self.programmed.lock().entry(ObjectKind::Set, name);
-        if !entry.is_ok_and(|entry| entry.is_some_and(|entry| entry.content.len > LARGE)) {
+        if !entry.is_ok_and(|entry| entry.is_some_and(|entry| entry.content.len > MAX_SCANNED_ELEMENTS)) {
             return Ok(false);
         }
         let found = piecewise::set_of(self.socket, self.id, name)?.flatten();

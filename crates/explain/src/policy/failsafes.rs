@@ -16,10 +16,10 @@ use super::never_matching::{LIMIT, Lookups, OBJECTS};
 use crate::shortened_list::shortened;
 
 /// How many endpoints or failsafes are named.
-const SHOWN: usize = 3;
+const MAX_NAMED: usize = 3;
 
 /// With more different lists of failsafes than this on the nodes of one policy, its rules are not checked.
-const MOST_LISTS: usize = 16;
+const MAX_LISTS: usize = 16;
 
 /// The failsafes before the rules of policies.
 pub(super) struct Failsafes<'l, 'a> {
@@ -60,7 +60,7 @@ impl<'l, 'a> Failsafes<'l, 'a> {
         let Some(places) = places else { return Ok(vec![None; rules.len()]) };
         let words = |failsafes: BTreeSet<String>| {
             let (s, let_through) = if failsafes.len() == 1 { ("", "lets") } else { ("s", "let") };
-            let [failsafes, endpoints] = [&failsafes, &places.endpoints].map(|names| shortened(names, SHOWN));
+            let [failsafes, endpoints] = [&failsafes, &places.endpoints].map(|names| shortened(names, MAX_NAMED));
             format!("failsafe{s} {failsafes} {let_through} all of its packets through first, on {endpoints}")
         };
         let before = |rule: &Rule| match may_be(rule) {
@@ -106,7 +106,7 @@ impl<'l, 'a> Failsafes<'l, 'a> {
             if !places.settings.iter().any(|known| lists(known) == lists(settings)) {
                 places.settings.push(settings);
             }
-            if places.settings.len() > MOST_LISTS {
+            if places.settings.len() > MAX_LISTS {
                 return Err(Unchecked);
             }
         }

@@ -52,7 +52,7 @@ impl PolicyName {
     /// The policy; the error says what there is. NetworkPolicy is the name of a kind of Calico's and of one of Kubernetes', so where
     /// Calico's has no such object, the other is meant.
     pub fn find<'a>(&self, snapshot: &'a Snapshot) -> Result<&'a Policy, AskError> {
-        const SHOWN: usize = 10;
+        const MAX_LISTED: usize = 10;
         let id = &self.0;
         if let Some(found) = snapshot.policies.get(id) {
             return Ok(found);
@@ -64,7 +64,7 @@ impl PolicyName {
         let alike = snapshot.policies.keys().filter(|one| one.kind == id.kind && one.namespace == id.namespace);
         let names: Vec<&str> = alike.map(|one| one.name.as_str()).collect();
         let meant = similar(&id.name, names.iter().copied()).map(|near| format!("; did you mean {near}?"));
-        let listed = if names.is_empty() { "none".to_owned() } else { shortened(&names, SHOWN) };
+        let listed = if names.is_empty() { "none".to_owned() } else { shortened(&names, MAX_LISTED) };
         let within = if id.namespace.is_empty() { String::new() } else { format!(" in namespace {}", id.namespace) };
         Err(AskError(format!(
             "there is no {} {:?}{within}{}; there are: {listed}",

@@ -10,7 +10,7 @@ use crate::not_in_force;
 use crate::topology::Topology;
 
 /// At most so many endpoints are listed.
-const SHOWN: usize = 20;
+const MAX_LISTED: usize = 20;
 
 /// The whole text.
 pub fn text(topology: &Topology<'_>, about: &About<'_>, counts: &Counts) -> String {
@@ -67,7 +67,7 @@ fn endpoints(text: &mut String, topology: &Topology<'_>, about: &About<'_>) {
         return;
     }
     let _ = writeln!(text, "  endpoints: {count}");
-    let mut left = SHOWN;
+    let mut left = MAX_LISTED;
     let mut notes = Vec::new();
     for (node, all) in &about.endpoints {
         let shown = &all[..all.len().min(left)];
@@ -79,8 +79,8 @@ fn endpoints(text: &mut String, topology: &Topology<'_>, about: &About<'_>) {
         let _ = writeln!(text, "    {node}: {}", names.join(", "));
         notes.extend(shown.iter().filter_map(|id| not_in_force(topology, id)));
     }
-    if count > SHOWN {
-        let _ = writeln!(text, "    and {} more", count - SHOWN);
+    if count > MAX_LISTED {
+        let _ = writeln!(text, "    and {} more", count - MAX_LISTED);
     }
     for note in notes {
         let _ = writeln!(text, "  note: {note}");

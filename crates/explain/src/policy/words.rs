@@ -86,9 +86,9 @@ fn ports(ports: &[PortMatch]) -> String {
 
 /// The first few, and how many more.
 fn some(mut items: Vec<String>) -> String {
-    const SHOWN: usize = 8;
-    let more = items.len().saturating_sub(SHOWN);
-    items.truncate(SHOWN);
+    const MAX_LISTED: usize = 8;
+    let more = items.len().saturating_sub(MAX_LISTED);
+    items.truncate(MAX_LISTED);
     let text = items.join(",");
     if more > 0 { format!("{text} and {more} more") } else { text }
 }

@@ -11,7 +11,7 @@ use crate::relevant_conditions::End;
 use crate::{several_addresses, transport_text};
 
 /// More parts than this are counted, not listed, in text.
-const SHOWN: usize = 20;
+const MAX_LISTED: usize = 20;
 
 /// One row: packets of some kind, and their verdicts.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,8 +92,8 @@ impl Row {
                 Some(format!("{whose}: {}", ways(verdict)))
             })
             .collect();
-        let more = reasons.len().saturating_sub(SHOWN);
-        let mut lines: Vec<String> = reasons.into_iter().take(SHOWN).collect();
+        let more = reasons.len().saturating_sub(MAX_LISTED);
+        let mut lines: Vec<String> = reasons.into_iter().take(MAX_LISTED).collect();
         if more > 0 {
             lines.push(format!("and {more} more; -o json lists all"));
         }
@@ -141,8 +141,8 @@ fn ways(verdict: &str) -> String {
 /// `from a, from b and 7 more`.
 fn shown(names: &[String], word: &str) -> String {
     let prefix = if word.is_empty() { String::new() } else { format!("{word} ") };
-    let listed: Vec<String> = names.iter().take(SHOWN).map(|name| format!("{prefix}{name}")).collect();
-    let more = names.len().saturating_sub(SHOWN);
+    let listed: Vec<String> = names.iter().take(MAX_LISTED).map(|name| format!("{prefix}{name}")).collect();
+    let more = names.len().saturating_sub(MAX_LISTED);
     let more = if more > 0 { format!(" and {more} more (-o json lists all)") } else { String::new() };
     listed.join(", ") + &more
 }

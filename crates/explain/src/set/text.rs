@@ -6,7 +6,7 @@ use super::{AboutSet, RuleList, UsingRule};
 use crate::shortened_list::shortened;
 
 /// How many items of a list are shown at most.
-const SHOWN: usize = 20;
+const MAX_LISTED: usize = 20;
 
 /// The whole text.
 pub fn text(about: &AboutSet<'_>) -> String {
@@ -56,5 +56,5 @@ fn endpoints(rule: &UsingRule<'_>) -> String {
 }
 
 fn some(all: &[String]) -> String {
-    if all.is_empty() { "none".to_owned() } else { shortened(all, SHOWN) }
+    if all.is_empty() { "none".to_owned() } else { shortened(all, MAX_LISTED) }
 }

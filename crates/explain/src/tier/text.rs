@@ -8,7 +8,7 @@ use tortie_policy::{Direction, EndpointId, Order, Policy, PolicyStage, TierEnd};
 use super::{AboutTier, ListEnd};
 
 /// At most so many endpoints are listed.
-const SHOWN: usize = 20;
+const MAX_LISTED: usize = 20;
 
 /// The whole text.
 pub fn text(about: &AboutTier<'_>) -> String {
@@ -55,7 +55,7 @@ fn endpoints(text: &mut String, about: &AboutTier<'_>) {
         return;
     }
     let _ = writeln!(text, "  endpoints: {count}");
-    let mut left = SHOWN;
+    let mut left = MAX_LISTED;
     for (node, all) in &about.endpoints {
         let shown = &all[..all.len().min(left)];
         left -= shown.len();
@@ -65,8 +65,8 @@ fn endpoints(text: &mut String, about: &AboutTier<'_>) {
         let names: Vec<String> = shown.iter().map(EndpointId::for_users).collect();
         let _ = writeln!(text, "    {node}: {}", names.join(", "));
     }
-    if count > SHOWN {
-        let _ = writeln!(text, "    and {} more", count - SHOWN);
+    if count > MAX_LISTED {
+        let _ = writeln!(text, "    and {} more", count - MAX_LISTED);
     }
 }
 

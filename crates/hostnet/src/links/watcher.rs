@@ -13,7 +13,7 @@ use super::{Change, Interfaces};
 /// The groups that tell of links and addresses.
 pub(crate) const GROUPS: libc::c_int = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
 /// Room for what waits to be read: some ten thousand changes. When it is not enough, everything is read again.
-pub(crate) const ROOM: usize = 8 << 20;
+pub(crate) const BUFFER_BYTES: usize = 8 << 20;
 
 /// Watches the interfaces and addresses of the network namespace of the thread that opened it.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct Watcher {
 impl Watcher {
     /// Begins to watch; everything that is there now is known when it returns.
     pub fn open() -> Result<Self, RequestError> {
-        Self::open_with(ROOM)
+        Self::open_with(BUFFER_BYTES)
     }
 
     /// As [`open`](Self::open), with about so many bytes of room for notifications that wait.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Model, SLOWEST};
+use super::{MAX_RETRY_DELAY, Model};
 use crate::links::Interface;
 use crate::neighbour::Neighbour;
 use crate::route::{LINK, Route};
@@ -83,7 +83,7 @@ impl Model {
                     }
                 }
                 // Kept until a plan succeeds, so that the next pause is longer.
-                self.retry = Some((Duration::MAX, (pause * 2).min(SLOWEST)));
+                self.retry = Some((Duration::MAX, (pause * 2).min(MAX_RETRY_DELAY)));
             }
             _ if self.failed.is_empty() => self.retry = None,
             _ => (),

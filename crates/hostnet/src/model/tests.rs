@@ -143,7 +143,7 @@ fn what_fails_is_tried_again_more_and_more_slowly() {
     fake.refuses = Some(index);
     fake.model.put("cali1", workload(&["10.65.0.3"]));
     fake.settle(now);
-    assert_eq!(fake.again.unwrap() - now, FIRST);
+    assert_eq!(fake.again.unwrap() - now, FIRST_RETRY_DELAY);
 }
 
 #[test]

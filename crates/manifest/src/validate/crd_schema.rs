@@ -7,23 +7,23 @@ use serde_json::Value;
 use tortie_api::Object;
 use tortie_api::shape::Form;
 
+use super::compiled_rules::{CompiledRules, Format, Node};
 use super::place::Place;
-use super::plan::{Format, Node, Plan};
 use super::suggest;
 use super::tag;
 use super::value::{Fields, as_int, go_text, is_empty};
 use crate::problem::Problem;
 
 /// Checks an object.
-pub(super) fn check(object: &Object, plan: &Plan, out: &mut Vec<Problem>) {
-    for node in plan.roots.iter().filter(|node| node.has_schema) {
+pub(super) fn check(object: &Object, compiled: &CompiledRules, out: &mut Vec<Problem>) {
+    for node in compiled.roots.iter().filter(|node| node.has_schema) {
         bounds(node, object.body.get(&node.name), &Place::ROOT.key(&node.name), out);
     }
-    if let Some(rule) = plan.rules.object_schema {
-        rule(object, plan, out);
+    if let Some(rule) = compiled.rules.object_schema {
+        rule(object, compiled, out);
     }
     let none = Value::Object(Fields::new());
-    for node in plan.roots.iter().filter(|node| node.has_rules) {
+    for node in compiled.roots.iter().filter(|node| node.has_rules) {
         let value = object.body.get(&node.name).or((node.name == "spec").then_some(&none));
         if let Some(value) = value {
             rules(node, value, &Place::ROOT.key(&node.name), out);

@@ -4,24 +4,24 @@ use serde_json::Value;
 use tortie_api::Object;
 use tortie_api::shape::Form;
 
+use super::compiled_rules::{CompiledRules, Node};
 use super::metadata;
 use super::place::Place;
-use super::plan::{Node, Plan};
 use super::rules::scalar;
 use super::tag;
 use super::value::{Fields, go_text};
 use crate::problem::Problem;
 
 /// Checks an object.
-pub(super) fn check(object: &Object, plan: &Plan, out: &mut Vec<Problem>) {
+pub(super) fn check(object: &Object, compiled: &CompiledRules, out: &mut Vec<Problem>) {
     metadata::check(object, out);
-    for node in &plan.roots {
+    for node in &compiled.roots {
         if node.has_tags {
             visit(node, object.body.get(&node.name), &node.go, &Place::ROOT.key(&node.name), out);
         }
     }
-    if let Some(rule) = plan.rules.object {
-        rule(object, plan, out);
+    if let Some(rule) = compiled.rules.object {
+        rule(object, compiled, out);
     }
 }
 

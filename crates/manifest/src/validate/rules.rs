@@ -18,8 +18,8 @@ mod tier;
 
 use tortie_api::Kind;
 
+use super::compiled_rules::{Format, KindRules, RecordRule};
 use super::metadata;
-use super::plan::{Format, KindRules, RecordRule};
 
 /// The rules of a kind.
 pub(super) fn of(kind: Kind) -> KindRules {

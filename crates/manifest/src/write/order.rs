@@ -4,11 +4,11 @@
 use std::cmp::Ordering;
 
 /// Up to this many keys are sorted by insertion, as Go does; it matters where the order contradicts itself.
-const FEW: usize = 12;
+const MAX_INSERTION_SORTED: usize = 12;
 
 /// Sorts keys. The order is not always transitive (that is how it came to be), so no sort that insists on it will do.
 pub(super) fn sort(keys: &mut Vec<&String>) {
-    if keys.len() <= FEW {
+    if keys.len() <= MAX_INSERTION_SORTED {
         for end in 1..keys.len() {
             let mut at = end;
             while at > 0 && compare(keys[at], keys[at - 1]) == Ordering::Less {

@@ -10,7 +10,7 @@ use tortie_net::Port;
 use super::Invalid;
 
 /// So many places are named; what else is wrong is counted.
-pub(super) const NAMED: usize = 100;
+pub(super) const MAX_NAMED: usize = 100;
 /// A reason longer than this is cut: it may repeat the value.
 const REASON: usize = 300;
 /// Why an unknown field cannot be read.
@@ -100,7 +100,7 @@ impl Invalidities {
         if self.silent {
             return;
         }
-        if self.list.len() == NAMED {
+        if self.list.len() == MAX_NAMED {
             self.more += 1;
             return;
         }

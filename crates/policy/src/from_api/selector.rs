@@ -8,7 +8,7 @@ use tortie_selector::Selector;
 use super::read::Read;
 
 /// The longest selector that is read, in bytes. Calico's schema lets one be 1,024 characters long; before it there was no limit.
-pub const LONGEST_SELECTOR: usize = 65_536;
+pub const MAX_SELECTOR_BYTES: usize = 65_536;
 
 /// Labels of namespaces have this prefix.
 pub(super) const NAMESPACE_PREFIX: &str = "pcns.";
@@ -28,8 +28,8 @@ pub(super) const NO_NAMESPACE: Rewriting = ("global()", "!has(projectcalico.org/
 
 /// A selector, or all when it is empty.
 pub(super) fn selector(text: &str) -> Read<Selector> {
-    if text.len() > LONGEST_SELECTOR {
-        return Err(format!("a selector of {} bytes is longer than {LONGEST_SELECTOR}", text.len()).into());
+    if text.len() > MAX_SELECTOR_BYTES {
+        return Err(format!("a selector of {} bytes is longer than {MAX_SELECTOR_BYTES}", text.len()).into());
     }
     Selector::parse(text).map_err(|error| error.to_string().into())
 }

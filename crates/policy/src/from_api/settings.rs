@@ -13,7 +13,7 @@ use tortie_api::{Object, Path};
 use tortie_net::{Protocol, interface_prefixes, is_interface_filter, parse_cidr};
 
 use super::Invalid;
-use super::read::{self, NAMED, Reason, UNKNOWN_FIELD};
+use super::read::{self, MAX_NAMED, Reason, UNKNOWN_FIELD};
 use crate::endpoint::Labels;
 use crate::referenced::Pool;
 use crate::settings::{Failsafe, HostAction, LogLimit, Refusal, Settings};
@@ -421,7 +421,7 @@ fn unusable_failsafes<'a>(spec: &'a Value) -> impl Iterator<Item = Invalid> + 'a
             Some(Invalid { path, reason: reason.into_owned(), consequence: "this failsafe port opens nothing" })
         })
     };
-    FAILSAFES.into_iter().flat_map(unusable).take(NAMED)
+    FAILSAFES.into_iter().flat_map(unusable).take(MAX_NAMED)
 }
 
 fn log_limit(text: &str, burst: u32) -> Option<LogLimit> {

@@ -21,7 +21,7 @@ use crate::wire::{Compare, DeleteRequest, KeyValue, PutRequest, Request, Target,
 use crate::write::{Change, op};
 
 /// How often it is tried again because something has changed meanwhile.
-const TRIES: u32 = 10;
+const MAX_ATTEMPTS: u32 = 10;
 
 /// A policy of each tier that has one.
 pub(super) fn used_tiers(store: &EtcdStore) -> Result<BTreeMap<String, Vec<Key>>, StoreError> {
@@ -80,7 +80,7 @@ pub(super) async fn put_back(
     created: &[Key],
     call: &PutBackCall,
 ) -> Result<Option<PutBack>, CallError> {
-    for _ in 0..TRIES {
+    for _ in 0..MAX_ATTEMPTS {
         let Some(waits) = waiting(store, entry).await? else { return Ok(None) };
         let mut known = Vec::new();
         for found in store.found(entry.first, u64::MAX).await? {

@@ -17,7 +17,7 @@ use crate::wire::{RangeRequest, Request, RequestOp, Response, TxnRequest};
 use crate::write::{TransactionResult, made};
 
 /// How often a transaction is made again because an object that it deletes has changed.
-const TRIES: u32 = 5;
+const MAX_ATTEMPTS: u32 = 5;
 /// After how many records it is looked again whether too much is kept.
 const TRIM_EVERY: u32 = 32;
 
@@ -130,7 +130,7 @@ impl Group<'_> {
             record.follows = lock(&self.first).clone().filter(|_| self.must_be_kept());
             let borrowed: Vec<&Write> = pinned.iter().collect();
             match made(connection, &borrowed, maybe_done, Some(&record)).await {
-                Ok(TransactionResult::Nothing(outcomes)) if tries < TRIES && moved(writes, &outcomes) => {}
+                Ok(TransactionResult::Nothing(outcomes)) if tries < MAX_ATTEMPTS && moved(writes, &outcomes) => {}
                 Err(CallError::Denied) => break "etcd does not let this user write below /tortie/history/".to_owned(),
                 Err(CallError::TooLarge(_) | CallError::TooMany) if writes.len() == 1 => {
                     break too_large(writes[0]);

@@ -8,7 +8,7 @@ use crate::connection::Connection;
 use crate::wire::{DeleteRequest, RangeRequest, Request, RequestOp, TxnRequest};
 
 /// How many transactions are kept.
-pub(super) const KEPT: usize = 1_000;
+pub(super) const MAX_TRANSACTIONS: usize = 1_000;
 /// How many bytes of objects, before and after, are kept.
 const KEPT_BYTES: usize = 16 << 20;
 /// How many transactions more there may be before any go, so that most writes remove none.
@@ -35,13 +35,13 @@ pub(super) async fn trim(connection: &Connection) -> Result<(), CallError> {
 /// The id of the first record that stays, if any go.
 fn first_kept<'a>(sized: &'a [(String, usize)], waiting: Option<&str>) -> Option<&'a str> {
     let total: usize = sized.iter().map(|(_, size)| size).sum();
-    if sized.len() <= KEPT + SLACK && total <= KEPT_BYTES + KEPT_BYTES / 8 {
+    if sized.len() <= MAX_TRANSACTIONS + SLACK && total <= KEPT_BYTES + KEPT_BYTES / 8 {
         return None;
     }
     let (mut count, mut bytes) = (sized.len(), total);
     for (at, (id, size)) in sized.iter().enumerate() {
         let is_last = at + 1 == sized.len();
-        let fits = count <= KEPT && bytes <= KEPT_BYTES;
+        let fits = count <= MAX_TRANSACTIONS && bytes <= KEPT_BYTES;
         if fits || is_last || waiting.is_some_and(|waiting| waiting <= id.as_str()) {
             return (at > 0).then_some(id);
         }
@@ -72,10 +72,10 @@ mod tests {
 
     #[test]
     fn the_oldest_go_and_what_waits_stays() {
-        assert_eq!(first_kept(&records(KEPT + SLACK, 10), None), None, "a few more may be there");
-        assert_eq!(first_kept(&records(KEPT + SLACK + 1, 10), None), Some("00051"));
-        assert_eq!(first_kept(&records(KEPT + 100, 10), Some("00007")), Some("00007"));
-        assert_eq!(first_kept(&records(KEPT + 100, 10), Some("00000")), None);
+        assert_eq!(first_kept(&records(MAX_TRANSACTIONS + SLACK, 10), None), None, "a few more may be there");
+        assert_eq!(first_kept(&records(MAX_TRANSACTIONS + SLACK + 1, 10), None), Some("00051"));
+        assert_eq!(first_kept(&records(MAX_TRANSACTIONS + 100, 10), Some("00007")), Some("00007"));
+        assert_eq!(first_kept(&records(MAX_TRANSACTIONS + 100, 10), Some("00000")), None);
         let mebibytes = records(30, 1 << 20);
         assert_eq!(first_kept(&mebibytes, None), Some("00014"), "sixteen stay");
         assert_eq!(first_kept(&records(1, 64 << 20), None), None, "the last one stays whatever it has");

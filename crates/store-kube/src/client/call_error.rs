@@ -63,14 +63,14 @@ impl Status {
 
 /// A server that asks to wait longer is asked again after so many seconds all the same: it may have meant another caller, and
 /// nothing is followed meanwhile.
-const PATIENCE: u64 = 60;
+const MAX_RETRY_AFTER_SECONDS: u64 = 60;
 
 impl CallError {
     /// What an answer with this code means.
     pub(crate) fn of(code: u16, retry_after: Option<u64>, body: &[u8]) -> Self {
         let status = Status::of(Some(code), body);
         let seconds = retry_after.or(Some(status.details.retry_after_seconds).filter(|seconds| *seconds > 0));
-        let seconds = seconds.map(|seconds| seconds.min(PATIENCE));
+        let seconds = seconds.map(|seconds| seconds.min(MAX_RETRY_AFTER_SECONDS));
         match (code, seconds) {
             (410, _) => CallError::Expired,
             (429, seconds) => CallError::Busy(Duration::from_secs(seconds.unwrap_or(1)), status.message),

@@ -10,9 +10,9 @@ use serde::Deserialize;
 use crate::settings::{Credentials, Program};
 
 /// How long what a program printed is used if it does not say until when it is valid.
-const KEPT: Duration = Duration::from_secs(600);
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(600);
 /// How long a program may take. Nothing is asked of the server meanwhile.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PROGRAM_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where tokens come from, and the last one that a program printed.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ struct ExecStatus {
 
 impl Tokens {
     pub(super) fn new(credentials: Credentials) -> Self {
-        Self { credentials, printed: Mutex::new(None), patience: PATIENCE }
+        Self { credentials, printed: Mutex::new(None), patience: PROGRAM_TIMEOUT }
     }
 
     /// The token to send now, if there is to be one. Files are read each time: somebody replaces them.
@@ -96,7 +96,7 @@ impl Tokens {
         if credential.status.token.is_empty() {
             return Err(format!("the program {name} printed no token; certificates are not taken from programs"));
         }
-        let until = credential.status.expiration_timestamp.as_deref().and_then(until).unwrap_or(KEPT);
+        let until = credential.status.expiration_timestamp.as_deref().and_then(until).unwrap_or(DEFAULT_LIFETIME);
         *printed = Some((credential.status.token.clone(), Instant::now() + until));
         Ok(credential.status.token)
     }
@@ -148,6 +148,6 @@ mod tests {
             assert_eq!(error, expected, "{script}");
         }
         let printed = r#"echo '{"status": {"token": "t"}}'"#;
-        assert_eq!(program(printed, PATIENCE).current(), Ok(Some("t".to_owned())));
+        assert_eq!(program(printed, PROGRAM_TIMEOUT).current(), Ok(Some("t".to_owned())));
     }
 }

@@ -13,7 +13,7 @@ use tortie_nft::interp::Step;
 use tortie_nft::{BaseChain, Expr, Hook, Reg, Rule};
 use tortie_policy::packet::OwnNat;
 
-use super::{Asked, alone, at_hooks, hooks, is_concerned, possible, reached, translated};
+use super::{Asked, alone, at_hooks, hooks, is_concerned, possible_destinations, reached, translated};
 use crate::xt;
 
 /// A bit of the marks of packets, between two places: the hook and the priority of chains.
@@ -110,7 +110,7 @@ fn writes(table: &ForeignTable, chain: &str, hook: Hook, asked: Asked<'_>, mark:
         Some(met) => met.is_some(),
         None => {
             let behind = translated::behind(asked.packet);
-            let may_match = |rule, asked| possible::may_match(&table.dump, rule, asked, hook);
+            let may_match = |rule, asked| possible_destinations::may_match(&table.dump, rule, asked, hook);
             rules.any(|rule| may_match(rule, asked) || may_match(rule, asked.about(&behind)))
         }
     }

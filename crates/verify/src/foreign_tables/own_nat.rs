@@ -7,12 +7,12 @@ use tortie_nft::dump::TableDump;
 use tortie_nft::foreign::ForeignTable;
 use tortie_policy::packet::Packet;
 
-use super::among::{Among, either};
+use super::table_context::{TableContext, either};
 use super::{Asked, Effect, effect as of_others, source, translated};
 
 /// What each table does with a packet among the others.
-pub(super) fn effects(among: Among<'_>) -> Vec<Effect> {
-    let Among { asked, own, translated_at, .. } = among;
+pub(super) fn effects(context: TableContext<'_>) -> Vec<Effect> {
+    let TableContext { asked, own, translated_at, .. } = context;
     let translation = match (asked.packet.translated, own.destination) {
         (Some((to, port)), _) => Some((to, port, translated_at)),
         (None, Some(to)) => Some((to, None, FLOATING_IPS)),
@@ -23,8 +23,8 @@ pub(super) fn effects(among: Among<'_>) -> Vec<Effect> {
             translated::add(table, packet, to, port, at, is_before);
         }
     };
-    let sources = source::Sources::find(among, &|table, packet| with(table, packet, true));
-    among
+    let sources = source::Sources::find(context, &|table, packet| with(table, packet, true));
+    context
         .tables
         .iter()
         .map(|table| effect(table, asked, &sources.before(table), translation.map(|(to, ..)| to), &with))

@@ -13,7 +13,7 @@ use tortie_nft::{BaseChain, ChainKind, Expr, Hook, TableId};
 use tortie_policy::packet::{Conntrack, OwnNat, Packet, PacketPath, Transport};
 
 use super::{
-    Among, Asked, at_hooks, base_of, ends, first_of_connection, is_concerned, leads_to, possible,
+    Asked, TableContext, at_hooks, base_of, ends, first_of_connection, is_concerned, leads_to, possible_destinations,
     reaches_undecoded_rule, translated,
 };
 use crate::xt;
@@ -48,7 +48,10 @@ pub(super) struct Sources<'a> {
 
 impl<'a> Sources<'a> {
     /// `with` adds the translation of its destination to a table.
-    pub(super) fn find(Among { tables, asked, own, .. }: Among<'a>, with: &dyn Fn(&mut TableDump, &Packet)) -> Self {
+    pub(super) fn find(
+        TableContext { tables, asked, own, .. }: TableContext<'a>,
+        with: &dyn Fn(&mut TableDump, &Packet),
+    ) -> Self {
         let packet = asked.packet;
         let is_at_loopback = matches!(&packet.path, PacketPath::Input { interface } if interface == "lo");
         let mut all = Vec::new();
@@ -209,7 +212,9 @@ fn may_give(table: &TableDump, asked: Asked<'_>, hook: Hook) -> bool {
         }
         for rule in table.rules_of(chain) {
             let (is_given, chains) = (rule.exprs.iter().any(is_source), leads_to(table, rule));
-            if (is_given || !chains.is_empty()) && possible::may_match(table, rule, asked.about(&packet), hook) {
+            if (is_given || !chains.is_empty())
+                && possible_destinations::may_match(table, rule, asked.about(&packet), hook)
+            {
                 if is_given {
                     return true;
                 }

@@ -7,7 +7,7 @@ use tortie_nft::{Chain, Reg, Rule, Table, TableId, Verdict};
 use tortie_random::Random;
 
 use super::*;
-use crate::foreign_tables::{Effect, effects_among, tests};
+use crate::foreign_tables::{Effect, effects_in_context, tests};
 
 const PLACES: [i32; 4] = [-50, 50, 110, 150];
 const SOURCES: [&str; 3] = ["203.0.113.9", "192.0.2.77", "192.0.2.78"];
@@ -99,8 +99,8 @@ fn tables_among_the_others_do_what_all_of_them_do_together() {
         });
         let expected = drops.unwrap().is_some();
         let asked = Asked::new(&host, None, &packet);
-        let among = Among { tables: &tables, asked, own, translated_at: i32::MIN };
-        let effects = effects_among(among);
+        let context = TableContext { tables: &tables, asked, own, translated_at: i32::MIN };
+        let effects = effects_in_context(context);
         let about = || format!("seed {seed}: {effects:?}, {own:?}\n{tables:#?}");
         assert!(effects.iter().all(|one| matches!(one, Effect::Drops(_) | Effect::Nothing)), "{}", about());
         let found = effects.iter().any(|one| matches!(one, Effect::Drops(_)));
@@ -135,9 +135,9 @@ fn what_tables_give_and_exempt_is_found_once_for_a_packet_and_not_once_for_each_
             let walks = |number: usize| {
                 let tables: Vec<ForeignTable> = (0..number).map(|index| of(index, gives)).collect();
                 let asked = Asked::new(&host, None, &packet);
-                let among = Among { tables: &tables, asked, own: OwnNat::default(), translated_at: i32::MIN };
+                let context = TableContext { tables: &tables, asked, own: OwnNat::default(), translated_at: i32::MIN };
                 let before = tests::WALKS.get();
-                let effects = effects_among(among);
+                let effects = effects_in_context(context);
                 assert!(effects.iter().all(|effect| *effect == Effect::Nothing), "{effects:?}");
                 tests::WALKS.get() - before
             };

@@ -353,7 +353,7 @@ fn packets_of_a_connection_may_be_translated_as_its_first_one_was() {
     let of = |table: ForeignTable, packet: &Packet| {
         let (host, tables) = (host(), std::slice::from_ref(&table));
         let asked = Asked::new(&host, None, packet);
-        effects_among(Among { tables, asked, own: OwnNat::default(), translated_at: i32::MIN }).remove(0)
+        effects_in_context(TableContext { tables, asked, own: OwnNat::default(), translated_at: i32::MIN }).remove(0)
     };
     match of(docker(vec![]), &established(5000)) {
         Effect::Unclear { may_drop: false, may_translate: Some(to), .. } => assert_eq!(to, ["172.17.0.2:5001"]),

@@ -89,7 +89,7 @@ impl Machine {
         let id = endpoint_id(key).map(|id| id.to_string());
         let endpoint = id.as_ref().map(|id| status.endpoints.iter().find(|one| one.name == *id));
         text += &match (&name, endpoint) {
-            (Some(name), _) if self.counts.knows(name) => format!("{TOGETHER}\n"),
+            (Some(name), _) if self.counts.knows(name) => format!("{COUNTERS_ARE_SHARED}\n"),
             (Some(_), _) => "no rule of it is in the kernel, so it has no counters\n".to_owned(),
             (None, Some(Some(endpoint))) => enforced(endpoint, status),
             (None, _) => not_here(key, status, in_force),
@@ -98,7 +98,7 @@ impl Machine {
     }
 }
 
-const TOGETHER: &str = "the counters are of all endpoints of this machine together, since its agent started";
+const COUNTERS_ARE_SHARED: &str = "the counters are of all endpoints of this machine together, since its agent started";
 
 fn enforced(endpoint: &EndpointStatus, status: &Status) -> String {
     let place = match endpoint.interfaces.as_slice() {
@@ -112,7 +112,7 @@ fn enforced(endpoint: &EndpointStatus, status: &Status) -> String {
         false => format!("; generation {} (revision {}) is pending", wanted.generation, wanted.position),
     };
     let kernel = format!("generation {} (revision {}) is in the kernel{behind}", now.generation, now.position);
-    format!("{place}{note}; {kernel}\n  {TOGETHER}\n")
+    format!("{place}{note}; {kernel}\n  {COUNTERS_ARE_SHARED}\n")
 }
 
 fn not_here(key: &Key, status: &Status, in_force: &InForce) -> String {

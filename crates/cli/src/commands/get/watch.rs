@@ -21,7 +21,7 @@ use crate::session::Session;
 use crate::terminal::{Exit, reported};
 
 /// How long a reader that went away may go unnoticed.
-const LOOK: Duration = Duration::from_millis(250);
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What is watched, and how it is printed.
 pub(super) struct Watched<'a> {
@@ -47,7 +47,7 @@ impl Watched<'_> {
             if session.terminal.is_broken() {
                 return Ok(Exit::Done);
             }
-            match watch.next(LOOK) {
+            match watch.next(CHECK_INTERVAL) {
                 Ok(None) => {}
                 Ok(Some(event)) => self.take(event, session)?,
                 Err(StoreError::Compacted { .. }) => {

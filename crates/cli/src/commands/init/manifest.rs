@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use tortie_hostnet::{Connection, SocketProtocol};
 
 /// Servers of one port that are named one by one; with more the port is allowed to everyone.
-const NAMED: usize = 20;
+const MAX_NAMED: usize = 20;
 /// What the baseline lets in and out whatever is in use.
 const BASE_IN: [(SocketProtocol, u16); 3] =
     [(SocketProtocol::Tcp, 22), (SocketProtocol::Udp, 68), (SocketProtocol::Udp, 546)];
@@ -250,7 +250,7 @@ spec:
             }
         }
         for ((protocol, port), addresses) in servers {
-            if addresses.len() > NAMED {
+            if addresses.len() > MAX_NAMED {
                 let count = addresses.len();
                 let _ = writeln!(text, "  # In use: connections to {count} servers, too many to name them.");
                 rule(text, name(protocol), &[], &[port]);

@@ -18,7 +18,7 @@ use crate::session::Session;
 /// The command by which the history knows what `tortie controllers` wrote.
 pub(in crate::commands) const CONTROLLERS: &str = "tortie controllers";
 /// More entries that were passed over are counted.
-const SHOWN: usize = 5;
+const MAX_LISTED: usize = 5;
 
 /// It, with what taking it back takes; if it cannot be taken back, the next older one that can.
 pub(super) fn of(
@@ -162,7 +162,7 @@ impl Passed {
         let name = |entry: &HistoryEntry| revisions(entry);
         let with_author = |entry: &HistoryEntry| format!("{} ({})", revisions(entry), escaped(&who(&entry.author)));
         let told = |list: &[HistoryEntry], name: &dyn Fn(&HistoryEntry) -> String| {
-            tortie_explain::shortened(list.iter().map(name), SHOWN)
+            tortie_explain::shortened(list.iter().map(name), MAX_LISTED)
         };
         if !self.of_programs.is_empty() {
             session.terminal.note(format_args!(
@@ -185,7 +185,7 @@ impl Passed {
         if !self.remains.is_empty() {
             session.terminal.note(format_args!(
                 "passed over what is left of changes that were not confirmed, and cannot be taken back: revision {}",
-                tortie_explain::shortened(self.remains.iter().cloned(), SHOWN)
+                tortie_explain::shortened(self.remains.iter().cloned(), MAX_LISTED)
             ));
         }
         if !self.unchanged.is_empty() {

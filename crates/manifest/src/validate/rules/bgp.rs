@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use tortie_net::{parse_address, parse_cidr};
 
 use crate::problem::Problem;
+use crate::validate::compiled_rules::Node;
 use crate::validate::place::Place;
-use crate::validate::plan::Node;
 use crate::validate::tag::peer_address;
 use crate::validate::value::{Fields, filled, is_empty, list, present, records, text, texts};
 

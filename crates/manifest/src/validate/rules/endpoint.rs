@@ -5,8 +5,8 @@ use tortie_net::parse_cidr;
 
 use super::scalar;
 use crate::problem::Problem;
+use crate::validate::compiled_rules::Node;
 use crate::validate::place::Place;
-use crate::validate::plan::Node;
 use crate::validate::value::{Fields, filled, go_text, int, list, records, text, texts};
 
 /// A host endpoint's port is of a protocol that has ports.

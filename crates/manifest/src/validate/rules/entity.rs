@@ -1,8 +1,8 @@
 //! One side of a rule: its source or its destination.
 
 use crate::problem::Problem;
+use crate::validate::compiled_rules::Node;
 use crate::validate::place::Place;
-use crate::validate::plan::Node;
 use crate::validate::value::{Fields, filled, present, record, text};
 
 /// `global()` is a namespace selector by itself or not at all.

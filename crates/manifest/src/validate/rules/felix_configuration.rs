@@ -5,9 +5,9 @@ use tortie_api::{Object, Path};
 use tortie_net::{Port, PrefixError, interface_prefixes, parse_address, parse_cidr};
 
 use crate::problem::Problem;
+use crate::validate::compiled_rules::{CompiledRules, Node};
 use crate::validate::formats;
 use crate::validate::place::Place;
-use crate::validate::plan::{Node, Plan};
 use crate::validate::value::{Fields, go_text, int, list, present, record, records, text, texts};
 
 /// The prefix of a namespace that is made of a region; both together are a label.
@@ -152,7 +152,7 @@ fn table_problem(place: &Place, min: i64, max: i64, reason: &str) -> Problem {
 }
 
 /// The rule of the CRD about name and content together.
-pub(super) fn object_schema(object: &Object, _: &Plan, out: &mut Vec<Problem>) {
+pub(super) fn object_schema(object: &Object, _: &CompiledRules, out: &mut Vec<Problem>) {
     let name = &object.metadata.name;
     let selects = object.body.get("spec").and_then(Value::as_object).is_some_and(|spec| present(spec, "nodeSelector"));
     if selects && (name == "default" || name.starts_with("node.")) {

@@ -5,8 +5,8 @@ use tortie_api::{Object, Path};
 use tortie_net::{IpNet, parse_cidr};
 
 use crate::problem::Problem;
+use crate::validate::compiled_rules::Node;
 use crate::validate::place::Place;
-use crate::validate::plan::Node;
 use crate::validate::suggest;
 use crate::validate::value::{Fields, filled, flag, go_text, int, list, text, texts};
 

@@ -1,9 +1,9 @@
 //! KubeControllersConfiguration: the templates of automatic host endpoints.
 
 use crate::problem::Problem;
+use crate::validate::compiled_rules::Node;
 use crate::validate::metadata::check_annotation_fields;
 use crate::validate::place::Place;
-use crate::validate::plan::Node;
 use crate::validate::value::{Fields, record};
 
 /// The annotations that a template gives to its host endpoints.

@@ -3,10 +3,10 @@
 use tortie_api::{Object, Path};
 
 use crate::problem::Problem;
-use crate::validate::plan::Plan;
+use crate::validate::compiled_rules::CompiledRules;
 
 /// The label that stands for the namespace cannot be set on a set.
-pub(super) fn check(object: &Object, _: &Plan, out: &mut Vec<Problem>) {
+pub(super) fn check(object: &Object, _: &CompiledRules, out: &mut Vec<Problem>) {
     const NAMESPACE: &str = "projectcalico.org/namespace";
     if object.metadata.labels.contains_key(NAMESPACE) {
         let path = Path::from("metadata.labels").key(NAMESPACE);

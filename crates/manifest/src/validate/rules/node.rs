@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::problem::Problem;
+use crate::validate::compiled_rules::Node;
 use crate::validate::place::Place;
-use crate::validate::plan::Node;
 use crate::validate::value::{Fields, go_text, is_empty, record};
 
 /// A node's `bgp` has a field, or does not exist.

@@ -5,23 +5,23 @@ use tortie_api::{Kind, Object};
 
 use super::entity;
 use crate::problem::Problem;
+use crate::validate::compiled_rules::{CompiledRules, Node};
 use crate::validate::metadata;
 use crate::validate::place::Place;
-use crate::validate::plan::{Node, Plan};
 use crate::validate::value::{Fields, filled, flag, go_text, list, present, record, records, text};
 
 /// What Calico's own code says of a policy, after its fields.
-pub(super) fn check(object: &Object, plan: &Plan, out: &mut Vec<Problem>) {
+pub(super) fn check(object: &Object, compiled: &CompiledRules, out: &mut Vec<Problem>) {
     metadata::check_own_name(object, out);
     let none = Fields::new();
     let spec = object.body.get("spec").and_then(Value::as_object).unwrap_or(&none);
     let staged = matches!(object.kind, Kind::StagedNetworkPolicy | Kind::StagedGlobalNetworkPolicy);
     if staged && text(spec, "stagedAction") == "Delete" {
-        deletes_nothing_else(object.kind, spec, plan, out);
+        deletes_nothing_else(object.kind, spec, compiled, out);
         return;
     }
     let global = matches!(object.kind, Kind::GlobalNetworkPolicy | Kind::StagedGlobalNetworkPolicy);
-    check_spec(spec, global, plan.spec(), out);
+    check_spec(spec, global, compiled.spec(), out);
 }
 
 /// The rules of the spec of a policy, also of one that was made from a Kubernetes policy.
@@ -92,8 +92,8 @@ fn service_namespace(rule: &Fields, side: &str, place: &Place, out: &mut Vec<Pro
 }
 
 /// A staged deletion says what is deleted, and nothing more.
-fn deletes_nothing_else(kind: Kind, spec: &Fields, plan: &Plan, out: &mut Vec<Problem>) {
-    let node = plan.spec();
+fn deletes_nothing_else(kind: Kind, spec: &Fields, compiled: &CompiledRules, out: &mut Vec<Problem>) {
+    let node = compiled.spec();
     let set = |field: &&Node| match field.name.as_str() {
         "tier" | "stagedAction" => false,
         "order" => present(spec, "order"),

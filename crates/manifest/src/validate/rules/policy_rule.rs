@@ -5,9 +5,9 @@ use tortie_net::{AddressError, parse_address, parse_cidr, parse_net};
 
 use super::scalar;
 use crate::problem::Problem;
+use crate::validate::compiled_rules::Node;
 use crate::validate::metadata::check_annotation_fields;
 use crate::validate::place::Place;
-use crate::validate::plan::Node;
 use crate::validate::value::{Fields, filled, go_text, int, list, present, record, records, text, texts};
 
 const SIDES: [(&str, &str); 2] = [("source", "Source"), ("destination", "Destination")];

@@ -7,17 +7,17 @@ use tortie_api::{Object, Path};
 use tortie_net::Port;
 
 use crate::problem::Problem;
+use crate::validate::compiled_rules::CompiledRules;
 use crate::validate::metadata;
 use crate::validate::place::Place;
-use crate::validate::plan::Plan;
 use crate::validate::value::{Fields, filled, go_text, present, record, records, text};
 
 /// What Calico's own code says of it, after its fields.
-pub(super) fn check(object: &Object, plan: &Plan, out: &mut Vec<Problem>) {
+pub(super) fn check(object: &Object, compiled: &CompiledRules, out: &mut Vec<Problem>) {
     metadata::check_own_name(object, out);
     let none = Fields::new();
     let spec = object.body.get("spec").and_then(Value::as_object).unwrap_or(&none);
-    let shape = plan.spec().map(|node| node.shape);
+    let shape = compiled.spec().map(|node| node.shape);
     let shown = |value: &Value| go_text(value, shape);
     if text(spec, "stagedAction") == "Delete" {
         let set = |name: &&&str| match **name {

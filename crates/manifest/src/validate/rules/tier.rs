@@ -6,11 +6,11 @@ use tortie_api::kinds::tier::FIXED;
 use tortie_api::{Object, Path};
 
 use crate::problem::Problem;
-use crate::validate::plan::Plan;
+use crate::validate::compiled_rules::CompiledRules;
 use crate::validate::value::Fields;
 
 /// The rules of the CRD.
-pub(super) fn schema(object: &Object, _: &Plan, out: &mut Vec<Problem>) {
+pub(super) fn schema(object: &Object, _: &CompiledRules, out: &mut Vec<Problem>) {
     let none = Fields::new();
     let spec = object.body.get("spec").and_then(Value::as_object).unwrap_or(&none);
     let Some((name, action, order)) = FIXED.into_iter().find(|(name, ..)| object.metadata.name == *name) else {

@@ -28,7 +28,7 @@ pub enum KubernetesKind {
 }
 
 /// The words for them: with their group where Calico has a kind of that name.
-const WORDS: [(KubernetesKind, &[&str]); 8] = [
+const KIND_NAMES: [(KubernetesKind, &[&str]); 8] = [
     (KubernetesKind::Pod, &["pod", "pods", "po"]),
     (KubernetesKind::Namespace, &["namespace", "namespaces", "ns"]),
     (KubernetesKind::ServiceAccount, &["serviceaccount", "serviceaccounts", "sa"]),
@@ -58,7 +58,7 @@ impl KubernetesKind {
     /// The kind that a word of the command line means, without case. There `node` means Calico's.
     pub fn from_word(word: &str) -> Option<Self> {
         let word = word.to_ascii_lowercase();
-        let found = WORDS.iter().find(|(_, words)| words.contains(&word.as_str())).map(|(kind, _)| *kind);
+        let found = KIND_NAMES.iter().find(|(_, words)| words.contains(&word.as_str())).map(|(kind, _)| *kind);
         found.filter(|kind| *kind != Self::Node)
     }
 
@@ -80,7 +80,7 @@ impl KubernetesKind {
 impl fmt::Display for KubernetesKind {
     /// As kubectl names it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (_, words) = WORDS.iter().find(|(kind, _)| kind == self).unwrap_or(&WORDS[0]);
+        let (_, words) = KIND_NAMES.iter().find(|(kind, _)| kind == self).unwrap_or(&KIND_NAMES[0]);
         f.write_str(words[0])
     }
 }

@@ -7,7 +7,7 @@ use crate::answer::Hop;
 use crate::topology::Topology;
 
 /// So many host endpoints are named.
-const SHOWN: usize = 3;
+const MAX_NAMED: usize = 3;
 
 /// A note for each node on the way that has host endpoints of which none is asked, where that is because of the way.
 pub(crate) fn notes(snapshot: &Snapshot, topology: &Topology<'_>, hops: &[Hop]) -> Vec<String> {
@@ -34,8 +34,8 @@ fn names<'a>(endpoints: impl Iterator<Item = &'a HostEndpoint>) -> Option<String
     match names.as_slice() {
         [] => None,
         [one] => Some(format!("host endpoint {one} is")),
-        all if all.len() > SHOWN => {
-            Some(format!("host endpoints {} and {} more are", all[..SHOWN].join(", "), all.len() - SHOWN))
+        all if all.len() > MAX_NAMED => {
+            Some(format!("host endpoints {} and {} more are", all[..MAX_NAMED].join(", "), all.len() - MAX_NAMED))
         }
         [first @ .., last] => Some(format!("host endpoints {} and {last} are", first.join(", "))),
     }

@@ -18,7 +18,7 @@ use crate::problem::Problem;
 /// A rule about one record: Calico's struct validators, and the rules of its CRDs.
 pub(super) type RecordRule = fn(&Fields, &Node, &Place, &mut Vec<Problem>);
 /// A rule about the object as a whole.
-pub(super) type ObjectRule = fn(&Object, &Plan, &mut Vec<Problem>);
+pub(super) type ObjectRule = fn(&Object, &CompiledRules, &mut Vec<Problem>);
 
 /// The rules of a kind that need code. Paths are those of fields, `[]` stands for the items of a list.
 #[derive(Default)]
@@ -49,7 +49,7 @@ pub(super) enum Format {
 }
 
 /// Everything to be checked in a kind.
-pub(super) struct Plan {
+pub(super) struct CompiledRules {
     pub(super) rules: KindRules,
     /// `spec` and, where there is one, `status`.
     pub(super) roots: Vec<Node>,
@@ -81,12 +81,12 @@ pub(super) struct Node {
     pub(super) has_rules: bool,
 }
 
-impl Plan {
-    /// The plan of a kind, made when it is first needed.
-    pub(super) fn of(kind: Kind) -> &'static Plan {
+impl CompiledRules {
+    /// The compiled rules of a kind, made when they are first needed.
+    pub(super) fn of(kind: Kind) -> &'static CompiledRules {
         const KINDS: usize = Kind::ALL.len() + Kind::KUBERNETES.len();
-        static PLANS: [OnceLock<Plan>; KINDS] = [const { OnceLock::new() }; KINDS];
-        PLANS[kind as usize].get_or_init(|| {
+        static COMPILED: [OnceLock<CompiledRules>; KINDS] = [const { OnceLock::new() }; KINDS];
+        COMPILED[kind as usize].get_or_init(|| {
             let rules = rules::of(kind);
             let roots = kinds::shape(kind).record().map_or(&[][..], |record| &record.fields);
             let roots = roots.iter().filter(|field| matches!(field.name.as_str(), "spec" | "status"));
@@ -95,7 +95,7 @@ impl Plan {
                 (node.name, node.go, node.always) = (field.name.clone(), field.go.clone(), field.always);
                 node
             });
-            Plan { roots: roots.collect(), rules }
+            CompiledRules { roots: roots.collect(), rules }
         })
     }
 
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn each_kind_has_a_plan_those_of_kubernetes_too() {
         for kind in Kind::ALL.iter().chain(Kind::KUBERNETES) {
-            assert!(Plan::of(*kind).roots.len() <= 2, "{kind}");
+            assert!(CompiledRules::of(*kind).roots.len() <= 2, "{kind}");
         }
     }
 }

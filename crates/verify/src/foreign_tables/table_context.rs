@@ -25,7 +25,7 @@ pub enum Exempts {
 
 /// A packet that meets several tables, and that tortie itself may translate.
 #[derive(Clone, Copy)]
-pub struct Among<'a> {
+pub struct TableContext<'a> {
     /// All of these tables.
     pub tables: &'a [ForeignTable],
     /// The packet.
@@ -37,14 +37,14 @@ pub struct Among<'a> {
 }
 
 /// What each of the tables does with a packet, as [`effect`], among the others.
-pub fn effects_among(among: Among<'_>) -> Vec<Effect> {
-    let now = effects_now(among);
-    let packet = among.asked.packet;
+pub fn effects_in_context(context: TableContext<'_>) -> Vec<Effect> {
+    let now = effects_now(context);
+    let packet = context.asked.packet;
     if packet.conntrack != Conntrack::Established || packet.translated.is_some() {
         return now;
     }
     let first = first_of_connection(packet);
-    let of_first = effects_now(Among { asked: among.asked.about(&first), ..among });
+    let of_first = effects_now(TableContext { asked: context.asked.about(&first), ..context });
     now.into_iter().zip(of_first).map(|(now, first)| translated_as(now, first)).collect()
 }
 
@@ -60,14 +60,14 @@ fn translated_as(now: Effect, first: Effect) -> Effect {
     either(now, Effect::Unclear { why: why.clone(), may_drop: false, may_translate, may_change: false }, why)
 }
 
-fn effects_now(among: Among<'_>) -> Vec<Effect> {
-    let as_asked = own_nat::effects(among);
-    let (asked, packet) = (among.asked, among.asked.packet);
+fn effects_now(context: TableContext<'_>) -> Vec<Effect> {
+    let as_asked = own_nat::effects(context);
+    let (asked, packet) = (context.asked, context.asked.packet);
     if packet.conntrack == Conntrack::Untracked {
         return as_asked;
     }
     let untracked = Packet { conntrack: Conntrack::Untracked, ..packet.clone() };
-    let exempting = among.tables.iter().map(|table| (table, exempts(table, asked)));
+    let exempting = context.tables.iter().map(|table| (table, exempts(table, asked)));
     let exempting: Vec<_> = exempting.filter(|(_, exempts)| *exempts != Exempts::Never).collect();
     let exempted = |(table, as_asked): (&ForeignTable, Effect)| {
         let mut others = exempting.iter().filter(|(other, _)| other.dump.table.id != table.dump.table.id).peekable();
@@ -77,7 +77,7 @@ fn effects_now(among: Among<'_>) -> Vec<Effect> {
         let untracked = effect(table, asked.about(&untracked));
         if is_exempt || untracked == as_asked { untracked } else { either(as_asked, untracked, why) }
     };
-    among.tables.iter().zip(as_asked).map(exempted).collect()
+    context.tables.iter().zip(as_asked).map(exempted).collect()
 }
 
 /// Whether a table exempts a packet from connection tracking.

@@ -35,11 +35,11 @@ pub(crate) struct Item {
 
 /// All of them, in order. What no item decides passes.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Program {
+pub(crate) struct RuleSequence {
     pub(crate) items: Vec<Item>,
 }
 
-impl Program {
+impl RuleSequence {
     pub(crate) fn new(
         side: &mut Side<'_>,
         number: usize,
@@ -48,7 +48,7 @@ impl Program {
         family: Family,
     ) -> Self {
         let applied = side.applied(number).clone();
-        let mut program = Self::default();
+        let mut sequence = Self::default();
         let everything = || Rc::from([Product::all(family)]);
         // An allow before connection tracking or before DNAT also answers for the later ingress stages.
         let allowed =
@@ -57,31 +57,31 @@ impl Program {
             let allow = if tier.asked_first { Effect::Leave } else { Effect::Decide(allowed) };
             for id in &tier.policies {
                 let by = |number| DecidedBy::Rule { tier: tier.name.clone(), id: id.clone(), number };
-                program.add_rules(&side.policy(id, direction, family), allow, by);
+                sequence.add_rules(&side.policy(id, direction, family), allow, by);
             }
             if tier.denies {
-                program.add(
+                sequence.add(
                     everything(),
                     Effect::Decide(Outcome::Deny),
                     DecidedBy::TierEnd { tier: tier.name.clone() },
                 );
             }
-            program.add(Rc::default(), Effect::End, DecidedBy::Nothing);
+            sequence.add(Rc::default(), Effect::End, DecidedBy::Nothing);
         }
         if list == PolicyList::Normal {
             for name in &applied.profiles {
                 let by = |number| DecidedBy::Profile { name: name.clone(), number };
                 match side.profile(name, direction, family) {
                     Some(rules) => {
-                        program.add_rules(&rules, Effect::Decide(Outcome::Pass), |number| by(Some(number)));
+                        sequence.add_rules(&rules, Effect::Decide(Outcome::Pass), |number| by(Some(number)));
                     }
-                    None => program.add(everything(), Effect::Decide(Outcome::Deny), by(None)),
+                    None => sequence.add(everything(), Effect::Decide(Outcome::Deny), by(None)),
                 }
-                program.add(Rc::default(), Effect::End, DecidedBy::Nothing);
+                sequence.add(Rc::default(), Effect::End, DecidedBy::Nothing);
             }
-            program.add(everything(), Effect::Decide(Outcome::Deny), DecidedBy::NoProfile);
+            sequence.add(everything(), Effect::Decide(Outcome::Deny), DecidedBy::NoProfile);
         }
-        program
+        sequence
     }
 
     fn add(&mut self, products: Rc<[Product]>, effect: Effect, by: DecidedBy) {
@@ -113,10 +113,10 @@ impl Program {
     }
 }
 
-/// A set of products of a program, by their numbers.
+/// A set of products of a sequence, by their numbers.
 type Bits = Vec<u64>;
 
-/// A program with the products that each class of packets matches, one dimension at a time.
+/// A sequence with the products that each class of packets matches, one dimension at a time.
 pub(crate) struct Table {
     /// Of each product: its item, and what it does.
     products: Vec<(usize, Effect)>,
@@ -129,10 +129,10 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn new(program: &Program, cells: &Cells) -> Self {
+    pub(crate) fn new(sequence: &RuleSequence, cells: &Cells) -> Self {
         let Cells { sources, destinations, transports, judged } = cells;
-        let ends = program.ends();
-        let numbered = program.items.iter().enumerate();
+        let ends = sequence.ends();
+        let numbered = sequence.items.iter().enumerate();
         let all: Vec<(usize, &Product)> =
             numbered.flat_map(|(at, item)| item.products.iter().map(move |product| (at, product))).collect();
         let behind = |at: &usize| all.partition_point(|(other, _)| *other < ends[*at]);
@@ -154,15 +154,15 @@ impl Table {
                 one.has_transport(protocol, transport)
             }),
             behind: all.iter().map(|(at, _)| behind(at)).collect(),
-            products: all.iter().map(|(at, _)| (*at, program.items[*at].effect)).collect(),
+            products: all.iter().map(|(at, _)| (*at, sequence.items[*at].effect)).collect(),
             words,
         }
     }
 
     /// The products that a destination matches which is no class of its own: one that packets were translated to.
-    pub(crate) fn at(&self, program: &Program, destination: IpAddr) -> Bits {
+    pub(crate) fn at(&self, sequence: &RuleSequence, destination: IpAddr) -> Bits {
         let all: Vec<(usize, &Product)> =
-            program.items.iter().flat_map(|item| item.products.iter()).map(|one| (0, one)).collect();
+            sequence.items.iter().flat_map(|item| item.products.iter()).map(|one| (0, one)).collect();
         let mut bits = vec![0; self.words];
         set_bits(&mut bits, &all, |product| product.destination.contains(number(destination)));
         bits

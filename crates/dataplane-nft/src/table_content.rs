@@ -7,20 +7,20 @@ use tortie_nft::{BaseChain, Element, Expr, Key, Set, TableId};
 
 /// A whole table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ruleset {
+pub struct TableContent {
     /// Which.
     pub table: TableId,
     /// Whether its base chains are switched off.
     pub dormant: bool,
     /// Its sets and maps by name.
-    pub sets: BTreeMap<String, SetForm>,
+    pub sets: BTreeMap<String, SetContent>,
     /// Its chains by name.
-    pub chains: BTreeMap<String, ChainForm>,
+    pub chains: BTreeMap<String, ChainContent>,
 }
 
 /// A set or map with its elements.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SetForm {
+pub struct SetContent {
     /// The set.
     pub set: Set,
     /// Its elements, each key once, ordered by key.
@@ -29,7 +29,7 @@ pub struct SetForm {
 
 /// A chain with its rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ChainForm {
+pub struct ChainContent {
     /// Where it stands, if it is a base chain.
     pub base: Option<BaseChain>,
     /// A comment for people.
@@ -44,7 +44,7 @@ pub struct Line {
     /// What it does, step by step.
     pub exprs: Vec<Expr>,
     /// The shared sets that it looks in; none in what was read back. See `values`.
-    pub sets: Vec<Arc<SetForm>>,
+    pub sets: Vec<Arc<SetContent>>,
     /// A comment for people.
     pub comment: Option<String>,
 }
@@ -65,14 +65,14 @@ impl Line {
 
 impl Eq for Line {}
 
-impl Ruleset {
+impl TableContent {
     /// An empty one.
     pub fn new(table: TableId) -> Self {
         Self { table, dormant: false, sets: BTreeMap::new(), chains: BTreeMap::new() }
     }
 }
 
-impl SetForm {
+impl SetContent {
     /// A set without elements.
     pub fn new(set: Set) -> Self {
         Self { set, elements: Vec::new() }
@@ -98,7 +98,7 @@ pub(crate) fn sort(elements: &mut [Element]) {
     elements.sort_by(|a, b| order(&a.key).cmp(&order(&b.key)));
 }
 
-impl ChainForm {
+impl ChainContent {
     /// A chain to jump to.
     pub(crate) fn new(lines: Vec<Line>) -> Self {
         Self { lines, ..Self::default() }
