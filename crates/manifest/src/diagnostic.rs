@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use crate::problem::{Problem, Severity};
-use crate::read::{Located, Source, unseen_name};
+use crate::read::{Located, Source, template, unseen_name};
 use mark::Mark;
 use tortie_api::Path;
 
@@ -77,10 +77,18 @@ pub fn render(problem: &Problem, located: &Located, source: &Source, style: Styl
         _ = writeln!(out, "{} {}", gutter(&number.to_string()), text.text);
         _ = writeln!(out, "{} {}{}", gutter(""), " ".repeat(text.lead), paint.with(colour, &under));
     }
-    if let Some(help) = unseen.as_ref().or(problem.help.as_ref()) {
+    let template = placeholder(problem, located);
+    if let Some(help) = unseen.as_ref().or(template.as_ref()).or(problem.help.as_ref()) {
         _ = writeln!(out, "{:width$} {} {help}", "", paint.with(CYAN, "= help:"));
     }
     out
+}
+
+/// What to do if the value at fault is a template's, which nobody has rendered.
+fn placeholder(problem: &Problem, located: &Located) -> Option<String> {
+    let found = located.tree.find(&problem.path, 0);
+    let is_value = problem.is_error() && found.steps == problem.path.0.len();
+    is_value.then(|| found.node.text().and_then(template::help))?
 }
 
 /// A message with what would not be seen in it written as YAML and JSON write it: `\n`, `\u200B`.

@@ -12,6 +12,7 @@ mod other_syntax;
 mod problem;
 pub mod read;
 pub mod schema;
+mod selector_text;
 pub mod validate;
 pub mod warnings;
 pub mod write;

@@ -10,13 +10,17 @@ use tortie_selector::Selector;
 use crate::read::{Node, Value};
 
 /// The word, of those that a field takes, for an action that is called otherwise elsewhere.
-pub(crate) fn action(written: &str, mut words: impl Iterator<Item = impl AsRef<str>>) -> Option<String> {
+pub(crate) fn action_word<'a>(written: &str, mut words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     const ALLOW: [&str; 4] = ["Allow", "Accept", "permit", "pass"];
     const DENY: [&str; 6] = ["Deny", "Reject", "Drop", "block", "discard", "refuse"];
     let is_in = |list: &[&str], word: &str| list.iter().any(|one| one.eq_ignore_ascii_case(word));
     let list: &[&str] = [&ALLOW[..], &DENY].into_iter().find(|list| is_in(list, written))?;
-    let word = words.find(|word| is_in(&list[..2], word.as_ref()))?;
-    let word = word.as_ref();
+    words.find(|word| is_in(&list[..2], word))
+}
+
+/// What to write for an action that is called otherwise elsewhere.
+pub(crate) fn action<'a>(written: &str, words: impl Iterator<Item = &'a str>) -> Option<String> {
+    let word = action_word(written, words)?;
     Some(match written.to_ascii_lowercase().as_str() {
         "reject" | "refuse" if word == "Deny" => format!(
             "write `{word}`: it answers the sender only if `iptablesFilterDenyAction` or `nftablesFilterDenyAction` of a \
@@ -57,6 +61,10 @@ pub(crate) fn port(written: &str) -> Option<String> {
     };
     let is_port = matches!(port.parse::<Port>(), Ok(Port::Number(_) | Port::Range(_)));
     is_port.then(|| format!("write `{port}`; the protocol is a field of its own, in rules `protocol: {protocol}`"))
+}
+
+fn has_ports(protocol: Protocol) -> bool {
+    [Protocol::TCP, Protocol::UDP, Protocol::SCTP].contains(&protocol)
 }
 
 /// The protocol of this name, in any case.
@@ -200,6 +208,34 @@ pub(crate) fn icmp_alone(field: &str, written: &Value) -> Option<String> {
     }
 }
 
+/// The map for a failsafe port in the form that Felix' environment has: `tcp:22`, `tcp:10.0.0.0/8:22` or `22`.
+pub(crate) fn failsafe(written: &str) -> Option<String> {
+    let (protocol, rest) = match written.split_once([':', '/']) {
+        Some((protocol, rest)) => (named(protocol)?, rest),
+        None => (Protocol::TCP, written),
+    };
+    let (net, port) = match rest.rsplit_once(':') {
+        Some((net, port)) => (Some(parse_cidr(net.trim_matches(['[', ']'])).ok()?.trunc()), port),
+        None => (None, rest),
+    };
+    let port = port.parse::<u16>().ok().filter(|_| has_ports(protocol))?;
+    let net = net.map_or_else(String::new, |net| format!(", net: \"{net}\""));
+    Some(format!("{{protocol: {}{net}, port: {port}}}", protocol.to_string().to_lowercase()))
+}
+
+/// The map for a named port of an endpoint that is written in one word: `80`, `tcp/80` or `http:80`.
+pub(crate) fn endpoint_port(written: &str) -> Option<String> {
+    let (word, port) = match written.split_once([':', '/']) {
+        Some((port, protocol)) if port.parse::<u16>().is_ok() => (protocol, port),
+        Some((word, port)) => (word, port),
+        None => ("", written),
+    };
+    let port = port.parse::<u16>().ok().filter(|port| *port > 0)?;
+    let protocol = named(word).map_or_else(|| "TCP".to_owned(), |protocol| protocol.to_string());
+    let name = if word.is_empty() || named(word).is_some() { "NAME" } else { word };
+    Some(format!("{{name: {name}, protocol: {protocol}, port: {port}}}"))
+}
+
 /// What to write where a list is due: the items that a scalar names.
 pub(crate) fn list(written: &Value) -> Option<String> {
     let items = match written {
@@ -254,10 +290,10 @@ mod tests {
             ("block", Some("write `Deny`"), Some("write `Reject`")),
             ("return", None, None),
         ] {
-            assert_eq!(action(written, rule.iter()).as_deref(), of_rule, "{written}");
-            assert_eq!(action(written, filter.iter()).as_deref(), of_filter, "{written}");
+            assert_eq!(action(written, rule.into_iter()).as_deref(), of_rule, "{written}");
+            assert_eq!(action(written, filter.into_iter()).as_deref(), of_filter, "{written}");
         }
-        let reject = action("REJECT", rule.iter()).unwrap();
+        let reject = action("REJECT", rule.into_iter()).unwrap();
         assert!(reject.contains("answers the sender only if"), "{reject}");
     }
 
@@ -301,6 +337,33 @@ mod tests {
         assert_eq!(protocol("TCP/UDP").as_deref(), Some("write one rule for each protocol"));
         assert_eq!(protocol("tcp and udp").as_deref(), Some("write one rule for each protocol"));
         assert!(protocol("HTTP").is_some() && protocol("tcp").is_none() && protocol("tcp/x/y").is_none());
+    }
+
+    #[test]
+    fn ports_in_one_word_become_the_maps_of_their_lists() {
+        for (written, map) in [
+            ("tcp:22", Some("{protocol: tcp, port: 22}")),
+            ("UDP/53", Some("{protocol: udp, port: 53}")),
+            ("22", Some("{protocol: tcp, port: 22}")),
+            ("tcp:10.0.0.0/8:22", Some("{protocol: tcp, net: \"10.0.0.0/8\", port: 22}")),
+            ("tcp:[fd00::/64]:22", Some("{protocol: tcp, net: \"fd00::/64\", port: 22}")),
+            ("ssh", None),
+            ("tcp:70000", None),
+            ("x:22", None),
+            ("icmp:22", None),
+        ] {
+            assert_eq!(failsafe(written).as_deref(), map, "{written}");
+        }
+        for (written, map) in [
+            ("80", Some("{name: NAME, protocol: TCP, port: 80}")),
+            ("udp/53", Some("{name: NAME, protocol: UDP, port: 53}")),
+            ("53/udp", Some("{name: NAME, protocol: UDP, port: 53}")),
+            ("http:80", Some("{name: http, protocol: TCP, port: 80}")),
+            ("0", None),
+            ("http", None),
+        ] {
+            assert_eq!(endpoint_port(written).as_deref(), map, "{written}");
+        }
     }
 
     #[test]

@@ -11,14 +11,17 @@
 mod decode;
 mod documents;
 mod node;
+mod other_field;
 mod resource;
 mod scalar;
 mod source;
 mod special;
 mod suggest;
 mod syntax;
+pub(crate) mod template;
 mod timestamp;
 mod tree;
+mod wrong_form;
 
 pub use documents::Part;
 pub use node::{Entry, Found, Node, Value};
@@ -147,7 +150,12 @@ fn trees_of(source: &Source, part: &Part) -> Vec<Result<Node, Located>> {
         None => {
             let (nodes, fault) = tree::parse(text, part.span.clone());
             out.extend(nodes.into_iter().map(Ok));
-            if let Some(fault) = fault {
+            if let Some(found) = fault.as_ref().and_then(|fault| template::before(text, &part.span, fault.span.start)) {
+                let name = &text[found.clone()];
+                let problem = Problem::read(Path::root(), fault.map_or_else(String::new, |fault| fault.message));
+                let problem = problem.message(format!("`{name}` is a placeholder of a template, not YAML"));
+                out.push(Err(Located::at(found.clone(), problem.help(template::render(name)))));
+            } else if let Some(fault) = fault {
                 let mut problem = Problem::read(Path::root(), fault.message);
                 problem.help = fault.help;
                 out.push(Err(Located::at(fault.span, problem)));

@@ -15,6 +15,7 @@ mod crd_schema;
 mod fields;
 pub mod formats;
 mod metadata;
+mod pattern;
 mod place;
 mod rules;
 mod suggest;

@@ -74,7 +74,11 @@ pub(crate) fn operator(text: &str, label: &str, at: usize) -> ParseError {
         return error.with_hint(format!("did you mean `{}()`?", label.to_ascii_lowercase()));
     }
     if rest.is_empty() || ["&&", "||", ")"].iter().any(|end| rest.starts_with(end)) {
-        return error.with_hint(format!("did you mean `has({})`?", shorten(label)));
+        // The word may be a label or the value of one.
+        let label = shorten(label);
+        return error.with_hint(format!(
+            "write `has({label})` for a label `{label}` of any value, or compare a label with it: `LABEL == \"{label}\"`"
+        ));
     }
     if rest.starts_with(':') {
         return error.with_hint("a label is compared like this: `label == \"value\"`");

@@ -11,8 +11,8 @@ use tortie_api::{Path, Step};
 use tortie_net::{Port, PortError};
 
 use super::node::{Entry, Node, Value};
+use super::wrong_form::Wrong;
 use super::{scalar, special, suggest};
-use crate::other_syntax;
 use crate::problem::Problem;
 
 /// What decoding found.
@@ -96,18 +96,18 @@ impl Decoder<'_> {
             },
             (Form::Text, Value::Text(text)) => Some(Json::String(text.clone())),
             (Form::Text, value) if self.reader == Reader::Kubernetes && *value != Value::Null => {
-                self.mismatch(node, "string", "text")
+                self.mismatch(node, shape, "string", "text")
             }
             (Form::Text, value) => match as_text(value) {
                 Some(text) => {
                     self.respelled(node, &text);
                     Some(Json::String(text))
                 }
-                None => self.mismatch(node, "string", "text"),
+                None => self.mismatch(node, shape, "string", "text"),
             },
             (_, Value::Null) => None,
             (Form::Bool, Value::Bool(value)) => Some(Json::Bool(*value)),
-            (Form::Bool, _) => self.mismatch(node, "bool", "true or false"),
+            (Form::Bool, _) => self.mismatch(node, shape, "bool", "true or false"),
             (Form::Int, value) => {
                 let (least, most) = shape.rules.holds.unwrap_or((i64::MIN, i64::MAX));
                 match special::whole_number(value, least, most) {
@@ -115,18 +115,18 @@ impl Decoder<'_> {
                         self.octal(node);
                         Some(Json::from(number))
                     }
-                    None => self.mismatch(node, integer_name(least, most), "a whole number"),
+                    None => self.mismatch(node, shape, integer_name(least, most), "a whole number"),
                 }
             }
             (Form::Float, Value::Int(_) | Value::Big(_)) => Some(node.to_json()),
             (Form::Float, Value::Float(value)) if value.is_finite() => Some(node.to_json()),
-            (Form::Float, _) => self.mismatch(node, "float64", "a number"),
+            (Form::Float, _) => self.mismatch(node, shape, "float64", "a number"),
             (Form::List(inner), Value::List(items)) => Some(self.list(items, inner)),
-            (Form::List(inner), _) => self.mismatch(node, go_list(inner), "a list"),
+            (Form::List(inner), _) => self.mismatch(node, shape, go_list(inner), "a list"),
             (Form::Map(inner), Value::Map(entries)) => Some(self.map(entries, inner)),
-            (Form::Map(_), _) => self.mismatch(node, "map[string]string", "a map"),
+            (Form::Map(_), _) => self.mismatch(node, shape, "map[string]string", "a map"),
             (Form::Record(record), Value::Map(entries)) => Some(self.record(entries, record)),
-            (Form::Record(_), _) => self.mismatch(node, "struct", "a map"),
+            (Form::Record(_), _) => self.mismatch(node, shape, "struct", "a map"),
         }
     }
 
@@ -167,7 +167,7 @@ impl Decoder<'_> {
                 Some(_) => {}
                 None => {
                     entry.faulty = true;
-                    self.unknown(&entry.key, record);
+                    self.unknown(entry, record);
                 }
             }
             fields.push(field);
@@ -212,7 +212,9 @@ impl Decoder<'_> {
                 }
                 Some(Json::Object(map))
             }
-            Value::Float(value) if !value.is_finite() => self.mismatch(node, "float64", "a finite number"),
+            Value::Float(value) if !value.is_finite() => {
+                self.mismatch(node, &Shape::plain(Form::Any), "float64", "a finite number")
+            }
             _ => Some(node.to_json()),
         }
     }
@@ -283,7 +285,8 @@ impl Decoder<'_> {
         if self.problems.len() < MAX_PROBLEMS { self.problems.push(problem) } else { self.untold += 1 }
     }
 
-    fn unknown(&mut self, key: &str, record: &'static Record) {
+    fn unknown(&mut self, entry: &Entry, record: &'static Record) {
+        let key = entry.key.as_str();
         let reason = format!("field in document is not recognized or is in the wrong location: {key}");
         let path = self.path();
         let message = match path.0.is_empty() {
@@ -292,12 +295,12 @@ impl Decoder<'_> {
         };
         let mut problem = Problem::read(path.key(key), reason).message(message);
         if self.problems.len() < MAX_PROBLEMS {
-            problem.help = suggest::field(key, &path, record, self.root);
+            problem.help = suggest::field(entry, &path, record, self.root);
         }
         self.report(problem);
     }
 
-    fn mismatch(&mut self, node: &Node, go: &str, wanted: &str) -> Option<Json> {
+    fn mismatch(&mut self, node: &Node, shape: &Shape, go: &str, wanted: &str) -> Option<Json> {
         let path = self.path();
         let number = matches!(node.value, Value::Int(_) | Value::Big(_) | Value::Float(_)) && wanted.contains("number");
         let found = special::go_kind(&node.value);
@@ -311,36 +314,10 @@ impl Decoder<'_> {
             }
             _ => format!("`{path}` takes {wanted}, not {found}"),
         };
-        let help = match (&node.value, wanted) {
-            (Value::Text(text), "a whole number" | "a number") if text.parse::<f64>().is_ok() => {
-                Some("leave the quotes out")
-            }
-            (Value::Text(text), "true or false") if matches!(scalar::resolve(text.into()), Value::Bool(_)) => {
-                Some("leave the quotes out")
-            }
-            (Value::List(_) | Value::Map(_) | Value::Null, "a list") => None,
-            (_, "a list") => Some("begin each item with `- ` on a line of its own, or write `[item, item]`"),
-            (Value::Bool(_) | Value::Int(_) | Value::Big(_) | Value::Float(_), "text") => Some("write it in quotes"),
-            (Value::List(items), "text") if items.len() == 1 => {
-                Some("only one value is allowed here; leave out the `-` or the brackets")
-            }
-            _ => None,
-        };
-        let other = match (path.0.last(), wanted, &node.value) {
-            (_, "a list", value) => other_syntax::list(value),
-            (Some(Step::Key(name)), "a map", value) => match name.as_str() {
-                "source" | "destination" => other_syntax::entity(name, value),
-                "icmp" | "notICMP" => other_syntax::icmp_alone(name, value),
-                _ => None,
-            },
-            (Some(Step::Key(name)), "a whole number", Value::Text(text)) if is_icmp(&path) => {
-                other_syntax::icmp(name, text)
-            }
-            _ => None,
-        };
+        let help = Wrong { path: &path, shape, node, text: self.text }.help();
         self.unread.push(path.clone());
         let mut problem = Problem::read(path, reason).message(message);
-        problem.help = other.or_else(|| help.map(str::to_owned));
+        problem.help = help;
         self.report(problem);
         None
     }
@@ -473,15 +450,22 @@ fn describe(value: &Value) -> String {
     }
 }
 
+/// Something is not a port, and what is.
+fn not_a_port(found: &str) -> String {
+    format!("{found} is not a port: use a number from 1 to 65535, a range `first:last`, or the name of a port")
+}
+
 /// What to say where Calico's words (`cannot unmarshal ... into Go value`) do not help.
 fn special_message(kind: &str, node: &Node) -> Option<String> {
     let found = describe(&node.value);
     let scalar = matches!(node.value, Value::Text(_));
     match kind {
-        "port" if node.text().is_some_and(|text| matches!(text.parse::<Port>(), Err(PortError::Name(_)))) => Some(
-            format!("`{}` is not a port: use 0 to 65535, `first:last`, or a name", node.text().unwrap_or_default()),
-        ),
-        "port" if !scalar => Some(format!("{found} is not a port: use 0 to 65535, `first:last`, or a name")),
+        "port" => match node.text() {
+            // A range that runs backwards is what Calico calls it.
+            Some(text) if matches!(text.parse::<Port>(), Err(PortError::Backwards { .. })) => None,
+            Some(text) => Some(not_a_port(&format!("`{text}`"))),
+            None => Some(not_a_port(&found)),
+        },
         "protocol" if !scalar => Some(format!("{found} is not a protocol: use a name such as TCP, or 1 to 255")),
         "duration" if !scalar => Some(format!("{found} is no duration: use a number with a unit, such as `90s`")),
         "time" => Some("this is no time: use the form `2026-08-22T13:33:20Z`".to_owned()),
@@ -489,11 +473,6 @@ fn special_message(kind: &str, node: &Node) -> Option<String> {
         "int-or-string" if !scalar => Some(format!("{found} is out of range, or neither a number nor text")),
         _ => None,
     }
-}
-
-/// Whether this is a field of the ICMP condition of a rule.
-fn is_icmp(path: &Path) -> bool {
-    matches!(path.0.as_slice(), [.., Step::Key(name), Step::Key(_)] if matches!(name.as_str(), "icmp" | "notICMP"))
 }
 
 /// What to write instead of a scalar of a form of its own.

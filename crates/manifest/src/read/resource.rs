@@ -15,9 +15,25 @@ use crate::problem::Problem;
 pub(crate) fn read(node: Node, text: &str, out: &mut Vec<Located>) {
     match node.value {
         Value::Null => {}
+        Value::List(ref items) if is_one_in_pieces(items) => {
+            let reason = format!("cannot unmarshal object into Go value of type {LIST}");
+            let problem = Problem::read(Path::root(), reason)
+                .message("this is a list, whose items are fields of a resource")
+                .help(
+                    "leave out the `- ` in front of `apiVersion`, `kind`, `metadata` and `spec`: a resource is one map",
+                );
+            out.push(Located::failed(node, String::new(), problem));
+        }
         Value::List(items) => items.into_iter().for_each(|item| one(item, text, "map[string]interface {}", out)),
         _ => one(node, text, LIST, out),
     }
+}
+
+/// Whether these are the fields of a resource, each with a dash of its own.
+fn is_one_in_pieces(items: &[Node]) -> bool {
+    let has = |item: &Node, key: &str| item.get(key).is_some();
+    let has_any = |key: &str| items.iter().any(|item| has(item, key));
+    has_any("kind") && has_any("apiVersion") && !items.iter().any(|item| has(item, "kind") && has(item, "apiVersion"))
 }
 
 /// What Go tries to read as when a document is not a resource.

@@ -4,41 +4,33 @@ use strsim::damerau_levenshtein;
 use tortie_api::shape::{Form, Record, Shape};
 use tortie_api::{Kind, Path, Step};
 
+use super::node::Entry;
+use super::other_field;
 use crate::other_syntax;
 
 /// What to do about an unknown field of the record at `path`.
-pub(crate) fn field(name: &str, path: &Path, record: &Record, root: &Shape) -> Option<String> {
+pub(crate) fn field(entry: &Entry, path: &Path, record: &Record, root: &Shape) -> Option<String> {
+    let name = entry.key.as_str();
+    if let Some(help) = other_field::help(entry, record) {
+        return Some(help);
+    }
     let plain = plain(name);
     let here = record.fields.iter().map(|field| field.name.as_str());
     if let Some(near) = nearest(&plain, here, 1) {
         return Some(format!("did you mean `{near}`?"));
     }
-    let mut places = Vec::new();
-    collect(root, &mut Vec::new(), &plain, &mut places);
-    let key = |step: &Step| match step {
-        Step::Key(key) => Some(key.clone()),
-        Step::Index(_) => None,
-    };
-    let current: Vec<String> = path.0.iter().filter_map(key).collect();
-    // The nearest: fewest steps up and down again.
-    let distance = |place: &Vec<String>| {
-        let shared = place.iter().zip(&current).take_while(|(place, current)| place.trim_end_matches("[]") == *current);
-        let shared = shared.count();
-        (place.len() - shared) + (current.len() - shared)
-    };
-    if let Some(least) = places.iter().map(distance).min() {
-        places.retain(|place| distance(place) == least);
-        return Some(belongs(name, &places));
+    let places = nearest_places(&plain, path, root);
+    if !places.is_empty() {
+        return Some(belongs(name, &places, path));
     }
     for other in other_syntax::field(&plain) {
         if let Some(found) = record.field(other) {
             let more = if plain == "podselector" { "; it does not select pods alone" } else { "" };
             return Some(format!("this is called `{other}` here{}{more}", form(&found.shape, other)));
         }
-        collect(root, &mut Vec::new(), &self::plain(other), &mut places);
-        if let Some(least) = places.iter().map(distance).min() {
-            places.retain(|place| distance(place) == least);
-            return Some(format!("this is called `{other}` here; {}", belongs(other, &places)));
+        let places = nearest_places(&self::plain(other), path, root);
+        if !places.is_empty() {
+            return Some(format!("this is called `{other}` here; {}", belongs(other, &places, path)));
         }
     }
     let here = record.fields.iter().map(|field| field.name.as_str());
@@ -47,6 +39,36 @@ pub(crate) fn field(name: &str, path: &Path, record: &Record, root: &Shape) -> O
     }
     let names: Vec<&str> = record.fields.iter().map(|field| field.name.as_str()).collect();
     (1..=15).contains(&names.len()).then(|| format!("the fields here are {}", names.join(", ")))
+}
+
+/// The places that are nearest to `path`, by steps up and down again, of those where a field of this name could have been meant.
+fn nearest_places(plain: &str, path: &Path, root: &Shape) -> Vec<Vec<String>> {
+    let mut places = Vec::new();
+    collect(root, &mut Vec::new(), plain, &mut places);
+    let current = keys(path);
+    let shared = |place: &[String]| {
+        let pairs = place.iter().zip(&current).take_while(|(place, current)| place.trim_end_matches("[]") == *current);
+        pairs.count()
+    };
+    places.retain(|place| {
+        let (up, down) = (current.len() - shared(place), &place[shared(place)..]);
+        // A name within another object, or within the labels and notes of this one, would be no condition of the rule any more.
+        let is_other = |step: &String| matches!(step.as_str(), "services" | "serviceAccounts");
+        down.is_empty() || up <= 1 && !down.iter().any(is_other)
+    });
+    let distance = |place: &Vec<String>| current.len() + place.len() - 2 * shared(place);
+    let least = places.iter().map(distance).min();
+    places.retain(|place| Some(distance(place)) == least);
+    places
+}
+
+/// The fields that a path leads through.
+fn keys(path: &Path) -> Vec<String> {
+    let key = |step: &Step| match step {
+        Step::Key(key) => Some(key.clone()),
+        Step::Index(_) => None,
+    };
+    path.0.iter().filter_map(key).collect()
 }
 
 /// What a field takes that is written otherwise under another name elsewhere.
@@ -60,13 +82,25 @@ fn form(shape: &Shape, name: &str) -> &'static str {
 }
 
 /// Where a field belongs, all places that are equally near. Which side of a rule a condition stands on changes what it means,
-/// so neither is proposed alone.
-fn belongs(name: &str, places: &[Vec<String>]) -> String {
+/// so neither is proposed alone. The indentation is named for what is too deep, and for what stands at the top.
+fn belongs(name: &str, places: &[Vec<String>], path: &Path) -> String {
+    let current = keys(path);
+    let is_around = |place: &Vec<String>| {
+        current.is_empty()
+            || place.len() < current.len() && place.iter().zip(&current).all(|(a, b)| a.trim_end_matches("[]") == b)
+    };
+    let of_rules = |place: &Vec<String>| matches!(place.as_slice(), [.., rules] if rules.ends_with("gress[]"));
+    if places.len() > 1 && places.iter().all(of_rules) {
+        return format!("`{name}` belongs in a rule, an item of `ingress` or `egress`");
+    }
     let mut suggestions = Vec::new();
     let mut sides = false;
     for place in places {
         suggestions.push(match (place.join("."), place.last().map(String::as_str)) {
-            (at, _) if at.is_empty() => "at the top, beside `kind`".to_owned(),
+            (at, _) if at.is_empty() => match name {
+                "kind" => "at the top, beside `apiVersion`".to_owned(),
+                _ => "at the top, beside `kind`".to_owned(),
+            },
             (at, Some("source")) if at.contains("gress[]") => format!("under `{at}` (where packets come from)"),
             (at, Some("destination")) if at.contains("gress[]") => {
                 sides = true;
@@ -79,7 +113,7 @@ fn belongs(name: &str, places: &[Vec<String>]) -> String {
         let sides = "under `source` (where packets come from) or `destination` (where they go to)";
         return format!("`{name}` belongs in a rule, an item of `ingress` or `egress`: {sides}");
     }
-    let end = if sides { "" } else { "; check its indentation" };
+    let end = if places.iter().all(is_around) { "; check its indentation" } else { "" };
     match suggestions.split_last() {
         Some((last, [])) => format!("`{name}` belongs {last}{end}"),
         Some((last, rest)) => format!("`{name}` belongs {} or {last}{end}", rest.join(", ")),
@@ -156,6 +190,21 @@ pub(crate) fn port(text: &str) -> Option<String> {
     }
     if let Some(help) = other_syntax::port(text) {
         return Some(help);
+    }
+    match text.split_once(':') {
+        Some((first, "")) if first.parse::<u16>().is_ok_and(|first| first > 0) => {
+            return Some(format!("a range has both ends: `{first}:65535`"));
+        }
+        Some(("", last)) if last.parse::<u16>().is_ok_and(|last| last > 0) => {
+            return Some(format!("a range has both ends: `1:{last}`"));
+        }
+        Some((first, last)) if [first, last].iter().any(|end| end.parse::<u16>().is_err()) => {
+            let is_number = |end: &&str| !end.is_empty() && end.bytes().all(|byte| byte.is_ascii_digit());
+            if ![first, last].iter().all(is_number) {
+                return Some("a range has numbers at both ends; a name stands alone".to_owned());
+            }
+        }
+        _ => {}
     }
     if let Some((first, last)) = text.split_once(':')
         && let (Ok(first), Ok(last)) = (first.parse::<u16>(), last.parse::<u16>())

@@ -84,6 +84,11 @@ fn cause(text: &str, part: &Range<usize>, at: usize, info: &str) -> Cause {
         let line = last_line_without_colon(text, part, at).unwrap_or_else(|| trimmed(text, line_start, part));
         return (line, said("there is no `:` on this line"), Some("write `key: value`, or `- value` in a list"));
     }
+    if let Some((key, item)) = item_among_fields(text, part, line_start) {
+        let message = format!("an item of a list stands among the fields of a map: `{key}` is not a list");
+        let help = "write the name of the list on a line above it, such as `ingress:`, or leave out the `- `";
+        return (item, message, Some(help));
+    }
     if info.contains("indentation") || info.contains("expected key") || info.contains("'-' indicator") {
         let help = "keys of one map, and items of one list, begin in the same column";
         return (
@@ -118,6 +123,21 @@ fn trimmed(text: &str, line_start: usize, part: &Range<usize>) -> Range<usize> {
 fn line_or(here: Range<usize>, text: &str, line_start: usize, part: &Range<usize>) -> Range<usize> {
     let line = trimmed(text, line_start, part);
     if line.is_empty() { here } else { line }
+}
+
+/// A line `- ...` in the column of the line above, which is a field with a value; and that field.
+fn item_among_fields(text: &str, part: &Range<usize>, line_start: usize) -> Option<(String, Range<usize>)> {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let item = text[line_start..part.end].lines().next()?;
+    if !item.trim_start().starts_with("- ") {
+        return None;
+    }
+    let is_content = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    let above =
+        text[part.start..line_start].lines().rev().filter(is_content).find(|line| indent(line) <= indent(item))?;
+    let (key, value) = above.trim().split_once(':')?;
+    let is_field = indent(above) == indent(item) && !key.starts_with("- ") && !value.trim().is_empty();
+    is_field.then(|| (key.to_owned(), trimmed(text, line_start, part)))
 }
 
 fn indenting_tab(text: &str, part: &Range<usize>, at: usize) -> Option<usize> {

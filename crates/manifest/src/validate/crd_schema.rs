@@ -8,6 +8,7 @@ use tortie_api::Object;
 use tortie_api::shape::Form;
 
 use super::compiled_rules::{CompiledRules, Format, Node};
+use super::pattern;
 use super::place::Place;
 use super::suggest;
 use super::tag;
@@ -137,7 +138,7 @@ fn limits(node: &Node, value: &Value, place: &Place, out: &mut Vec<Problem>) {
         }
         if let Some(pattern) = node.pattern.as_ref().filter(|pattern| !pattern.is_match(text)) {
             let reason = body(format!("match '{pattern}'"));
-            out.push(pattern_problem(Problem::schema(place.path(), reason), text, pattern.as_str()));
+            out.push(pattern::explain(Problem::schema(place.path(), reason), text, pattern.as_str()));
         }
         format(node, text, place, out);
     }
@@ -155,20 +156,6 @@ fn limits(node: &Node, value: &Value, place: &Place, out: &mut Vec<Problem>) {
             );
         }
     }
-}
-
-/// Patterns that only list words are explained by the words; those of durations by an example.
-fn pattern_problem(problem: Problem, text: &str, pattern: &str) -> Problem {
-    let words = pattern.strip_prefix("^(?i)(").and_then(|rest| rest.strip_suffix(")?$"));
-    if let Some(words) = words.filter(|words| words.chars().all(|c| c.is_ascii_alphanumeric() || c == '|')) {
-        return tag::one_of(problem, text, words.split('|'));
-    }
-    if pattern.contains("ms|s|m|h") {
-        return problem
-            .message(format!("`{text}` is not a duration that is allowed here"))
-            .help("write whole numbers with a unit, like 90s or 1m30s; units are ms, s, m and h");
-    }
-    problem.message(format!("`{text}` does not match `{pattern}`"))
 }
 
 fn format(node: &Node, text: &str, place: &Place, out: &mut Vec<Problem>) {

@@ -35,8 +35,10 @@ fn errors_mark_the_place_and_suggest_a_correction() {
         "([)] -> expected a condition, found `)`",
         "['a'] == 'b' -> expected a label name, found `'a'`; label names are not quoted: did you mean `a`?",
         "[*] -> expected a condition, found `*`; `all()` selects everything",
-        "a[] -> expected an operator after label `a`, but the selector ends; did you mean `has(a)`?",
-        "a [&&] has(b) -> expected an operator after label `a`, found `&&`; did you mean `has(a)`?",
+        "a[] -> expected an operator after label `a`, but the selector ends; write `has(a)` for a label `a` of any value, \
+         or compare a label with it: `LABEL == \"a\"`",
+        "a [&&] has(b) -> expected an operator after label `a`, found `&&`; write `has(a)` for a label `a` of any value, \
+         or compare a label with it: `LABEL == \"a\"`",
         "has [(]a) -> expected an operator after label `has`, found `(`; no space may come between `has` and `(`",
         "HAS[(]a) -> expected an operator after label `HAS`, found `(`; did you mean `has(`?",
         "not [has](a) -> expected an operator after label `not`, found `has`; did you mean `!`?",

@@ -113,7 +113,7 @@ fn an_unknown_field_gets_a_suggestion() {
     for (spec, path, help) in [
         ("{ordr: 1}", "spec.ordr", "did you mean `order`?"),
         ("{pre_dnat: true}", "spec.pre_dnat", "did you mean `preDNAT`?"),
-        ("{name: x}", "spec.name", "`name` belongs under `metadata`; check its indentation"),
+        ("{name: x}", "spec.name", "`name` belongs under `metadata`"),
         (
             "{nets: []}",
             "spec.nets",
@@ -126,7 +126,7 @@ fn an_unknown_field_gets_a_suggestion() {
             "`ports` belongs under `spec.egress[].source` (where packets come from) or under \
              `spec.egress[].destination` (where they go to)",
         ),
-        ("{kind: x}", "spec.kind", "`kind` belongs at the top, beside `kind`; check its indentation"),
+        ("{kind: x}", "spec.kind", "`kind` belongs at the top, beside `apiVersion`; check its indentation"),
         ("{ingress: [{icmp: {typ: 1}}]}", "spec.ingress[0].icmp.typ", "did you mean `type`?"),
         ("{ingress: [{icmp: {zzzzzz: 1}}]}", "spec.ingress[0].icmp.zzzzzz", "the fields here are type, code"),
     ] {
@@ -175,7 +175,7 @@ fn wrong_types_say_which_type_is_expected() {
         (
             "{ingress: [{destination: {ports: ['1:65536']}}]}",
             "invalid maximum port number in range (1:65536)",
-            "invalid maximum port number in range (1:65536)",
+            "`1:65536` is not a port: use a number from 1 to 65535, a range `first:last`, or the name of a port",
         ),
         (
             "{ingress: [{icmp: {type: 1.5}}]}",

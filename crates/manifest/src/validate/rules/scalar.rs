@@ -13,8 +13,14 @@ use crate::validate::value::go_text;
 /// A port of a rule: a number or range above 0, or the name of an endpoint's port.
 pub(in crate::validate) fn port(value: Option<&Value>, place: &Place, out: &mut Vec<Problem>) {
     const RANGE: &str = "port range invalid, port number must be between 1 and 65535";
-    let zero = |shown: &str| {
-        Problem::field(place.path(), "Port", shown, RANGE).message("a port is a number from 1 to 65535; 0 is none")
+    let zero = |written: &str| {
+        let problem = Problem::field(place.path(), "Port", "0", RANGE);
+        match written.split_once(':') {
+            Some((_, last)) => problem
+                .message(format!("`{written}` begins with 0, which is not a port: a port is a number from 1 to 65535"))
+                .help(format!("write `1:{last}`")),
+            None => problem.message("0 is not a port: a port is a number from 1 to 65535"),
+        }
     };
     match value {
         None => {}
@@ -23,8 +29,8 @@ pub(in crate::validate) fn port(value: Option<&Value>, place: &Place, out: &mut 
         Some(other) => {
             let text = other.as_str().unwrap_or_default();
             match text.parse::<Port>() {
-                Ok(Port::Number(0)) => out.push(zero("0")),
-                Ok(Port::Range(range)) if range.first() == 0 => out.push(zero("0")),
+                Ok(Port::Number(0)) => out.push(zero(text)),
+                Ok(Port::Range(range)) if range.first() == 0 => out.push(zero(text)),
                 Ok(Port::Number(_) | Port::Range(_)) => {}
                 Ok(Port::Name(_)) if formats::is_port_name(text) => {}
                 Ok(Port::Name(_)) => {

@@ -7,6 +7,7 @@ use tortie_selector::Selector;
 
 use crate::other_syntax;
 use crate::problem::Problem;
+use crate::selector_text;
 use crate::validate::formats;
 use crate::validate::suggest::{self, Dots};
 
@@ -26,8 +27,9 @@ fn explain_text(problem: Problem, tag: &str, argument: &str, text: &str) -> Prob
         "name" => explain_name(problem, text, "a name", Dots::Any),
         "selector" => match Selector::parse(text) {
             Err(error) => {
+                let whole = selector_text::of_text(text, &problem.path);
                 let problem = problem.span(error.span()).message(format!("not a selector: {error}"));
-                match error.hint() {
+                match whole.as_deref().or(error.hint()) {
                     Some(hint) => problem.help(hint),
                     None => problem,
                 }
@@ -70,7 +72,6 @@ fn explain_other(problem: Problem, tag: &str, argument: &str, value: &Value) -> 
     match (tag, value) {
         ("dscp", value) => explain_dscp(problem, &value.to_string()),
         ("unique", _) => problem.message("the same value is given twice here").help("remove one of them"),
-        ("gt", _) if argument == "0" => problem.message(format!("this must be above 0; it is {value}")),
         ("gt", _) => problem.message(format!("this must be above {argument}; it is {value}")),
         ("gte", _) => problem.message(format!("this must be at least {argument}; it is {value}")),
         ("lt", _) => problem.message(format!("this must be below {argument}; it is {value}")),
