@@ -29,6 +29,7 @@ pub mod claim;
 mod conversion_notes;
 mod counts;
 pub mod endpoint;
+mod entrances;
 mod interfaces;
 pub mod json;
 mod multicast;

@@ -4,17 +4,21 @@
 //! A connection is judged as a new one, packet by packet: the first one, and the reply to it. Both ends may be this machine.
 //! If the interface of a packet is unknown, every possible one is judged.
 
+mod crossings;
+
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use tortie_eval::{Conntrack, Host, Packet, PacketPath, Transport, Verdict, judge, usual_hop_limit};
+use tortie_eval::{Conntrack, Host, Judge, Packet, PacketPath, Transport, usual_hop_limit};
 use tortie_net::Protocol;
-use tortie_policy::machine::{Machine, RouteKind};
+use tortie_policy::machine::Machine;
 use tortie_policy::{Direction, Snapshot};
 
 use crate::answer::Hop;
 use crate::fault;
 use crate::text::reason;
+use crossings::{Crossing, crossings};
 
 /// Ports that the system gives to whoever opens a connection: both ends of Linux's range.
 const EPHEMERAL: [u16; 2] = [32768, 60999];
@@ -66,15 +70,11 @@ pub fn new_denial(
 ) -> Option<NewDenial> {
     let mut losses: Vec<Option<NewDenial>> = Vec::new();
     let most = if fault("lock-out-by-one-interface") { 1 } else { usize::MAX };
-    for interface in interfaces(before, after, machine, connection).into_iter().take(most) {
-        let Some(local) = connection.local.or_else(|| own_address(machine, connection.peer, &interface)) else {
-            // This machine has no address of the peer's IP version, so there is no connection to lose.
-            continue;
-        };
+    let [mut before_it, mut after_it] = [before, after].map(|snapshot| Judged::new(snapshot, machine.host, connection));
+    for crossing in crossings([before, after], machine, connection).into_iter().take(most) {
         for port in EPHEMERAL {
-            let ask = |snapshot| denial(snapshot, machine.host, connection, local, port, &interface);
-            losses.push(match ask(before).filter(|_| !fault("lock-out-after-only")) {
-                None => ask(after).map(|loss| NewDenial { only_by: Some(interface.clone()), ..loss }),
+            losses.push(match before_it.denial(&crossing, port).filter(|_| !fault("lock-out-after-only")) {
+                None => after_it.denial(&crossing, port),
                 Some(_) => None,
             });
         }
@@ -84,126 +84,124 @@ pub fn new_denial(
     Some(if is_everywhere { NewDenial { only_by: None, ..loss } } else { loss })
 }
 
-/// The interfaces that the connection may use.
-fn interfaces(before: &Snapshot, after: &Snapshot, machine: ThisMachine<'_>, connection: &Connection) -> Vec<String> {
-    if let Some(name) = &connection.interface {
-        return vec![name.clone()];
-    }
-    let peer = connection.peer;
-    if peer.is_loopback() || machine.host.links.iter().any(|link| link.addresses.contains(&peer)) {
-        return vec![LOOPBACK.to_owned()];
-    }
-    let is_told = |routes: &&Machine| routes.partial.is_none() && !fault("lock-out-route-ignored");
-    let leads = machine.machine.filter(is_told).and_then(|routes| routes.route_from(connection.local, peer));
-    if let Some(leads) = leads {
-        match leads.kind {
-            RouteKind::Local => return vec![LOOPBACK.to_owned()],
-            RouteKind::Unicast if !leads.interfaces.is_empty() => {
-                return leads.interfaces.into_iter().map(str::to_owned).collect();
-            }
-            _ => {}
-        }
-    }
-    let is_workload =
-        |name: &str| [before, after].iter().any(|side| side.settings(&machine.host.node).is_workload_interface(name));
-    let names = machine.host.links.iter().map(|link| link.name.as_str());
-    names.filter(|name| *name != LOOPBACK && !is_workload(name)).map(str::to_owned).collect()
+/// The packets of a connection as one content of the store judges them. What was judged once is kept: where nothing tells the interfaces,
+/// each of them is combined with every other one.
+struct Judged<'a> {
+    judge: Judge<'a>,
+    host: Rc<Host>,
+    connection: &'a Connection,
+    known: HashMap<Asked, Outcome>,
 }
 
-/// The address that this machine has towards a peer.
-fn own_address(machine: ThisMachine<'_>, peer: IpAddr, interface: &str) -> Option<IpAddr> {
-    if interface == LOOPBACK {
-        return Some(peer);
-    }
-    let of_route = machine.machine.and_then(|routes| routes.route_to(peer)).and_then(|leads| leads.source);
-    let of_links = || {
-        let here = machine.host.links.iter().filter(|link| link.name == interface);
-        let elsewhere = machine.host.links.iter().filter(|link| link.name != interface && link.name != LOOPBACK);
-        here.chain(elsewhere).flat_map(|link| &link.addresses).find(|one| one.is_ipv4() == peer.is_ipv4()).copied()
-    };
-    of_route.filter(|source| source.is_ipv4() == peer.is_ipv4()).or_else(of_links)
-}
-
-/// What denies the first packet of the connection, or the reply to it.
-fn denial(
-    snapshot: &Snapshot,
-    host: &Host,
-    connection: &Connection,
+/// A packet of the connection: towards the peer or from it, by an interface, from or to an address of this machine, with the port of who
+/// opens the connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Asked {
+    comes_in: bool,
+    interface: String,
     local: IpAddr,
     port: u16,
-    interface: &str,
-) -> Option<NewDenial> {
-    let first = Transport::Ports { source: port, destination: connection.port };
-    let answer = Transport::Ports { source: connection.port, destination: port };
-    let (from, to) = match connection.direction {
-        Direction::Ingress => (connection.peer, local),
-        Direction::Egress => (local, connection.peer),
-    };
-    let packet = |source, destination, transport, conntrack| Packet {
-        source,
-        destination,
-        protocol: connection.protocol.number(),
-        transport,
-        path: PacketPath::Input { interface: interface.to_owned() },
-        translated: None,
-        translated_interface: None,
-        conntrack,
-        source_route_ok: None,
-        hop_limit: usual_hop_limit(connection.protocol.number(), transport),
-    };
-    let inward = connection.direction == Direction::Ingress;
-    let mut untracked = false;
-    for verdict in judged(snapshot, host, &packet(from, to, first, Conntrack::New), inward, interface) {
-        let (hop, by) = verdict;
-        untracked |= hop.verdict.untracked;
-        if let Some(by) = by {
-            return Some(NewDenial { by, is_reply: false, only_by: None });
-        }
-    }
-    // The kernel has no entry for what was not tracked: the reply looks like the middle of a connection that nobody opened.
-    let state = match (untracked, connection.protocol == Protocol::TCP) {
-        (false, _) => Conntrack::Established,
-        (true, true) => Conntrack::Invalid,
-        (true, false) => Conntrack::New,
-    };
-    if fault("lock-out-without-replies") {
-        return None;
-    }
-    let replies = judged(snapshot, host, &packet(to, from, answer, state), !inward, interface);
-    replies.into_iter().find_map(|(_, by)| by).map(|by| NewDenial { by, is_reply: true, only_by: None })
+    state: Conntrack,
 }
 
-/// A packet on every way that it takes through this machine, with what denies it there.
-fn judged(
-    snapshot: &Snapshot,
-    host: &Host,
-    packet: &Packet,
-    inward: bool,
-    interface: &str,
-) -> Vec<(Hop, Option<String>)> {
-    let interface = || interface.to_owned();
-    let paths = match (interface() == LOOPBACK, inward) {
-        (true, _) if !fault("lock-out-of-loopback-unseen") => {
-            vec![PacketPath::Output { interface: interface() }, PacketPath::Input { interface: interface() }]
-        }
-        (_, true) => vec![PacketPath::Input { interface: interface() }],
-        (_, false) => vec![PacketPath::Output { interface: interface() }],
-    };
-    let judge_one = |path| {
-        let packet = Packet { path, ..packet.clone() };
-        let verdict: Verdict = judge(snapshot, host, &packet);
-        let hop = Hop {
-            host: Rc::new(host.clone()),
-            packet,
-            verdict,
-            dropped: None,
-            translated_by: None,
-            own_nat: Default::default(),
-            replaced_source: None,
-            is_bridged: false,
+/// What becomes of a packet: what denies it, and whether it is exempt from connection tracking.
+#[derive(Clone, Debug)]
+struct Outcome {
+    denied_by: Option<String>,
+    untracked: bool,
+}
+
+impl<'a> Judged<'a> {
+    fn new(snapshot: &'a Snapshot, host: &Host, connection: &'a Connection) -> Self {
+        Self { judge: Judge::new(snapshot), host: Rc::new(host.clone()), connection, known: HashMap::new() }
+    }
+
+    /// What denies the first packet of the connection, or the reply to it.
+    fn denial(&mut self, crossing: &Crossing, port: u16) -> Option<NewDenial> {
+        let inward = self.connection.direction == Direction::Ingress;
+        let asked = |comes_in: bool, state| Asked {
+            comes_in,
+            interface: if comes_in { crossing.enters.clone() } else { crossing.leaves.clone() },
+            local: crossing.local,
+            port,
+            state,
         };
-        let by = (!hop.verdict.allowed).then(|| reason(snapshot, std::slice::from_ref(&hop)));
-        (hop, by)
-    };
-    paths.into_iter().map(judge_one).collect()
+        let first = asked(inward, Conntrack::New);
+        let Outcome { denied_by, untracked } = self.outcome(&first);
+        if let Some(by) = denied_by {
+            return Some(NewDenial { by, is_reply: false, only_by: Some(first.interface) });
+        }
+        // The kernel has no entry for what was not tracked: the reply looks like the middle of a connection that nobody opened.
+        let state = match (untracked, self.connection.protocol == Protocol::TCP) {
+            (false, _) => Conntrack::Established,
+            (true, true) => Conntrack::Invalid,
+            (true, false) => Conntrack::New,
+        };
+        if fault("lock-out-without-replies") {
+            return None;
+        }
+        let reply = asked(!inward, state);
+        let by = self.outcome(&reply).denied_by?;
+        Some(NewDenial { by, is_reply: true, only_by: Some(reply.interface) })
+    }
+
+    fn outcome(&mut self, asked: &Asked) -> Outcome {
+        if let Some(known) = self.known.get(asked) {
+            return known.clone();
+        }
+        let outcome = self.judge(asked);
+        self.known.insert(asked.clone(), outcome.clone());
+        outcome
+    }
+
+    /// Judges a packet on every path that it takes through this machine.
+    fn judge(&self, asked: &Asked) -> Outcome {
+        let connection = self.connection;
+        let is_first = asked.comes_in == (connection.direction == Direction::Ingress);
+        let (source, destination) =
+            if asked.comes_in { (connection.peer, asked.local) } else { (asked.local, connection.peer) };
+        let ports = if is_first { [asked.port, connection.port] } else { [connection.port, asked.port] };
+        let transport = Transport::Ports { source: ports[0], destination: ports[1] };
+        let interface = || asked.interface.clone();
+        let paths = match (asked.interface == LOOPBACK, asked.comes_in) {
+            (true, _) if !fault("lock-out-of-loopback-unseen") => {
+                vec![PacketPath::Output { interface: interface() }, PacketPath::Input { interface: interface() }]
+            }
+            (_, true) => vec![PacketPath::Input { interface: interface() }],
+            (_, false) => vec![PacketPath::Output { interface: interface() }],
+        };
+        let mut untracked = false;
+        for path in paths {
+            let protocol = connection.protocol.number();
+            let packet = Packet {
+                source,
+                destination,
+                protocol,
+                transport,
+                path,
+                translated: None,
+                translated_interface: None,
+                conntrack: asked.state,
+                source_route_ok: None,
+                hop_limit: usual_hop_limit(protocol, transport),
+            };
+            let verdict = self.judge.decide(&self.host, &packet);
+            untracked |= verdict.untracked;
+            if !verdict.allowed {
+                let hop = Hop {
+                    host: self.host.clone(),
+                    packet,
+                    verdict,
+                    dropped: None,
+                    translated_by: None,
+                    own_nat: Default::default(),
+                    replaced_source: None,
+                    is_bridged: false,
+                };
+                let denied_by = Some(reason(self.judge.snapshot(), std::slice::from_ref(&hop)));
+                return Outcome { denied_by, untracked };
+            }
+        }
+        Outcome { denied_by: None, untracked }
+    }
 }

@@ -13,7 +13,7 @@ use crate::answer::Hop;
 use crate::interfaces::ASSUMED;
 use crate::shortened_list::shortened;
 use crate::topology::{Location, Topology};
-use crate::{fault, multicast};
+use crate::{entrances, fault, multicast};
 
 /// So many routing rules are named.
 const SHOWN_RULES: usize = 4;
@@ -141,30 +141,8 @@ fn source_not_accepted(topology: &Topology<'_>, node: &str, enters: &str, packet
             .filter(|_| !is_taken);
     }
     let machine = topology.complete_machine(node)?;
-    let rp_filter = machine.incoming.get(enters)?.rp_filter;
-    if rp_filter == 0 {
-        return None;
-    }
-    let has_address = || {
-        let mut links = topology.known_host(node)?.links.iter();
-        Some(links.find(|link| link.name == enters)?.addresses.iter().any(IpAddr::is_ipv4))
-    };
-    let leads = machine.route_to(source);
-    let checks = match leads.as_ref().map(|leads| (leads.kind, leads.interfaces.as_slice())) {
-        None => "it has no route to there".to_owned(),
-        Some((RouteKind::Blocked, _)) => "its route to there drops packets".to_owned(),
-        Some((RouteKind::Broadcast, _)) => "that is a broadcast address".to_owned(),
-        Some((RouteKind::Unicast, by)) if !by.is_empty() && !by.contains(&enters) => match rp_filter {
-            1 => format!("its route to there leads by {}", by.join(" and ")),
-            // An interface without an address is checked as strictly.
-            _ if has_address() == Some(false) => {
-                format!("its route to there leads by {}, {enters} has no IPv4 address", by.join(" and "))
-            }
-            _ => return None,
-        },
-        Some((RouteKind::Unicast | RouteKind::Local | RouteKind::Multicast, _)) => return None,
-    };
-    by(&format!("{checks}, and rp_filter of {enters} is {rp_filter}"))
+    let links = topology.known_host(node).map_or(&[][..], |host| &host.links);
+    by(&entrances::source_not_accepted(machine, links, enters, source)?)
 }
 
 /// The protocol number of IGMP.

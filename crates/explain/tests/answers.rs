@@ -10,7 +10,7 @@ use tortie_explain::{
     policy, reach, reach::reach, set, text, tier, trace,
 };
 use tortie_policy::Snapshot;
-use tortie_policy::machine::{Machine, Port, RouteKind};
+use tortie_policy::machine::{Incoming, Machine, Port, RouteKind};
 use tortie_policy::packet::{Host, Link, Transport};
 use tortie_testkit::machine::{link, route};
 use tortie_testkit::manifests;
@@ -203,7 +203,13 @@ fn machine() -> (Host, Machine) {
         route("192.0.2.255/32", RouteKind::Broadcast, "eth0"),
         route("2001:db8::/64", RouteKind::Unicast, "eth0"),
     ];
-    (Host { node: "web1".into(), links }, Machine { routes, ..Machine::default() })
+    (Host { node: "web1".into(), links }, Machine { routes, inner: vec!["docker0".into()], ..Machine::default() })
+}
+
+/// Makes a machine accept a source only by the interface of the route to it.
+fn strict(machine: &mut Machine) {
+    let strict = Incoming { forwards_ipv4: true, forwards_ipv6: true, rp_filter: 1 };
+    machine.incoming = ["docker0", "eth0", "eth1", "lo"].map(|name| (name.to_owned(), strict)).into();
 }
 
 fn answer_there(snapshot: &Snapshot, question: &Question, change: impl FnOnce(&mut Machine)) -> String {
@@ -219,7 +225,7 @@ fn answer_there(snapshot: &Snapshot, question: &Question, change: impl FnOnce(&m
 #[test]
 fn the_routes_of_the_machine_tell_where_a_packet_enters_and_leaves() {
     let snapshot = world_with("bare-metal", SECOND_INTERFACE);
-    let line_of = |from: &str, to: &str| answer_there(&snapshot, &question(from, to, "tcp/5432"), |_| ());
+    let line_of = |from: &str, to: &str| answer_there(&snapshot, &question(from, to, "tcp/5432"), strict);
     insta::assert_snapshot!(line_of("203.0.113.9", "node/web1"));
     // By the other interface to the other address; and from the address that the route is used with.
     let said = line_of("198.18.7.9", "node/web1");
@@ -238,6 +244,23 @@ fn the_routes_of_the_machine_tell_where_a_packet_enters_and_leaves() {
     // And a source without a route may come from anywhere.
     let said = answer_there(&snapshot, &question("2001:db8:f::9", "node/web1", "tcp/5432"), |_| ());
     assert!(said.contains("web1 has no route to 2001:db8:f::9"), "{said}");
+}
+
+#[test]
+fn a_packet_to_an_address_of_another_interface_than_that_of_the_route_back_is_answered_at_each_that_accepts_it() {
+    let snapshot = world_with("bare-metal", SECOND_INTERFACE);
+    let line_of = |change: &dyn Fn(&mut Machine)| {
+        answer_there(&snapshot, &question("203.0.113.9", "198.18.7.1", "tcp/5432"), change)
+    };
+    let said = line_of(&|_| ());
+    let note = "nothing tells by which interface it enters web1: 198.18.7.1 is an address of eth1, and web1's route to 203.0.113.9 leads by eth0";
+    assert!(said.contains(note), "{said}");
+    assert!(said.contains("DENIED if it enters web1 at eth0 ("), "{said}");
+    assert!(said.contains("let through if it enters web1 at eth1 ("), "{said}");
+    // Behind docker0 is no other machine.
+    assert!(!said.contains("docker0"), "{said}");
+    let said = line_of(&strict);
+    assert!(said.contains("new, enters web1 at eth0;") && !said.contains("eth1"), "{said}");
 }
 
 #[test]
@@ -288,7 +311,7 @@ fn multicast_and_broadcast_are_judged_where_they_are_received() {
 #[test]
 fn a_packet_from_the_broadcast_address_of_a_link_is_judged_and_said_to_rest_on_rp_filter() {
     let snapshot = world_with("bare-metal", SECOND_INTERFACE);
-    let said = answer_there(&snapshot, &question("192.0.2.255", "node/web1", "tcp/5432"), |_| ());
+    let said = answer_there(&snapshot, &question("192.0.2.255", "192.0.2.11", "tcp/5432"), |_| ());
     assert!(said.contains("enters web1 at eth0") && said.contains("\nDENIED by end of tier platform"), "{said}");
     assert!(said.contains("192.0.2.255 is the broadcast address of a link, and unless rp_filter is 0"), "{said}");
     let said = answer_there(&snapshot, &question("255.255.255.255", "node/web1", "tcp/5432"), |_| ());

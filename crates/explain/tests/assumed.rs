@@ -56,7 +56,7 @@ fn there(snapshot: &Snapshot) -> Topology<'_> {
         route("192.0.2.255/32", RouteKind::Broadcast, "eth0"),
         route("172.17.255.255/32", RouteKind::Broadcast, "docker0"),
     ];
-    let machine = Machine { routes, ..Machine::default() };
+    let machine = Machine { routes, inner: vec!["docker0".to_owned()], ..Machine::default() };
     Topology::new(snapshot).with_host(Host { node: "web1".into(), links }).with_machine("web1", machine)
 }
 

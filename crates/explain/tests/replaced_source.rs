@@ -7,7 +7,7 @@ mod common;
 
 use common::question;
 use tortie_explain::{Dnat, Question, State, Topology, trace};
-use tortie_policy::machine::{Machine, RouteKind};
+use tortie_policy::machine::{Incoming, Machine, RouteKind};
 use tortie_policy::packet::Host;
 use tortie_testkit::machine::{link, route};
 use tortie_testkit::manifests;
@@ -204,8 +204,11 @@ fn the_packet_comes_in_by_the_interface_of_the_source_that_it_has() {
     let routes = vec![leads("192.0.2.0/24", "eth0"), leads("10.65.0.0/24", "eth1"), leads("198.51.100.0/24", "eth1")];
     let host = Host { node: "web2".into(), links };
     let to_node = question(FROM, "node/web2", "tcp/80");
+    let strict = Incoming { forwards_ipv4: true, forwards_ipv6: true, rp_filter: 1 };
+    let incoming: std::collections::BTreeMap<_, _> =
+        ["eth0", "eth1", "lo"].map(|name| (name.to_owned(), strict)).into();
     let answer = |snapshot: &tortie_policy::Snapshot, question: &Question| {
-        let machine = Machine { routes: routes.clone(), ..Machine::default() };
+        let machine = Machine { routes: routes.clone(), incoming: incoming.clone(), ..Machine::default() };
         let topology = Topology::new(snapshot).with_host(host.clone()).with_machine("web2", machine);
         let answer = trace(&topology, question).unwrap();
         let enters: Vec<String> = answer.notes.iter().filter(|note| note.starts_with("it enters")).cloned().collect();

@@ -34,7 +34,8 @@ pub fn machine() -> Result<Machine, RequestError> {
     let indexes = links.iter().map(|link| (link.name.clone(), link.index)).collect();
     let incoming = incoming(&links);
     let bridges = bridges(&links);
-    let mut machine = Machine { carried_by, down, indexes, incoming, bridges, ..interfaces_of(&links, &names) };
+    let inner = inner(&links);
+    let mut machine = Machine { carried_by, down, inner, indexes, incoming, bridges, ..interfaces_of(&links, &names) };
     for family in [libc::AF_INET, libc::AF_INET6] {
         let each = |(all, blocked): &mut (Vec<Route>, Vec<(Option<IpNet>, IpNet)>), message: &Message<'_>| {
             match route(message, &names) {
@@ -174,6 +175,17 @@ fn bridges(links: &[Link]) -> BTreeMap<String, [bool; 2]> {
     let asks = |link: &Link| [0, 1].map(|at| of_all[at].is_some_and(|value| value != 0 || link.calls[at]));
     let bridges = links.iter().filter(|link| link.kind.as_deref() == Some("bridge"));
     bridges.map(|link| (link.name.clone(), asks(link))).collect()
+}
+
+/// The dummies, and the bridges whose ports are all dummies or lead to containers and virtual machines.
+fn inner(links: &[Link]) -> Vec<String> {
+    let is_dummy = |link: &Link| link.kind.as_deref() == Some("dummy");
+    let is_inner_port = |port: &Link| is_dummy(port) || matches!(port.kind.as_deref(), Some("veth" | "tun"));
+    let is_inner = |link: &&Link| {
+        let mut ports = links.iter().filter(|port| port.master == Some(link.index));
+        is_dummy(link) || link.kind.as_deref() == Some("bridge") && ports.all(is_inner_port)
+    };
+    links.iter().filter(is_inner).map(|link| link.name.clone()).collect()
 }
 
 /// Reads a route, and whether it is in one of the tables that every packet is looked up in; none if it is of no interest.

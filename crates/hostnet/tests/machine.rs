@@ -234,6 +234,28 @@ fn what_is_done_with_packets_that_come_in_is_what_the_settings_say() {
 }
 
 #[test]
+fn behind_dummies_and_bridges_of_containers_is_no_other_machine() {
+    in_namespace(|| {
+        for line in [
+            "link add eth0 type veth peer name p-eth0",
+            "link add veth1 type veth peer name p-veth1",
+            "link add none type bridge",
+            "link add containers type bridge",
+            "link set veth1 master containers",
+            "link add outward type bridge",
+            "link add link eth0 name m0 type macvlan mode bridge",
+            "link set m0 master outward",
+        ] {
+            ip(line);
+        }
+        let mut inner = machine().unwrap().inner;
+        inner.sort_unstable();
+        // Not every kernel has dummies.
+        assert_eq!(inner, ["containers", "none"]);
+    });
+}
+
+#[test]
 fn ports_are_reported_with_their_masters() {
     in_namespace(|| {
         ip("link add br0 type bridge");

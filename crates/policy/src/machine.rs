@@ -30,6 +30,9 @@ pub struct Machine {
     /// Its interfaces that carry no packets, since they are down or have no carrier.
     #[serde(default)]
     pub down: Vec<String>,
+    /// Its interfaces behind which there is no other machine: dummies, and bridges that have no port but to containers and virtual machines.
+    #[serde(default)]
+    pub inner: Vec<String>,
     /// The indexes of its interfaces.
     #[serde(default)]
     pub indexes: BTreeMap<String, u32>,

@@ -72,6 +72,7 @@ pub const LOCK_OUT: &[&str] = &[
     "lock-out-of-loopback-unseen",
     "lock-out-after-only",
     "lock-out-route-ignored",
+    "enters-by-its-route-alone",
 ];
 
 /// Faults of what a change is told to mean.

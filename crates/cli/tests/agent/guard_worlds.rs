@@ -185,6 +185,10 @@ impl Machine<'_> {
 fn machine(world: &World) -> Machine<'_> {
     let second = Elsewhere::behind("eth1", "out");
     let ip = |lines: &[&str]| lines.iter().for_each(|line| drop(run("ip", &line.split(' ').collect::<Vec<_>>())));
+    // Otherwise a neighbour of one interface could come in by the other one, and the guard refuses what denies it there.
+    for name in ["all", "eth0", "eth1"] {
+        std::fs::write(format!("/proc/sys/net/ipv4/conf/{name}/rp_filter"), "1").unwrap();
+    }
     ip(&[
         "addr add 198.51.100.11/24 dev eth1",
         "link set eth1 up",

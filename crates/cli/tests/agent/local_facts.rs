@@ -31,6 +31,11 @@ fn wide(world: &World) {
     world.apply(&(ENDPOINT.to_owned() + &allow(80)));
 }
 
+/// Makes it known by which interface packets to each address of the machine come in.
+fn check_sources_strictly() {
+    std::fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", "1").unwrap();
+}
+
 fn nft(world: &World, text: &str) {
     let file = world.file("others.nft", text);
     run("nft", &["-f", file.to_str().unwrap()]);
@@ -54,6 +59,7 @@ fn explain_shows_the_incoming_interface_and_what_other_programs_do_to_the_packet
     on_a_machine(|world| {
         let _agent = world.agent();
         wide(world);
+        check_sources_strictly();
         let said = world.call(&["explain", "203.0.113.9", "node/web1", "tcp/80"]);
         assert!(said.contains("note: it enters web1 at eth0, as web1's route to 203.0.113.9 says"), "{said}");
         let said = world.call(&["explain", "198.51.100.9", "node/web1", "tcp/5432"]);
@@ -256,6 +262,7 @@ fn a_host_port_is_followed_and_explain_says_where_no_table_translates_it() {
     on_a_machine(|world| {
         let _agent = world.agent();
         wide(world);
+        check_sources_strictly();
         for line in ["link add cali1 type veth peer name pod", "link set cali1 up", "link set pod up"] {
             run("ip", &line.split(' ').collect::<Vec<_>>());
         }

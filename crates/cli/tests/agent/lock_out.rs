@@ -1,9 +1,12 @@
 //! The lock-out guard against the kernel: what it refuses cuts a new connection off, and what it lets through does not.
 
+use std::net::{SocketAddr, TcpStream};
 use std::process::Output;
 
+use tortie_testkit::limit::limit;
+
 use crate::confirm::with_each_store;
-use crate::world::{World, on_a_machine, run, until};
+use crate::world::{TRY, World, on_a_machine, run, until};
 
 /// A call that is started over SSH from the neighbour to this port.
 fn over_ssh(world: &World, port: u16, arguments: &[&str]) -> Output {
@@ -93,6 +96,95 @@ spec: {failsafeInboundHostPorts: []}
             }
         }
         assert!(refused > 3, "the steps cut somebody off: {refused}");
+    });
+}
+
+/// Connects the neighbour to a second interface of the machine too, by which its packets from a far address come in: the routes of the
+/// machine lead to that address by the first one.
+fn connect_twice(world: &World) {
+    let ip = |lines: &[&str]| lines.iter().for_each(|line| drop(run("ip", &line.split(' ').collect::<Vec<_>>())));
+    let neighbour = world.outside(|| rustix::thread::gettid().as_raw_nonzero());
+    ip(&[
+        &format!("link add eth1 type veth peer name out1 netns {neighbour}"),
+        "link set eth1 up",
+        "addr add 198.51.100.11/24 dev eth1",
+        "addr add 2001:db8::11/64 dev eth0 nodad",
+        "addr add 2001:db8:1::11/64 dev eth1 nodad",
+        "route add default via 192.0.2.99",
+        "-6 route add default via 2001:db8::99",
+    ]);
+    world.outside(move || {
+        for name in ["all", "out", "out1"] {
+            std::fs::write(format!("/proc/sys/net/ipv4/conf/{name}/rp_filter"), "0").unwrap();
+        }
+        ip(&[
+            "link set lo up",
+            "link set out1 up",
+            "addr add 2001:db8::99/64 dev out nodad",
+            "addr add 2001:db8:1::99/64 dev out1 nodad",
+            "addr add 203.0.113.7/32 dev lo",
+            "addr add 2001:db8:5::7/128 dev lo nodad",
+            "route add 198.51.100.11/32 dev out1 src 203.0.113.7",
+            "-6 route add 2001:db8:1::11/128 dev out1 src 2001:db8:5::7",
+        ]);
+    });
+}
+
+#[test]
+fn a_client_whose_packets_come_in_by_another_interface_than_the_route_back_is_not_locked_out() {
+    on_a_machine(|world| {
+        connect_twice(world);
+        let rp_filter = |value: u32| {
+            for name in ["all", "eth0", "eth1"] {
+                std::fs::write(format!("/proc/sys/net/ipv4/conf/{name}/rp_filter"), value.to_string()).unwrap();
+            }
+        };
+        let _listener = std::net::TcpListener::bind(("::", 2222)).unwrap();
+        let _agent = world.agent();
+        world.apply("{apiVersion: projectcalico.org/v3, kind: GlobalNetworkSet, metadata: {name: before}}");
+        let opens = |server: &str| {
+            let to = SocketAddr::new(server.parse().unwrap(), 2222);
+            world.outside(move || TcpStream::connect_timeout(&to, limit(TRY)).is_ok())
+        };
+        let apply = |[client, server]: [&str; 2], manifest: &str, more: &[&str]| {
+            let file = world.file("change.yaml", manifest);
+            let mut call = world.tortie();
+            call.env("SSH_CONNECTION", format!("{client} 50000 {server} 2222"));
+            let output = call.args(["apply", "-f", file.to_str().unwrap()]).args(more).output().unwrap();
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        };
+        let explained = |[client, server]: [&str; 2]| {
+            let output = world.tortie().args(["explain", client, server, "tcp/2222"]).output().unwrap();
+            (output.status.code(), crate::world::text(&output))
+        };
+        let v4 = ["203.0.113.7", "198.51.100.11"];
+        let v6 = ["2001:db8:5::7", "2001:db8:1::11"];
+        let eth1 = ETH0.replace("eth0", "eth1");
+        for (value, ends) in [(0, v4), (2, v4), (1, v6)] {
+            rp_filter(value);
+            until("it connects", || opens(ends[1]));
+            let (code, said) = apply(ends, &eth1, &[]);
+            assert_eq!(code, Some(2), "{said}");
+            assert!(said.contains(&format!("would lock out {} → tcp/2222 (denied by", ends[0])), "{said}");
+            assert!(said.contains(", if it uses eth1)"), "{said}");
+            let (code, said) = explained(ends);
+            assert_eq!(code, Some(0), "{said}");
+            assert_eq!(apply(ends, &eth1, &["--allow-lockout"]).0, Some(0));
+            world.call(&["status", "--wait"]);
+            assert!(!opens(ends[1]));
+            let (code, said) = explained(ends);
+            assert_eq!(code, Some(1), "{said}");
+            assert!(said.contains("DENIED if it enters web1 at eth1 (by"), "{said}");
+            assert!(said.contains("let through if it enters web1 at eth0 ("), "{said}");
+            world.call(&["delete", "hep", "eth1"]);
+            world.call(&["status", "--wait"]);
+        }
+        // Where the kernel accepts the client by the route back alone, nothing else matters.
+        rp_filter(1);
+        assert!(!opens(v4[1]));
+        let (code, said) = apply(v4, &eth1, &["--dry-run"]);
+        assert_eq!(code, Some(0), "{said}");
+        assert_eq!(apply(v4, ETH0, &["--dry-run"]).0, Some(2));
     });
 }
 

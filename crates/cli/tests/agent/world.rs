@@ -18,7 +18,7 @@ pub fn deadline() -> Duration {
 }
 
 /// How long a connection is tried for. A denied one is proven by another that is allowed after it.
-const TRY: Duration = Duration::from_millis(300);
+pub const TRY: Duration = Duration::from_millis(300);
 
 /// The machine.
 pub struct World {

@@ -19,7 +19,9 @@ use crate::shortened_list::shortened;
 use crate::text::before_translation;
 use crate::topology::{ANOTHER, Location, Topology};
 use crate::translation::{self, Translation};
-use crate::{alike_interfaces, bridged, interfaces, multicast, not_taken_in, own_nat, undeliverable, unreachable};
+use crate::{
+    alike_interfaces, bridged, entrances, interfaces, multicast, not_taken_in, own_nat, undeliverable, unreachable,
+};
 
 /// So many interfaces are named.
 const SHOWN_INTERFACES: usize = 4;
@@ -534,13 +536,31 @@ impl Route {
                 if matches!(decision.kind, RouteKind::Unicast | RouteKind::Broadcast)
                     && !decision.interfaces.is_empty() =>
             {
-                let names: Vec<String> = decision.interfaces.into_iter().map(str::to_owned).collect();
+                let route = decision.interfaces;
+                let names: Vec<String> = route.iter().map(|name| (*name).to_owned()).collect();
                 if !entering && names.iter().all(|name| machine.down.contains(name)) {
                     let names = names.join(" and ");
                     return Err(format!("{node}'s route to {peer} leads by {names}, down or without carrier"));
                 }
-                notes.push(format!("it {path} {node} {word} {}, as {node}'s route to {peer} says", names.join(" or ")));
-                Ok(names)
+                let by = names.join(" or ");
+                let host = topology.known_host(node).filter(|_| entering);
+                let others = host.map(|host| {
+                    entrances::beside_route(
+                        (machine, &host.links),
+                        |name| topology.snapshot().settings(node).is_workload_interface(name),
+                        [peer, own],
+                        &route,
+                    )
+                });
+                let Some((host, others)) = host.zip(others).filter(|(_, others)| !others.is_empty()) else {
+                    notes.push(format!("it {path} {node} {word} {by}, as {node}'s route to {peer} says"));
+                    return Ok(names);
+                };
+                let has = entrances::having(&host.links, own);
+                notes.push(format!(
+                    "nothing tells by which interface it {path} {node}: {own} is an address of {has}, and {node}'s route to {peer} leads by {by}"
+                ));
+                Ok(names.into_iter().chain(others).collect())
             }
             Some(decision) if decision.kind == RouteKind::Local => {
                 Ok(unknown(format!("{peer} is an address of {node} itself")))
