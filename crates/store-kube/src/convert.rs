@@ -89,3 +89,11 @@ fn without_empty(value: Value) -> Value {
         value => value,
     }
 }
+
+/// A number, and what follows it, without the zeros before it.
+fn without_zeros(text: &str) -> &str {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let zeros = text.bytes().take_while(|byte| *byte == b'0').count();
+    // One zero is left of a number that is zero.
+    &text[zeros.min(digits.saturating_sub(1))..]
+}

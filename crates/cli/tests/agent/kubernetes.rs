@@ -659,6 +659,22 @@ fn a_rule_with_a_service_follows_its_endpoints() {
         until("a note says so", || world.status()["notes"].to_string().contains("left out: endpointslice data/names"));
         server.kubectl(&["-n", "data", "delete", "endpointslice", "names"], "");
         until("the note is gone", || world.status()["notes"] == json!([]));
+        // A port without a number is no port of the service, and everything else of it stays as it is.
+        let mut any: Value = serde_json::from_str(&slice("any", "db", &[8081])).unwrap();
+        any["ports"] = json!([{ "name": "any" }]);
+        server.kubectl(&["create", "-f", "-"], &any.to_string());
+        until("a note says so", || world.status()["notes"].to_string().contains("a port without a number"));
+        world.call(&["status", "--wait"]);
+        world.call(&["verify"]);
+        assert!(from_pod(8080) && !from_pod(8081));
+        assert_eq!(world.status()["troubles"], json!([]), "{}", world.status());
+        // Zeros before a number do not count.
+        any["endpoints"][0]["addresses"] = json!(["192.000.02.99"]);
+        any["ports"] = json!([{ "port": 8081 }]);
+        server.kubectl(&["apply", "-f", "-"], &any.to_string());
+        until("the address is read", || from_pod(8081));
+        server.kubectl(&["-n", "data", "delete", "endpointslice", "any"], "");
+        until("it is gone", || !from_pod(8081));
         // Moved to another service, it is nobody's of this one.
         server.kubectl(&["apply", "-f", "-"], &slice("db-2", "other", &[8080]));
         until("the service is gone", || !from_pod(8080));

@@ -1,12 +1,16 @@
 //! EndpointSlices: addresses and ports behind services.
 //!
-//! All endpoints count, also those that are not ready: as in Calico, whether an endpoint serves is no matter of policy.
+//! All endpoints count, also those that are not ready: as in Calico, whether an endpoint serves is no matter of policy. A port
+//! without a number gives none, as in Calico and as for service proxies.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tortie_api::{Kind, Metadata};
 
-use super::{ConversionError, Converted, Warning, object};
+use super::{ConversionError, Converted, Warning, object, without_zeros};
 use crate::meta::{Meta, null_is_empty};
 
 /// The label that names the service.
@@ -114,21 +118,27 @@ pub fn endpoint_slice(source: &EndpointSlice) -> Result<Converted, ConversionErr
         let object = object(Kind::KubernetesEndpointSlice, metadata, json!({}));
         return Ok(Converted { object, warnings });
     };
-    let mut addresses: Vec<&String> = source.endpoints.iter().flat_map(|endpoint| &endpoint.addresses).collect();
+    let all = source.endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
+    let mut addresses: Vec<Cow<'_, str>> = all.map(|address| decimal(address)).collect();
     if source.address_type == "FQDN" && !addresses.is_empty() {
         let text = format!("its endpoints are names, not addresses: no rule means them by the service {service}");
         warnings.push(Warning::ignored(text));
         addresses.clear();
     }
+    let is_without_number = |port: &EndpointPort| port.port.is_none();
+    if !addresses.is_empty() && source.ports.iter().any(is_without_number) {
+        let text = format!("it has a port without a number: no egress rule means it by the service {service}");
+        warnings.push(Warning::ignored(text));
+    }
     let port = |port: &EndpointPort| {
         let protocol = port.protocol.as_deref().filter(|protocol| !protocol.is_empty()).unwrap_or("TCP");
-        let mut made = json!({ "protocol": protocol, "port": port.port });
+        let mut made = json!({ "protocol": protocol, "port": port.port? });
         if let Some(name) = port.name.as_ref().filter(|name| !name.is_empty() && !source.is_for_rules) {
             made["name"] = json!(name);
         }
-        made
+        Some(made)
     };
-    let ports: Vec<_> = source.ports.iter().map(port).collect();
+    let ports: Vec<_> = source.ports.iter().filter_map(port).collect();
     let mut spec = json!({ "service": service, "addresses": addresses, "ports": ports });
     let is_looked_at = !addresses.is_empty() && !source.is_for_rules && !labels.contains_key(HEADLESS);
     if is_looked_at {
@@ -140,9 +150,17 @@ pub fn endpoint_slice(source: &EndpointSlice) -> Result<Converted, ConversionErr
     Ok(Converted { object: object(Kind::KubernetesEndpointSlice, metadata, spec), warnings })
 }
 
+/// An address as Kubernetes reads it: zeros before a number of an IPv4 address do not count.
+fn decimal(address: &str) -> Cow<'_, str> {
+    if address.contains(':') || address.parse::<IpAddr>().is_ok() {
+        return address.into();
+    }
+    address.split('.').map(without_zeros).collect::<Vec<_>>().join(".").into()
+}
+
 /// An endpoint as service proxies see it: by its first address, as kube-proxy.
 fn proxied(endpoint: &Endpoint) -> Option<Value> {
-    let mut made = json!({ "address": endpoint.addresses.first()? });
+    let mut made = json!({ "address": decimal(endpoint.addresses.first()?) });
     if let Some(node) = endpoint.node_name.as_ref().filter(|node| !node.is_empty()) {
         made["nodeName"] = json!(node);
     }
@@ -245,12 +263,23 @@ mod tests {
     }
 
     #[test]
-    fn a_port_without_a_number_is_left_for_policy_to_find_unreadable() {
-        let any = json!({
-            "metadata": { "name": "a", "labels": { "kubernetes.io/service-name": "db" } },
+    fn a_port_without_a_number_gives_no_port_and_closes_nothing_else() {
+        let made = spec(slice(json!({
             "endpoints": [{ "addresses": ["10.65.1.7"] }],
-            "ports": [{ "protocol": "TCP", "port": null }],
-        });
-        assert_eq!(spec(any).0["ports"], json!([{ "protocol": "TCP" }]));
+            "ports": [{ "protocol": "TCP", "port": null }, { "port": 80 }],
+        })));
+        let warning = "it has a port without a number: no egress rule means it by the service db".to_owned();
+        assert_eq!(made.0["addresses"], json!(["10.65.1.7"]));
+        assert_eq!((&made.0["ports"], made.1), (&json!([{ "protocol": "TCP", "port": 80 }]), vec![warning]));
+        let of_nothing = slice(json!({ "ports": [{}] }));
+        assert_eq!(spec(of_nothing), (json!({ "service": "db" }), Vec::new()));
+    }
+
+    #[test]
+    fn zeros_before_the_numbers_of_an_address_do_not_count() {
+        let made =
+            spec(slice(json!({ "endpoints": [{ "addresses": ["010.65.001.0"] }, { "addresses": ["fd00::00a"] }] })));
+        assert_eq!(made.0["addresses"], json!(["10.65.1.0", "fd00::00a"]));
+        assert_eq!(made.0["endpoints"][0]["address"], "10.65.1.0");
     }
 }

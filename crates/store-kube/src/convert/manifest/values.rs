@@ -11,6 +11,7 @@ use tortie_manifest::validate::formats;
 use tortie_net::parse_cidr;
 
 use super::KubernetesKind;
+use crate::convert::without_zeros;
 
 const PROTOCOLS: &[&str] = &["TCP", "UDP", "SCTP"];
 
@@ -450,14 +451,6 @@ impl Found {
 fn items<'a>(list: &'a Value, path: &Path) -> Vec<(&'a Value, Path)> {
     let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
     list.iter().enumerate().map(|(index, item)| (item, path.index(index))).collect()
-}
-
-/// A number, and what follows it, without the zeros before it.
-fn without_zeros(text: &str) -> &str {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let zeros = text.bytes().take_while(|byte| *byte == b'0').count();
-    // One zero is left of a number that is zero.
-    &text[zeros.min(digits.saturating_sub(1))..]
 }
 
 /// The protocol of a port.
