@@ -106,13 +106,17 @@ impl RequestHandler {
                     return self.not_waited(&off);
                 }
                 let done = self.wait(&position, Instant::now() + most);
+                let late = if done { Vec::new() } else { self.late(&position) };
                 let left_out = self.store.left_out();
                 let record = self.status.read();
                 let reason = record
                     .failing
                     .clone()
                     .or_else(|| Some(record.store_reason.clone()).filter(|reason| !reason.is_empty()))
-                    .or_else(|| record.problems.get(POSITION).map(|why| format!("{POSITION}: {why}")));
+                    .or_else(|| record.problems.get(POSITION).map(|why| format!("{POSITION}: {why}")))
+                    .or_else(|| {
+                        (!late.is_empty()).then(|| format!("it has not received all changes of {}", late.join(", ")))
+                    });
                 let settings = record.unreadable_settings.iter();
                 let settings =
                     settings.map(|(key, why)| format!("{key}: {}; {}", why.join("; "), status_builder::OTHER_SETTINGS));
@@ -348,6 +352,12 @@ impl RequestHandler {
         let answer = self.store.is_unchanged_between(after, until);
         self.note_position(answer.as_ref().err());
         answer.unwrap_or(false)
+    }
+
+    /// The kinds of which the agent has not received everything up to a position, as the store names them.
+    fn late(&self, position: &Position) -> Vec<String> {
+        let at = self.status.read().wanted.position.clone();
+        self.store.changed_between(&at, position).unwrap_or_default()
     }
 
     /// Asks how far the store is, if it did not say so before.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use tortie_store::{Backoff, Selection, part_of};
+use tortie_store::{Backoff, Selection, Store, part_of};
 use tortie_sync::{Message, Sync};
 
 use crate::cache::{CachedLastValid, CachedStore};
@@ -20,6 +20,9 @@ const WAIT: Duration = Duration::from_secs(2);
 /// The longest pause between two attempts to open a store that does not exist: its first policy should not wait for a long backoff.
 const MISSING: Duration = Duration::from_millis(500);
 
+/// Pauses while some kinds of an API server are followed and others are not: each has a stream that makes pauses of its own, and a
+/// kind whose history expired is listed by itself.
+const WATCHED: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
 /// Pauses between attempts while an API server has no definitions: many nodes ask the same one.
 const UNDEFINED: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(30));
 
@@ -51,7 +54,7 @@ pub(crate) fn run(
         engine.send(Input::Store(message)).is_ok() && engine.send(Input::Barrier(answer)).is_ok()
     };
     let mut sync = Sync::of(store, selection, kept);
-    let mut lost: Option<Backoff> = None;
+    let mut lost: Option<[Backoff; 2]> = None;
     let mut is_open = true;
     let mut checked = Instant::now();
     while is_open && !stop.is_set() {
@@ -63,15 +66,16 @@ pub(crate) fn run(
         let working = supervisor::working();
         sync.step(WAIT, &mut |message| {
             lost = matches!(message, Message::Lost(_)).then(|| match store.is_undefined() {
-                true => UNDEFINED,
-                false => Backoff::default(),
+                true => [UNDEFINED, UNDEFINED],
+                false => [Backoff::default(), WATCHED],
             });
             received = true;
             is_open = is_open && deliver(message);
         });
         drop(working);
-        if !received && let Some(backoff) = &mut lost {
-            let pause = backoff.pause();
+        if !received && let Some([to_list, to_watch]) = &mut lost {
+            let is_one_watch = store.abilities().one_history || !sync.has_watch();
+            let pause = if is_one_watch { to_list.pause() } else { to_watch.pause() };
             wait(store, pause, stop);
         }
     }

@@ -23,8 +23,8 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 const OPTIONAL_ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the agent may take to begin to send events.
 const AGREED: Duration = Duration::from_secs(30);
-/// How much longer the agent may take to report that its own wait timed out.
-const WAIT_REPORT_TIME: Duration = Duration::from_secs(1);
+/// How much longer the agent may take to report that its own wait timed out, and to ask the store why.
+const WAIT_REPORT_TIME: Duration = Duration::from_secs(3);
 
 /// The agent of this machine, and how long this command may still wait for its answers.
 pub(crate) struct Agent {

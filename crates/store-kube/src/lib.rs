@@ -30,6 +30,7 @@ mod kubeconfig;
 mod leases;
 mod list;
 pub mod meta;
+mod pauses;
 mod runtime;
 mod settings;
 mod shared;

@@ -144,9 +144,17 @@ impl Store for KubeStore {
         }
         let unchanged = async {
             let decoder = self.shared.decoder(Purpose::Anything).await?;
-            unchanged::between(&self.shared, &decoder, after, until).await
+            unchanged::between(&self.shared, &decoder, after, until, false).await
         };
-        wait_for(unchanged).map_err(|error: CallError| self.failed(&error))
+        wait_for(unchanged).map(|changed| changed.is_empty()).map_err(|error: CallError| self.failed(&error))
+    }
+
+    fn changed_between(&self, after: &Position, until: &Position) -> Result<Vec<String>, StoreError> {
+        let changed = async {
+            let decoder = self.shared.decoder(Purpose::Anything).await?;
+            unchanged::between(&self.shared, &decoder, after, until, true).await
+        };
+        wait_for(changed).map_err(|error: CallError| self.failed(&error))
     }
 
     fn write(&self, writes: &[Write]) -> Result<Vec<Result<Written, WriteError>>, StoreError> {

@@ -10,13 +10,14 @@ use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming};
 use tokio::sync::mpsc;
 use tortie_api::error_with_causes;
-use tortie_store::{Backoff, Event, Revision, part_of};
+use tortie_store::{Event, Revision, part_of};
 
 use crate::client::{Call, CallError, Status, backoff};
 use crate::discovery::Age;
 use crate::item::{Decoder, Item};
 use crate::list;
 use crate::meta::version_in;
+use crate::pauses::Pauses;
 use crate::shared::Shared;
 use crate::source::Source;
 
@@ -74,7 +75,7 @@ enum End {
 impl Stream {
     /// Runs until nobody reads, or the position is no longer kept.
     pub(crate) async fn run(mut self) {
-        let (mut failing, mut silent) = (backoff(), backoff());
+        let (mut failing, mut silent) = (Pauses::default(), backoff());
         let mut was_away = false;
         loop {
             let before = self.position.clone();
@@ -113,8 +114,7 @@ impl Stream {
                     self.shared.wait_until_due().await;
                     continue;
                 }
-                CallError::Busy(wait, _) => failing.at_least(*wait),
-                _ => failing.pause(),
+                call_error => failing.after(call_error),
             };
             let is_away = matches!(call_error, CallError::Away(_));
             was_away = was_away || is_away;
@@ -129,7 +129,7 @@ impl Stream {
         }
     }
 
-    async fn once(&mut self, failing: &mut Backoff, was_away: bool) -> Result<End, CallError> {
+    async fn once(&mut self, failing: &mut Pauses, was_away: bool) -> Result<End, CallError> {
         if self.position == Revision::default() && !self.appear().await? {
             return Ok(End::Unread);
         }
@@ -141,7 +141,7 @@ impl Stream {
         ));
         let answer = self.shared.client().open(&call).await?;
         self.found();
-        *failing = backoff();
+        *failing = Pauses::default();
         // Without a connection that others use too, nobody pings.
         let is_alone = answer.version() < Version::HTTP_2;
         self.read(answer.into_body(), was_away, is_alone).await

@@ -14,37 +14,47 @@ use crate::runtime::runtime;
 use crate::shared::Shared;
 use crate::source::Source;
 
-/// Whether no object of any resource changed after the first position up to the second. No where that is not known.
+/// The resources of which an object changed after the first position up to the second, or of which that is not known: all of
+/// them, or (not `is_whole`) as soon as one is found.
 pub(crate) async fn between(
     shared: &Shared,
     decoder: &Decoder,
     after: &Position,
     until: &Position,
-) -> Result<bool, CallError> {
+    is_whole: bool,
+) -> Result<Vec<String>, CallError> {
+    let mut changed = Vec::new();
     let mut tasks = JoinSet::new();
     for source in Source::of(&Selection::default(), decoder.group) {
         // Whoever watches for a purpose has no part of what it does not need.
         let name = source.name(decoder.group);
         let (Some(after), Some(until)) = (after.part(&name), until.part(&name)) else { continue };
         match after {
+            _ if !is_whole && !changed.is_empty() => break,
             after if after >= until => {}
             after if *after != Revision::default() => {
                 let path = source.path(decoder.group, None);
                 let (shared, after) = (shared.clone(), after.clone());
-                tasks.spawn_on(async move { one(&shared, &path, &after).await }, runtime().handle());
+                tasks.spawn_on(async move { (name, one(&shared, &path, &after).await) }, runtime().handle());
             }
-            _ => return Ok(false),
+            _ => changed.push(name),
         }
     }
     let mut errors = Vec::new();
-    while let Some(unchanged) = tasks.join_next().await {
-        match unchanged.map_err(|error| CallError::Away(error.to_string()))? {
-            Ok(true) => {}
-            Ok(false) | Err(CallError::Expired) => return Ok(false),
-            Err(call_error) => errors.push(call_error),
+    while (is_whole || changed.is_empty())
+        && let Some(task) = tasks.join_next().await
+    {
+        match task.map_err(|error| CallError::Away(error.to_string()))? {
+            (_, Ok(true)) => {}
+            (name, Ok(false) | Err(CallError::Expired)) => changed.push(name),
+            (_, Err(call_error)) => errors.push(call_error),
         }
     }
-    CallError::one_of(errors).map_or(Ok(true), Err)
+    changed.sort();
+    match CallError::one_of(errors) {
+        Some(call_error) if changed.is_empty() => Err(call_error),
+        _ => Ok(changed),
+    }
 }
 
 async fn one(shared: &Shared, path: &str, after: &Revision) -> Result<bool, CallError> {

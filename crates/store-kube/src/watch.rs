@@ -134,12 +134,16 @@ impl KubeWatch {
     /// Why a stream has been lost for so long that it is worth telling; the missing rights of all together.
     fn long_lost(&self) -> Option<StoreError> {
         let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        let long = lost
-            .values()
-            .filter(|(since, _)| since.elapsed() > SILENT_RETRY_TIME)
-            .map(|(_, call_error)| call_error.clone());
-        let call_error = CallError::one_of(long.collect())?;
-        Some(self.shared.failed(&call_error))
+        let long: Vec<_> = lost.iter().filter(|(_, (since, _))| since.elapsed() > SILENT_RETRY_TIME).collect();
+        let call_error = CallError::one_of(long.iter().map(|(_, (_, call_error))| call_error.clone()).collect())?;
+        let error = self.shared.failed(&call_error);
+        if long.len() == self.streams.len() || call_error.code() == Some(403) {
+            return Some(error);
+        }
+        // The other kinds are followed. A missing right names its resource by itself.
+        let mut names: Vec<String> = long.iter().map(|(source, _)| source.name(self.decoder.group)).collect();
+        names.sort();
+        Some(StoreError::Failed(format!("{error} (changes of {} are not received)", names.join(", "))))
     }
 }
 

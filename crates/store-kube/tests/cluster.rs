@@ -412,6 +412,9 @@ fn it_is_known_whether_anything_changed_between_two_positions() {
     cluster.kubectl(&["-n", "shop", "delete", "pod", "web", "--force"], "");
     let after = store.position().expect("a position");
     assert!(!store.is_unchanged_between(&before, &after).expect("an answer"));
+    // A message names the kinds of which there is more.
+    assert_eq!(store.changed_between(&before, &after).expect("an answer"), ["pods"]);
+    assert!(store.changed_between(&after, &after).expect("an answer").is_empty());
 }
 
 #[test]

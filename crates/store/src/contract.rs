@@ -203,6 +203,12 @@ pub trait Store: Send + Sync {
         Ok(after.has_reached(until))
     }
 
+    /// The parts of these positions in which an object was changed between them, for messages: none where there is one history.
+    fn changed_between(&self, after: &Position, until: &Position) -> Result<Vec<String>, StoreError> {
+        let _ = (after, until);
+        Ok(Vec::new())
+    }
+
     /// The values that the store keeps beside the objects, if it can.
     fn status_reports(&self) -> Option<&dyn StatusReports> {
         None

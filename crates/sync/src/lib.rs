@@ -111,6 +111,11 @@ impl<'a> Sync<'a> {
         self.waiting.pop_front()
     }
 
+    /// Whether it watches the store, so that at most single kinds are listed; otherwise the next step lists everything.
+    pub fn has_watch(&self) -> bool {
+        self.watch.is_some()
+    }
+
     /// Like [`Sync::next`], but the first listing is sent page by page, so that it is never
     /// held as a whole.
     pub fn step(&mut self, wait: Duration, send: &mut dyn FnMut(Message)) {

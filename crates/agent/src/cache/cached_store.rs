@@ -513,6 +513,10 @@ impl Store for CachedStore {
         self.store()?.is_unchanged_between(after, until)
     }
 
+    fn changed_between(&self, after: &Position, until: &Position) -> Result<Vec<String>, StoreError> {
+        self.store()?.changed_between(after, until)
+    }
+
     fn watch(&self, selection: &Selection, from: &Position) -> Result<Box<dyn Watch>, StoreError> {
         if self.not_asked.get().is_some() {
             return Ok(Box::new(SnapshotWatch { pause: NOT_ASKED, stop: self.stop.clone(), from: from.clone() }));

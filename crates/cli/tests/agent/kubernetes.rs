@@ -127,6 +127,20 @@ fn objects_that_kubectl_writes_are_enforced_and_stay_during_an_outage_of_the_ser
     });
 }
 
+/// Each kind has a history of its own, which the agent follows again after the server was away.
+#[test]
+fn a_wait_after_a_restart_of_the_server_ends_soon() {
+    on_a_machine(|world| {
+        let mut server = cluster(world);
+        let _agent = world.agent();
+        server.kill();
+        until("the loss is noticed", || world.status()["store"]["state"] == "lost");
+        server.restart();
+        server.kubectl(&["label", "namespace", "shop", "restart=1"], "");
+        world.call(&["status", "--wait", "--timeout", "25s"]);
+    });
+}
+
 /// A server whose etcd was restored from a backup that lacks the last policy says nothing to a watch from a later version.
 #[test]
 fn a_cluster_restored_from_a_backup_changes_nothing_until_it_is_accepted() {
