@@ -22,6 +22,8 @@ pub(crate) fn style(terminal: &Terminal) -> Style {
 
 /// How many problems of one object are shown; the others are counted.
 const MAX_PROBLEMS: usize = 100;
+/// How many of them are told on one line.
+const MAX_ON_A_LINE: usize = 10;
 
 /// Prints the problems of an object of a manifest, each mistake once, in the order of the text, those of a
 /// field before those of the object that it is in. Returns how many mistakes there are.
@@ -118,6 +120,19 @@ pub(crate) fn not_changed(client: &Client, error: &ClientError, key: &Key) -> St
 /// How many policies of a tier are named at most.
 const MAX_NAMED: usize = 5;
 
+/// Whether objects of this kind are in tiers, by which some names begin.
+fn is_in_tier(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::NetworkPolicy | Kind::GlobalNetworkPolicy | Kind::StagedNetworkPolicy | Kind::StagedGlobalNetworkPolicy
+    )
+}
+
+/// Another object of the kind and the namespace of a key, as commands take it.
+fn named(key: &Key, name: &str) -> String {
+    Key { name: name.to_owned(), ..key.clone() }.as_argument()
+}
+
 /// The problems of an object: those in the error, or one made of its text.
 pub(crate) fn problems(error: &ClientError, key: &Key) -> Vec<Problem> {
     let of_name = |reason: String| Problem::read(Path::from("metadata.name"), reason);
@@ -133,7 +148,13 @@ pub(crate) fn problems(error: &ClientError, key: &Key) -> Vec<Problem> {
             ]
         }
         ClientError::Missing { key: missing, at: None } => {
-            vec![of_name(error.to_string()).message(format!("{} does not exist", missing.as_argument()))]
+            let missing_one = of_name(error.to_string()).message(format!("{} does not exist", missing.as_argument()));
+            // As Calico's own tools printed policies of this tier for a time.
+            vec![match missing.name.strip_prefix("default.") {
+                Some(name) if is_in_tier(missing.kind) => missing_one
+                    .help(format!("in the tier default a policy has its name alone: {}", named(missing, name))),
+                _ => missing_one,
+            }]
         }
         ClientError::Exists { .. } => vec![
             of_name(error.to_string())
@@ -199,8 +220,9 @@ pub(crate) fn line(error: &ClientError, key: &Key) -> String {
         return error.to_string();
     }
     let problems = validate::distinct(problems(error, key));
-    let texts: Vec<String> = problems
+    let mut texts: Vec<String> = problems
         .iter()
+        .take(MAX_ON_A_LINE)
         .map(|problem| {
             let path = problem.path.to_string();
             let is_named = |name: &str| problem.text().contains(&format!("`{name}`"));
@@ -210,6 +232,9 @@ pub(crate) fn line(error: &ClientError, key: &Key) -> String {
             format!("{at}{}{help}", problem.text())
         })
         .collect();
+    if problems.len() > MAX_ON_A_LINE {
+        texts.push(format!("and {} more", problems.len() - MAX_ON_A_LINE));
+    }
     texts.join("; ")
 }
 

@@ -29,6 +29,10 @@ impl Target {
         if name.is_empty() {
             return Err(Usage("resource name may not be empty".to_owned()).into());
         }
+        if !persona.is_calicoctl() && name.contains(',') {
+            let names = name.split(',').map(str::trim).filter(|name| !name.is_empty()).collect::<Vec<_>>().join(" ");
+            return Err(Usage(format!("names have spaces between them, and no commas: {typed} {names}")).into());
+        }
         Ok(Target { kind, typed: typed.to_owned(), namespace: namespace.to_owned(), name: Some(name.to_owned()) })
     }
 }

@@ -40,6 +40,8 @@ pub(crate) fn report(mut error: Error, persona: Persona, typed: &[OsString], ter
     terminal.note(text.trim_end());
     if let Some(tip) = confirm_tip(&error, typed) {
         terminal.note(format_args!("\n  tip: {tip}"));
+    } else if let Some(tip) = explain_tip(&error, typed) {
+        terminal.note(format_args!("\n  tip: {tip}"));
     } else if let Some(file) = file_without_flag(&error) {
         terminal.note(format_args!("\n  tip: manifests are given with -f: `-f {file}`"));
     }
@@ -77,6 +79,28 @@ fn confirm_tip(error: &Error, typed: &[OsString]) -> Option<String> {
     let before = typed.windows(2).find(|pair| pair[1] == wrong.as_str())?;
     let is_time = duration::parse(wrong).is_ok();
     (before[0] == "--confirm" && is_time).then(|| format!("the time stands behind an equals sign: `--confirm={wrong}`"))
+}
+
+/// What to write where a question to `explain` has too many words.
+fn explain_tip(error: &Error, typed: &[OsString]) -> Option<String> {
+    let (ErrorKind::UnknownArgument, Some(ContextValue::String(wrong))) =
+        (error.kind(), error.get(ContextKind::InvalidArg))
+    else {
+        return None;
+    };
+    let words: Vec<&str> = typed.iter().filter_map(|word| word.to_str()).collect();
+    let at = words.iter().position(|word| *word == "explain").filter(|at| *at == 1)?;
+    let is_between = |word: &&&str| matches!(**word, "to" | "->" | "from" | "on" | "port" | "over");
+    if words[at..].iter().any(|word| is_between(&word)) {
+        return Some("FROM, TO and PROTOCOL/PORT follow each other without words between them".to_owned());
+    }
+    if wrong.starts_with("--port") || wrong.starts_with("--protocol") {
+        return Some("the protocol and the port are the third word: `tortie explain FROM TO tcp/80`".to_owned());
+    }
+    let protocol = words.windows(2).find(|pair| pair[1] == wrong.as_str())?[0].to_ascii_lowercase();
+    let has_ports = matches!(protocol.as_str(), "tcp" | "udp" | "sctp" | "udplite");
+    (has_ports && !wrong.starts_with('-'))
+        .then(|| format!("the protocol and the port are one word: `{protocol}/{wrong}`"))
 }
 
 /// A file that was named as kubectl names none, without `-f`.

@@ -13,6 +13,14 @@ use crate::topology::{Topology, similar};
 pub fn end(topology: &Topology<'_>, text: &str) -> Result<EndSpec, AskError> {
     let meant = |hint: String| AskError(format!("{text:?} is not an end of a packet: {hint}"));
     match text.parse() {
+        // No name of an object has a colon.
+        Ok(
+            EndSpec::Node(_)
+            | EndSpec::HostEndpoint(_)
+            | EndSpec::Pod(..)
+            | EndSpec::Workload(..)
+            | EndSpec::Either(..),
+        ) if let Some(hint) = with_port(text) => Err(meant(hint)),
         // `hosts/web1` and `192.0.2.0/33` look like a namespace and a name.
         Ok(party @ EndSpec::Either(..)) if topology.find(&party, None).is_err() => {
             by_form(text).map_or(Ok(party), |hint| Err(meant(hint)))
@@ -34,6 +42,15 @@ fn hint(topology: &Topology<'_>, text: &str) -> Option<String> {
     })
 }
 
+/// What to write for an end with a port.
+fn with_port(text: &str) -> Option<String> {
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let (end, port) = text.rsplit_once(':').filter(|(_, port)| is_port(port))?;
+    let bare = end.trim_matches(['[', ']']);
+    (bare.parse::<IpAddr>().is_ok() || !end.contains(':'))
+        .then(|| format!("an end has no port: write {bare}, and tcp/{port} or udp/{port} as the third word"))
+}
+
 /// By how it is written.
 fn by_form(text: &str) -> Option<String> {
     if ["any", "all", "*", "all()", "everything"].iter().any(|word| text.eq_ignore_ascii_case(word)) {
@@ -52,11 +69,8 @@ fn by_form(text: &str) -> Option<String> {
             Err(_) => format!("{address} is not an IPv4 address, which is four numbers from 0 to 255"),
         });
     }
-    if let Some((address, port)) = text.rsplit_once(':').filter(|(_, port)| !port.is_empty() && digits(port)) {
-        let bare = address.trim_matches(['[', ']']);
-        if bare.parse::<IpAddr>().is_ok() || !address.contains(':') {
-            return Some(format!("an end has no port: write {bare}, and tcp/{port} or udp/{port} as the third word"));
-        }
+    if let Some(hint) = with_port(text) {
+        return Some(hint);
     }
     if text.matches(':').count() > 1 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || b":./z".contains(&byte)) {
         return Some("it is not an IPv6 address or net".to_owned());
