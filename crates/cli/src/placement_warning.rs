@@ -95,7 +95,8 @@ pub(crate) fn warn(
         // Also one that was in force until something written took its place.
         let is_displaced = |first: &HostEndpoint| names.contains(&first.name);
         if !first.is_some_and(is_shared) && (names.contains(&endpoint.name) || first.is_some_and(is_displaced)) {
-            session.terminal.note(format_args!("warning[placement]: hostendpoint/{} {not_in_force}", endpoint.name));
+            let code = not_in_force.code();
+            session.terminal.note(format_args!("warning[{code}]: hostendpoint/{} {not_in_force}", endpoint.name));
         }
     }
 }

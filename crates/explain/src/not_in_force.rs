@@ -28,6 +28,11 @@ impl NotInForce {
         let why = format!("is not in force: {} {why}", first.name);
         Self { first: Some(first.name.clone()), ..Self::new(why) }
     }
+
+    /// The code of a warning of it.
+    pub fn code(&self) -> &'static str {
+        if self.has_unknown_node { "unknown-node" } else { "placement" }
+    }
 }
 
 impl fmt::Display for NotInForce {
@@ -139,6 +144,15 @@ fn unknown_node(
     if snapshot.nodes.contains_key(node) || topology.known_host(node).is_some() || has_workloads(node) {
         return None;
     }
+    let host = topology.known_hosts().filter_map(|name| topology.known_host(name));
+    let mut by_address = host.filter_map(|host| Some((host, own_address(host, endpoint)?)));
+    if let Some((host, address)) = by_address.next() {
+        let why = format!(
+            "is on {node}, a node that no other object names, and {0} has its address {address}; did you mean {0}?",
+            host.node
+        );
+        return Some(NotInForce { has_unknown_node: true, ..NotInForce::new(why) });
+    }
     let certain = snapshot.nodes.keys().map(String::as_str).chain(topology.known_hosts());
     // Without objects of kind Node any name may be right; one that looks like a known one most likely is not.
     let meant = similar(node, certain);
@@ -148,6 +162,16 @@ fn unknown_node(
     let meant = meant.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
     let why = format!("is on {node}, a node that no other object names{meant}");
     Some(NotInForce { has_unknown_node: true, ..NotInForce::new(why) })
+}
+
+/// An address of an endpoint that a host has, and that other hosts do not have too by their nature.
+fn own_address(host: &Host, endpoint: &HostEndpoint) -> Option<IpAddr> {
+    let is_shared = |address: &IpAddr| match address {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unicast_link_local(),
+    };
+    let has = |address: &IpAddr| host.links.iter().any(|link| link.addresses.contains(address));
+    endpoint.addresses.iter().find(|address| !is_shared(address) && has(address)).copied()
 }
 
 /// The reason when the interfaces of its node are not known: an endpoint of the same interface, or with all of its addresses,

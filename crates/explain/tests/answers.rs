@@ -372,6 +372,28 @@ fn host_endpoints_that_govern_nothing_are_shown_with_the_reason() {
 }
 
 #[test]
+fn an_endpoint_of_an_unknown_node_with_an_address_of_this_machine_is_most_likely_meant_for_it() {
+    let snapshot = manifests::snapshot(
+        r#"
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: a}, spec: {node: old, interfaceName: eth0, expectedIPs: [192.0.2.11]}}
+---
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: b}, spec: {node: old, interfaceName: lo, expectedIPs: [127.0.0.1]}}
+---
+{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: c}, spec: {node: other, interfaceName: eth0, expectedIPs: [192.0.2.12]}}
+"#
+        .to_owned(),
+    );
+    let found = |topology: &Topology<'_>| -> Vec<_> {
+        let all = not_in_force::all_host_endpoints(topology).into_iter();
+        all.map(|(name, why)| (name, why.to_string(), why.has_unknown_node)).collect()
+    };
+    let why = "is on old, a node that no other object names, and web1 has its address 192.0.2.11; did you mean web1?";
+    assert_eq!(found(&Topology::new(&snapshot).with_host(machine().0)), [("a".to_owned(), why.to_owned(), true)]);
+    // Nobody tells the addresses of machines.
+    assert_eq!(found(&Topology::new(&snapshot)), []);
+}
+
+#[test]
 fn an_unknown_node_is_an_error_that_suggests_a_known_one() {
     let snapshot = world("bare-metal");
     let asked = |from: &str, to: &str, node: &str| {

@@ -323,7 +323,8 @@ fn of_places(in_force: &InForce, local_facts: Option<&LocalFacts>, found: &mut W
         let is_told = |code| warnings.iter().any(|one| one.severity == Severity::Warning(code));
         if !is_told("same-interface") && !is_told("unknown-node") {
             let message = format!("the endpoint {not_in_force}");
-            warnings.push(Problem::warning("placement", Path::from("spec"), message));
+            let at = if not_in_force.has_unknown_node { "spec.node" } else { "spec" };
+            warnings.push(Problem::warning(not_in_force.code(), Path::from(at), message));
         }
     }
 }

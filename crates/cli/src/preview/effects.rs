@@ -41,7 +41,13 @@ pub(super) fn without(sides: [&Snapshot; 2], not_in_force: [&NotInForceByName; 2
         let is_written = before.host_endpoints.get(name) != after.host_endpoints.get(name);
         let what = EndpointId::Host(name.clone()).to_string();
         match is_written || not_in_force[0].get(name) != Some(why) {
-            true if why.has_unknown_node => notes.push(format!("{what} is judged as if its node existed: it {why}")),
+            true if why.has_unknown_node => {
+                notes.push(format!("{what} is judged as if its node existed: it {why}"));
+                found.push(NoEffect {
+                    what,
+                    why: "is on a node that no other object names: only an agent of that name enforces it".to_owned(),
+                });
+            }
             true => found.push(NoEffect { what, why: why.to_string() }),
             false => {}
         }
