@@ -81,9 +81,15 @@ pub(crate) fn show(problem: &Problem, manifests: &Manifests, item: &Item, termin
     terminal.note(text.trim_end_matches('\n'));
 }
 
-/// What helps where a stored object cannot be read.
-pub(crate) const REPAIR: &str =
-    "`apply` of a manifest of the whole object replaces it, `delete` removes it; docs/unreadable.md";
+/// What helps where a stored object cannot be read for this reason.
+pub(crate) fn repair(key: &Key, reason: &str) -> &'static str {
+    match key.kind {
+        // A store that makes the object of a pod says itself what corrects the pod.
+        Kind::WorkloadEndpoint if reason.contains("`kubectl ") => "docs/unreadable.md",
+        kind if Kind::KUBERNETES.contains(&kind) => "correct it with kubectl; docs/unreadable.md",
+        _ => "`apply` of a manifest of the whole object replaces it, `delete` removes it; docs/unreadable.md",
+    }
+}
 
 /// Why parts of a stored object cannot be read, as a warning; none if all of it can be, or if that does not matter.
 pub(crate) fn unreadable(store: &dyn Store, key: &Key) -> Option<String> {
@@ -95,7 +101,11 @@ pub(crate) fn unreadable_among(stored: &[Stored]) -> BTreeMap<Key, String> {
     let in_force = InForce::from_stored(stored, Position::default(), &BTreeMap::new());
     let text = |key: &Key, reasons: &[String]| {
         let reasons = first_reasons(reasons).join("; ");
-        format!("warning[unreadable]: {} cannot be read as it is stored: {reasons} ({REPAIR})", key.as_argument())
+        format!(
+            "warning[unreadable]: {} cannot be read as it is stored: {reasons} ({})",
+            key.as_argument(),
+            repair(key, &reasons)
+        )
     };
     in_force.unreadable.iter().map(|(key, why)| (key.clone(), text(key, &why.reasons))).collect()
 }
@@ -109,7 +119,7 @@ pub(crate) fn not_changed(client: &Client, error: &ClientError, key: &Key) -> St
         && client
             .get(key)
             .is_ok_and(|found| errors(validate::validate(&found.object)).any(|path| given.contains(&path)));
-    let whose = if is_stored { format!("; the stored object is so ({REPAIR})") } else { String::new() };
+    let whose = if is_stored { format!("; the stored object is so ({})", repair(key, &why)) } else { String::new() };
     // Some reasons name the object themselves.
     match why.starts_with(&name) {
         true => why + &whose,
@@ -191,7 +201,7 @@ pub(crate) fn problems(error: &ClientError, key: &Key) -> Vec<Problem> {
             vec![
                 of_name(error.to_string())
                     .message(format!("{name} cannot be read as it is stored: {reason}"))
-                    .help(REPAIR),
+                    .help(repair(key, reason)),
             ]
         }
         // The error is about the store, not about the object.

@@ -28,7 +28,10 @@ pub(super) fn plan(view: &mut View, target: &Target, may_be_missing: bool) -> Re
     if wanted.as_ref().is_some_and(|wanted| *wanted != stored.revision) {
         return Err(ClientError::Conflict { key: key.clone(), current: Some(stored.revision) });
     }
-    // What cannot be read can be deleted.
+    // What cannot be read can be deleted. That of a workload endpoint which a store makes of a pod deletes no pod.
+    if let (Kind::WorkloadEndpoint, Some(reason)) = (key.kind, stored.value.unreadable()) {
+        return Err(ClientError::Unreadable { key: key.clone(), reason: reason.to_owned() });
+    }
     let object = user_form::read(&stored).unwrap_or_else(|_| Object::new(key.clone()));
     let mut done = Done::new(Change::Deleted, object);
     done.notes.extend(plan::legacy_note(&stored.key, key));

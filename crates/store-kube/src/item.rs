@@ -166,7 +166,8 @@ impl Decoder {
             Ok(None) => return Item::Nothing(key),
             Err(error) => {
                 self.conversion_warnings.forget(&key);
-                Value::cannot_be_read(error.to_string())
+                let correct = how_to_correct(&key, &error).map(|how| format!("; {how}")).unwrap_or_default();
+                Value::cannot_be_read(format!("{error}{correct}"))
             }
         };
         Item::Object(Stored { key, revision: Revision::from(version), value })
@@ -183,6 +184,13 @@ impl Decoder {
             Err(_) => Item::Foreign,
         }
     }
+}
+
+/// How somebody corrects an object that tortie cannot write as a whole; none for others.
+fn how_to_correct(key: &Key, error: &ConversionError) -> Option<String> {
+    let pod = key.pod()?;
+    let status = if error.0.starts_with("status.") { " --subresource=status" } else { "" };
+    Some(format!("correct it with `kubectl -n {} edit pod {pod}{status}`", key.namespace))
 }
 
 /// A service: it is read in Kubernetes' own form, of which only some fields are kept.

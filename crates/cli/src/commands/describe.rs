@@ -191,9 +191,10 @@ impl Known<'_> {
             None => format!("{} {}\n", key.kind, head::name(key)),
         };
         let unreadable =
-            self.in_force.unreadable.get(key).map(|why| lint::warnings_text(&[lint::unreadable(why.in_full())]));
+            self.in_force.unreadable.get(key).map(|why| lint::warnings_text(&[lint::unreadable(key, why.in_full())]));
         match (&found, &does) {
             (Ok(found), _) => text += &head::text(&found.object, self.store.as_deref()),
+            (Err(ClientError::Unreadable { .. }), Some(Ok(_))) => {}
             (Err(error), _) if !error.is_missing() && unreadable.is_none() => return Err(diagnose::line(error, key)),
             (Err(_), Some(Ok(_))) => {}
             // The object exists, even if nothing is known of what it does.
@@ -217,8 +218,10 @@ impl Known<'_> {
             (None, Ok(found)) => text += &spec(&found.object),
             (None, Err(_)) => {}
         }
-        if found.is_err() {
-            text += unreadable.as_deref().unwrap_or_default();
+        if let Err(error) = &found {
+            let not_shown = matches!(error, ClientError::Unreadable { .. }) && unreadable.is_none();
+            let not_shown = not_shown.then(|| lint::warnings_text(&[lint::not_shown(error, key)]));
+            text += &unreadable.clone().or(not_shown).unwrap_or_default();
         }
         text += &self.machine.text(key, self.in_force);
         if let Ok(found) = &found {

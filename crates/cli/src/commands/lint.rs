@@ -78,7 +78,7 @@ fn lint(args: &LintArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let Some((sources, listing, mut found)) = looked_at(args, session)? else { return Ok(Exit::Unanswered) };
     let in_force = sources.in_force(&listing);
     let objects = listing.items.iter().filter(|stored| !is_own(&stored.key)).count();
-    of_stored(listing, &mut found)?;
+    of_stored(listing, &in_force, &mut found)?;
     of_store(&in_force, sources.local_facts.as_ref(), None, &mut found);
     if let Some(local_facts) = &sources.local_facts {
         match LocalFacts::foreign_tables() {
@@ -96,7 +96,7 @@ fn lint(args: &LintArgs, session: &mut Session) -> anyhow::Result<Exit> {
     }
     for (key, why) in &in_force.unreadable {
         let why = if args.output == TextOrJson::Json { why.in_full() } else { why.to_string() };
-        found.entry(key.clone()).or_default().push(unreadable(why));
+        found.entry(key.clone()).or_default().push(unreadable(key, why));
     }
     // Objects that count as deleted; of others `of_store` tells what is left out.
     for (key, why) in sources.left_out.iter().filter(|(key, _)| sources.listing.get(key).is_none()) {
@@ -146,15 +146,16 @@ fn looked_at(args: &LintArgs, session: &mut Session) -> anyhow::Result<Option<(S
 }
 
 /// The warnings about the objects of a listing one by one.
-fn of_stored(listing: Listing, found: &mut Warnings) -> anyhow::Result<()> {
+fn of_stored(listing: Listing, in_force: &InForce, found: &mut Warnings) -> anyhow::Result<()> {
     let client = Client::new(Arc::new(MemoryStore::holding(listing)));
     let found_there = client.list(&Selection::default())?;
     for error in found_there.unreadable {
         // Of what is enforced `InForce` says it, with what is in force instead.
-        if let ClientError::Unreadable { key, .. } = &error
-            && is_unread(key.kind)
-        {
+        let ClientError::Unreadable { key, .. } = &error else { continue };
+        if is_unread(key.kind) {
             found.entry(key.clone()).or_default().push(Problem::warning("invalid", Path::root(), error.to_string()));
+        } else if !in_force.unreadable.contains_key(key) {
+            found.entry(key.clone()).or_default().push(not_shown(&error, key));
         }
     }
     let mut objects = found_there.objects;
@@ -276,8 +277,21 @@ pub(crate) fn behind_failsafes(snapshot: &Snapshot, policies: &[&Policy], settin
 }
 
 /// That an object cannot be read, in this text, and what is in force instead.
-pub(crate) fn unreadable(why: String) -> Problem {
-    Problem::warning("unreadable", Path::root(), why).help(diagnose::REPAIR)
+pub(crate) fn unreadable(key: &Key, why: String) -> Problem {
+    let help = diagnose::repair(key, &why);
+    Problem::warning("unreadable", Path::root(), why).help(help)
+}
+
+/// That commands which show or edit an object cannot read it, though everything that decides about packets can be read.
+pub(crate) fn not_shown(error: &ClientError, key: &Key) -> Problem {
+    let why = match error {
+        ClientError::Unreadable { reason, .. } => reason.clone(),
+        error => diagnose::line(error, key),
+    };
+    unreadable(
+        key,
+        format!("{why}; what the object decides can be read and is in force, and get, label, patch and edit refuse it"),
+    )
 }
 
 fn left_out(message: &str) -> Problem {

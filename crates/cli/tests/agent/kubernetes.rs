@@ -612,6 +612,14 @@ fn a_pod_that_cannot_be_read_exists_for_every_command() {
             }
         }
         assert!(world.call(&["describe", "pod/shop/bad"]).contains("warning[unreadable]"));
+        // tortie writes no pods, so nobody is told to apply or delete it, and a deletion does not claim to have been one.
+        let correct = "correct it with `kubectl -n shop edit pod bad`";
+        for arguments in [&["lint"][..], &["describe", "pod/shop/bad"], &["get", "wep", "-n", "shop"]] {
+            let (_, said) = world.outcome(arguments);
+            assert!(said.contains(correct) && !said.contains("`apply` of a manifest"), "{arguments:?}: {said}");
+        }
+        let said = world.fails(&["delete", "wep", "web1-k8s-bad-eth0", "-n", "shop"]);
+        assert!(said.contains(correct), "{said}");
         assert!(world.fails(&["explain", "pod/shop/absent"]).contains("there is no pod shop/absent"));
     });
 }
