@@ -30,6 +30,8 @@ pub(crate) struct Manifests {
     kubernetes_places: BTreeMap<String, String>,
     /// Something was warned of that belongs to no object.
     pub(crate) has_remarks: bool,
+    /// What was left out because of mistakes in its text.
+    pub(crate) refused: Vec<String>,
 }
 
 /// What becomes of manifests of Kubernetes' own kinds.
@@ -63,10 +65,27 @@ impl Manifests {
             }
             self.kubernetes_places.insert(name, place);
         }
+        if !item.located.problems.iter().any(Problem::is_error) {
+            self.kubernetes.push(manifest);
+        }
         if !item.located.problems.is_empty() {
             self.items.push(item);
         }
-        self.kubernetes.push(manifest);
+    }
+
+    /// Leaves out the items that are faulty; none if nothing is left.
+    pub(crate) fn without(mut self, faulty: &[bool]) -> Option<Self> {
+        let mut kept = Vec::new();
+        for (item, is_faulty) in self.items.into_iter().zip(faulty) {
+            match (is_faulty, item.located.about.is_empty()) {
+                (true, true) => self.refused.push(self.sources[item.source].name.clone()),
+                (true, false) => self.refused.push(item.located.about),
+                // What is no object is a remark about the text, which was printed.
+                (false, _) => kept.extend(item.located.object.is_some().then_some(item)),
+            }
+        }
+        self.items = kept;
+        (!self.items.is_empty() || !self.kubernetes.is_empty()).then_some(self)
     }
 
     /// The file of an object.

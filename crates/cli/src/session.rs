@@ -1,5 +1,7 @@
 //! What every command gets: the persona (`tortie` or `calicoctl`), the flags that all commands have, and the terminal.
 
+use tortie_manifest::Problem;
+
 use crate::args::{Files, Global};
 use crate::calicoctl_messages;
 use crate::diagnose;
@@ -22,6 +24,33 @@ impl Session {
     /// Reads the manifests of a command. None when they cannot be used; that has been said.
     pub(crate) fn manifests(&mut self, verb: &str, files: &Files) -> anyhow::Result<Option<Manifests>> {
         self.read_manifests(verb, files, KubernetesKinds::Refused)
+    }
+
+    /// Reads manifests, and leaves out what has mistakes in its text, which are printed. None if nothing is left.
+    pub(crate) fn manifests_in_part(
+        &mut self,
+        verb: &str,
+        files: &Files,
+        kubernetes: KubernetesKinds,
+    ) -> anyhow::Result<Option<Manifests>> {
+        match input::load(files, kubernetes, self)? {
+            Ok(manifests) => Ok(Some(manifests)),
+            Err(InputError::File(error)) => {
+                self.unread_file(verb, &error);
+                Ok(None)
+            }
+            Err(InputError::Mistakes(manifests)) => {
+                let (count, faulty) = self.show_mistakes(&manifests);
+                let mistakes = if count == 1 { "a mistake".to_owned() } else { format!("{count} mistakes") };
+                let kept = manifests.without(&faulty);
+                let follows = match &kept {
+                    Some(_) => "apply would write nothing, and what follows is about the other objects alone",
+                    None => "there is no answer",
+                };
+                self.terminal.error(format_args!("{mistakes} in the manifests; {follows}"));
+                Ok(kept)
+            }
+        }
     }
 
     /// Reads the manifests of a preview, which also accepts Kubernetes' own kinds.
@@ -75,18 +104,7 @@ impl Session {
             let text = calicoctl_messages::bad_file(first, &item.located, manifests.source(item));
             self.terminal.error(text);
         }
-        let mut count = 0;
-        for item in &manifests.items {
-            let mut problems = item.located.problems.clone();
-            // What validation finds is shown as well, so that all can be mended at once.
-            let partial = item.located.partial.as_ref();
-            if let Some(object) = item.located.object.as_ref().or(partial.map(|partial| &partial.object)) {
-                let mut found = tortie_manifest::validate::validate(&workload_endpoint_name::filled(object.clone()));
-                found.retain(|problem| problem.is_error() && !partial.is_some_and(|one| one.explains(problem)));
-                problems.append(&mut found);
-            }
-            count += diagnose::show_all(&problems, manifests, item, &mut self.terminal);
-        }
+        let (count, _) = self.show_mistakes(manifests);
         if !self.persona.is_calicoctl() {
             let mistakes = if count == 1 { "a mistake".to_owned() } else { format!("{count} mistakes") };
             let nothing = match verb {
@@ -98,5 +116,24 @@ impl Session {
             };
             self.terminal.error(format_args!("{mistakes} in the manifests; {nothing}"));
         }
+    }
+
+    /// Prints the mistakes of manifests with what validation finds. Returns how many there are, and which items have some.
+    fn show_mistakes(&mut self, manifests: &Manifests) -> (usize, Vec<bool>) {
+        let mut count = 0;
+        let mut faulty = Vec::with_capacity(manifests.items.len());
+        for item in &manifests.items {
+            let mut problems = item.located.problems.clone();
+            // What validation finds is shown as well, so that all can be mended at once.
+            let partial = item.located.partial.as_ref();
+            if let Some(object) = item.located.object.as_ref().or(partial.map(|partial| &partial.object)) {
+                let mut found = tortie_manifest::validate::validate(&workload_endpoint_name::filled(object.clone()));
+                found.retain(|problem| problem.is_error() && !partial.is_some_and(|one| one.explains(problem)));
+                problems.append(&mut found);
+            }
+            faulty.push(problems.iter().any(Problem::is_error));
+            count += diagnose::show_all(&problems, manifests, item, &mut self.terminal);
+        }
+        (count, faulty)
     }
 }

@@ -357,24 +357,35 @@ pub(crate) struct Planning<'a> {
     pub(crate) warns: bool,
     /// Whether stored objects that the files leave out are deleted, as `apply --prune` deletes them.
     pub(crate) prune: bool,
+    /// Whether the others are applied to the plan where `apply` would refuse some objects, and so write nothing.
+    pub(crate) in_part: bool,
 }
 
 impl<'a> Planning<'a> {
     /// The objects of the files, without warnings.
     pub(crate) fn quiet(verb: &'a str) -> Self {
-        Self { verb, warns: false, prune: false }
+        Self { verb, warns: false, prune: false, in_part: false }
     }
 }
 
-/// Applies manifests that were read to a plan. Returns the outcome for each object; none if `apply` would refuse them, which was
-/// printed.
+/// What a plan holds of manifests.
+#[derive(Default)]
+pub(crate) struct Planned {
+    /// The objects that it holds, each with its place among the manifests.
+    pub(crate) done: Vec<(Key, Change, usize)>,
+    /// The objects that `apply` would refuse.
+    pub(crate) refused: Vec<String>,
+}
+
+/// Applies manifests that were read to a plan. Returns the outcome for each object; none if `apply` would refuse some of them,
+/// which was printed, and the others are not asked for or do not exist.
 pub(crate) fn planned(
-    Planning { verb, warns, prune }: Planning<'_>,
+    Planning { verb, warns, prune, in_part }: Planning<'_>,
     manifests: &Manifests,
     store: &StoreArgs,
     client: &Client,
     session: &mut Session,
-) -> anyhow::Result<Option<Vec<(Key, Change)>>> {
+) -> anyhow::Result<Option<Planned>> {
     let objects: Vec<_> = manifests.items.iter().map(|item| in_namespace(item, store.namespace.as_deref())).collect();
     let given: Vec<Object> = objects.iter().flatten().cloned().collect();
     let mut targets = Vec::new();
@@ -389,9 +400,9 @@ pub(crate) fn planned(
     let placed: Vec<&Item> =
         manifests.items.iter().zip(&objects).filter_map(|(item, object)| object.is_ok().then_some(item)).collect();
     let mut outcomes = batch.outcomes.into_iter();
-    let mut refused = 0;
-    let mut done = Vec::new();
-    for (item, object) in manifests.items.iter().zip(objects) {
+    let mut planned = Planned::default();
+    let mut accepted = Vec::new();
+    for (at, (item, object)) in manifests.items.iter().zip(objects).enumerate() {
         let problems = match object {
             Err(problem) => vec![*problem],
             Ok(object) => match outcomes.next() {
@@ -408,32 +419,43 @@ pub(crate) fn planned(
                         warnings.dedup();
                         diagnose::show_all(&warnings, manifests, item, &mut session.terminal);
                     }
-                    done.push((key, one.change));
+                    planned.done.push((key, one.change, at));
+                    accepted.push(object);
                     continue;
                 }
                 None => continue,
             },
         };
-        refused += 1;
+        planned.refused.push(item.located.about.clone());
         let read = warnings_of(item).into_iter().filter(|warning| tells_what_was_read(warning, &problems));
         let problems: Vec<Problem> = problems.iter().cloned().chain(read).collect();
         diagnose::show_all(&problems, manifests, item, &mut session.terminal);
     }
-    if refused > 0 {
-        let total = manifests.items.len();
-        let would = format_args!("apply would refuse {refused} of {total} objects, so there is nothing to {verb}");
-        session.terminal.error(would);
-        return Ok(None);
+    if !planned.refused.is_empty() {
+        let (refused, total) = (planned.refused.len(), manifests.items.len());
+        if !in_part || prune || accepted.is_empty() {
+            let would = format_args!("apply would refuse {refused} of {total} objects, so there is nothing to {verb}");
+            session.terminal.error(would);
+            return Ok(None);
+        }
+        session.terminal.error(format_args!(
+            "apply would refuse {refused} of {total} objects and write nothing; what follows is about the others alone"
+        ));
+        // The plan above was dropped as a whole. What depends on a refused object was refused with it.
+        let others = client.write(accepted, Mode::Apply, BatchMode::KeepGoing, None).outcomes;
+        let is_written: Vec<bool> = others.iter().map(|outcome| outcome.result.is_ok()).collect();
+        let mut is_written = is_written.into_iter();
+        planned.done.retain(|_| is_written.next().unwrap_or_default());
     }
     if prune::show_errors(&removed, session) {
         session.terminal.error(format_args!("apply --prune would write nothing, so there is nothing to {verb}"));
         return Ok(None);
     }
     if client.store().cluster_type() == "kdd" {
-        let keys = done.iter().map(|(key, _)| key);
-        note_types(keys.zip(manifests.items.iter().map(Item::object)), session);
+        let given = planned.done.iter().map(|(key, _, at)| (key, manifests.items[*at].object()));
+        note_types(given, session);
     }
-    Ok(Some(done))
+    Ok(Some(planned))
 }
 
 /// Notes which policies would mean something else if kubectl wrote them: it stores them as they are, and without `types` a stored policy

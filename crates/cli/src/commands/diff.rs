@@ -13,10 +13,11 @@ use tortie_store::history::content_at;
 
 use crate::args::{Files, StoreArgs};
 use crate::ask::Agent;
-use crate::commands::apply::{self, Planning};
+use crate::commands::apply::{self, Planned, Planning};
 use crate::commands::delete;
 use crate::commands::history::revision_argument;
 use crate::in_force::{InForceRequest, Purpose, Sources};
+use crate::input::KubernetesKinds;
 use crate::lock_out_guard::{self, Lost};
 use crate::plan::Plan;
 use crate::preview::{Open, Preview};
@@ -79,15 +80,19 @@ fn diff(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Exit> {
         None if args.offline => offline(args, session)?,
         None => of_store(args, session)?,
     };
-    let Some(Found { preview, unchanged, losses }) = found else { return Ok(Exit::Unanswered) };
+    let Some(Found { preview, unchanged, losses, refused }) = found else { return Ok(Exit::Unanswered) };
     match args.output {
         DiffFormat::Json => {
             let mut json = preview.json(&unchanged);
             json["lockOut"] = losses.iter().map(ToString::to_string).collect::<Vec<_>>().into();
+            json["refused"] = refused.clone().into();
             session.terminal.line(format_args!("{json:#}"));
         }
         DiffFormat::Markdown => {
             session.terminal.print(&preview.markdown());
+            refused
+                .iter()
+                .for_each(|one| session.terminal.line(format_args!("\n**{one} is refused and left out here.**")));
             losses.iter().for_each(|loss| session.terminal.line(format_args!("\n**This would {loss}.**")));
         }
         DiffFormat::Text => {
@@ -100,7 +105,11 @@ fn diff(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Exit> {
             losses.iter().for_each(|loss| session.terminal.line(format_args!("\nthis would {loss}")));
         }
     }
-    Ok(if preview.is_nothing() { Exit::Done } else { Exit::Failed })
+    Ok(match (refused.is_empty(), preview.is_nothing()) {
+        (false, _) => Exit::Unanswered,
+        (true, true) => Exit::Done,
+        (true, false) => Exit::Failed,
+    })
 }
 
 /// What was found out.
@@ -110,6 +119,8 @@ struct Found {
     unchanged: Vec<Key>,
     /// Whom the change would lock out.
     losses: Vec<Lost>,
+    /// The objects that `apply` would refuse, which are left out.
+    refused: Vec<String>,
 }
 
 /// A change of the store.
@@ -137,12 +148,12 @@ fn of_store(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Option<Fou
     let request = InForceRequest { from_store: args.from_store, purpose };
     let access = StoreAccess::find(session, &args.store)?;
     let mut plan = Plan::begin(&access, request, &Agent::soon(), session)?;
-    let Some(mut unchanged) = change(args, &mut plan, session)? else { return Ok(None) };
+    let Some(Changed { mut unchanged, refused }) = change(args, &mut plan, session)? else { return Ok(None) };
     let preview = plan.preview()?;
     let is_unchanged = |key: &&Key| preview.objects.iter().all(|change| change.key != **key);
     unchanged.extend(plan.kubernetes.names().keys().filter(is_unchanged).cloned());
     let losses = lock_out_guard::losses(&access, &plan.sources, &plan.after()?, session);
-    Ok(Some(Found { preview, unchanged, losses }))
+    Ok(Some(Found { preview, unchanged, losses, refused }))
 }
 
 /// From one folder of manifests to another.
@@ -168,7 +179,7 @@ fn offline(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Option<Foun
     let assumed =
         "both sides have the automatic host endpoints that controllers make of them: this assumes that they run";
     let preview = preview.with_names(&names).with_controllers(controllers.then(|| assumed.to_owned()));
-    Ok(Some(Found { preview, unchanged: Vec::new(), losses: Vec::new() }))
+    Ok(Some(Found { preview, unchanged: Vec::new(), losses: Vec::new(), refused: Vec::new() }))
 }
 
 /// From one revision of the store to another, or to what it has now. What the agent of this machine has in force is of now, so it
@@ -196,21 +207,29 @@ fn between(from: u64, args: &DiffArgs, session: &mut Session) -> anyhow::Result<
         None => now,
     };
     let preview = Preview::of(&Sources::default(), &before, &after, Open::default());
-    Ok(Found { preview, unchanged: Vec::new(), losses: Vec::new() })
+    Ok(Found { preview, unchanged: Vec::new(), losses: Vec::new(), refused: Vec::new() })
 }
 
 /// Makes the change in the plan. The given objects that stay as they are; none when the change would be refused, which has
 /// been said.
-fn change(args: &DiffArgs, plan: &mut Plan, session: &mut Session) -> anyhow::Result<Option<Vec<Key>>> {
+fn change(args: &DiffArgs, plan: &mut Plan, session: &mut Session) -> anyhow::Result<Option<Changed>> {
     if args.delete {
-        return Ok(delete::planned(&args.targets, &args.files, &args.store, plan, session)?.then(Vec::new));
+        let is_planned = delete::planned(&args.targets, &args.files, &args.store, plan, session)?;
+        return Ok(is_planned.then(Changed::default));
     }
-    let planning = Planning { verb: "diff", warns: true, prune: args.prune };
-    let outcomes = apply(planning, &args.files, &args.store, plan, session)?;
-    let unchanged = |outcomes: Vec<(Key, Change)>| {
-        outcomes.into_iter().filter(|(_, change)| *change == Change::Unchanged).map(|(key, _)| key).collect()
+    let planning = Planning { verb: "diff", warns: true, prune: args.prune, in_part: !args.prune };
+    let Some(Planned { done, refused }) = apply(planning, &args.files, &args.store, plan, session)? else {
+        return Ok(None);
     };
-    Ok(outcomes.map(unchanged))
+    let unchanged = done.into_iter().filter(|(_, change, _)| *change == Change::Unchanged);
+    Ok(Some(Changed { unchanged: unchanged.map(|(key, ..)| key).collect(), refused }))
+}
+
+/// What became of the given objects, apart from those that change.
+#[derive(Default)]
+struct Changed {
+    unchanged: Vec<Key>,
+    refused: Vec<String>,
 }
 
 /// Applies manifests to the plan, those of Kubernetes' own kinds too. What becomes of the others; none when the manifests would be
@@ -221,9 +240,15 @@ fn apply(
     store: &StoreArgs,
     plan: &mut Plan,
     session: &mut Session,
-) -> anyhow::Result<Option<Vec<(Key, Change)>>> {
-    let Some(manifests) = session.manifests_of_preview(planning.verb, files)? else { return Ok(None) };
-    let outcomes = apply::planned(planning, &manifests, store, &plan.client, session)?;
+) -> anyhow::Result<Option<Planned>> {
+    let manifests = match planning.in_part {
+        true => session.manifests_in_part(planning.verb, files, KubernetesKinds::Taken)?,
+        false => session.manifests_of_preview(planning.verb, files)?,
+    };
+    let Some(mut manifests) = manifests else { return Ok(None) };
+    let planned = apply::planned(planning, &manifests, store, &plan.client, session)?;
     let is_whole = plan.apply_kubernetes(&manifests.kubernetes, store.namespace.as_deref(), session)?;
-    Ok(outcomes.filter(|_| is_whole))
+    let of_text = std::mem::take(&mut manifests.refused);
+    let planned = planned.filter(|_| is_whole);
+    Ok(planned.map(|planned| Planned { refused: of_text.into_iter().chain(planned.refused).collect(), ..planned }))
 }

@@ -25,6 +25,7 @@ use crate::ask::Agent;
 use crate::commands::apply;
 use crate::diagnose;
 use crate::in_force::{self, InForceRequest, Purpose as Asked, Sources};
+use crate::input::KubernetesKinds;
 use crate::plan::Plan;
 use crate::session::Session;
 use crate::snapshot::topology;
@@ -75,7 +76,9 @@ fn lint(args: &LintArgs, session: &mut Session) -> anyhow::Result<Exit> {
     if let Some(unknown) = args.allow.iter().find(|code| warnings::CODES.iter().all(|(known, _)| known != code)) {
         return Err(Usage(format!("--allow {unknown}: there is no such code; docs/warnings.md lists them")).into());
     }
-    let Some((sources, listing, mut found)) = looked_at(args, session)? else { return Ok(Exit::Unanswered) };
+    let Some(LookedAt { sources, listing, mut found, refused }) = looked_at(args, session)? else {
+        return Ok(Exit::Unanswered);
+    };
     let in_force = sources.in_force(&listing);
     let objects = listing.items.iter().filter(|stored| !is_own(&stored.key)).count();
     of_stored(listing, &in_force, &mut found)?;
@@ -102,24 +105,41 @@ fn lint(args: &LintArgs, session: &mut Session) -> anyhow::Result<Exit> {
     for (key, why) in sources.left_out.iter().filter(|(key, _)| sources.listing.get(key).is_none()) {
         found.entry(key.clone()).or_default().push(left_out(why));
     }
-    let report = Report::new(objects, found, &args.allow);
+    let is_whole = refused.is_empty();
+    let report = Report::new(objects, found, &args.allow, refused);
     match args.output {
         TextOrJson::Text => session.terminal.print(&report.text()),
         TextOrJson::Json => session.terminal.line(format_args!("{:#}", report.json())),
     }
-    Ok(if report.is_empty() { Exit::Done } else { Exit::Failed })
+    Ok(match (is_whole, report.is_empty()) {
+        (false, _) => Exit::Unanswered,
+        (true, true) => Exit::Done,
+        (true, false) => Exit::Failed,
+    })
+}
+
+/// What is looked at.
+struct LookedAt {
+    sources: Sources,
+    listing: Listing,
+    /// The warnings about the text of manifests.
+    found: Warnings,
+    /// The objects of manifests that `apply` would refuse.
+    refused: Vec<String>,
 }
 
 /// The objects, and the warnings about the text of manifests. None when the manifests cannot be used; that has been said.
-fn looked_at(args: &LintArgs, session: &mut Session) -> anyhow::Result<Option<(Sources, Listing, Warnings)>> {
+fn looked_at(args: &LintArgs, session: &mut Session) -> anyhow::Result<Option<LookedAt>> {
     let from_store = args.from_store;
     if args.files.filename.is_empty() {
         let request = InForceRequest { from_store, purpose: Asked::Answer };
         let sources = in_force::load(&StoreAccess::find(session, &args.store)?, request, &Agent::soon(), session)?;
         let listing = sources.listing.clone();
-        return Ok(Some((sources, listing, Warnings::new())));
+        return Ok(Some(LookedAt { sources, listing, found: Warnings::new(), refused: Vec::new() }));
     }
-    let Some(manifests) = session.manifests("lint", &args.files)? else { return Ok(None) };
+    let Some(manifests) = session.manifests_in_part("lint", &args.files, KubernetesKinds::Refused)? else {
+        return Ok(None);
+    };
     let plan = match args.offline {
         true => Plan::offline()?,
         false => {
@@ -127,8 +147,8 @@ fn looked_at(args: &LintArgs, session: &mut Session) -> anyhow::Result<Option<(S
             Plan::begin(&StoreAccess::find(session, &args.store)?, request, &Agent::soon(), session)?
         }
     };
-    let Some(done) = apply::planned(apply::Planning::quiet("lint"), &manifests, &args.store, &plan.client, session)?
-    else {
+    let planning = apply::Planning { in_part: true, ..apply::Planning::quiet("lint") };
+    let Some(planned) = apply::planned(planning, &manifests, &args.store, &plan.client, session)? else {
         return Ok(None);
     };
     let missing = plan.missing_namespaces()?;
@@ -137,12 +157,13 @@ fn looked_at(args: &LintArgs, session: &mut Session) -> anyhow::Result<Option<(S
         return Ok(None);
     }
     let mut found = Warnings::new();
-    for ((key, _), item) in done.into_iter().zip(&manifests.items) {
-        found.entry(key).or_default().extend(apply::warnings_of(item));
+    for (key, _, at) in planned.done {
+        found.entry(key).or_default().extend(apply::warnings_of(&manifests.items[at]));
     }
     let (listing, written) = plan.after_controllers()?;
     written.into_iter().for_each(|written| session.terminal.note(written));
-    Ok(Some((plan.sources, listing, found)))
+    let refused = manifests.refused.into_iter().chain(planned.refused).collect();
+    Ok(Some(LookedAt { sources: plan.sources, listing, found, refused }))
 }
 
 /// The warnings about the objects of a listing one by one.

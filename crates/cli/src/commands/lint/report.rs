@@ -18,11 +18,13 @@ pub(super) struct Report {
     found: Vec<(Key, Vec<Problem>)>,
     /// How many warnings are allowed, by code.
     allowed: BTreeMap<&'static str, usize>,
+    /// The objects of manifests that were not looked at, because `apply` would refuse them.
+    refused: Vec<String>,
 }
 
 impl Report {
-    pub(super) fn new(objects: usize, found: Warnings, allow: &[String]) -> Self {
-        let mut report = Self { objects, found: Vec::new(), allowed: BTreeMap::new() };
+    pub(super) fn new(objects: usize, found: Warnings, allow: &[String], refused: Vec<String>) -> Self {
+        let mut report = Self { objects, found: Vec::new(), allowed: BTreeMap::new(), refused };
         for (key, mut warnings) in found {
             let mut seen = Vec::new();
             warnings.retain(|warning| {
@@ -89,7 +91,12 @@ impl Report {
                 })
             })
         });
-        json!({ "objects": self.objects, "warnings": warnings.collect::<Vec<_>>(), "allowed": self.allowed })
+        json!({
+            "objects": self.objects,
+            "warnings": warnings.collect::<Vec<_>>(),
+            "allowed": self.allowed,
+            "refused": self.refused,
+        })
     }
 }
 
