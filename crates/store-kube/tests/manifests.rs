@@ -81,6 +81,8 @@ const OBJECTS: &[&str] = &[
     "{apiVersion: v1, kind: Namespace, metadata: {name: a, labels: {a: true}}}",
     "{apiVersion: v1, kind: ServiceAccount, metadata: {name: a}, secret: []}",
     "{apiVersion: v1, kind: Node, metadata: {name: a, labels: {a: b}}}",
+    "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: a}}",
+    "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: a}, spec: null}",
     "{apiVersion: v1, kind: Node, metadata: {name: a}, spec: {podCIDR: 10.0.0.0/24, podCIDRs: [10.0.0.0/24]}}",
     "{apiVersion: v1, kind: Node, metadata: {name: a}, spec: {podCIDR: x, podCIDRs: [x]}}",
     "{apiVersion: v1, kind: Node, metadata: {name: a}, spec: {podCidr: 10.0.0.0/24}}",

@@ -57,6 +57,9 @@ pub fn convert(
         manifest["metadata"]["namespace"] = json!(own_namespace(&manifest, namespace));
     }
     defaults(kind, &mut manifest);
+    if let Value::Object(fields) = &mut manifest {
+        fields.retain(|_, value| !value.is_null());
+    }
     let none = || ConversionError::new("nothing follows from it for packets");
     match kind {
         KubernetesKind::Pod => {
@@ -121,6 +124,10 @@ fn defaults(kind: KubernetesKind, manifest: &mut Value) {
         }
         KubernetesKind::NetworkPolicy => {
             let spec = &mut manifest["spec"];
+            if spec.is_null() {
+                // It selects every pod of its namespace and allows nothing.
+                *spec = json!({ "podSelector": {} });
+            }
             let is_empty = |value: &Value| value.as_array().is_none_or(Vec::is_empty);
             if spec.is_object() && is_empty(&spec["policyTypes"]) {
                 let egress = (!is_empty(&spec["egress"])).then_some("Egress");
@@ -319,6 +326,22 @@ mod tests {
             convert(&manifest, "shop", "cali", none).unwrap().object.body["spec"]["types"].clone()
         };
         assert_eq!(spec(json!(null), json!(null)), json!(["Ingress"]));
+        // So does a spec that is missing, or null: the policy selects all pods of its namespace.
+        let without =
+            json!({ "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": { "name": "db" } });
+        let mut null = without.clone();
+        null["spec"] = json!(null);
+        for manifest in [without, null] {
+            let made = convert(&manifest, "shop", "cali", none).unwrap().object.body["spec"].clone();
+            assert_eq!(
+                (&made["types"], &made["selector"]),
+                (&json!(["Ingress"]), &json!("projectcalico.org/orchestrator == 'k8s'"))
+            );
+            assert!(made.get("ingress").is_none());
+        }
+        let service_account =
+            json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "a" }, "status": null });
+        assert!(convert(&service_account, "shop", "cali", none).is_ok());
         assert_eq!(spec(json!([{}]), json!([])), json!(["Ingress", "Egress"]));
         assert_eq!(spec(json!([{}]), json!(["Ingress"])), json!(["Ingress"]));
         let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "shop" } });
