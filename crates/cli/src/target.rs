@@ -60,7 +60,9 @@ fn unknown(word: &str, persona: Persona) -> anyhow::Error {
     if persona.is_calicoctl() {
         return anyhow::anyhow!("resource type '{word}' is not supported");
     }
+    let own = KubernetesKind::from_word(word);
     match nearest(word) {
+        _ if own.is_some_and(|kind| kind.policies().is_some()) => Usage(of_kubernetes(word, own)).into(),
         _ if looks_like_file(word) => {
             Usage(format!("there is no kind '{word}'; manifests are given with -f: `-f {word}`")).into()
         }
@@ -72,6 +74,18 @@ fn unknown(word: &str, persona: Persona) -> anyhow::Error {
         Some(near) => Usage(format!("there is no kind '{word}'; did you mean '{near}'?")).into(),
         None => Usage(format!("there is no kind '{word}'\n\n{}", kinds())).into(),
     }
+}
+
+/// What shows, changes and explains the policies of Kubernetes.
+fn of_kubernetes(word: &str, kind: Option<KubernetesKind>) -> String {
+    let (name, example) = match kind {
+        Some(KubernetesKind::ClusterNetworkPolicy) => ("ClusterNetworkPolicies", "kcnp/NAME"),
+        _ => ("NetworkPolicies", "knp/NAMESPACE/NAME"),
+    };
+    format!(
+        "'{word}' means {name} of Kubernetes, which tortie reads and does not write: kubectl lists, writes and deletes them; \
+         `tortie explain {example}` and `tortie describe {example}` say what they do"
+    )
 }
 
 /// Whether a word is probably the name of a manifest, which is given with `-f`.

@@ -157,6 +157,15 @@ impl CachedStore {
         definitions: &Definitions,
         selection: &Selection,
     ) -> Result<(), StoreError> {
+        let other_group = lock(&self.seen).other_group(now);
+        if let Some(why) = other_group.filter(|_| !self.accepted.load(Ordering::SeqCst)) {
+            return Err(StoreError::Failed(format!(
+                "{} {why}{}; what was in force stays in force: set CALICO_API_GROUP for the agent to the group that is meant, or delete \
+                 the definitions of the other; `tortie agent --accept-store` lets those of the group that is used now take over",
+                store.describe(),
+                cause(definitions)
+            )));
+        }
         let known = {
             let seen = lock(&self.seen);
             seen.differs(now).or_else(|| seen.other_history.clone())

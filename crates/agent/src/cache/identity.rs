@@ -76,6 +76,21 @@ impl Identity {
         gone.chain(left.map(|(name, _)| name)).map(str::to_owned).collect()
     }
 
+    /// That ClusterInformation was read from another API group than at `now`, in words; none if both have the same GUID. The group that
+    /// is used changes when the other one is installed too, and the store is the same.
+    pub(crate) fn other_group(&self, now: &Self) -> Option<String> {
+        let group = |position: &Position| {
+            position.parts().find_map(|(name, _)| name.strip_prefix("clusterinformations.").map(str::to_owned))
+        };
+        let (seen, used) = (group(&self.position)?, group(&now.position)?);
+        (seen != used && self.guid.is_some() && self.guid != now.guid).then(|| {
+            format!(
+                "is the same API server, and the group of API resources is another one: what is in force was read from {seen}, \
+                 and {used} is used now"
+            )
+        })
+    }
+
     /// Why `now` is another store, or another history of the store that was read; none if no difference is known.
     pub(crate) fn differs(&self, now: &Self) -> Option<String> {
         match (&self.guid, &now.guid) {
@@ -110,6 +125,16 @@ mod tests {
         ] {
             assert_eq!(seen.ends_before(&now).is_some(), differs, "{now:?}");
         }
+        let of = |group: &str, guid: &str| Identity {
+            guid: Some(guid.to_owned()),
+            position: parts(&[(&format!("clusterinformations.{group}"), 3)]),
+            ..Identity::default()
+        };
+        let native = of("projectcalico.org", "1");
+        let text = native.other_group(&of("crd.projectcalico.org", "2")).unwrap();
+        assert!(text.contains("read from projectcalico.org, and crd.projectcalico.org is used now"), "{text}");
+        assert_eq!(native.other_group(&of("crd.projectcalico.org", "1")), None);
+        assert_eq!(native.other_group(&of("projectcalico.org", "2")), None);
         assert_eq!(seen.vanished(&parts(&[("pods", 0), ("nodes", 0), ("tiers", 1)])), ["pods"]);
         assert!(seen.vanished(&Position::at(1)).is_empty());
         let seen = Identity { position: parts(&[("pods", 5), ("tiers.a", 3), ("sets.a", 0)]), ..Identity::default() };

@@ -1504,8 +1504,23 @@ fn objects_of_a_group_that_is_not_used_are_told_and_a_group_that_is_added_replac
         agent.kill();
         // Without it nothing is left out.
         server.kubectl(&["delete", "globalnetworkpolicies.projectcalico.org", "closed"], "");
-        let _agent = world.agent();
+        let agent = world.agent();
         world.call(&["status"]);
+        agent.kill();
+        // With a GUID, which the other group does not have, the store is not another one either.
+        let file = world
+            .file("tier.yaml", "{apiVersion: projectcalico.org/v3, kind: Tier, metadata: {name: t}, spec: {order: 1}}");
+        world.api_group = Some("projectcalico.org/v3".to_owned());
+        world.call(&["apply", "-f", file.to_str().unwrap()]);
+        let agent = world.agent();
+        world.call(&["status", "--wait"]);
+        agent.kill();
+        world.api_group = None;
+        let _agent = world.started(&[]);
+        let text = "what is in force was read from projectcalico.org, and crd.projectcalico.org is used now";
+        until("the groups are named", || world.said(&["status"]).contains(text));
+        let said = world.fails(&["status"]);
+        assert!(!said.contains("REPLACED") && said.contains("CALICO_API_GROUP"), "{said}");
     });
 }
 
