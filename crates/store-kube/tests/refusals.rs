@@ -25,6 +25,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("because of Tag: net", "to mask each of so many nets costs more than an API server allows"),
     ("minimum port number", "patterns compare no numbers, and rules for each of so many ports cost too much"),
     ("is not a valid label name", "rules of definitions see no labels"),
+    ("because of Tag: regexp", "a pattern cannot say which texts are patterns"),
     ("spec.Deleted cannot be set", "programs that manage addresses write it before they delete the object"),
 ];
 
@@ -50,6 +51,7 @@ const RULES_ABOUT: &[(&str, &str)] = &[
     ("type specified more than once", "spec.types"),
     ("IPPool CIDR must be strictly masked", "spec.cidr"),
     ("nodeToNodeMeshEnabled, asNumber", "spec.nodeToNodeMeshEnabled"),
+    ("ReachableBy and PeerIP", "spec.reachableBy"),
 ];
 
 /// Objects beside those of the table: each kind of exception by itself, and what rules of definitions are for.
@@ -114,6 +116,46 @@ const OWN: &[(&str, &str, &str)] = &[
     ("FelixConfiguration", "x", r#"{"natOutgoingAddress": "::ffff:10.0.0.1"}"#),
     ("IPPool", "p", r#"{"cidr": "10.0.0.0/16", "blockSize": 19}"#),
     ("BGPPeer", "b", r#"{"node": "n", "nodeSelector": "all()"}"#),
+    ("BGPPeer", "b", r#"{"peerIP": "10.0.0.1:0", "asNumber": 64512}"#),
+    ("BGPPeer", "b", r#"{"peerIP": "[fd00::1]:0", "asNumber": 64512}"#),
+    ("BGPPeer", "b", r#"{"peerIP": "[fd00::1]:179", "asNumber": 64512}"#),
+    ("BGPPeer", "b", r#"{"peerIP": "fd00::0", "asNumber": 64512}"#),
+    ("BGPPeer", "b", r#"{"peerIP": "10.0.0.1:70000", "asNumber": 64512}"#),
+    ("BGPPeer", "b", r#"{"peerIP": "10.0.0.1", "asNumber": 64512, "reachableBy": "fd00::1"}"#),
+    ("BGPPeer", "b", r#"{"peerIP": "fd00::2", "asNumber": 64512, "reachableBy": "10.0.0.1"}"#),
+    ("BGPPeer", "b", r#"{"peerIP": "fd00::2", "asNumber": 64512, "reachableBy": "fd00::1"}"#),
+    ("HostEndpoint", "h", r#"{"node": "n", "interfaceName": "eth0", "ports": [{}]}"#),
+    ("HostEndpoint", "h", r#"{"node": "n", "interfaceName": "eth0", "ports": [{"name": "a", "port": 80}]}"#),
+    ("HostEndpoint", "h", r#"{"node": "n", "interfaceName": "eth0", "ports": [{"name": "a", "protocol": "TCP"}]}"#),
+    ("HostEndpoint", "h", r#"{"node": "n", "interfaceName": "eth0", "ports": [{"port": 80, "protocol": "TCP"}]}"#),
+    (
+        "HostEndpoint",
+        "h",
+        r#"{"node": "n", "interfaceName": "eth0", "ports": [{"name": "a", "port": 80, "protocol": "TCP"}]}"#,
+    ),
+    ("StagedNetworkPolicy", "p", r#"{"stagedAction": "Delete", "types": ["Ingress"]}"#),
+    ("StagedGlobalNetworkPolicy", "p", r#"{"stagedAction": "Delete", "types": ["Ingress"]}"#),
+    ("StagedGlobalNetworkPolicy", "p", r#"{"stagedAction": "Delete", "namespaceSelector": "all()"}"#),
+    ("StagedGlobalNetworkPolicy", "p", r#"{"stagedAction": "Delete", "applyOnForward": true}"#),
+    ("StagedGlobalNetworkPolicy", "p", r#"{"stagedAction": "Delete", "doNotTrack": true, "applyOnForward": true}"#),
+    ("StagedGlobalNetworkPolicy", "p", r#"{"stagedAction": "Delete"}"#),
+    ("NetworkPolicy", "p", r#"{"ingress": [{"action": "Allow", "http": {"paths": [{"exact": "/a?b"}]}}]}"#),
+    ("NetworkPolicy", "p", r##"{"ingress": [{"action": "Allow", "http": {"paths": [{"prefix": "/a#b"}]}}]}"##),
+    ("NetworkPolicy", "p", r#"{"ingress": [{"action": "Allow", "http": {"paths": [{"exact": "/a"}]}}]}"#),
+    ("FelixConfiguration", "x", r#"{"externalNodesList": ["fd00::/8"]}"#),
+    ("FelixConfiguration", "x", r#"{"externalNodesList": ["10.0.0.1", "10.0.0.0/8"]}"#),
+    ("FelixConfiguration", "x", r#"{"kubeNodePortRanges": ["http"]}"#),
+    ("FelixConfiguration", "x", r#"{"kubeNodePortRanges": ["30000:32767", 80]}"#),
+    ("FelixConfiguration", "x", r#"{"failsafeInboundHostPorts": [{"protocol": "TCP"}]}"#),
+    ("FelixConfiguration", "x", r#"{"failsafeInboundHostPorts": [{"protocol": "TCP", "port": 0}]}"#),
+    ("FelixConfiguration", "x", r#"{"logDebugFilenameRegex": "["}"#),
+    ("FelixConfiguration", "x", r#"{"interfaceExclude": "/[/"}"#),
+    ("NetworkPolicy", "knp.default.x", r#"{"selector": "all()"}"#),
+    ("NetworkPolicy", "p", r#"{"types": []}"#),
+    ("StagedNetworkPolicy", "p", r#"{"stagedAction": ""}"#),
+    ("StagedKubernetesNetworkPolicy", "p", r#"{"policyTypes": []}"#),
+    ("KubeControllersConfiguration", "default", r#"{}"#),
+    ("Tier", "kube-admin", r#"{"defaultAction": "Pass"}"#),
 ];
 
 /// Manifests (a part of each) that tortie does not read, and kubectl does, and why.

@@ -7,6 +7,7 @@
 use serde_json::{Value, json};
 use tortie_api::Kind;
 
+use super::tags::PORT;
 use crate::custom::Group;
 
 /// A rule at a place: the CEL expression that must hold, and what is said when it does not.
@@ -173,17 +174,23 @@ fn limits(kind: Kind) -> Vec<(&'static str, Value)> {
         | Kind::GlobalNetworkPolicy
         | Kind::StagedNetworkPolicy
         | Kind::StagedGlobalNetworkPolicy => {
-            vec![("spec.{ingress,egress}[].{source,destination}.{nets,notNets}[]", json!({ "format": "cidr" }))]
+            vec![
+                ("spec.{ingress,egress}[].{source,destination}.{nets,notNets}[]", json!({ "format": "cidr" })),
+                ("spec.{ingress,egress}[].http.paths[].{exact,prefix}", json!({ "pattern": "^(/[^?#]*)?$" })),
+            ]
         }
         Kind::IPReservation => vec![("spec.reservedCIDRs[]", json!({ "format": "cidr" }))],
         Kind::StagedKubernetesNetworkPolicy => {
             vec![("spec.{ingress,egress}[].ports[].port", json!({ "maximum": 65535 }))]
         }
         Kind::FelixConfiguration => vec![
+            ("spec.externalNodesList[]", json!({ "pattern": "^[^:]*$" })),
+            ("spec.kubeNodePortRanges[]", json!({ "pattern": format!("^{PORT}(:{PORT})?$") })),
             ("spec.interfacePrefix", json!({ "pattern": INTERFACE_PREFIXES })),
             ("spec.healthTimeoutOverrides[].name", json!({ "pattern": "^[a-zA-Z0-9_ -]+$" })),
             ("spec.healthTimeoutOverrides[].timeout", json!({ "pattern": "^[^-]" })),
         ],
+        Kind::BGPPeer => vec![("spec.peerIP", json!({ "pattern": peer_address() }))],
         Kind::KubeControllersConfiguration => vec![
             (
                 "spec.controllers.node.hostEndpoint.templates",
@@ -205,6 +212,12 @@ fn limits(kind: Kind) -> Vec<(&'static str, Value)> {
     }
 }
 
+/// An address of a BGP peer, with a port or without; or nothing.
+fn peer_address() -> String {
+    let v6 = "[0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F:.]*";
+    format!(r"^([0-9.]+(:{PORT})?|{v6}|\[{v6}\]:{PORT})?$")
+}
+
 /// Prefixes of interfaces with commas between them, of which one at least is not empty; or nothing.
 const INTERFACE_PREFIXES: &str = r"^([\s,]*[A-Za-z0-9_.-]{1,15}\s*(,[\s,]*[A-Za-z0-9_.-]{1,15}\s*)*(,[\s,]*)?)?$";
 
@@ -219,7 +232,7 @@ fn of(kind: Kind) -> Vec<Place> {
         Kind::NetworkPolicy => policy.concat(),
         Kind::StagedNetworkPolicy => [&policy.concat()[..], STAGED].concat(),
         Kind::GlobalNetworkPolicy => [&policy.concat()[..], GLOBAL].concat(),
-        Kind::StagedGlobalNetworkPolicy => [&policy.concat()[..], GLOBAL, STAGED].concat(),
+        Kind::StagedGlobalNetworkPolicy => [&policy.concat()[..], GLOBAL, STAGED, STAGED_GLOBAL].concat(),
         Kind::HostEndpoint => HOST_ENDPOINT.to_vec(),
         Kind::IPPool => IP_POOL.to_vec(),
         Kind::BGPPeer => BGP_PEER.to_vec(),
@@ -292,6 +305,15 @@ const STAGED: &[Place] = &[(
     "spec",
     &[(
         "!has(self.stagedAction) || self.stagedAction != 'Delete' || !(has(self.order) || has(self.ingress) || has(self.egress) || has(self.performanceHints) || (has(self.selector) && self.selector != '') || (has(self.serviceAccountSelector) && self.serviceAccountSelector != ''))",
+        "Spec fields, except Tier, should all be zero-value if stagedAction is Delete",
+    )],
+)];
+
+/// The same of what only global policies have.
+const STAGED_GLOBAL: &[Place] = &[(
+    "spec",
+    &[(
+        "!has(self.stagedAction) || self.stagedAction != 'Delete' || !((has(self.namespaceSelector) && self.namespaceSelector != '') || (has(self.doNotTrack) && self.doNotTrack) || (has(self.preDNAT) && self.preDNAT) || (has(self.applyOnForward) && self.applyOnForward))",
         "Spec fields, except Tier, should all be zero-value if stagedAction is Delete",
     )],
 )];
@@ -535,6 +557,10 @@ const BGP_PEER: &[Place] = &[(
         (
             "!(has(self.reachableBy) && self.reachableBy != '' && !(has(self.peerIP) && self.peerIP != ''))",
             "reachableBy must be empty when peerIP is empty",
+        ),
+        (
+            "!(has(self.reachableBy) && self.reachableBy != '' && has(self.peerIP) && self.peerIP != '') || self.reachableBy.contains(':') == self.peerIP.matches('^\\\\[|:.*:')",
+            "ReachableBy and PeerIP address family mismatched",
         ),
         (
             "!(has(self.keepOriginalNextHop) && self.keepOriginalNextHop && has(self.nextHopMode))",

@@ -5,7 +5,9 @@ use serde_json::{Map, Value, json};
 use tortie_api::shape::{Form, Shape};
 
 const NAME: &str = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*";
-const PORT: &str = "0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
+/// The number of a port, not 0.
+pub(super) const PORT: &str =
+    "0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
 /// Lower-case letters, digits and single inner hyphens, with a letter among them.
 const PORT_NAME: &str = "([0-9]+-)*[0-9]*[a-z][a-z0-9]*(-[a-z0-9]+)*";
 const BYTE: &str = "0*([1-9][0-9]?|1[0-9]{2}|2[0-4][0-9]|25[0-5])";
