@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use tortie_api::{Key, Kind, Object, Path};
 use tortie_client::{BatchMode, Client, Mode};
-use tortie_eval::{Subject, selects};
+use tortie_eval::{Judge, Subject, selects};
+use tortie_explain::policy_warnings_of;
 use tortie_manifest::Problem;
 use tortie_policy::{GovernedInterfaces, HostEndpoint, Policy, PolicyId, Snapshot, WorkloadEndpoint, WorkloadId};
 use tortie_store::memory::MemoryStore;
@@ -40,7 +41,8 @@ pub(crate) fn warnings(store: &dyn Store, objects: &[Object], session: &mut Sess
         return none();
     }
     let mut listing = Listing::default();
-    for kind in kinds {
+    let mut is_complete = true;
+    for (kind, is_needed) in kinds {
         let mut items = Vec::new();
         let mut count = 0;
         let page = &mut |page: Vec<_>| {
@@ -48,9 +50,13 @@ pub(crate) fn warnings(store: &dyn Store, objects: &[Object], session: &mut Sess
             items.extend(page.into_iter().take((MAX_OBJECTS + 1).saturating_sub(items.len())));
         };
         let Ok(position) = store.list_pages(&Selection::kind(kind), page) else { return none() };
-        if count > MAX_OBJECTS {
+        if count > MAX_OBJECTS && is_needed {
             not_looked_at(&format!("objects of kind {kind} are stored"));
             return none();
+        }
+        if count > MAX_OBJECTS {
+            is_complete = false;
+            continue;
         }
         listing.position.advance(&position);
         listing.items.extend(items);
@@ -66,12 +72,13 @@ pub(crate) fn warnings(store: &dyn Store, objects: &[Object], session: &mut Sess
     let mut nodes = if has_hosts { nodes::stored(store) } else { BTreeSet::new() };
     nodes.extend(in_force.snapshot.nodes.keys().cloned());
     let context = StoreContext::new(&in_force.snapshot, nodes);
-    let behind = behind_failsafes(&in_force.snapshot, &keys);
-    keys.iter().zip(behind).map(|(key, behind)| context.warnings(key).into_iter().chain(behind).collect()).collect()
+    let of_rules = of_rules(&in_force.snapshot, &keys, is_complete);
+    keys.iter().zip(of_rules).map(|(key, found)| context.warnings(key).into_iter().chain(found).collect()).collect()
 }
 
-/// The rules of each policy that no packet comes to, as far as failsafes are known from the store.
-fn behind_failsafes(snapshot: &Snapshot, keys: &[Key]) -> Vec<Vec<Problem>> {
+/// What is probably not intended in the rules of each policy, as far as failsafes are known from the store. What follows from other
+/// policies, endpoints and sets is told only if all of them are known.
+fn of_rules(snapshot: &Snapshot, keys: &[Key], is_complete: bool) -> Vec<Vec<Problem>> {
     let mut found = vec![Vec::new(); keys.len()];
     let policy = |(at, key): (usize, &Key)| {
         let Key { kind, namespace, name } = key.clone();
@@ -79,13 +86,21 @@ fn behind_failsafes(snapshot: &Snapshot, keys: &[Key]) -> Vec<Vec<Problem>> {
         (!policy.staged).then_some((at, policy))
     };
     let (places, policies): (Vec<usize>, Vec<&Policy>) = keys.iter().enumerate().filter_map(policy).unzip();
-    let warnings = lint::behind_failsafes(snapshot, &policies, " (by the settings in the store)");
-    places.into_iter().zip(warnings).for_each(|(at, warnings)| found[at] = warnings);
+    if is_complete && !policies.is_empty() {
+        let unused = lint::never_matches(snapshot, &policies);
+        places.iter().zip(unused).for_each(|(at, warnings)| found[*at] = warnings);
+        for warning in policy_warnings_of(&Judge::new(snapshot), &policies) {
+            let Some(at) = policies.iter().position(|policy| policy.id == warning.policy) else { continue };
+            found[places[at]].push(lint::of_policy(warning));
+        }
+    }
+    let behind = lint::behind_failsafes(snapshot, &policies, " (by the settings in the store)");
+    places.into_iter().zip(behind).for_each(|(at, warnings)| found[at].extend(warnings));
     found
 }
 
-/// The kinds that must be known to judge these objects.
-fn needed(objects: &[Object]) -> BTreeSet<Kind> {
+/// The kinds that must be known to judge these objects, and whether nothing can be said without them.
+fn needed(objects: &[Object]) -> BTreeMap<Kind, bool> {
     let kinds = |object: &Object| match object.kind {
         Kind::GlobalNetworkPolicy => &[
             Kind::HostEndpoint,
@@ -107,7 +122,25 @@ fn needed(objects: &[Object]) -> BTreeSet<Kind> {
         }
         _ => &[],
     };
-    objects.iter().flat_map(kinds).copied().collect()
+    // What the rules of a policy can match, and what comes before them.
+    const OF_RULES: [Kind; 11] = [
+        Kind::GlobalNetworkPolicy,
+        Kind::NetworkPolicy,
+        Kind::KubernetesNetworkPolicy,
+        Kind::KubernetesClusterNetworkPolicy,
+        Kind::KubernetesService,
+        Kind::KubernetesEndpointSlice,
+        Kind::HostEndpoint,
+        Kind::GlobalNetworkSet,
+        Kind::NetworkSet,
+        Kind::FelixConfiguration,
+        Kind::Node,
+    ];
+    let has_rules = |object: &Object| matches!(object.kind, Kind::GlobalNetworkPolicy | Kind::NetworkPolicy);
+    let of_rules: &[Kind] = if objects.iter().any(has_rules) { &OF_RULES } else { &[] };
+    let mut needed: BTreeMap<Kind, bool> = of_rules.iter().map(|kind| (*kind, false)).collect();
+    needed.extend(objects.iter().flat_map(kinds).map(|kind| (*kind, true)));
+    needed
 }
 
 /// Everything that was looked at.

@@ -65,7 +65,7 @@ mod unspecified;
 
 pub use answer::{Answer, Hop, OtherPrograms, PossiblePath};
 pub use counts::Counts;
-pub use policy_warnings::{PolicyWarning, PolicyWarningKind, policy_warnings};
+pub use policy_warnings::{PolicyWarning, PolicyWarningKind, policy_warnings, policy_warnings_of};
 pub use question::{AskError, EndSpec, Question, State, TrafficSpec};
 pub use replaced_source::ReplacedSource;
 pub use services::{EndpointState, Service, ServiceAddress, ServiceEndpoint, ServicePort};

@@ -1,11 +1,11 @@
 //! What is probably not intended in policies together: rules that no packet reaches, policies that only make endpoints
-//! default-deny, and untracked policies that allow traffic but not its replies. `tortie lint` reports it.
+//! default-deny, and untracked policies that allow traffic but not its replies. Writes and `tortie lint` report it.
 //!
 //! A rule counts as reachable unless no packet reaches it at any endpoint, so a warning holds for all packets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tortie_eval::{Judge, PolicyList, Subject, TierView};
+use tortie_eval::{Judge, PolicyList, Subject, TierView, selects};
 use tortie_policy::{Action, Direction, EndpointId, GovernedInterfaces, Policy, PolicyId, Rule};
 
 use crate::shortened_list::shortened;
@@ -53,10 +53,26 @@ struct Found {
 
 /// Every warning about the enforced policies.
 pub fn policy_warnings(judge: &Judge<'_>) -> Vec<PolicyWarning> {
+    found(judge, |_| true)
+}
+
+/// The warnings about some of the enforced policies. Only the endpoints that these select are looked at.
+pub fn policy_warnings_of(judge: &Judge<'_>, policies: &[&Policy]) -> Vec<PolicyWarning> {
+    let concerns = |subject: &Subject| policies.iter().any(|policy| selects(&policy.selector, &subject.labels));
+    let mut warnings = found(judge, concerns);
+    warnings.retain(|warning| policies.iter().any(|policy| policy.id == warning.policy));
+    warnings
+}
+
+/// The warnings from these endpoints.
+fn found(judge: &Judge<'_>, concerns: impl Fn(&Subject) -> bool) -> Vec<PolicyWarning> {
     let snapshot = judge.snapshot();
     let mut found = Found::default();
     for endpoint in snapshot.host_endpoints.values() {
         let subject = Subject::host(snapshot, endpoint);
+        if !concerns(&subject) {
+            continue;
+        }
         let lists = [PolicyList::PreDnat, PolicyList::Normal, PolicyList::Forward];
         lists.into_iter().for_each(|list| found.look(judge, &subject, list));
         // On `*` no untracked policy acts.
@@ -66,7 +82,10 @@ pub fn policy_warnings(judge: &Judge<'_>) -> Vec<PolicyWarning> {
         }
     }
     for endpoint in snapshot.workload_endpoints.values() {
-        found.look(judge, &Subject::workload(snapshot, endpoint), PolicyList::Normal);
+        let subject = Subject::workload(snapshot, endpoint);
+        if concerns(&subject) {
+            found.look(judge, &subject, PolicyList::Normal);
+        }
     }
     found.warnings()
 }

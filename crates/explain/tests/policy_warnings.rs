@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use tortie_eval::Judge;
-use tortie_explain::{PolicyWarningKind, policy_warnings};
+use tortie_explain::{PolicyWarningKind, policy_warnings, policy_warnings_of};
 use tortie_testkit::manifests;
 
 const ENDPOINT: &str = "{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: eth0, labels: {a: b}}, spec: {node: n, interfaceName: eth0}}
@@ -25,7 +25,15 @@ fn policy(name: &str, spec: &str) -> String {
 fn found(policies: &[(&str, &str)]) -> Vec<String> {
     let text = ENDPOINT.to_owned() + &policies.iter().map(|(name, spec)| policy(name, spec)).collect::<String>();
     let snapshot = manifests::snapshot(text);
-    let warnings = policy_warnings(&Judge::new(&snapshot)).into_iter();
+    let judge = Judge::new(&snapshot);
+    let warnings = policy_warnings(&judge);
+    // Asked about one policy alone, what is found about it is the same.
+    for policy in snapshot.policies.values() {
+        let mut of_it = warnings.clone();
+        of_it.retain(|warning| warning.policy == policy.id);
+        assert_eq!(policy_warnings_of(&judge, &[policy]), of_it);
+    }
+    let warnings = warnings.into_iter();
     let lines = warnings.map(|warning| match (warning.kind, warning.rule) {
         (PolicyWarningKind::NeverReached, Some(rule)) => {
             format!("{} {} {}", warning.policy.name, warning.field, rule + 1)

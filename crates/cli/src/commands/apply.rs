@@ -237,7 +237,7 @@ pub(crate) fn run(
     }
     // Deletions follow the objects, without warnings.
     let is_warned = |at: usize, done: &tortie_client::Done| {
-        waiting.get(at).is_some_and(|(_, warnings)| !warnings.is_empty() || !done.notes.is_empty())
+        waiting.get(at).is_some_and(|(_, warnings)| warnings.iter().any(is_strict) || !done.notes.is_empty())
     };
     let refuse: Refuse = if args.strict { Some(&is_warned) } else { None };
     let guard = Guard { access: &access, args: &args.guard, confirm: args.confirm.confirm.is_some() };
@@ -330,6 +330,11 @@ struct Wording {
 
 impl Wording {
     const VALIDATE: Self = Self { verb: "validate", past: "validated", again: None, keep_going: false };
+}
+
+/// Whether `--strict` refuses what has this warning. A policy without rules that decide is a way to deny by default.
+fn is_strict(warning: &Problem) -> bool {
+    warning.severity != Severity::Warning("only-closes")
 }
 
 /// If two manifests describe one object, the second is an error.

@@ -277,7 +277,7 @@ fn of_setting(why: &Invalid, found: &mut Vec<Problem>) {
 }
 
 /// The rules that no packet matches, of each of some policies.
-fn never_matches(snapshot: &Snapshot, policies: &[&Policy]) -> Vec<Vec<Problem>> {
+pub(crate) fn never_matches(snapshot: &Snapshot, policies: &[&Policy]) -> Vec<Vec<Problem>> {
     let problem = |(direction, number, why): UnusedRule| {
         let message = format!("{direction} rule {number} {why}");
         Problem::warning("never-matches", rule(direction.name(), number - 1), message)
@@ -327,7 +327,8 @@ fn missing_tier(message: String, warnings: &mut Vec<Problem>) {
     }
 }
 
-fn of_policy(warning: PolicyWarning) -> Problem {
+/// A warning about policies together, as a problem of its policy.
+pub(crate) fn of_policy(warning: PolicyWarning) -> Problem {
     let path = match warning.rule {
         Some(index) => rule(warning.field, index),
         None => Path::from("spec").key(warning.field),
