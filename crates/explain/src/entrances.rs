@@ -31,12 +31,15 @@ pub(crate) fn beside_route(
         return Vec::new();
     }
     let is_on_link_alone = matches!(destination, IpAddr::V6(to) if to.is_unicast_link_local());
+    let takes_none =
+        |name: &str| destination.is_ipv6() && machine.incoming.get(name).is_some_and(|incoming| incoming.without_ipv6);
     let may_enter = |name: &&str| {
         *name != "lo"
             && !route.contains(name)
             && !is_workload_interface(name)
             && machine.port(name).is_none()
             && ![&machine.down, &machine.inner].into_iter().flatten().any(|other| other == name)
+            && !takes_none(name)
             && (!is_on_link_alone || having.contains(name))
             && source_not_accepted(machine, links, name, source).is_none()
     };
@@ -65,6 +68,7 @@ pub(crate) fn source_not_accepted(machine: &Machine, links: &[Link], enters: &st
         None => "it has no route to there".to_owned(),
         Some((RouteKind::Blocked, _)) => "its route to there drops packets".to_owned(),
         Some((RouteKind::Broadcast, _)) => "that is a broadcast address".to_owned(),
+        Some((RouteKind::NotForwarded, _)) => "its route to there is of the type anycast or multicast".to_owned(),
         Some((RouteKind::Unicast, by)) if !by.is_empty() && !by.contains(&enters) => match rp_filter {
             1 => format!("its route to there leads by {}", by.join(" and ")),
             _ if is_without_address => {

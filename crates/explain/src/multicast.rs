@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use tortie_eval::{Conntrack, Judge, PacketPath};
+use tortie_policy::Family;
 
 use crate::answer::Hop;
 use crate::interfaces::ASSUMED;
@@ -78,7 +79,7 @@ pub(crate) fn receiver(
 /// where the machine tells whether it does.
 pub(crate) fn source_note(topology: &Topology<'_>, node: &str, source: IpAddr) -> Option<String> {
     topology.broadcasts_at(source).filter(|_| !source.is_multicast())?;
-    if topology.complete_machine(node).is_some_and(|machine| !machine.incoming.is_empty()) {
+    if topology.complete_machine(node, Family::of(source)).is_some_and(|machine| !machine.incoming.is_empty()) {
         return None;
     }
     Some(format!(

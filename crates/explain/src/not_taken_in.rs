@@ -2,12 +2,12 @@
 //! accept, and what its routing rules drop. Source: `ip_route_input_slow` in net/ipv4/route.c, `fib_validate_source` in
 //! net/ipv4/fib_frontend.c, `ip6_forward` in net/ipv6/ip6_output.c, `fib_rules_lookup` in net/core/fib_rules.c.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use tortie_eval::{Builtin, DecidedBy, Packet, PacketPath, workload_endpoint};
 use tortie_policy::Family;
-use tortie_policy::machine::{ChoosingRule, DroppingRule, Incoming, RouteKind};
+use tortie_policy::machine::{ChoosingRule, DroppingRule, Incoming, Route, RouteKind};
 
 use crate::answer::Hop;
 use crate::interfaces::ASSUMED;
@@ -34,8 +34,9 @@ pub(crate) fn why(
     let is_workload =
         matches!(from, Location::Workload(one) if one.node == node && enters == Some(one.interface.as_str()));
     let of_incoming = enters.and_then(|enters| {
-        leaves_by
-            .and_then(|leaves_by| not_forwarded(topology, node, (enters, leaves_by), packet.source, [from, end]))
+        let is_refused = || refused(topology, node, enters, packet, destination).and_then(Result::err);
+        is_refused()
+            .or_else(|| not_forwarded(topology, node, (enters, leaves_by?), packet.source, [from, end]))
             .or_else(|| source_taken(topology, node, enters, packet))
             .or_else(|| if is_workload { None } else { source_not_accepted(topology, node, enters, packet) })
     });
@@ -48,6 +49,67 @@ pub(crate) fn why(
         ))
     };
     of_incoming.or_else(of_leaving)
+}
+
+/// What no interface but the loopback interface takes in, with the reason; what an interface takes in only as its settings say, which
+/// nobody tells, as what is assumed. Source: `ip_route_input_slow`, `ip6_rcv_core` in net/ipv6/ip6_input.c.
+fn refused(
+    topology: &Topology<'_>,
+    node: &str,
+    enters: &str,
+    packet: &Packet,
+    destination: IpAddr,
+) -> Option<Result<String, String>> {
+    let incoming = topology.machine(node).and_then(|machine| machine.incoming.get(enters));
+    if enters == "lo" || fault("loopback-taken-in") {
+        return None;
+    }
+    let lost = |why: String| Some(Err(format!("{node} drops what comes in by {enters}: {why}")));
+    match (packet.source, packet.destination, destination) {
+        (IpAddr::V6(source), IpAddr::V6(to), _) => {
+            if incoming.is_some_and(|incoming| incoming.without_ipv6) {
+                return lost(format!("net.ipv6.conf.{enters}.disable_ipv6 is 1"));
+            }
+            let scope = to.octets()[1] & 0xf;
+            match () {
+                () if source.is_loopback() || to.is_loopback() => lost("::1 is an address of lo alone".to_owned()),
+                () if to.is_multicast() && scope < 2 => lost(format!("{to} is a group of a single machine")),
+                () if source.to_ipv4_mapped().is_some() => lost(format!("{source} is no address of IPv6 packets")),
+                () => None,
+            }
+        }
+        (IpAddr::V4(source), _, IpAddr::V4(to)) => {
+            if to.octets()[0] == 0 {
+                return lost(format!("{to} is no destination"));
+            }
+            let loopback = [source, to].into_iter().find(Ipv4Addr::is_loopback)?;
+            match incoming.and_then(|incoming| incoming.route_localnet) {
+                Some(true) => None,
+                Some(false) => {
+                    lost(format!("{loopback} is a loopback address, and net.ipv4.conf.{enters}.route_localnet is 0"))
+                }
+                // The agent sets it at the interfaces of workloads.
+                None if topology.snapshot().settings(node).is_workload_interface(enters) => None,
+                None => Some(Ok(format!(
+                    "{ASSUMED}net.ipv4.conf.{enters}.route_localnet of {node} is 1; unless it is, the kernel drops what comes in for {loopback} or from it"
+                ))),
+            }
+        }
+        _ => None,
+    }
+}
+
+/// What is assumed of packets that come in for loopback addresses, or from them.
+pub(crate) fn assumed_loopback(topology: &Topology<'_>, hops: &[Hop]) -> Vec<String> {
+    let note = |hop: &Hop| {
+        let (PacketPath::Input { interface } | PacketPath::Forward { from: interface, .. }) = &hop.packet.path else {
+            return None;
+        };
+        let packet = &hop.packet;
+        let to = packet.translated.filter(|_| hop.is_tracked()).map_or(packet.destination, |(to, _)| to);
+        refused(topology, &hop.host.node, interface, packet, to).filter(|_| hop.verdict.allowed)?.ok()
+    };
+    hops.iter().filter_map(note).collect()
 }
 
 /// Why a node does not forward what comes from an address by one interface and is to leave by another.
@@ -91,25 +153,75 @@ fn not_forwarded(
 /// is chosen before the agent's.
 fn source_taken(topology: &Topology<'_>, node: &str, enters: &str, packet: &Packet) -> Option<String> {
     let source = packet.source;
-    let machine = topology.complete_machine(node)?;
-    let (snapshot, settings) = (topology.snapshot(), topology.snapshot().settings(node));
-    let may_be_taken = settings.is_workload_interface(enters) && packet.source_route_ok.is_none();
-    if !may_be_taken || !machine.has_route_to_only(source) {
+    let dropped = |why: &str| {
+        format!(
+            "{node} drops what comes from {source} by {enters}: {why}, which the source check of workloads asks for"
+        )
+    };
+    if !is_checked(topology, node, enters, packet) {
         return None;
     }
-    let endpoint = workload_endpoint(snapshot, &topology.host(node), enters)?;
+    let Some(machine) = topology.complete_machine(node, Family::of(source)) else {
+        let mut rules = rules(topology, node, packet.destination, source, None);
+        let rule = rules.find(|rule| rule.is_certain)?;
+        let rule = text([rule.from, rule.to], rule.incoming.as_deref());
+        return Some(dropped(&format!("a routing rule ({rule}) drops what asks for its route to there")));
+    };
+    let is_alone = machine.has_route_to_only(source);
+    is_alone.then(|| dropped(&format!("its route to there does not lead by {enters}")))
+}
+
+/// Whether the source check of a workload's interface asks for a route of an address of the workload, and none was found that leads by it.
+fn is_checked(topology: &Topology<'_>, node: &str, enters: &str, packet: &Packet) -> bool {
+    let (snapshot, settings) = (topology.snapshot(), topology.snapshot().settings(node));
+    if !settings.is_workload_interface(enters) || packet.source_route_ok.is_some() {
+        return false;
+    }
+    let source = packet.source;
+    let Some(endpoint) = workload_endpoint(snapshot, &topology.host(node), enters) else { return false };
     let is_excepted = settings.spoofing_allowed && endpoint.spoofing.iter().any(|net| net.contains(&source));
-    (endpoint.addresses.contains(&source) && !is_excepted).then(|| {
-        format!("{node} drops what comes from {source} by {enters}: its route to there does not lead by {enters}, which the source check of workloads asks for")
+    endpoint.addresses.contains(&source) && !is_excepted
+}
+
+/// What is assumed of a packet that comes from an address of a workload, where routing rules may lead to a route by which the source check
+/// drops it.
+pub(crate) fn assumed_own_source(topology: &Topology<'_>, hops: &[Hop]) -> Option<String> {
+    let Hop { host, packet, verdict, .. } = hops.first().filter(|hop| hop.verdict.allowed)?;
+    let (PacketPath::Input { interface } | PacketPath::Forward { from: interface, .. }) = &packet.path else {
+        return None;
+    };
+    let (node, source) = (&host.node, packet.source);
+    let machine = topology.machine(node)?;
+    machine.partial_for(Family::of(source)).filter(|_| is_checked(topology, node, interface, packet))?;
+    let is_other = |route: &Route| {
+        let is_for = route.from.is_none_or(|from| from.contains(&packet.destination));
+        route.to.contains(&source) && is_for && !route.interfaces.contains(interface)
+    };
+    // The lookup is as of a packet that the machine itself sends back.
+    let may_choose = |rule: &ChoosingRule| {
+        let ends = [packet.destination, source];
+        rule.ipv6 == source.is_ipv6() && may_match([rule.from, rule.to], rule.incoming.as_deref(), ends, None)
+    };
+    let leads_elsewhere = |rule: &ChoosingRule| {
+        let Some(table) = rule.table else { return true };
+        machine.other_tables.iter().any(|(of, route)| *of == table && is_other(route))
+    };
+    let mut choosing = machine.choosing_rules.iter().filter(|rule| may_choose(rule));
+    let may_drop = || rules(topology, node, packet.destination, source, None).next().is_some();
+    (verdict.allowed && (choosing.any(leads_elsewhere) || may_drop())).then(|| {
+        format!("{ASSUMED}the route of {node} to {source} leads by {interface}; {node} has routing rules of its own (ip rule), and by another route the source check drops it")
     })
 }
 
 /// Whether the route to a source leads by an interface of workloads, so that the source check there lets it through whatever its endpoint
 /// says; none where it does not, or where the machine does not tell.
-pub(crate) fn source_route(topology: &Topology<'_>, node: &str, enters: &str, source: IpAddr) -> Option<bool> {
+pub(crate) fn source_route(topology: &Topology<'_>, node: &str, enters: &str, packet: &Packet) -> Option<bool> {
     topology.snapshot().settings(node).is_workload_interface(enters).then_some(())?;
-    let leads = topology.complete_machine(node)?.route_to(source)?;
-    (leads.kind == RouteKind::Unicast && leads.interfaces.contains(&enters)).then_some(true)
+    let source = packet.source;
+    let machine = topology.complete_machine(node, Family::of(source))?;
+    let leads = machine.route_of_source(source, packet.destination)?;
+    let counts = matches!(leads.kind, RouteKind::Unicast | RouteKind::Broadcast | RouteKind::NotForwarded);
+    (counts && leads.interfaces.contains(&enters)).then_some(true)
 }
 
 /// What is assumed of a packet that the source check of a workload's interface drops, where routing rules may lead to a route that makes its
@@ -121,7 +233,7 @@ pub(crate) fn assumed_source(topology: &Topology<'_>, hops: &[Hop]) -> Option<St
         return None;
     };
     verdict.path.last().filter(|step| is_wrong(&step.decision.by))?;
-    topology.machine(&host.node)?.partial.as_ref()?;
+    topology.machine(&host.node)?.partial_for(Family::of(packet.source))?;
     Some(format!(
         "{ASSUMED}no route of {0} to {1} leads by {interface}; {0} has routing rules of its own (ip rule), and by such a route of any table the source check lets it through",
         host.node, packet.source
@@ -135,12 +247,12 @@ fn source_not_accepted(topology: &Topology<'_>, node: &str, enters: &str, packet
         return None;
     }
     let by = |why: &str| Some(format!("{node} drops what comes from {source} by {enters}: {why}"));
-    if source.is_unspecified() {
+    if matches!(source, IpAddr::V4(source) if source.octets()[0] == 0) {
         let is_taken = takes_unspecified_source(packet.destination, packet.protocol == IGMP);
         return by("only packets to 255.255.255.255 or 224.0.0.0/24, and IGMP, may have no source")
             .filter(|_| !is_taken);
     }
-    let machine = topology.complete_machine(node)?;
+    let machine = topology.complete_machine(node, Family::V4)?;
     let links = topology.known_host(node).map_or(&[][..], |host| &host.links);
     by(&entrances::source_not_accepted(machine, links, enters, source)?)
 }

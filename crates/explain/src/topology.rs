@@ -232,9 +232,9 @@ impl<'a> Topology<'a> {
         self.machines.get(node)
     }
 
-    /// The same, if it tells all of its routes.
-    pub(crate) fn complete_machine(&self, node: &str) -> Option<&Machine> {
-        self.machine(node).filter(|machine| machine.partial.is_none())
+    /// The same, if it tells all of its routes of an IP version.
+    pub(crate) fn complete_machine(&self, node: &str, family: Family) -> Option<&Machine> {
+        self.machine(node).filter(|machine| machine.partial_for(family).is_none())
     }
 
     /// The node's links, where the machine itself tells them.
@@ -249,7 +249,12 @@ impl<'a> Topology<'a> {
 
     /// A node's routes, if they are known completely.
     pub(crate) fn route_to(&self, node: &str, address: IpAddr) -> Option<RouteDecision<'_>> {
-        self.complete_machine(node)?.route_to(address)
+        self.complete_machine(node, Family::of(address))?.route_to(address)
+    }
+
+    /// The same for packets from a source.
+    pub(crate) fn route_from(&self, node: &str, source: IpAddr, address: IpAddr) -> Option<RouteDecision<'_>> {
+        self.complete_machine(node, Family::of(address))?.route_from(Some(source), address)
     }
 
     /// Whether a node whose machine tells its routes has one to a workload of its own, of an IP version. None if it has no such workload.

@@ -223,7 +223,9 @@ pub(crate) fn trace_between(
         notes.extend(of_all(&answers, |hops| not_taken_in::other_tables(topology, hops)));
     }
     assumed.extend(of_all(&answers, |hops| not_taken_in::assumed_source(topology, hops)));
-    assumed.extend(of_all(&answers, |hops| bridged::assumed(topology, hops)));
+    assumed.extend(of_all(&answers, |hops| not_taken_in::assumed_own_source(topology, hops)));
+    assumed.extend(of_all(&answers, |hops| not_taken_in::assumed_loopback(topology, hops)));
+    assumed.extend(of_all(&answers, |hops| bridged::assumed(topology, [&from, &route.end], hops)));
     let mut left_out = route.unused(question);
     for note in answers.iter().flat_map(|(_, hops)| bypassed_host_endpoints::notes(snapshot, topology, hops)) {
         if !left_out.contains(&note) {

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
+use tortie_net::Mac;
 use tortie_policy::machine::{RouteDecision, RouteKind};
-use tortie_policy::{EndpointId, WorkloadEndpoint};
+use tortie_policy::{EndpointId, Family, WorkloadEndpoint};
 
 use crate::interfaces::ASSUMED;
 use crate::topology::{Location, Topology};
@@ -11,19 +12,28 @@ use crate::{fault, not_in_force, own_nat};
 
 /// Whether packets to the workload at this end, with this destination, do not go to its interface, as far as its machine tells; a note
 /// then says why, and where they go.
-pub(crate) fn passes_by(topology: &Topology<'_>, end: &Location, destination: IpAddr, notes: &mut Vec<String>) -> bool {
+pub(crate) fn passes_by(
+    topology: &Topology<'_>,
+    end: &Location,
+    [source, destination]: [IpAddr; 2],
+    notes: &mut Vec<String>,
+) -> bool {
     let Location::Workload(endpoint) = end else { return false };
-    let why = no_route(topology, endpoint).or_else(|| other_route(topology, endpoint, destination));
+    let why = no_route(topology, endpoint).or_else(|| other_route(topology, endpoint, [source, destination]));
     let Some(why) = why else { return false };
     let node = &endpoint.node;
     // A floating IP is translated before the route is chosen.
     let floating = |address: &IpAddr| own_nat::floating_leads_to(topology.snapshot(), endpoint, *address);
     let address = endpoint.addresses.first().map(|address| floating(address).unwrap_or(*address));
-    let is_told = topology.complete_machine(node).is_some();
-    let leads = address.and_then(|address| topology.route_to(node, address));
-    let is_lost = is_told && leads.is_none_or(|leads| leads.kind == RouteKind::Blocked);
+    let leads = |address: IpAddr| {
+        let machine = topology.complete_machine(node, Family::of(address))?;
+        Some(machine.route_from(Some(source), address))
+    };
+    let is_lost = |address: &IpAddr| {
+        leads(*address).is_some_and(|leads| leads.is_none_or(|leads| leads.kind == RouteKind::Blocked))
+    };
     let goes = match address {
-        Some(address) if is_lost => format!("{node} has no other route to {address} and drops the packet"),
+        Some(address) if is_lost(&address) => format!("{node} has no other route to {address} and drops the packet"),
         _ => format!("the packet does not reach it and follows the other routes of {node}"),
     };
     notes.push(format!("{why}; {goes}"));
@@ -56,22 +66,36 @@ pub(crate) fn note_silent(topology: &Topology<'_>, from: &Location, notes: &mut 
 }
 
 /// The interface by which its node sends to a workload: where that is a port of another one, the one that the route leads by.
-pub(crate) fn sent_by(topology: &Topology<'_>, endpoint: &WorkloadEndpoint, destination: IpAddr) -> String {
+pub(crate) fn sent_by(topology: &Topology<'_>, endpoint: &WorkloadEndpoint, [source, to]: [IpAddr; 2]) -> String {
     let (node, interface) = (&endpoint.node, &endpoint.interface);
     let master = topology.judged_at(node, interface.clone());
-    let leads = topology.complete_machine(node).and_then(|machine| machine.route_to(destination));
-    match leads {
+    match topology.route_from(node, source, to) {
         Some(leads) if leads.interfaces == [master.as_str()] => master,
         _ => interface.clone(),
     }
 }
 
+/// What is to be said where a node sends to a workload by an interface that is a port: the workload's answer to the question for its MAC comes
+/// in by the master. The agent makes a neighbour of each IPv4 address, so that nobody asks, if the endpoint has a MAC.
+fn is_not_found(topology: &Topology<'_>, endpoint: &WorkloadEndpoint, to: IpAddr) -> Option<String> {
+    let node = &endpoint.node;
+    let port = topology.machine(node)?.port(&endpoint.interface)?;
+    let has_mac = || endpoint.mac.parse().ok().and_then(|mac: Mac| mac.ethernet()).is_some();
+    let is_asked = SEEN_AT_MASTER.contains(&port.kind.as_str()) && !(to.is_ipv4() && has_mac());
+    is_asked.then(|| {
+        format!("; it does not get them unless {node} knows its MAC there (ip neighbour): the answer to the question who has {to} comes in by {}", port.master)
+    })
+}
+
+/// Kinds of masters at which all packets of their ports come in.
+const SEEN_AT_MASTER: [&str; 3] = ["bridge", "bond", "team"];
+
 /// Notes which policies of workloads at the ends are not asked although they govern the interfaces.
 pub(crate) fn note_passed_by(
     topology: &Topology<'_>,
     [from, end]: [&Location; 2],
-    destination: IpAddr,
-    notes: &mut Vec<String>,
+    ways: [IpAddr; 2],
+    assumed: &mut Vec<String>,
 ) {
     for (location, is_sender) in [(from, true), (end, false)] {
         let Location::Workload(endpoint) = location else { continue };
@@ -81,12 +105,15 @@ pub(crate) fn note_passed_by(
         let asked = match () {
             () if !is_port => format!("this answer is for a packet that does not pass by {interface}"),
             () if is_sender => format!("no policy of {name} is asked about what it sends"),
-            () if sent_by(topology, endpoint, destination) != *interface => {
+            () if sent_by(topology, endpoint, ways) != *interface => {
                 format!("no policy of {name} is asked about what {node} sends to it")
             }
-            () => format!("policies of {name} are asked only about what {node} itself routes to it by {interface}"),
+            () => {
+                let lost = is_not_found(topology, endpoint, ways[1]).unwrap_or_default();
+                format!("policies of {name} are asked only about what {node} itself routes to it by {interface}{lost}")
+            }
         };
-        notes.push(format!("{why}; {asked}"));
+        assumed.push(format!("{why}; {asked}"));
     }
 }
 
@@ -106,13 +133,13 @@ fn no_route(topology: &Topology<'_>, endpoint: &WorkloadEndpoint) -> Option<Stri
 
 /// Why packets to an address of a workload do not go to its interface although that carries packets: another route is for this address alone
 /// too, and is chosen before the agent's.
-fn other_route(topology: &Topology<'_>, endpoint: &WorkloadEndpoint, to: IpAddr) -> Option<String> {
+fn other_route(topology: &Topology<'_>, endpoint: &WorkloadEndpoint, [source, to]: [IpAddr; 2]) -> Option<String> {
     let (node, interface) = (&endpoint.node, &endpoint.interface);
     topology.snapshot().workload_endpoints.get(&endpoint.id)?;
     let is_alone = topology.machine(node)?.has_route_to_only(to);
-    let leads = topology.route_to(node, to).filter(|_| is_alone && !fault("route-of-another-ignored"))?;
+    let leads = topology.route_from(node, source, to).filter(|_| is_alone && !fault("route-of-another-ignored"))?;
     let is_other = match leads.kind {
-        RouteKind::Blocked => true,
+        RouteKind::Blocked | RouteKind::NotForwarded => true,
         RouteKind::Unicast => !leads.interfaces.is_empty() && !leads.interfaces.contains(&interface.as_str()),
         RouteKind::Local | RouteKind::Broadcast | RouteKind::Multicast => false,
     };
@@ -120,7 +147,7 @@ fn other_route(topology: &Topology<'_>, endpoint: &WorkloadEndpoint, to: IpAddr)
 }
 
 /// Why the interface of a workload carries no packets; none if it does, or if nobody tells.
-fn no_link(topology: &Topology<'_>, endpoint: &WorkloadEndpoint) -> Option<String> {
+pub(crate) fn no_link(topology: &Topology<'_>, endpoint: &WorkloadEndpoint) -> Option<String> {
     let (node, interface) = (&endpoint.node, &endpoint.interface);
     let machine = topology.machine(node)?;
     let host = topology.known_host(node)?;

@@ -208,7 +208,7 @@ fn machine() -> (Host, Machine) {
 
 /// Makes a machine accept a source only by the interface of the route to it.
 fn strict(machine: &mut Machine) {
-    let strict = Incoming { forwards_ipv4: true, forwards_ipv6: true, rp_filter: 1 };
+    let strict = Incoming { forwards_ipv4: true, forwards_ipv6: true, rp_filter: 1, ..Incoming::default() };
     machine.incoming = ["docker0", "eth0", "eth1", "lo"].map(|name| (name.to_owned(), strict)).into();
 }
 

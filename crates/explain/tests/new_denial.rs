@@ -47,7 +47,7 @@ fn routes() -> Machine {
 
 /// The same, with this `rp_filter` at every interface.
 fn checking(rp_filter: u32) -> Machine {
-    let incoming = Incoming { forwards_ipv4: false, forwards_ipv6: false, rp_filter };
+    let incoming = Incoming { rp_filter, ..Incoming::default() };
     let incoming = ["lo", "eth0", "eth1", "eth2"].map(|name| (name.to_owned(), incoming)).into();
     Machine { incoming, ..routes() }
 }

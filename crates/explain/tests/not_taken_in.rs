@@ -45,7 +45,7 @@ fn told(snapshot: &Snapshot, change: impl FnOnce(&mut Machine)) -> Topology<'_> 
         route("192.0.2.11/32", RouteKind::Local, "eth0"),
         route("198.51.100.1/32", RouteKind::Local, "eth1"),
     ];
-    let incoming = Incoming { forwards_ipv4: true, forwards_ipv6: true, rp_filter: 0 };
+    let incoming = Incoming { forwards_ipv4: true, forwards_ipv6: true, ..Incoming::default() };
     let incoming = links.iter().map(|link| (link.name.clone(), incoming)).collect();
     let mut machine = Machine { routes, incoming, ..Machine::default() };
     change(&mut machine);
@@ -354,7 +354,7 @@ fn an_interface_that_does_not_take_in_what_others_do_is_asked_about_by_itself() 
     let snapshot = manifests::snapshot("");
     let names: Vec<String> = (0..12).map(|number| format!("eth{number}")).collect();
     let with = |change: &dyn Fn(&mut Machine)| {
-        let incoming = Incoming { forwards_ipv4: true, forwards_ipv6: true, rp_filter: 0 };
+        let incoming = Incoming { forwards_ipv4: true, forwards_ipv6: true, ..Incoming::default() };
         let incoming = names.iter().map(|name| (name.clone(), incoming)).collect();
         let routes = vec![route("198.51.100.0/24", RouteKind::Unicast, "eth1")];
         let mut machine = Machine { routes, incoming, ..Machine::default() };
@@ -376,13 +376,38 @@ fn an_interface_that_does_not_take_in_what_others_do_is_asked_about_by_itself() 
     }
 }
 
+fn loopback() -> Result<(), String> {
+    let snapshot = manifests::snapshot(WORLD);
+    let set = |change: fn(&mut Incoming)| told(&snapshot, |machine| machine.incoming.values_mut().for_each(change));
+    let [off, on] = [false, true].map(|value| {
+        set(if value { |one| one.route_localnet = Some(true) } else { |one| one.route_localnet = Some(false) })
+    });
+    let at = Some("eth0");
+    let lost =
+        "web1 drops what comes in by eth0: 127.0.0.9 is a loopback address, and net.ipv4.conf.eth0.route_localnet is 0";
+    compare(&off, "127.0.0.9", "192.0.2.11", at, Some(lost))?;
+    compare(&on, "127.0.0.9", "192.0.2.11", at, None)?;
+    // Nobody tells the setting.
+    let line = text::verdict_line(
+        &snapshot,
+        &trace(&set(|_| ()), &question("127.0.0.9", "192.0.2.11", at)).map_err(|error| error.to_string())?,
+    );
+    if !line.starts_with("ALLOWED") || !line.contains("(assumed: net.ipv4.conf.eth0.route_localnet of web1 is 1; ") {
+        return Err(line);
+    }
+    let lost = "web1 drops what comes in by eth0: net.ipv6.conf.eth0.disable_ipv6 is 1";
+    compare(&set(|one| one.without_ipv6 = true), "fd01::9", "fd02::9", at, Some(lost))?;
+    compare(&set(|one| one.without_ipv6 = true), "192.0.2.9", "198.51.100.9", at, None)
+}
+
 type Check = fn() -> Result<(), String>;
-const CHECKS: [(Check, &str); 5] = [
+const CHECKS: [(Check, &str); 6] = [
     (forwarding, "forwarding-assumed"),
     (sources, "sources-accepted"),
     (rules, "routing-rules-ignored"),
     (route_of_another, "route-of-another-ignored"),
     (unspecified, "unspecified-is-elsewhere"),
+    (loopback, "loopback-taken-in"),
 ];
 
 #[test]

@@ -204,7 +204,7 @@ fn the_packet_comes_in_by_the_interface_of_the_source_that_it_has() {
     let routes = vec![leads("192.0.2.0/24", "eth0"), leads("10.65.0.0/24", "eth1"), leads("198.51.100.0/24", "eth1")];
     let host = Host { node: "web2".into(), links };
     let to_node = question(FROM, "node/web2", "tcp/80");
-    let strict = Incoming { forwards_ipv4: true, forwards_ipv6: true, rp_filter: 1 };
+    let strict = Incoming { forwards_ipv4: true, forwards_ipv6: true, rp_filter: 1, ..Incoming::default() };
     let incoming: std::collections::BTreeMap<_, _> =
         ["eth0", "eth1", "lo"].map(|name| (name.to_owned(), strict)).into();
     let answer = |snapshot: &tortie_policy::Snapshot, question: &Question| {

@@ -197,7 +197,7 @@ fn what_is_translated_to_a_destination_that_the_kernel_may_not_deliver_has_no_an
     let loopback = "a loopback address, which the kernel drops of what comes in unless it is set otherwise";
     for (from, address, expected) in [
         ("192.0.2.9", "127.0.0.1", unknown("127.0.0.1", loopback)),
-        ("192.0.2.9", "0.0.0.0", unknown("0.0.0.0", "the unspecified address")),
+        ("192.0.2.9", "0.0.0.0", Ok(false)),
         ("192.0.2.9", "224.0.0.1", unknown("224.0.0.1", "a multicast address")),
         ("192.0.2.9", "255.255.255.255", unknown("255.255.255.255", "a broadcast address")),
         ("192.0.2.9", "192.0.2.255", unknown("192.0.2.255", "a broadcast address")),

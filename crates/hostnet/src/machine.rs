@@ -35,23 +35,21 @@ pub fn machine() -> Result<Machine, RequestError> {
     let incoming = incoming(&links);
     let bridges = bridges(&links);
     let inner = inner(&links);
-    let mut machine = Machine { carried_by, down, inner, indexes, incoming, bridges, ..interfaces_of(&links, &names) };
-    for family in [libc::AF_INET, libc::AF_INET6] {
-        let each = |(all, blocked): &mut (Vec<Route>, Vec<(Option<IpNet>, IpNet)>), message: &Message<'_>| {
+    let isolated = links.iter().filter(|link| link.is_isolated).map(|link| link.name.clone()).collect();
+    let mut machine =
+        Machine { carried_by, down, inner, indexes, incoming, bridges, isolated, ..interfaces_of(&links, &names) };
+    for (at, family) in [libc::AF_INET, libc::AF_INET6].into_iter().enumerate() {
+        let each = |(all, others): &mut (Vec<Route>, Vec<(u32, Route)>), message: &Message<'_>| {
             match route(message, &names) {
-                Some((route, true)) if all.len() <= MAX_ROUTES => all.push(route),
-                Some((route, false)) if route.kind == RouteKind::Blocked && blocked.len() <= MAX_ROUTES => {
-                    blocked.push((route.from, route.to));
-                }
+                Some((route, _, true)) if all.len() <= MAX_ROUTES => all.push(route),
+                Some((route, table, false)) if others.len() <= MAX_ROUTES => others.push((table, route)),
                 _ => {}
             }
             Ok(())
         };
-        let (routes, blocked) =
+        let (routes, others) =
             socket.dump("list the routes", libc::RTM_GETROUTE, &of_family::<RTMSG>(family), |_| (), each)?;
-        if routes.len() > MAX_ROUTES {
-            machine.partial = Some(format!("it has more than {MAX_ROUTES} routes"));
-        }
+        let mut partial = (routes.len() > MAX_ROUTES).then(|| format!("it has more than {MAX_ROUTES} routes"));
         machine.routes.extend(routes);
         let each = |rules: &mut Vec<Rule>, message: &Message<'_>| {
             rules.extend(rule(message));
@@ -60,17 +58,21 @@ pub fn machine() -> Result<Machine, RequestError> {
         let rules: Vec<Rule> =
             socket.dump("list the routing rules", libc::RTM_GETRULE, &of_family::<RULE>(family), |_| (), each)?;
         if rules.iter().any(|rule| !rule.is_usual) {
-            machine.partial = Some("it chooses routes by rules of its own (ip rule)".to_owned());
+            partial = Some("it chooses routes by rules of its own (ip rule)".to_owned());
             machine.choosing_rules.extend(rules.iter().filter_map(|rule| rule.chooses.clone()));
             machine.dropping_rules.extend(dropping(rules));
-            machine.dropping_rules.extend(blocked.into_iter().map(|(from, to)| DroppingRule {
+            let blocked = others.iter().filter(|(_, route)| route.kind == RouteKind::Blocked);
+            machine.dropping_rules.extend(blocked.map(|(_, route)| DroppingRule {
                 ipv6: family == libc::AF_INET6,
-                from,
-                to: Some(to),
+                from: route.from,
+                to: Some(route.to),
                 incoming: None,
                 is_certain: false,
             }));
+            machine.other_tables.extend(others);
         }
+        machine.complete[at] = partial.is_none();
+        machine.partial = machine.partial.or(partial);
     }
     Ok(machine)
 }
@@ -84,25 +86,41 @@ pub fn masters() -> Result<Machine, RequestError> {
 
 /// What is done with packets that come in by these interfaces.
 fn incoming(links: &[Link]) -> BTreeMap<String, Incoming> {
-    let all = sysctl::number::<u32>("ipv4/conf/all/rp_filter").unwrap_or_default();
+    let of_all = |name: &str| sysctl::number::<u32>(&format!("ipv4/conf/all/{name}")).unwrap_or_default();
+    let (all, localnet) = (of_all("rp_filter"), of_all("route_localnet") != 0);
     // Of IPv6 this setting counts for all interfaces, but since Linux 6.17 an interface may say otherwise.
     let forwards_ipv6 = sysctl::number::<u32>("ipv6/conf/all/forwarding").is_none_or(|value| value != 0);
     let of = |link: &Link| {
-        let [forwarding, rp_filter] = link.ipv4?;
+        let [forwarding, rp_filter, route_localnet] = link.ipv4?;
         let forced = || sysctl::number::<u32>(&format!("ipv6/conf/{}/force_forwarding", link.name));
         let forwards_ipv6 = forwards_ipv6 || forced().is_some_and(|value| value != 0);
-        let incoming = Incoming { forwards_ipv4: forwarding != 0, forwards_ipv6, rp_filter: rp_filter.max(all) };
+        let incoming = Incoming {
+            forwards_ipv4: forwarding != 0,
+            forwards_ipv6,
+            rp_filter: rp_filter.max(all),
+            route_localnet: Some(localnet || route_localnet != 0),
+            without_ipv6: !link.takes_ipv6,
+        };
         Some((link.name.clone(), incoming))
     };
     links.iter().filter_map(of).collect()
 }
 
-/// The settings `forwarding` and `rp_filter` of an interface, from what it says of its IPv4 (`IFLA_INET_CONF`).
-fn ipv4_settings(of_families: &[u8]) -> Option<[u32; 2]> {
+/// The settings `forwarding`, `rp_filter` and `route_localnet` of an interface, from what it says of its IPv4 (`IFLA_INET_CONF`).
+fn ipv4_settings(of_families: &[u8]) -> Option<[u32; 3]> {
     let of_ipv4 = Attrs::new(of_families).find(libc::AF_INET as u16)?;
     let settings = Attrs::new(of_ipv4).find(IFLA_INET_CONF)?;
     let number = |setting: usize| host_u32(settings.get((setting - 1) * 4..setting * 4)?);
-    Some([number(IPV4_DEVCONF_FORWARDING)?, number(IPV4_DEVCONF_RP_FILTER)?])
+    let [forwarding, rp_filter] = [IPV4_DEVCONF_FORWARDING, IPV4_DEVCONF_RP_FILTER].map(number);
+    Some([forwarding?, rp_filter?, number(IPV4_DEVCONF_ROUTE_LOCALNET)?])
+}
+
+/// Whether an interface may take in IPv6, from what it says of it (`IFLA_INET6_CONF`).
+fn takes_ipv6(of_families: &[u8]) -> bool {
+    let of_ipv6 = Attrs::new(of_families).find(libc::AF_INET6 as u16);
+    let settings = of_ipv6.and_then(|of_ipv6| Attrs::new(of_ipv6).find(IFLA_INET6_CONF));
+    let at = DEVCONF_DISABLE_IPV6 * 4;
+    settings.and_then(|settings| host_u32(settings.get(at..at + 4)?)).is_none_or(|disabled| disabled == 0)
 }
 
 struct Link {
@@ -115,8 +133,11 @@ struct Link {
     /// Of a bridge: whether its own settings ask rules about the IPv4 and IPv6 packets between its ports.
     calls: [bool; 2],
     is_running: bool,
-    /// Its settings `forwarding` and `rp_filter` of IPv4.
-    ipv4: Option<[u32; 2]>,
+    /// A port of a bridge that hands on nothing to other ports like it.
+    is_isolated: bool,
+    /// Its settings `forwarding`, `rp_filter` and `route_localnet` of IPv4.
+    ipv4: Option<[u32; 3]>,
+    takes_ipv6: bool,
 }
 
 fn links(socket: &mut Socket) -> Result<Vec<Link>, RequestError> {
@@ -139,12 +160,16 @@ fn link(message: &Message<'_>) -> Option<Link> {
     let is_set =
         |attr| data.and_then(|data| Attrs::new(data).find(attr)).is_some_and(|value| value.first() == Some(&1));
     let calls = [is_set(IFLA_BR_NF_CALL_IPTABLES), is_set(IFLA_BR_NF_CALL_IP6TABLES)];
+    let of_port = info.and_then(|info| Attrs::new(info).find(IFLA_INFO_SLAVE_DATA));
+    let is_isolated = of_port.and_then(|data| Attrs::new(data).find(IFLA_BRPORT_ISOLATED));
     let is_here = attrs.clone().find(libc::IFLA_LINK_NETNSID).is_none() && kind.as_deref() != Some("veth");
     let carrier = attrs.clone().find(libc::IFLA_LINK).and_then(host_u32);
     Some(Link {
         index,
         name: attrs.clone().find(libc::IFLA_IFNAME).map(lossy_text)?,
         ipv4: attrs.clone().find(libc::IFLA_AF_SPEC).and_then(ipv4_settings),
+        takes_ipv6: attrs.clone().find(libc::IFLA_AF_SPEC).is_none_or(takes_ipv6),
+        is_isolated: is_isolated.is_some_and(|value| value.first() == Some(&1)),
         master: attrs.find(libc::IFLA_MASTER).and_then(host_u32),
         carrier: carrier.filter(|carrier| is_here && *carrier != index),
         kind,
@@ -188,8 +213,8 @@ fn inner(links: &[Link]) -> Vec<String> {
     links.iter().filter(is_inner).map(|link| link.name.clone()).collect()
 }
 
-/// Reads a route, and whether it is in one of the tables that every packet is looked up in; none if it is of no interest.
-fn route(message: &Message<'_>, names: &BTreeMap<u32, &Link>) -> Option<(Route, bool)> {
+/// Reads a route, its table, and whether every packet is looked up in that; none if it is of no interest.
+fn route(message: &Message<'_>, names: &BTreeMap<u32, &Link>) -> Option<(Route, u32, bool)> {
     if message.kind != libc::RTM_NEWROUTE {
         return None;
     }
@@ -197,27 +222,14 @@ fn route(message: &Message<'_>, names: &BTreeMap<u32, &Link>) -> Option<(Route, 
         message.body.split_first_chunk::<RTMSG>()?;
     let flags = u32::from_ne_bytes([f0, f1, f2, f3]);
     // What is dead leads nowhere, and what is for one type of service is not for an ordinary packet.
-    let unused = libc::RTM_F_CLONED | RTNH_F_DEAD;
-    if flags & unused != 0 || tos != 0 {
+    let passed_over = flags & RTNH_F_LINKDOWN != 0;
+    if flags & libc::RTM_F_CLONED != 0 || flags & RTNH_F_DEAD != 0 && !passed_over || tos != 0 {
         return None;
     }
-    let kind = match kind {
-        libc::RTN_UNICAST => RouteKind::Unicast,
-        libc::RTN_LOCAL | libc::RTN_ANYCAST => RouteKind::Local,
-        libc::RTN_BROADCAST => RouteKind::Broadcast,
-        libc::RTN_MULTICAST => RouteKind::Multicast,
-        _ => RouteKind::Blocked,
-    };
-    let unspecified: IpAddr = if i32::from(family) == libc::AF_INET { [0; 4].into() } else { [0; 16].into() };
-    let mut route = Route {
-        to: IpNet::new(unspecified, prefix).ok()?,
-        from: None,
-        kind,
-        local_table: false,
-        interfaces: Vec::new(),
-        metric: 0,
-        source: None,
-    };
+    let is_ipv4 = i32::from(family) == libc::AF_INET;
+    let unspecified: IpAddr = if is_ipv4 { [0; 4].into() } else { [0; 16].into() };
+    let passed_over = passed_over && flags & RTNH_F_DEAD != 0;
+    let mut route = Route { passed_over, ..Route::to(IpNet::new(unspecified, prefix).ok()?) };
     let name = |index: u32| names.get(&index).map(|link| link.name.clone());
     let mut table = u32::from(table);
     for attr in Attrs::new(rest).flatten() {
@@ -228,15 +240,50 @@ fn route(message: &Message<'_>, names: &BTreeMap<u32, &Link>) -> Option<(Route, 
             libc::RTA_OIF => route.interfaces.extend(host_u32(attr.payload).and_then(name)),
             libc::RTA_PRIORITY => route.metric = host_u32(attr.payload)?,
             libc::RTA_PREFSRC => route.source = address(attr.payload),
-            libc::RTA_MULTIPATH => route.interfaces.extend(hops(attr.payload).filter_map(|(index, _)| name(index))),
+            libc::RTA_MULTIPATH => {
+                let used = hops(attr.payload).filter(|hop| u32::from(hop.flags) & RTNH_F_DEAD == 0);
+                route.interfaces.extend(used.filter_map(|hop| name(hop.index)));
+            }
+            RTA_PREF => route.preference = preference(attr.payload),
+            // The kernel removes it a while later.
+            libc::RTA_CACHEINFO if is_expired(attr.payload) => return None,
             _ => (),
         }
     }
     route.interfaces.dedup();
+    route.kind = match kind {
+        libc::RTN_UNICAST if is_ipv4 => RouteKind::Unicast,
+        libc::RTN_LOCAL => RouteKind::Local,
+        libc::RTN_BROADCAST if is_ipv4 => RouteKind::Broadcast,
+        libc::RTN_MULTICAST if route.to.addr().is_multicast() => RouteKind::Multicast,
+        libc::RTN_MULTICAST | libc::RTN_ANYCAST if is_ipv4 => RouteKind::NotForwarded,
+        libc::RTN_ANYCAST => RouteKind::Local,
+        // IPv6 takes no notice of these types, and sends nothing by the loopback interface.
+        libc::RTN_UNICAST | libc::RTN_BROADCAST | libc::RTN_MULTICAST if !is_ipv4 && route.interfaces != ["lo"] => {
+            RouteKind::Unicast
+        }
+        _ => RouteKind::Blocked,
+    };
     route.local_table = table == u32::from(libc::RT_TABLE_LOCAL);
-    let main = [libc::RT_TABLE_MAIN, libc::RT_TABLE_DEFAULT].map(u32::from);
-    let is_usual = route.local_table || main.contains(&table);
-    Some((route, is_usual))
+    // IPv6 has no rule for the table `default`.
+    route.default_table = is_ipv4 && table == u32::from(libc::RT_TABLE_DEFAULT);
+    let is_usual = route.local_table || route.default_table || table == u32::from(libc::RT_TABLE_MAIN);
+    Some((route, table, is_usual))
+}
+
+/// `ICMPV6_ROUTER_PREF_HIGH`, `ICMPV6_ROUTER_PREF_LOW` and others, as numbers in their order.
+fn preference(payload: &[u8]) -> i8 {
+    match payload.first() {
+        Some(1) => 1,
+        Some(3) => -1,
+        _ => 0,
+    }
+}
+
+/// Whether `struct rta_cacheinfo` says that the time of a route is over.
+fn is_expired(cacheinfo: &[u8]) -> bool {
+    let expires = cacheinfo.get(8..12).and_then(|bytes| bytes.try_into().ok()).map(i32::from_ne_bytes);
+    expires.is_some_and(|expires| expires < 0)
 }
 
 /// A routing rule.
@@ -320,7 +367,14 @@ const IFLA_BR_NF_CALL_IPTABLES: u16 = 36;
 const IFLA_BR_NF_CALL_IP6TABLES: u16 = 37;
 const IPV4_DEVCONF_FORWARDING: usize = 1;
 const IPV4_DEVCONF_RP_FILTER: usize = 8;
+const IPV4_DEVCONF_ROUTE_LOCALNET: usize = 26;
+const IFLA_INET6_CONF: u16 = 2;
+const DEVCONF_DISABLE_IPV6: usize = 26;
+const IFLA_INFO_SLAVE_DATA: u16 = 5;
+const IFLA_BRPORT_ISOLATED: u16 = 33;
+const RTA_PREF: u16 = 20;
 const RTNH_F_DEAD: u32 = 1;
+const RTNH_F_LINKDOWN: u32 = 16;
 const FIB_RULE_INVERT: u32 = 2;
 const FR_ACT_TO_TBL: u8 = 1;
 const FR_ACT_BLACKHOLE: u8 = 6;

@@ -162,7 +162,7 @@ fn read_hops(message: &Message<'_>) -> Option<Vec<Route>> {
             libc::RTA_GATEWAY => route.gateway = address(attr.payload),
             libc::RTA_PREFSRC => route.source = address(attr.payload),
             libc::RTA_MULTIPATH => {
-                indexes.extend(hops(attr.payload));
+                indexes.extend(hops(attr.payload).map(|hop| (hop.index, hop.gateway)));
                 // Of IPv6 each hop is a route of its own.
                 route.hops = if v4 && route.hops == Hops::Own { Hops::Several } else { route.hops };
             }
@@ -180,15 +180,22 @@ fn read_hops(message: &Message<'_>) -> Option<Vec<Route>> {
     Some(indexes.into_iter().filter(|(index, _)| *index != 0).map(by).collect())
 }
 
+/// One hop of a route of several.
+pub(crate) struct Hop {
+    pub(crate) index: u32,
+    pub(crate) flags: u8,
+    gateway: Option<IpAddr>,
+}
+
 /// The hops of a route of several: each is a `struct rtnexthop` with attributes behind it.
-pub(crate) fn hops(mut rest: &[u8]) -> impl Iterator<Item = (u32, Option<IpAddr>)> {
+pub(crate) fn hops(mut rest: &[u8]) -> impl Iterator<Item = Hop> {
     std::iter::from_fn(move || {
-        let (&[l0, l1, _, _, i0, i1, i2, i3], _) = rest.split_first_chunk::<8>()?;
+        let (&[l0, l1, flags, _, i0, i1, i2, i3], _) = rest.split_first_chunk::<8>()?;
         let length = usize::from(u16::from_ne_bytes([l0, l1])).max(8);
         let attrs = rest.get(8..length.min(rest.len())).unwrap_or_default();
         let gateway = Attrs::new(attrs).find(libc::RTA_GATEWAY).and_then(address);
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((u32::from_ne_bytes([i0, i1, i2, i3]), gateway))
+        Some(Hop { index: u32::from_ne_bytes([i0, i1, i2, i3]), flags, gateway })
     })
 }
 

@@ -216,7 +216,13 @@ fn what_is_done_with_packets_that_come_in_is_what_the_settings_say() {
         set("ipv4/ip_forward", 0);
         set("ipv6/conf/all/forwarding", 0);
         let of = |name: &str| machine().unwrap().incoming[name];
-        let incoming = |forwards_ipv4, forwards_ipv6, rp_filter| Incoming { forwards_ipv4, forwards_ipv6, rp_filter };
+        let incoming = |forwards_ipv4, forwards_ipv6, rp_filter| Incoming {
+            forwards_ipv4,
+            forwards_ipv6,
+            rp_filter,
+            route_localnet: Some(false),
+            without_ipv6: false,
+        };
         assert_eq!(of("eth0"), incoming(false, false, 0));
         set("ipv4/conf/eth0/forwarding", 1);
         set("ipv4/conf/eth0/rp_filter", 1);
@@ -226,10 +232,85 @@ fn what_is_done_with_packets_that_come_in_is_what_the_settings_say() {
         set("ipv6/conf/all/forwarding", 1);
         assert_eq!((of("eth0"), of("p-eth0")), (incoming(true, true, 2), incoming(false, true, 2)));
         set("ipv6/conf/all/forwarding", 0);
+        assert_eq!((of("eth0").route_localnet, of("eth0").without_ipv6), (Some(false), false));
+        set("ipv4/conf/eth0/route_localnet", 1);
+        set("ipv6/conf/p-eth0/disable_ipv6", 1);
+        assert_eq!((of("eth0").route_localnet, of("eth0").without_ipv6), (Some(true), false));
+        assert_eq!((of("p-eth0").route_localnet, of("p-eth0").without_ipv6), (Some(false), true));
         // Since Linux 6.17.
         if std::fs::write("/proc/sys/net/ipv6/conf/eth0/force_forwarding", "1").is_ok() {
             assert_eq!([of("eth0").forwards_ipv6, of("p-eth0").forwards_ipv6], [true, false]);
         }
+    });
+}
+
+#[test]
+fn of_routes_to_one_net_the_one_that_the_kernel_uses_leads() {
+    in_namespace(|| {
+        for link in ["e0", "e1", "e2"] {
+            ip(&format!("link add {link} type veth peer name p-{link}"));
+            ip(&format!("link set p-{link} up"));
+            ip(&format!("link set {link} up"));
+        }
+        for route in [
+            "add 10.1.0.0/16 dev e1",
+            "append 10.1.0.0/16 dev e0",
+            "add 10.2.0.0/16 dev e0 table default",
+            "add 10.2.0.0/16 dev e1",
+            "add 10.3.0.0/16 dev e2 table default",
+            "add 10.4.0.0/16 dev e2 metric 7",
+            "add 10.4.0.0/16 dev e1 metric 6",
+        ] {
+            ip(&format!("route {route}"));
+        }
+        for route in ["add fd01::/64 dev e0 pref low", "append fd01::/64 dev e1 pref high", "append fd01::/64 dev e2"] {
+            ip(&format!("-6 route {route}"));
+        }
+        let machine = machine().unwrap();
+        for to in ["10.1.0.1", "10.2.0.1", "10.3.0.1", "10.4.0.1", "fd01::1"] {
+            let output = std::process::Command::new("ip").args(["route", "get", to]).output();
+            let said = String::from_utf8(output.unwrap().stdout).unwrap();
+            let leads = machine.route_to(to.parse().unwrap()).unwrap();
+            let [interface] = leads.interfaces[..] else { panic!("{to}: {leads:?}") };
+            assert!(said.contains(&format!(" dev {interface} ")), "{to}: {interface}, but {said}");
+        }
+    });
+}
+
+#[test]
+fn types_of_routes_by_which_nothing_is_sent_on_are_told() {
+    in_namespace(|| {
+        ip("link set lo up");
+        ip("link add eth0 type veth peer name p-eth0");
+        ip("link set eth0 up");
+        for line in [
+            "route add anycast 10.1.0.0/16 dev eth0",
+            "route add multicast 10.2.0.0/16 dev eth0",
+            "route add multicast 239.1.0.0/16 dev eth0",
+            "-6 route add fd01::/64 dev lo",
+            "-6 route add fd02::/64 dev eth0",
+        ] {
+            ip(line);
+        }
+        let machine = machine().unwrap();
+        let kind = |address: &str| machine.route_to(address.parse().unwrap()).unwrap().kind;
+        assert_eq!([kind("10.1.0.1"), kind("10.2.0.1")], [RouteKind::NotForwarded; 2]);
+        assert_eq!(kind("239.1.0.1"), RouteKind::Multicast);
+        assert_eq!([kind("fd01::1"), kind("fd02::1")], [RouteKind::Blocked, RouteKind::Unicast]);
+    });
+}
+
+#[test]
+fn isolated_ports_of_bridges_are_told() {
+    in_namespace(|| {
+        ip("link add br0 type bridge");
+        for port in ["a0", "b0"] {
+            ip(&format!("link add {port} type veth peer name p-{port}"));
+            ip(&format!("link set {port} master br0"));
+        }
+        assert_eq!(machine().unwrap().isolated, [""; 0]);
+        ip("link set b0 type bridge_slave isolated on");
+        assert_eq!(machine().unwrap().isolated, ["b0"]);
     });
 }
 

@@ -14,13 +14,22 @@ use crate::Family;
 pub struct Machine {
     /// Its routes, of the tables that every packet is looked up in.
     pub routes: Vec<Route>,
-    /// Why these routes are not everything, such as rules that choose other tables.
+    /// Why these routes are not everything, such as rules that choose other tables; of both IP versions, but for those in `complete`.
     pub partial: Option<String>,
+    /// Whether its routes of IPv4 and of IPv6 are everything although `partial` says something of the other IP version.
+    #[serde(default)]
+    pub complete: [bool; 2],
+    /// Its routes in the tables that only routing rules choose, each with the number of its table.
+    #[serde(default)]
+    pub other_tables: Vec<(u32, Route)>,
     /// Its interfaces that hand what they receive to a master.
     pub ports: Vec<Port>,
     /// Its interfaces that take some of the frames of another one before rules see them there, VLANs and macvlans: each as the master of that one.
     #[serde(default)]
     pub stacked: Vec<Port>,
+    /// Its ports of bridges that hand on nothing to each other.
+    #[serde(default)]
+    pub isolated: Vec<String>,
     /// Its bridges, and whether they ask rules about the IPv4 and the IPv6 packets that they forward between their ports.
     #[serde(default)]
     pub bridges: BTreeMap<String, [bool; 2]>,
@@ -90,7 +99,7 @@ impl DroppingRule {
 }
 
 /// What a machine does with packets that come in by an interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Incoming {
     /// It forwards IPv4 packets for others.
@@ -99,6 +108,12 @@ pub struct Incoming {
     pub forwards_ipv6: bool,
     /// The `rp_filter` that counts there: 1 requires of an IPv4 source that its route leads by the interface, 2 that it has a route.
     pub rp_filter: u32,
+    /// The `route_localnet` that counts there: IPv4 loopback addresses come from elsewhere and go there. None if the machine does not tell.
+    #[serde(default)]
+    pub route_localnet: Option<bool>,
+    /// It takes in no IPv6: `disable_ipv6` is 1.
+    #[serde(default)]
+    pub without_ipv6: bool,
 }
 
 /// One route.
@@ -114,12 +129,39 @@ pub struct Route {
     pub kind: RouteKind,
     /// It is in the table `local`, which comes before all others.
     pub local_table: bool,
+    /// It is in the table `default`, which comes after all others.
+    #[serde(default)]
+    pub default_table: bool,
+    /// Of two IPv6 routes with one metric the one with the higher preference is used.
+    #[serde(default)]
+    pub preference: i8,
+    /// It leads by interfaces without a carrier and is not used, since `ignore_routes_with_linkdown` is 1. The source check of workloads uses it.
+    #[serde(default)]
+    pub passed_over: bool,
     /// The interfaces that it leads by; several share the packets.
     pub interfaces: Vec<String>,
     /// The metric: of two routes to one net the one with the lower metric is used.
     pub metric: u32,
     /// The address that the machine sends from on it.
     pub source: Option<IpAddr>,
+}
+
+impl Route {
+    /// A route to a net, as most are, by no interface yet.
+    pub fn to(to: IpNet) -> Self {
+        Self {
+            to,
+            from: None,
+            kind: RouteKind::Unicast,
+            local_table: false,
+            default_table: false,
+            preference: 0,
+            passed_over: false,
+            interfaces: Vec::new(),
+            metric: 0,
+            source: None,
+        }
+    }
 }
 
 /// What a route does with its packets.
@@ -136,6 +178,8 @@ pub enum RouteKind {
     Multicast,
     /// Drops them: blackhole, unreachable, prohibit.
     Blocked,
+    /// An IPv4 route of the type anycast, or of the type multicast to no group: what comes in is dropped.
+    NotForwarded,
 }
 
 /// An interface that passes the packets it receives to a master, where rules then see them.
@@ -162,6 +206,13 @@ pub struct RouteDecision<'a> {
 }
 
 impl Machine {
+    /// Why its routes of an IP version are not everything.
+    pub fn partial_for(&self, family: Family) -> Option<&str> {
+        let [ipv4, ipv6] = self.complete;
+        let is_complete = if family == Family::V4 { ipv4 } else { ipv6 };
+        self.partial.as_deref().filter(|_| !is_complete)
+    }
+
     /// Whether a route leads to this address alone.
     pub fn has_route_to_only(&self, address: IpAddr) -> bool {
         self.routes.iter().any(|route| route.to == IpNet::from(address))
@@ -173,14 +224,26 @@ impl Machine {
     }
 
     /// The route of a packet from a source to an address: the table `local` first, the longest prefix, of routes for some sources those with
-    /// the longest prefix of the source, the lowest metric. None without any route.
+    /// the longest prefix of the source, the lowest metric; then of IPv4 the first, of IPv6 the one with the highest preference. None without
+    /// any route.
     ///
     /// Where routes to a net are for some sources, the kernel gives packets from others the next shorter net, unless the net is everything,
     /// also if a route to the net is for all sources. Source: `fib6_node_lookup_1`.
     pub fn route_from(&self, source: Option<IpAddr>, address: IpAddr) -> Option<RouteDecision<'_>> {
-        let of = |local: bool| {
-            let fitting = self.routes.iter().filter(|one| one.local_table == local && one.to.contains(&address));
-            let fitting: Vec<&Route> = fitting.collect();
+        self.choose(source, address, false)
+    }
+
+    /// The route that the source check of workloads finds for a source, of a packet to a destination. Source: `nft_fib4_eval` in
+    /// net/ipv4/netfilter/nft_fib_ipv4.c, `rt6_device_match` in net/ipv6/route.c.
+    pub fn route_of_source(&self, source: IpAddr, destination: IpAddr) -> Option<RouteDecision<'_>> {
+        self.choose(Some(destination), source, true)
+    }
+
+    fn choose(&self, source: Option<IpAddr>, address: IpAddr, checks_source: bool) -> Option<RouteDecision<'_>> {
+        let is_used = |one: &&Route| one.to.contains(&address) && (checks_source || !one.passed_over);
+        let of = |table: [bool; 2]| {
+            let fitting = self.routes.iter().filter(|one| [one.local_table, one.default_table] == table);
+            let fitting: Vec<&Route> = fitting.filter(is_used).collect();
             let lengths: BTreeSet<u8> = fitting.iter().map(|one| one.to.prefix_len()).collect();
             lengths.into_iter().rev().find_map(|length| {
                 let to_net = || fitting.iter().filter(move |one| one.to.prefix_len() == length);
@@ -190,8 +253,13 @@ impl Machine {
                     return None;
                 }
                 let metric = to_net().filter(|one| one.from == from).map(|one| one.metric).min()?;
-                let all: Vec<&Route> =
+                let mut all: Vec<&Route> =
                     to_net().filter(|one| (one.from, one.metric) == (from, metric)).copied().collect();
+                let best = all.iter().map(|one| one.preference).max().filter(|_| !checks_source);
+                all.retain(|one| best.is_none_or(|best| one.preference == best));
+                if address.is_ipv4() || checks_source {
+                    all.truncate(1);
+                }
                 let first = all.first()?;
                 let mut interfaces: Vec<&str> =
                     all.iter().flat_map(|one| &one.interfaces).map(String::as_str).collect();
@@ -200,7 +268,7 @@ impl Machine {
                 Some(RouteDecision { kind: first.kind, interfaces, source: first.source })
             })
         };
-        of(true).or_else(|| of(false))
+        of([true, false]).or_else(|| of([false, false])).or_else(|| of([false, true]))
     }
 
     /// The interfaces by which the packets of an interface come in and leave below it: its ports, what carries it, theirs in turn.
@@ -241,7 +309,8 @@ mod tests {
 
     fn route(to: &str, kind: RouteKind, local_table: bool, interface: &str, metric: u32) -> Route {
         let to = to.parse().unwrap();
-        Route { to, from: None, kind, local_table, interfaces: vec![interface.to_owned()], metric, source: None }
+        let interfaces = vec![interface.to_owned()];
+        Route { kind, local_table, interfaces, metric, ..Route::to(to) }
     }
 
     #[test]
@@ -307,8 +376,34 @@ mod tests {
         assert_eq!(leads("192.0.2.77"), said(Unicast, "eth0"));
         assert_eq!(leads("192.0.2.11"), said(Local, "eth0"));
         assert_eq!(leads("192.0.2.255"), said(Broadcast, "eth0"));
-        assert_eq!(leads("10.1.2.3"), said(Unicast, "a,b"));
+        assert_eq!(leads("10.1.2.3"), said(Unicast, "a"));
         assert_eq!(leads("2001:db8::1"), None);
+    }
+
+    #[test]
+    fn of_routes_with_one_metric_the_first_or_the_preferred_is_used_and_the_table_default_is_the_last() {
+        let to = |to: &str, interface: &str| route(to, RouteKind::Unicast, false, interface, 1024);
+        let without_carrier = Route { passed_over: true, ..to("10.1.0.0/16", "down") };
+        let machine = Machine {
+            routes: vec![
+                Route { default_table: true, ..to("10.1.2.0/24", "last") },
+                without_carrier,
+                to("10.1.0.0/16", "first"),
+                to("10.1.0.0/16", "second"),
+                to("fd01::/64", "medium"),
+                Route { preference: 1, ..to("fd01::/64", "high") },
+                Route { preference: -1, ..to("fd01::/64", "low") },
+                to("fd02::/64", "a"),
+                to("fd02::/64", "b"),
+            ],
+            ..Machine::default()
+        };
+        let [any, v4, v6] = ["192.0.2.1", "10.1.2.3", "fd01::1"].map(|text| text.parse::<IpAddr>().unwrap());
+        let by = |address: &str| machine.route_to(address.parse().unwrap()).unwrap().interfaces.join(",");
+        assert_eq!([by("10.1.2.3"), by("fd01::1"), by("fd02::1")], ["first", "high", "a,b"]);
+        // The source check does not look at carriers and preferences.
+        let checked = [v4, v6].map(|source| machine.route_of_source(source, any).unwrap().interfaces.join(","));
+        assert_eq!(checked, ["down", "medium"]);
     }
 
     #[test]

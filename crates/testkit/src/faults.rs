@@ -105,6 +105,7 @@ pub const NOT_TAKEN_IN: &[&str] = &[
     "routing-rules-ignored",
     "route-of-another-ignored",
     "unspecified-is-elsewhere",
+    "loopback-taken-in",
 ];
 
 /// Faults of answers about services of Kubernetes.

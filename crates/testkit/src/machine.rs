@@ -13,13 +13,7 @@ pub fn link(name: &str, addresses: &[&str]) -> Link {
 
 /// A route out of one interface: in the main table if it is unicast, otherwise in the local one.
 pub fn route(to: &str, kind: RouteKind, interface: &str) -> Route {
-    Route {
-        to: to.parse().unwrap_or_else(|_| panic!("{to}")),
-        from: None,
-        kind,
-        local_table: kind != RouteKind::Unicast,
-        interfaces: vec![interface.to_owned()],
-        metric: 0,
-        source: None,
-    }
+    let to = to.parse().unwrap_or_else(|_| panic!("{to}"));
+    let local_table = kind != RouteKind::Unicast;
+    Route { kind, local_table, interfaces: vec![interface.to_owned()], ..Route::to(to) }
 }

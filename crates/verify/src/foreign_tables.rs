@@ -258,9 +258,9 @@ fn at_hooks<T>(
         // Only the way back of a packet that came in is known, and only where the routes say that it is this one.
         _ => {
             let enters = enters.as_ref().filter(|_| question.fib.flags & fib_flags::SADDR != 0)?;
-            let machine = machine.filter(|machine| machine.partial.is_none())?;
             let (source, to, _) = ends(question.packet)?;
-            let is_back = machine.route_from(Some(to), source)?.interfaces == [enters.name.as_str()];
+            let machine = machine.filter(|machine| machine.partial_for(tortie_policy::Family::of(source)).is_none())?;
+            let is_back = machine.route_of_source(source, to)?.interfaces == [enters.name.as_str()];
             index(&enters.name)?;
             is_back.then(|| FibAnswer::Interface(Some(enters.clone())))
         }

@@ -1,6 +1,7 @@
 //! Packets that the kernel loses though no policy denies them: `explain` says so wherever they are lost, and only there.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tortie_testkit::limit::limit;
 
@@ -98,7 +99,11 @@ impl Router {
 
     /// Whether what an address sends to another arrives.
     fn arrives(&self, world: &World, from: &str, to: &str) -> bool {
+        static SENT: AtomicU32 = AtomicU32::new(0);
         let (source, target) = (from.to_owned(), to.to_owned());
+        // What was sent before may arrive late.
+        let text = format!("{to} {}", SENT.fetch_add(1, Ordering::Relaxed));
+        let sent = text.clone();
         let send = move || {
             let source: SocketAddr = match source.strip_prefix("fe80") {
                 Some(_) => {
@@ -110,7 +115,7 @@ impl Router {
             };
             let socket = UdpSocket::bind(source).unwrap();
             // The machine may say at once that it does not forward it.
-            drop(socket.send_to(target.as_bytes(), SocketAddr::new(target.parse().unwrap(), PORT)));
+            drop(socket.send_to(sent.as_bytes(), SocketAddr::new(target.parse().unwrap(), PORT)));
         };
         match from {
             "10.65.0.2" | "10.66.0.5" | "fd66::5" => self.pod.run(send),
@@ -123,7 +128,13 @@ impl Router {
             "198.51.100.99" | "fd02::99" => &self.sockets[0],
             _ => &self.sockets[2],
         };
-        receiver.recv(&mut [0; 99]).is_ok()
+        let mut received = [0; 99];
+        while let Ok(length) = receiver.recv(&mut received) {
+            if received[..length] == *text.as_bytes() {
+                return true;
+            }
+        }
+        false
     }
 
     /// Compares what arrives with what was expected, and with what `explain` says, also in JSON, a table and a test.
@@ -285,6 +296,47 @@ fn explain_says_which_packets_the_kernel_does_not_forward_or_take_in() {
         }
         assert!(router.arrives(world, OWN, "0.0.0.0"));
         world.call(&["explain", OWN, "0.0.0.0", "udp/900"]);
+    });
+}
+
+#[test]
+fn explain_says_which_packets_no_interface_takes_in_and_no_route_sends_on() {
+    on_a_machine(|world| {
+        let router = Router::new(world);
+        let _agent = world.agent();
+        for name in ["all", "eth0", "eth1"] {
+            set(&format!("ipv4/conf/{name}/rp_filter"), 0);
+            set(&format!("ipv4/conf/{name}/route_localnet"), 0);
+        }
+        for name in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+            set(name, 1);
+        }
+        world.apply(MANIFESTS);
+        let of = |to, arrives| Case(OUT, to, &[], arrives);
+        let of_v6 = |arrives| Case("fd01::99", "fd02::99", &["--in-interface", "eth0"], arrives);
+        // The kernel begins to use its addresses of IPv6 a moment later.
+        until("IPv6 is forwarded", || router.arrives(world, "fd01::99", "fd02::99"));
+        router.compare(world, "at first", &[of(IN, true), of_v6(true)]);
+        for (line, case) in [
+            ("route add anycast 198.51.100.96/29 dev eth1", of(IN, false)),
+            ("route add multicast 198.51.100.96/29 dev eth1", of(IN, false)),
+            ("-6 route add fd02::99/128 dev lo", of_v6(false)),
+        ] {
+            ip(line);
+            router.compare(world, line, &[case]);
+            ip(&line.replace(" add ", " del "));
+        }
+        // A loopback address from the wire.
+        world.outside(|| {
+            ip("route del local 127.0.0.0/8 dev lo table local");
+            ip("route add 127.0.0.9/32 via 192.0.2.11 dev out");
+        });
+        let at_eth0 = &["--in-interface", "eth0"];
+        router.compare(world, "route_localnet 0", &[Case(OUT, "127.0.0.9", at_eth0, false)]);
+        set("ipv4/conf/eth0/route_localnet", 1);
+        router.compare(world, "route_localnet 1", &[Case(OUT, "127.0.0.9", at_eth0, true)]);
+        set("ipv6/conf/eth0/disable_ipv6", 1);
+        router.compare(world, "disable_ipv6", &[of_v6(false)]);
     });
 }
 

@@ -66,6 +66,11 @@ fn a_workload_whose_interface_is_a_port_of_a_bridge_passes_by_its_policies_and_e
             "note: {PORT}; policies of {WORKLOAD} are asked only about what web1 itself routes to it by cali1\n"
         );
         assert!(said.contains(&only), "{said}");
+        // The agent tells its machine the MAC of the endpoint; without one the machine asks for it by the port.
+        let file = world.file("without-mac.yaml", &ENDPOINT.replace("  mac: 02:00:00:00:00:02\n", ""));
+        let said = world.fails(&["explain", "192.0.2.99", WORKLOAD, "tcp/443", "-f", file.to_str().unwrap()]);
+        let lost = "it does not get them unless web1 knows its MAC there (ip neighbour): the answer to the question who has 10.65.0.2 comes in by br0\n";
+        assert!(said.contains(lost), "{said}");
         let said = world.fails(&["status"]);
         assert!(said.contains(&format!("on cali1  (packets pass by this policy: {PORT})\n")), "{said}");
         assert!(said.contains(&format!("problems:\n  packets pass by what is enforced: {PORT}\n")), "{said}");
@@ -151,10 +156,43 @@ spec: {selector: app == 'bridge', types: [Ingress, Egress], applyOnForward: true
         }
         until("the bridge forwards", arrives);
         let said = world.call(&asked);
-        let assumed = "assumed: the bridge br0 of web1 hands it on between its ports, and asks no rules about that (net.bridge.bridge-nf-call-iptables is not 1)";
-        assert!(said.lines().last().unwrap().starts_with("ALLOWED") && said.contains(assumed), "{said}");
+        let assumed_handed_on = "assumed: the bridge br0 of web1 hands it on between its ports, and asks no rules about that (net.bridge.bridge-nf-call-iptables is not 1)";
+        assert!(said.lines().last().unwrap().starts_with("ALLOWED") && said.contains(assumed_handed_on), "{said}");
         let claims = world.file("claims", "permits 10.9.0.1 -> 10.9.0.2 tcp/443 --node web1\n");
         world.call(&["test", claims.to_str().unwrap()]);
+        // Isolated ports hand nothing on to each other; behind which port which end is, nobody knows.
+        ip("link set a0 type bridge_slave isolated on");
+        assert!(arrives());
+        assert!(!world.call(&asked).contains("isolated"));
+        let third = Elsewhere::behind("c0", "eth0");
+        ip("link set c0 master br0");
+        ip("link set c0 type bridge_slave isolated on");
+        assert!(arrives());
+        let assumed = "assumed: the ends are not both behind isolated ports of the bridge br0 of web1, between which it hands nothing on";
+        let said = world.call(&asked);
+        assert!(said.contains(assumed), "{said}");
+        ip("link set b0 type bridge_slave isolated on");
+        assert!(!arrives());
+        let said = world.fails(&asked);
+        let lost =
+            "\nDROPPED: the bridge br0 of web1 hands nothing on between its isolated ports, behind which both ends are";
+        assert!(said.contains(lost), "{said}");
+        for port in ["a0", "b0"] {
+            ip(&format!("link set {port} type bridge_slave isolated off"));
+        }
+        ip("link del c0");
+        drop(third);
+        assert!(arrives());
+        // Routes of the machine do not matter to what a bridge hands on, nor whether it has an address.
+        ip("route add blackhole 10.9.0.2/32");
+        assert!(arrives());
+        assert!(world.call(&asked).contains(assumed_handed_on));
+        ip("route del blackhole 10.9.0.2/32");
+        ip("addr del 10.9.0.254/24 dev br0");
+        assert!(arrives());
+        let said = world.call(&[&asked[..], &["--in-interface", "br0", "--out-interface", "br0"]].concat());
+        assert!(said.contains(assumed_handed_on), "{said}");
+        ip("addr add 10.9.0.254/24 dev br0");
         // Between two nets of the bridge the machine routes, also where its default route leads by the bridge.
         for setting in ["ip_forward", "conf/all/send_redirects", "conf/br0/send_redirects"] {
             let value = if setting == "ip_forward" { "1" } else { "0" };

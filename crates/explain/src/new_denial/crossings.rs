@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use tortie_policy::Snapshot;
 use tortie_policy::machine::{Machine, RouteKind};
+use tortie_policy::{Family, Snapshot};
 
 use super::{Connection, LOOPBACK, ThisMachine};
 use crate::{entrances, fault};
@@ -53,7 +53,8 @@ fn leaving<'a>(
     if peer.is_loopback() || host.links.iter().any(|link| link.addresses.contains(&peer)) {
         return (vec![LOOPBACK.to_owned()], None);
     }
-    let is_told = |routes: &&Machine| routes.partial.is_none() && !fault("lock-out-route-ignored");
+    let is_told =
+        |routes: &&Machine| routes.partial_for(Family::of(peer)).is_none() && !fault("lock-out-route-ignored");
     let routes = machine.filter(is_told);
     if let Some(leads) = routes.and_then(|routes| routes.route_from(connection.local, peer)) {
         match leads.kind {

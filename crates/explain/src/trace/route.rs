@@ -81,11 +81,13 @@ pub(super) struct Route {
     pub(super) uplinks: Vec<Uplink>,
     from: Location,
     to: Location,
-    end: Location,
+    pub(super) end: Location,
     /// The interface of the workload at the end takes no packets: they follow the routes of its node.
     passes_by: bool,
-    /// The node that drops the packet since nothing leads on, and why.
+    /// The node that drops the packet since no route leads on, and why. What a bridge hands on needs none.
     dropped: Option<(String, String)>,
+    /// The node that drops the packet since the interface of the workload at the end carries none, and why.
+    end_is_down: Option<(String, String)>,
     pub(super) packet: Packet,
     /// The node that exempts it from connection tracking.
     exempt_on: Option<String>,
@@ -155,6 +157,7 @@ impl Route {
             to: to.clone(),
             passes_by: false,
             dropped: None,
+            end_is_down: None,
             end,
             packet,
             exempt_on: question.exempt_on.clone(),
@@ -166,14 +169,15 @@ impl Route {
         };
         route.floating = route.floating_leads_to(topology);
         let destination = route.destination_behind(route.nodes.len().saturating_sub(1));
-        route.passes_by = unreachable::passes_by(topology, &route.end, destination, notes);
-        route.dropped = unreachable::drops(topology, &route.end).filter(|_| !route.passes_by);
+        let ways = [route.packet.source, destination];
+        route.passes_by = unreachable::passes_by(topology, &route.end, ways, notes);
+        route.end_is_down = unreachable::drops(topology, &route.end);
         unreachable::note_silent(topology, from, notes);
-        unreachable::note_passed_by(topology, [from, &route.end], destination, notes);
+        unreachable::note_passed_by(topology, [from, &route.end], ways, assumed);
         let mut dropped = None;
         let found = route.find_uplinks(topology, question, notes, assumed, &mut dropped)?;
         (route.uplinks, route.sources, route.source_notes) = found;
-        route.dropped = route.no_route_before_translation(topology).or(dropped).or(route.dropped);
+        route.dropped = route.no_route_before_translation(topology).or(dropped);
         Ok(route)
     }
 
@@ -181,8 +185,8 @@ impl Route {
     /// only by a route.
     fn no_route_before_translation(&self, topology: &Topology<'_>) -> Option<(String, String)> {
         let node = self.translating_sender(topology)?;
-        let machine = topology.complete_machine(node)?;
         let to = self.packet.destination;
+        let machine = topology.complete_machine(node, Family::of(to))?;
         let leads = machine.route_from(Some(self.packet.source), to).filter(|leads| leads.kind != RouteKind::Blocked);
         let is_own =
             topology.known_host(node).is_some_and(|host| host.links.iter().any(|link| link.addresses.contains(&to)));
@@ -292,7 +296,10 @@ impl Route {
                         Ok(names) => names,
                         Err(why) => {
                             dropped.get_or_insert((node.clone(), why));
-                            vec![String::new()]
+                            let enters = self.enters_by(topology, node, &uplinks);
+                            let ways = [self.packet.source, self.destination_behind(index)];
+                            let is_of_link = |name: &&String| bridged::is_of_link(topology, node, name, ways);
+                            vec![enters.iter().find(is_of_link).cloned().unwrap_or_default()]
                         }
                     },
                 };
@@ -321,6 +328,20 @@ impl Route {
             sources.push(given);
         }
         Ok((uplinks, sources, source_notes))
+    }
+
+    /// The interfaces by which the packet comes to a node, whose crossings before it leaves are these.
+    fn enters_by(&self, topology: &Topology<'_>, node: &str, uplinks: &[Uplink]) -> Vec<String> {
+        match &self.from {
+            Location::Workload(endpoint) if endpoint.node == node => {
+                vec![topology.judged_at(node, endpoint.interface.clone())]
+            }
+            Location::Process { node: at, .. } if at == node => Vec::new(),
+            _ => {
+                let enters = |uplink: &&Uplink| uplink.crossing == Crossing::Enters && uplink.node == node;
+                uplinks.iter().find(enters).map(|uplink| uplink.names.clone()).unwrap_or_default()
+            }
+        }
     }
 
     /// The destination of the packet where it leaves a node.
@@ -403,7 +424,7 @@ impl Route {
     ) -> Option<Uplink> {
         let node = self.translating_sender(topology)?;
         let to = self.packet.destination;
-        let machine = topology.complete_machine(node).filter(|_| !multicast::is_anywhere(to));
+        let machine = topology.complete_machine(node, Family::of(to)).filter(|_| !multicast::is_anywhere(to));
         let route = machine.and_then(|machine| machine.route_from(Some(self.packet.source), to));
         let names: Vec<String> = match (&route, &self.to) {
             (_, Location::Process { node: at, .. }) if at == node => vec!["lo".to_owned()],
@@ -513,6 +534,7 @@ impl Route {
         let (own, peer) =
             if entering { (self.packet.destination, source) } else { (source, self.destination_behind(index)) };
         let Some(machine) = topology.machine(node) else { return Ok(self.candidates(topology, node, entering)) };
+        let is_sender = index == 0 && matches!(self.from, Location::Process { .. });
         let (path, word) = if entering { ("enters", "at") } else { ("leaves", "by") };
         let mut unknown = |why: String| {
             let names = self.candidates(topology, node, entering);
@@ -521,8 +543,8 @@ impl Route {
             }
             names
         };
-        if let Some(why) = &machine.partial {
-            return Ok(unknown(why.clone()));
+        if let Some(why) = machine.partial_for(Family::of(peer)) {
+            return Ok(unknown(why.to_owned()));
         }
         if multicast::is_anywhere(peer) {
             return Ok(unknown(format!("{peer} may be on every link")));
@@ -532,8 +554,14 @@ impl Route {
             Some(decision) if entering && decision.interfaces == ["lo"] => {
                 Ok(unknown(format!("{node}'s route to {peer} leads by lo")))
             }
+            Some(decision) if decision.kind == RouteKind::NotForwarded && !entering && !is_sender => Err(format!(
+                "{node} sends nothing on by its route to {peer}, which is of the type anycast or multicast"
+            )),
+            Some(decision) if !entering && decision.interfaces == ["lo"] && decision.kind == RouteKind::Unicast => {
+                Err(format!("{node} sends nothing by its route to {peer}, which leads by lo"))
+            }
             Some(decision)
-                if matches!(decision.kind, RouteKind::Unicast | RouteKind::Broadcast)
+                if matches!(decision.kind, RouteKind::Unicast | RouteKind::Broadcast | RouteKind::NotForwarded)
                     && !decision.interfaces.is_empty() =>
             {
                 let route = decision.interfaces;
@@ -644,9 +672,10 @@ impl Route {
                 },
             };
             let mut next = || crossing().map(|(name, _)| name.clone()).unwrap_or_default();
-            let exit = match &self.end {
+            let ways = [packet.source, self.destination_behind(index)];
+            let mut exit = match &self.end {
                 Location::Workload(endpoint) if ends && !self.passes_by => {
-                    Some(unreachable::sent_by(topology, endpoint, self.destination_behind(index)))
+                    Some(unreachable::sent_by(topology, endpoint, ways))
                 }
                 Location::Process { .. } if ends => None,
                 _ => Some(next()),
@@ -661,19 +690,37 @@ impl Route {
                 packet.path = PacketPath::Forward { from: from.clone(), to: to.clone() };
                 asks_rules = bridged::asks_rules(topology, node, &packet);
             }
-            if asks_rules == Some(false) {
+            let both = [&self.from, &self.end];
+            let mut dropped = self.end_is_down(topology, exit.as_deref()).filter(|_| ends);
+            if let (Some(_), Some(bridge)) = (asks_rules, &entry) {
+                dropped = dropped.or_else(|| bridged::between_isolated(topology, node, bridge, both)?.ok());
+                // Rules see it leave by the bridge, not by a port of it.
+                exit = Some(bridge.clone());
+            }
+            if asks_rules == Some(false) && dropped.is_none() {
                 hops.push(Hop::bridged(host, packet.clone()));
                 continue;
             }
             packet.source_route_ok =
-                entry.as_deref().and_then(|enters| not_taken_in::source_route(topology, node, enters, packet.source));
-            let dropped = self.dropped.as_ref().filter(|(at, _)| at == node).map(|(_, why)| why.clone());
+                entry.as_deref().and_then(|enters| not_taken_in::source_route(topology, node, enters, &packet));
+            if let (Some(enters), Some(leaves)) = (&entry, &exit)
+                && matches!(ways[1], IpAddr::V6(to) if to.is_unicast_link_local())
+                && enters != leaves
+            {
+                if self.may_leave_by(node, enters) {
+                    return None;
+                }
+                dropped = dropped.or_else(|| {
+                    let to = ways[1];
+                    Some(format!("{node} sends what goes to {to} on only by {enters}, by which it came in"))
+                });
+            }
             // What a bridge hands on is not routed.
             let dropped = dropped.or_else(|| {
                 asks_rules.is_none().then_some(())?;
-                let ends = [&self.from, &self.end];
+                let dropped = self.dropped.as_ref().filter(|(at, _)| at == node).map(|(_, why)| why.clone());
                 let crossed = (entry.as_deref(), exit.as_deref());
-                not_taken_in::why(topology, node, crossed, &packet, self.destination_behind(index), ends)
+                dropped.or_else(|| not_taken_in::why(topology, node, crossed, &packet, ways[1], both))
             });
             if let Some(why) = dropped {
                 packet.path = match entry {
@@ -747,6 +794,22 @@ impl Route {
             }
         }
         Some(hops)
+    }
+
+    /// Why the workload at the end gets nothing: its interface carries none, and no other route leads past it. One that leads by the master of the
+    /// interface does not.
+    fn end_is_down(&self, topology: &Topology<'_>, exit: Option<&str>) -> Option<String> {
+        let (_, why) = self.end_is_down.as_ref()?;
+        let Location::Workload(end) = &self.end else { return None };
+        let master = topology.judged_at(&end.node, end.interface.clone());
+        let leads_to_it = !self.passes_by || master != end.interface && exit == Some(master.as_str());
+        leads_to_it.then(|| why.clone())
+    }
+
+    /// Whether nothing but the question tells that the packet does not leave a node by an interface.
+    fn may_leave_by(&self, node: &str, interface: &String) -> bool {
+        let leaves = |uplink: &&Uplink| uplink.crossing == Crossing::Leaves && uplink.node == node;
+        self.uplinks.iter().find(leaves).is_some_and(|uplink| uplink.names.contains(interface))
     }
 
     /// The source that `natOutgoing` of a node gives the packet where it leaves it, if it replaces it and another node gets the packet; the
