@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use tortie_agent::LocalFacts;
 use tortie_agent::config::Sources;
 use tortie_agent::socket::{Reply, Request};
+use tortie_agent::{LocalFacts, NodeNameSource};
 
 use crate::ask::Agent;
 use crate::commands::agent::state_directory;
@@ -18,15 +18,28 @@ pub(crate) fn of_this_machine(agent: &Agent, felix_config: &Path, session: &mut 
     }
 }
 
+/// What an agent that is started here will say. `accept_node`: it enforces the node with the current name of this machine.
+pub(crate) fn of_new_agent(felix_config: &Path, accept_node: bool) -> anyhow::Result<LocalFacts> {
+    let (mut local_facts, source) = read(felix_config)?;
+    if let (true, NodeNameSource::Copy { unaccepted: Some(node) }) = (accept_node, source) {
+        local_facts.node = node;
+    }
+    Ok(local_facts)
+}
+
 /// What the agent of this machine would say. Says which node is taken for this machine, and why, unless the last agent here had
 /// this name.
 pub(crate) fn without_agent(felix_config: &Path, session: &mut Session) -> anyhow::Result<LocalFacts> {
-    let env = std::env::vars_os().filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
-    let sources = Sources { env: env.collect(), file: felix_config.to_owned() };
-    let (local_facts, source) = LocalFacts::without_agent(&sources, &state_directory())?;
+    let (local_facts, source) = read(felix_config)?;
     if !source.is_certain() {
         let node = &local_facts.node;
         session.terminal.note(format_args!("no agent answers here: the node is assumed to be {node}, {source}"));
     }
     Ok(local_facts)
+}
+
+fn read(felix_config: &Path) -> anyhow::Result<(LocalFacts, NodeNameSource)> {
+    let env = std::env::vars_os().filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
+    let sources = Sources { env: env.collect(), file: felix_config.to_owned() };
+    Ok(LocalFacts::without_agent(&sources, &state_directory())?)
 }

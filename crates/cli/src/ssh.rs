@@ -77,6 +77,11 @@ fn session_origin_by(own: Option<&OsStr>, is_sudo: bool, proc: &Path) -> Origin 
     }
 }
 
+/// Whether this process has a terminal, whoever is at it.
+pub(crate) fn has_terminal() -> bool {
+    status(Path::new("/proc"), "self").is_ok_and(|process| process.terminal != 0)
+}
+
 /// Who is connected to the servers of SSH on this machine now: where the origin is not known, each may have started this.
 pub(crate) fn clients() -> SshClients {
     served::clients(Path::new("/proc"))

@@ -78,7 +78,12 @@ impl StoreAccess {
 
     /// Finds the store for commands without a namespace.
     pub(crate) fn find_by(session: &mut Session, config: &Path) -> anyhow::Result<StoreAccess> {
-        let choice = choose(session, config, Path::new(FELIX_CONFIG))?;
+        Self::find_as(session, config, Path::new(FELIX_CONFIG))
+    }
+
+    /// Finds the store that an agent with these files follows.
+    pub(crate) fn find_as(session: &mut Session, config: &Path, felix: &Path) -> anyhow::Result<StoreAccess> {
+        let choice = choose(session, config, felix)?;
         let access = StoreAccess { opened: open(choice.clone()), choice, definitions: OnceCell::new() };
         if let Ok(opened) = &access.opened
             && let Some(history) = opened.store().history()

@@ -73,6 +73,8 @@ mod table_damage;
 mod three_nodes;
 #[path = "agent/translations.rs"]
 mod translations;
+#[path = "agent/unchecked.rs"]
+mod unchecked;
 #[path = "agent/undo.rs"]
 mod undo;
 #[path = "agent/uninstall.rs"]

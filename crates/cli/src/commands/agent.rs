@@ -6,12 +6,15 @@ use std::process::Command;
 
 use anyhow::Context;
 use clap::Args;
+use tortie_agent::off::Places;
 use tortie_agent::socket::AskError;
 use tortie_agent::{Ended, FELIX_CONFIG, LogFormat, Options, uninstall};
 
 use crate::allocator;
 use crate::args::TextOrJson;
-use crate::ask;
+use crate::ask::{self, Agent};
+use crate::local_facts;
+use crate::lock_out_guard;
 use crate::session::Session;
 use crate::store::StoreAccess;
 use crate::terminal::Exit;
@@ -35,6 +38,9 @@ pub(crate) struct AgentArgs {
     /// at once
     #[arg(long, conflicts_with = "uninstall")]
     accept_node: bool,
+    /// Start although the next SSH connection of this session's client, or the agent's to its store, would be denied
+    #[arg(long)]
+    allow_lockout: bool,
     /// The format of the log: text, or json for one object on each line
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     log_format: TextOrJson,
@@ -71,11 +77,15 @@ fn run_in_text(args: &AgentArgs, session: &mut Session) -> anyhow::Result<Exit> 
     if accept(args, &store_name, session)? {
         return Ok(Exit::Done);
     }
+    if !args.allow_lockout && !is_harmless(args, session)? {
+        session.terminal.error("the agent was not started; --allow-lockout starts it all the same");
+        return Ok(Exit::Refused);
+    }
     let ended = tortie_agent::run(Options {
         opener,
         store_name,
         run: run_directory(),
-        off: tortie_agent::off::Places::new(run_directory()),
+        off: Places::new(run_directory()),
         state: state_directory(),
         felix: args.felix_config.clone(),
         beside: args.beside,
@@ -89,8 +99,26 @@ fn run_in_text(args: &AgentArgs, session: &mut Session) -> anyhow::Result<Exit> 
     })?;
     match ended {
         Ended::Asked => Ok(Exit::Done),
-        Ended::ToRestart => Err(restart()).context("the agent cannot restart itself (start it again)"),
+        Ended::ToRestart => {
+            Err(restart(args.allow_lockout)).context("the agent cannot restart itself (start it again)")
+        }
     }
+}
+
+/// Whether whoever starts the agent by hand over SSH could connect again once it enforces. If not, that has been said.
+fn is_harmless(args: &AgentArgs, session: &mut Session) -> anyhow::Result<bool> {
+    let is_off = Places::new(run_directory()).read().is_some_and(|off| off.until.is_none());
+    if is_off || !lock_out_guard::is_by_hand() || Agent::soon().runs() {
+        return Ok(true);
+    }
+    let access = StoreAccess::find_as(session, &args.config, &args.felix_config)?;
+    let found = match local_facts::of_new_agent(&args.felix_config, args.accept_node) {
+        Ok(local_facts) => lock_out_guard::if_enforced(&access, Some(local_facts), session),
+        Err(error) => lock_out_guard::unchecked(&error, session),
+    };
+    found.tell_others(session);
+    found.tell(session);
+    Ok(found.is_harmless())
 }
 
 /// Tells the agent that runs here what to accept. Returns whether one runs, and accepted it.
@@ -121,14 +149,22 @@ fn accept(args: &AgentArgs, store_name: &str, session: &mut Session) -> anyhow::
     Ok(is_written)
 }
 
+/// The option that is added when the agent replaces itself.
+const ALLOW_LOCKOUT: &str = "--allow-lockout";
+
 /// Replaces this process by a new one of the same program, with the same id. Returns only an error.
-fn restart() -> std::io::Error {
+fn restart(allow_lockout: bool) -> std::io::Error {
     let mut arguments = std::env::args_os();
     let mut command = Command::new("/proc/self/exe");
     if let Some(name) = arguments.next() {
         command.arg0(name);
     }
-    command.args(arguments).exec()
+    command.args(arguments);
+    // Whoever started it has been asked, and may have gone.
+    if !allow_lockout {
+        command.arg(ALLOW_LOCKOUT);
+    }
+    command.exec()
 }
 
 /// The directory of the agent's socket.

@@ -152,8 +152,10 @@ fn of_store(args: &DiffArgs, session: &mut Session) -> anyhow::Result<Option<Fou
     let preview = plan.preview()?;
     let is_unchanged = |key: &&Key| preview.objects.iter().all(|change| change.key != **key);
     unchanged.extend(plan.kubernetes.names().keys().filter(is_unchanged).cloned());
-    let losses = lock_out_guard::losses(&access, &plan.sources, &plan.after()?, session);
-    Ok(Some(Found { preview, unchanged, losses, refused }))
+    let found = lock_out_guard::check(&access, &plan.sources, &plan.after()?, session);
+    found.tell_others(session);
+    found.tell_unchecked(session);
+    Ok(Some(Found { preview, unchanged, losses: found.lost, refused }))
 }
 
 /// From one folder of manifests to another.

@@ -1,5 +1,5 @@
 //! `off` and `on`: take the verdicts of tortie out of the kernel of this machine, and put them back. `off` needs neither a store nor
-//! an agent. Over SSH `on` asks the lock-out guard first.
+//! an agent. Over SSH `on` asks the lock-out guard first, and so does `off` for a time, after which enforcement is on again.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,8 +13,7 @@ use tortie_api::duration;
 use crate::ask::Agent;
 use crate::author::author;
 use crate::commands::agent::run_directory;
-use crate::in_force::{self, InForceRequest, Purpose};
-use crate::lock_out_guard::{self, Lost};
+use crate::lock_out_guard::{self, Found};
 use crate::session::Session;
 use crate::store::StoreAccess;
 use crate::terminal::{Exit, Usage};
@@ -28,6 +27,13 @@ pub(crate) struct OffArgs {
     /// The agent switches enforcement on again after this time: 90s, 10m, 2h
     #[arg(long = "for", value_name = "TIME", value_parser = duration::positive)]
     time: Option<Duration>,
+    /// The file that says how to reach the store; only --for reads it, to learn what is enforced afterwards
+    #[arg(short, long, value_name = "FILE", default_value = crate::calico_api_config::DEFAULT_PATH)]
+    config: std::path::PathBuf,
+    /// With --for, switch off although the next SSH connection of this session's client, or the agent's to its store, would be denied
+    /// once the time has passed
+    #[arg(long)]
+    allow_lockout: bool,
 }
 
 /// Arguments of `on`.
@@ -46,6 +52,18 @@ pub(crate) fn off(args: &OffArgs, session: &mut Session) -> anyhow::Result<Exit>
     let author = author(session.persona, "", None);
     let off = Off::by(who(&author), args.time);
     let off = off.ok_or_else(|| Usage("--for is too long: leave it out to switch off for good".to_owned()))?;
+    if args.time.is_some() && !args.allow_lockout {
+        let found = if_enforced(&args.config, session);
+        found.tell_others(session);
+        if !found.is_harmless() {
+            found.tell(session);
+            session.terminal.error(
+                "nothing was switched off, since enforcement would be on again after that time; without --for it stays off until `tortie on`, \
+                 and --allow-lockout switches it off for that time all the same",
+            );
+            return Ok(Exit::Refused);
+        }
+    }
     let places = Places::new(run_directory());
     let (file, why) = places.write(&off)?;
     if let Some(why) = why {
@@ -89,27 +107,21 @@ fn unseen_file(file: &Path) -> String {
 }
 
 /// What would be lost if what is to be in force came into force now, where nothing is.
-fn losses(args: &OnArgs, session: &mut Session) -> anyhow::Result<Vec<Lost>> {
-    let access = StoreAccess::find_by(session, &args.config)?;
-    if !lock_out_guard::is_needed(&access) {
-        return Ok(Vec::new());
+fn if_enforced(config: &Path, session: &mut Session) -> Found {
+    match StoreAccess::find_by(session, config) {
+        Ok(access) => lock_out_guard::if_enforced(&access, None, session),
+        Err(error) => lock_out_guard::unchecked(&error, session),
     }
-    let request = InForceRequest { from_store: false, purpose: Purpose::Answer };
-    let mut sources = in_force::sources(&access, request, &Agent::soon())?;
-    let after = std::mem::take(&mut sources.listing);
-    Ok(lock_out_guard::losses(&access, &sources, &after, session))
 }
 
 /// Switches it on again.
 pub(crate) fn on(args: &OnArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let places = Places::new(run_directory());
     if !args.allow_lockout && places.read().is_some() {
-        let losses = losses(args, session).unwrap_or_else(|error| {
-            session.terminal.note(format_args!("the lock-out guard did not check this change: {error:#}"));
-            Vec::new()
-        });
-        losses.iter().for_each(|loss| session.terminal.error(format_args!("would {loss}")));
-        if !losses.is_empty() {
+        let found = if_enforced(&args.config, session);
+        found.tell_others(session);
+        if !found.is_harmless() {
+            found.tell(session);
             session.terminal.error("enforcement stays off; --allow-lockout switches it on all the same");
             return Ok(Exit::Refused);
         }

@@ -9,12 +9,12 @@ use crate::confirm::with_each_store;
 use crate::world::{TRY, World, on_a_machine, run, until};
 
 /// A call that is started over SSH from the neighbour to this port.
-fn over_ssh(world: &World, port: u16, arguments: &[&str]) -> Output {
+pub(crate) fn over_ssh(world: &World, port: u16, arguments: &[&str]) -> Output {
     let connection = format!("192.0.2.99 50000 192.0.2.11 {port}");
     world.tortie().env("SSH_CONNECTION", connection).args(arguments).output().unwrap()
 }
 
-const ALL: &str = "
+pub(crate) const ALL: &str = "
 apiVersion: projectcalico.org/v3
 kind: HostEndpoint
 metadata: {name: all, labels: {all: x}}
@@ -239,6 +239,110 @@ fn enforcement_is_not_switched_on_again_over_a_connection_that_it_would_cut() {
         world.call(&["off"]);
         assert!(over_ssh(world, 2222, &["on", "--allow-lockout"]).status.success());
         assert!(!world.reaches(2222));
+    });
+}
+
+#[test]
+fn enforcement_is_not_switched_off_for_a_time_after_which_it_would_cut_the_connection() {
+    on_a_machine(|world| {
+        world.listen(2222);
+        let _agent = world.agent();
+        world.apply(&(policy("in", "all()", "types: [Ingress], ingress: []") + "---" + ETH0));
+        let output = over_ssh(world, 2222, &["off", "--for", "60s"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("would lock out 192.0.2.99 → tcp/2222 (denied by end of tier default"), "{said}");
+        assert!(said.contains("without --for it stays off until `tortie on`"), "{said}");
+        assert_eq!(output.status.code(), Some(2));
+        assert!(world.status()["off"].is_null() && !world.reaches(2222));
+        // In an emergency nothing keeps it from being switched off.
+        assert!(over_ssh(world, 2222, &["off"]).status.success());
+        assert!(world.reaches(2222));
+        // It is off already, and the time would end that.
+        assert_eq!(over_ssh(world, 2222, &["off", "--for", "60s"]).status.code(), Some(2));
+        assert!(world.status()["off"]["until"].is_null());
+        assert!(over_ssh(world, 2222, &["off", "--for", "60s", "--allow-lockout"]).status.success());
+        assert!(world.status()["off"]["until"].is_string());
+        // A failsafe stays open.
+        assert!(over_ssh(world, 22, &["off", "--for", "60s"]).status.success());
+    });
+}
+
+#[test]
+fn an_agent_that_is_started_over_ssh_does_not_start_if_what_it_enforces_would_cut_the_connection() {
+    on_a_machine(|world| {
+        world.listen(2222);
+        let file = world.file("closed.yaml", &(policy("in", "all()", "types: [Ingress], ingress: []") + "---" + ETH0));
+        world.call(&["apply", "-f", file.to_str().unwrap()]);
+        let felix = world.place.path().join("felix.cfg");
+        let arguments = ["agent", "--felix-config", felix.to_str().unwrap()];
+        let start = |port: u16, more: &[&str]| {
+            let mut command = world.tortie();
+            command.env("SSH_CONNECTION", format!("192.0.2.99 50000 192.0.2.11 {port}"));
+            command.args([&arguments[..], more].concat());
+            command
+        };
+        let agent = world.start(start(2222, &[]));
+        until("it is refused", || agent.log().contains("the agent was not started; --allow-lockout starts it"));
+        let said = agent.log();
+        assert!(said.contains("would lock out 192.0.2.99 → tcp/2222 (denied by end of tier default"), "{said}");
+        assert!(!agent.ended());
+        assert!(world.reaches(2222) && run("nft", &["list", "ruleset"]).is_empty());
+        // One that stays off enforces nothing.
+        world.call(&["off"]);
+        let agent = world.start(start(2222, &[]));
+        until("it runs", || world.status()["store"]["state"] == "in-sync");
+        agent.kill();
+        world.fails(&["on"]);
+        // A failsafe stays open, and who insists is not asked.
+        for (port, more) in [(22, &[][..]), (2222, &["--allow-lockout"])] {
+            let agent = world.start(start(port, more));
+            until("it enforces", || world.said(&["status"]).contains("all in force"));
+            assert!(!world.reaches(2222));
+            agent.kill();
+        }
+    });
+}
+
+#[test]
+fn other_clients_that_could_not_connect_again_are_named_and_keep_no_change_from_being_made() {
+    on_a_machine(|world| {
+        world.listen(2222);
+        world.listen(81);
+        world.outside(|| run("ip", &["addr", "add", "192.0.2.98/24", "dev", "out"]));
+        let _agent = world.agent();
+        let in_from = |client: &str| {
+            policy(
+                "in",
+                "all()",
+                &format!("types: [Ingress], ingress: [{{action: Allow, source: {{nets: [{client}]}}}}]"),
+            )
+        };
+        world.apply(&(in_from("192.0.2.64/26") + "---" + ETH0));
+        let connect = |client: [u8; 4], port: u16| {
+            world.outside(move || {
+                let family = rustix::net::AddressFamily::INET;
+                let socket = rustix::net::socket(family, rustix::net::SocketType::STREAM, None).unwrap();
+                rustix::net::bind(&socket, &SocketAddr::from((client, 0))).unwrap();
+                rustix::net::connect(&socket, &SocketAddr::from(([192, 0, 2, 11], port))).unwrap();
+                TcpStream::from(socket)
+            })
+        };
+        // The caller, another client of the same port, and one of another port.
+        let open = [connect([192, 0, 2, 99], 2222), connect([192, 0, 2, 98], 2222), connect([192, 0, 2, 98], 81)];
+        let file = world.file("in.yaml", &in_from("192.0.2.99/32"));
+        let file = file.to_str().unwrap();
+        for dry_run in [&["--dry-run"][..], &[]] {
+            let output = over_ssh(world, 2222, &[&["apply", "-f", file], dry_run].concat());
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{said}");
+            let expected =
+                "another SSH client is connected now and could not connect again: 192.0.2.98 → tcp/2222 (denied";
+            assert_eq!(said.matches("could not connect again").count(), 1, "{said}");
+            assert!(said.contains(expected), "{said}");
+        }
+        world.call(&["status", "--wait"]);
+        assert!(world.reaches(2222));
+        drop(open);
     });
 }
 
