@@ -6,6 +6,8 @@ mod support;
 
 #[path = "../../manifest/src/validate/tests/cases.rs"]
 mod cases;
+#[path = "refusals/own.rs"]
+mod own;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -26,6 +28,8 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("minimum port number", "patterns compare no numbers, and rules for each of so many ports cost too much"),
     ("is not a valid label name", "rules of definitions see no labels"),
     ("because of Tag: regexp", "a pattern cannot say which texts are patterns"),
+    ("name part must consist of", "rules about the annotations of so many rules cost too much"),
+    ("community used is invalid or not defined", "to look for each community in a list of any length costs too much"),
     ("spec.Deleted cannot be set", "programs that manage addresses write it before they delete the object"),
 ];
 
@@ -52,110 +56,6 @@ const RULES_ABOUT: &[(&str, &str)] = &[
     ("IPPool CIDR must be strictly masked", "spec.cidr"),
     ("nodeToNodeMeshEnabled, asNumber", "spec.nodeToNodeMeshEnabled"),
     ("ReachableBy and PeerIP", "spec.reachableBy"),
-];
-
-/// Objects beside those of the table: each kind of exception by itself, and what rules of definitions are for.
-const OWN: &[(&str, &str, &str)] = &[
-    ("NetworkPolicy", "p", r#"{"ingress": [{"action": "Allow", "source": {"nets": ["10.0.0.1/8"]}}]}"#),
-    ("NetworkPolicy", "p", r#"{"ingress": [{"action": "Allow", "source": {"nets": ["10.0.0.1"]}}]}"#),
-    ("NetworkPolicy", "p", r#"{"ingress": [{"action": "Allow", "source": {"nets": [""]}}]}"#),
-    ("NetworkPolicy", "p", r#"{"ingress": [{"action": "Allow", "source": {"nets": ["::ffff:10.0.0.0/104"]}}]}"#),
-    ("NetworkPolicy", "p", r#"{"ingress": [{"action": "Allow", "source": {"nets": ["fd00::/8", "fd01::/16"]}}]}"#),
-    ("NetworkPolicy", "p", r#"{"ingress": [{"action": "Allow", "source": {"nets": ["fd00::/8", "10.0.0.0/8"]}}]}"#),
-    (
-        "NetworkPolicy",
-        "p",
-        r#"{"ingress": [{"action": "Allow", "source": {"notNets": ["fd00::/8"]}, "destination": {"nets": ["10.0.0.0/8"]}}]}"#,
-    ),
-    ("NetworkPolicy", "p", r#"{"ingress": [{"action": "Allow", "destination": {"ports": ["80:90"]}}]}"#),
-    ("NetworkPolicy", "p", r#"{"ingress": [{"action": "Allow", "destination": {"ports": ["80"]}}]}"#),
-    ("NetworkPolicy", "p", r#"{"ingress": [{"action": "Allow", "destination": {"ports": [80]}}]}"#),
-    (
-        "NetworkPolicy",
-        "p",
-        r#"{"ingress": [{"action": "Allow", "protocol": "ICMP", "destination": {"ports": ["http"]}}]}"#,
-    ),
-    (
-        "NetworkPolicy",
-        "p",
-        r#"{"ingress": [{"action": "Allow", "protocol": 17, "destination": {"ports": ["80-http", 1, 65535, "1:65535"]}}]}"#,
-    ),
-    (
-        "NetworkPolicy",
-        "p",
-        r#"{"ingress": [{"action": "Allow", "protocol": "TCP", "destination": {"ports": ["90:80"]}}]}"#,
-    ),
-    (
-        "NetworkPolicy",
-        "p",
-        r#"{"ingress": [{"action": "Allow", "protocol": "TCP", "destination": {"ports": ["65536"]}}]}"#,
-    ),
-    ("NetworkPolicy", "p", r#"{"ingress": [{"action": "Allow", "protocol": 256}]}"#),
-    ("NetworkPolicy", "p", r#"{"ingress": [{"action": "Allow", "protocol": "0"}]}"#),
-    ("NetworkPolicy", "p", r#"{"ingress": [{"action": "Allow", "protocol": "tcp"}]}"#),
-    (
-        "NetworkPolicy",
-        "p",
-        r#"{"ingress": [{"action": "Allow", "ipVersion": 4, "destination": {"notNets": ["fd00::/8"]}}]}"#,
-    ),
-    ("NetworkPolicy", "p", r#"{"ingress": [{"action": "Allow", "destination": {"notNets": ["::/0"]}}]}"#),
-    ("NetworkPolicy", "p", r#"{"egress": [{"action": "Allow", "http": {"methods": ["GET"]}}]}"#),
-    ("NetworkPolicy", "p", r#"{"egress": [{"action": "Allow", "source": {"services": {"name": "s"}}}]}"#),
-    (
-        "NetworkPolicy",
-        "p",
-        r#"{"egress": [{"action": "Allow", "destination": {"services": {"name": "s"}, "nets": ["10.0.0.0/8"]}}]}"#,
-    ),
-    ("GlobalNetworkPolicy", "p", r#"{"egress": [{"action": "Allow", "destination": {"services": {"name": "s"}}}]}"#),
-    ("GlobalNetworkPolicy", "p", r#"{"preDNAT": true}"#),
-    ("GlobalNetworkPolicy", "p", r#"{"preDNAT": true, "applyOnForward": true, "egress": [{"action": "Allow"}]}"#),
-    ("GlobalNetworkSet", "s", r#"{"nets": ["10.0.0.1/8", "fd00::1"]}"#),
-    ("HostEndpoint", "h", r#"{"interfaceName": "eth0"}"#),
-    ("HostEndpoint", "h", r#"{"node": "n", "expectedIPs": ["::ffff:10.0.0.1"]}"#),
-    ("StagedKubernetesNetworkPolicy", "p", r#"{"ingress": [{"ports": [{"port": 90, "endPort": 80}]}]}"#),
-    ("FelixConfiguration", "x", r#"{"natOutgoingAddress": "::ffff:10.0.0.1"}"#),
-    ("IPPool", "p", r#"{"cidr": "10.0.0.0/16", "blockSize": 19}"#),
-    ("BGPPeer", "b", r#"{"node": "n", "nodeSelector": "all()"}"#),
-    ("BGPPeer", "b", r#"{"peerIP": "10.0.0.1:0", "asNumber": 64512}"#),
-    ("BGPPeer", "b", r#"{"peerIP": "[fd00::1]:0", "asNumber": 64512}"#),
-    ("BGPPeer", "b", r#"{"peerIP": "[fd00::1]:179", "asNumber": 64512}"#),
-    ("BGPPeer", "b", r#"{"peerIP": "fd00::0", "asNumber": 64512}"#),
-    ("BGPPeer", "b", r#"{"peerIP": "10.0.0.1:70000", "asNumber": 64512}"#),
-    ("BGPPeer", "b", r#"{"peerIP": "10.0.0.1", "asNumber": 64512, "reachableBy": "fd00::1"}"#),
-    ("BGPPeer", "b", r#"{"peerIP": "fd00::2", "asNumber": 64512, "reachableBy": "10.0.0.1"}"#),
-    ("BGPPeer", "b", r#"{"peerIP": "fd00::2", "asNumber": 64512, "reachableBy": "fd00::1"}"#),
-    ("HostEndpoint", "h", r#"{"node": "n", "interfaceName": "eth0", "ports": [{}]}"#),
-    ("HostEndpoint", "h", r#"{"node": "n", "interfaceName": "eth0", "ports": [{"name": "a", "port": 80}]}"#),
-    ("HostEndpoint", "h", r#"{"node": "n", "interfaceName": "eth0", "ports": [{"name": "a", "protocol": "TCP"}]}"#),
-    ("HostEndpoint", "h", r#"{"node": "n", "interfaceName": "eth0", "ports": [{"port": 80, "protocol": "TCP"}]}"#),
-    (
-        "HostEndpoint",
-        "h",
-        r#"{"node": "n", "interfaceName": "eth0", "ports": [{"name": "a", "port": 80, "protocol": "TCP"}]}"#,
-    ),
-    ("StagedNetworkPolicy", "p", r#"{"stagedAction": "Delete", "types": ["Ingress"]}"#),
-    ("StagedGlobalNetworkPolicy", "p", r#"{"stagedAction": "Delete", "types": ["Ingress"]}"#),
-    ("StagedGlobalNetworkPolicy", "p", r#"{"stagedAction": "Delete", "namespaceSelector": "all()"}"#),
-    ("StagedGlobalNetworkPolicy", "p", r#"{"stagedAction": "Delete", "applyOnForward": true}"#),
-    ("StagedGlobalNetworkPolicy", "p", r#"{"stagedAction": "Delete", "doNotTrack": true, "applyOnForward": true}"#),
-    ("StagedGlobalNetworkPolicy", "p", r#"{"stagedAction": "Delete"}"#),
-    ("NetworkPolicy", "p", r#"{"ingress": [{"action": "Allow", "http": {"paths": [{"exact": "/a?b"}]}}]}"#),
-    ("NetworkPolicy", "p", r##"{"ingress": [{"action": "Allow", "http": {"paths": [{"prefix": "/a#b"}]}}]}"##),
-    ("NetworkPolicy", "p", r#"{"ingress": [{"action": "Allow", "http": {"paths": [{"exact": "/a"}]}}]}"#),
-    ("FelixConfiguration", "x", r#"{"externalNodesList": ["fd00::/8"]}"#),
-    ("FelixConfiguration", "x", r#"{"externalNodesList": ["10.0.0.1", "10.0.0.0/8"]}"#),
-    ("FelixConfiguration", "x", r#"{"kubeNodePortRanges": ["http"]}"#),
-    ("FelixConfiguration", "x", r#"{"kubeNodePortRanges": ["30000:32767", 80]}"#),
-    ("FelixConfiguration", "x", r#"{"failsafeInboundHostPorts": [{"protocol": "TCP"}]}"#),
-    ("FelixConfiguration", "x", r#"{"failsafeInboundHostPorts": [{"protocol": "TCP", "port": 0}]}"#),
-    ("FelixConfiguration", "x", r#"{"logDebugFilenameRegex": "["}"#),
-    ("FelixConfiguration", "x", r#"{"interfaceExclude": "/[/"}"#),
-    ("NetworkPolicy", "knp.default.x", r#"{"selector": "all()"}"#),
-    ("NetworkPolicy", "p", r#"{"types": []}"#),
-    ("StagedNetworkPolicy", "p", r#"{"stagedAction": ""}"#),
-    ("StagedKubernetesNetworkPolicy", "p", r#"{"policyTypes": []}"#),
-    ("KubeControllersConfiguration", "default", r#"{}"#),
-    ("Tier", "kube-admin", r#"{"defaultAction": "Pass"}"#),
 ];
 
 /// Manifests (a part of each) that tortie does not read, and kubectl does, and why.
@@ -187,7 +87,7 @@ fn corpus() -> Vec<(String, Object)> {
             all.push((format!("{subject}: {name} {spec}"), object(kind, name, spec)));
         }
     }
-    for (kind, name, spec) in OWN {
+    for (kind, name, spec) in own::OWN {
         all.push((format!("own: {name} {spec}"), object(Kind::from_name(kind).expect("a kind"), name, spec)));
     }
     for (name, text) in manifests() {

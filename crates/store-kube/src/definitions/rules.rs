@@ -176,8 +176,12 @@ fn limits(kind: Kind) -> Vec<(&'static str, Value)> {
         | Kind::StagedGlobalNetworkPolicy => {
             vec![
                 ("spec.{ingress,egress}[].{source,destination}.{nets,notNets}[]", json!({ "format": "cidr" })),
+                ("spec.{ingress,egress}[].http.methods", json!({ "x-kubernetes-list-type": "set" })),
                 ("spec.{ingress,egress}[].http.paths[].{exact,prefix}", json!({ "pattern": "^(/[^?#]*)?$" })),
             ]
+        }
+        Kind::HostEndpoint => {
+            vec![("spec.ports[].protocol", json!({ "enum": ["TCP", "UDP", "SCTP", 6, 17, 132, "6", "17", "132"] }))]
         }
         Kind::IPReservation => vec![("spec.reservedCIDRs[]", json!({ "format": "cidr" }))],
         Kind::StagedKubernetesNetworkPolicy => {
@@ -318,13 +322,19 @@ const STAGED_GLOBAL: &[Place] = &[(
     )],
 )];
 
-const STAGED_KUBERNETES: &[Place] = &[(
-    "spec",
-    &[(
-        "!has(self.stagedAction) || self.stagedAction != 'Delete' || !(has(self.ingress) || has(self.egress) || has(self.policyTypes) || (has(self.podSelector) && (has(self.podSelector.matchLabels) || has(self.podSelector.matchExpressions))))",
-        "Spec fields should all be zero-value if stagedAction is Delete",
-    )],
-)];
+const STAGED_KUBERNETES: &[Place] = &[
+    (
+        "spec",
+        &[(
+            "!has(self.stagedAction) || self.stagedAction != 'Delete' || !(has(self.ingress) || has(self.egress) || has(self.policyTypes) || (has(self.podSelector) && (has(self.podSelector.matchLabels) || has(self.podSelector.matchExpressions))))",
+            "Spec fields should all be zero-value if stagedAction is Delete",
+        )],
+    ),
+    (
+        "spec.{ingress,egress}[].ports[]",
+        &[("!has(self.endPort) || !has(self.port) || type(self.port) == int", "a range of ports begins with a number")],
+    ),
+];
 
 const HAS_NO_PORTS: &str = "rules that specify ports must set protocol to TCP or UDP or SCTP";
 const NUMERIC_PORTS: &str = "rules with numeric port or port range must set protocol to TCP or UDP or SCTP";
