@@ -12,7 +12,7 @@ use tortie_api::{Key, Kind, Object, Path};
 use tortie_client::{BatchMode, Client, Mode};
 use tortie_eval::{Judge, Subject, selects};
 use tortie_explain::policy_warnings_of;
-use tortie_manifest::Problem;
+use tortie_manifest::{Problem, Severity};
 use tortie_policy::{GovernedInterfaces, HostEndpoint, Policy, PolicyId, Snapshot, WorkloadEndpoint, WorkloadId};
 use tortie_store::memory::MemoryStore;
 use tortie_store::{Listing, Selection, Store};
@@ -73,7 +73,16 @@ pub(crate) fn warnings(store: &dyn Store, objects: &[Object], session: &mut Sess
     nodes.extend(in_force.snapshot.nodes.keys().cloned());
     let context = StoreContext::new(&in_force.snapshot, nodes);
     let of_rules = of_rules(&in_force.snapshot, &keys, is_complete);
-    keys.iter().zip(of_rules).map(|(key, found)| context.warnings(key).into_iter().chain(found).collect()).collect()
+    let of_both = |(key, mut of_rules): (&Key, Vec<Problem>)| {
+        let mut warnings = context.warnings(key);
+        // What rules match is of no account as long as their policy selects nothing.
+        if warnings.iter().any(|warning| warning.severity == Severity::Warning("selects-nothing")) {
+            of_rules.retain(|warning| warning.severity != Severity::Warning("never-matches"));
+        }
+        warnings.extend(of_rules);
+        warnings
+    };
+    keys.iter().zip(of_rules).map(of_both).collect()
 }
 
 /// What is probably not intended in the rules of each policy, as far as failsafes are known from the store. What follows from other
