@@ -351,6 +351,25 @@ fn the_first_endpoint_of_a_machine_whose_node_is_mistyped_by_several_letters_is_
 }
 
 #[test]
+fn an_endpoint_of_an_unknown_node_with_an_address_of_this_machine_is_reported_by_apply_and_lint() {
+    on_a_machine(|world| {
+        let _agent = world.started_as("frontend", &[]);
+        let endpoint = "{apiVersion: projectcalico.org/v3, kind: HostEndpoint, metadata: {name: web1-eth0},
+            spec: {node: machine7, interfaceName: eth0, expectedIPs: [192.0.2.11]}}";
+        let file = world.file("old.yaml", endpoint);
+        let why = "is on machine7, a node that no other object names, and frontend has its address";
+        until("apply tells it", || {
+            let output = world.tortie().args(["apply", "-f", file.to_str().unwrap()]).output().unwrap();
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            stderr.contains("warning[unknown-node]: hostendpoint/web1-eth0 is") && stderr.contains(why)
+        });
+        let output = world.tortie().arg("lint").output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains(&format!("warning[unknown-node]: the endpoint {why}")), "{said}");
+    });
+}
+
+#[test]
 fn endpoints_that_govern_no_interface_are_reported_when_they_are_written_and_afterwards() {
     on_a_machine(|world| {
         let _agent = world.agent();
