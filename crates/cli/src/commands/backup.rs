@@ -107,7 +107,11 @@ pub(crate) fn restore(args: &RestoreArgs, session: &mut Session) -> anyhow::Resu
         return Err(Usage("--confirm, --allow-lockout and --message can only be used with --replace".to_owned()).into());
     }
     let store = access.store()?;
-    let plan = transfer::Plan::of(&*store, objects, &transfer::only_initial(&*store)?)?;
+    let instead = match access.kind()? == "kubernetes" {
+        true => "",
+        false => "; --replace replaces the whole content of the store, and with --dry-run says what that would change",
+    };
+    let plan = transfer::Plan::of(&*store, objects, &transfer::only_initial(&*store, instead)?)?;
     plan.left_out
         .iter()
         .for_each(|left| session.terminal.error(format_args!("the {} cannot hold {left}", store.describe())));

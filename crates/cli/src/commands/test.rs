@@ -80,7 +80,7 @@ fn test(args: &TestArgs, session: &mut Session) -> anyhow::Result<Exit> {
     let written = match args.output {
         TestFormat::Text => formats::text(&tested, &args.snapshot, args.quiet),
         TestFormat::Tap => formats::tap(&tested, &args.snapshot),
-        TestFormat::Junit => formats::junit(&tested),
+        TestFormat::Junit => formats::junit(&tested, &args.snapshot),
         TestFormat::Json => format!("{:#}\n", formats::json(&tested, &args.snapshot)),
     };
     session.terminal.print(&written);

@@ -147,7 +147,7 @@ fn writes(store: &dyn Store, objects: &[(Key, Vec<u8>)], initial: &BTreeMap<Key,
 
 /// Writes these objects into a store that is empty, and makes sure that they are there.
 pub(crate) fn fill(store: &dyn Store, objects: &[(Key, Vec<u8>)]) -> anyhow::Result<()> {
-    let initial = only_initial(store)?;
+    let initial = only_initial(store, "")?;
     let target = store.describe();
     for batch in objects.chunks(BATCH) {
         let outcomes =
@@ -176,8 +176,8 @@ pub(crate) fn fill(store: &dyn Store, objects: &[(Key, Vec<u8>)]) -> anyhow::Res
 }
 
 /// Only an empty store is filled: one with nothing but the objects that every store has before its first one, which are returned. What
-/// no program writes to it, since it follows from objects of Kubernetes, does not count.
-pub(crate) fn only_initial(store: &dyn Store) -> anyhow::Result<BTreeMap<Key, Revision>> {
+/// no program writes to it, since it follows from objects of Kubernetes, does not count. `instead` says what else can be done.
+pub(crate) fn only_initial(store: &dyn Store, instead: &str) -> anyhow::Result<BTreeMap<Key, Revision>> {
     let listing = store.list(&Selection::default()).context("cannot read the target")?;
     let is_written = |stored: &Stored| store.supports(stored.key.kind, Operation::Create).is_ok();
     let is_own = |stored: &Stored| {
@@ -189,7 +189,7 @@ pub(crate) fn only_initial(store: &dyn Store) -> anyhow::Result<BTreeMap<Key, Re
         let there: Vec<String> = there.iter().map(|stored| stored.key.as_argument()).collect();
         let (objects, names) = (counted(there.len(), "object"), tortie_explain::shortened(there, 5));
         bail!(
-            "the {} has {objects} already ({names}); only an empty store is filled, so that nothing is mixed",
+            "the {} has {objects} already ({names}); only an empty store is filled, so that nothing is mixed{instead}",
             store.describe()
         );
     }

@@ -42,7 +42,7 @@ pub(super) fn run(args: &CopyArgs, session: &mut Session) -> anyhow::Result<Exit
     for line in &content.unread {
         session.terminal.note(format_args!("warning[not-copied]: {line}"));
     }
-    let plan = Plan::of(&*to, content.objects, &transfer::only_initial(&*to)?)?;
+    let plan = Plan::of(&*to, content.objects, &transfer::only_initial(&*to, "")?)?;
     for line in &plan.left_out {
         session.terminal.note(format_args!("warning[not-copied]: the {} cannot hold {line}", to.describe()));
     }

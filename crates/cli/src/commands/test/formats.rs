@@ -97,7 +97,7 @@ pub(super) fn tap(tested: &[Tested], snapshot: &SnapshotArgs) -> String {
 }
 
 /// JUnit's XML: a suite for each file.
-pub(super) fn junit(tested: &[Tested]) -> String {
+pub(super) fn junit(tested: &[Tested], snapshot: &SnapshotArgs) -> String {
     let totals = |tested: &[Tested]| {
         let [_, failing, errors] = counts(tested);
         format!("tests=\"{}\" failures=\"{failing}\" errors=\"{errors}\"", tested.len())
@@ -124,9 +124,10 @@ pub(super) fn junit(tested: &[Tested]) -> String {
                 Outcome::Error(_) => "error",
             };
             let problem = escape(&one.problem().unwrap_or_default());
+            let explain = one.explain(snapshot).map(|command| format!("\n{}", escape(&command))).unwrap_or_default();
             let _ = writeln!(
                 text,
-                "    <testcase {case}>\n      <{element} message=\"{problem}\">{file}:{}</{element}>\n    </testcase>",
+                "    <testcase {case}>\n      <{element} message=\"{problem}\">{file}:{}{explain}</{element}>\n    </testcase>",
                 one.line
             );
         }
