@@ -62,6 +62,7 @@ mod undeliverable;
 mod unknown_addresses;
 mod unreachable;
 mod unspecified;
+mod untracked_answers;
 
 pub use answer::{Answer, Hop, OtherPrograms, PossiblePath};
 pub use counts::Counts;

@@ -20,7 +20,7 @@ use crate::topology::{Location, Topology};
 use crate::translation::Dnat;
 use crate::{
     bridged, bypassed_host_endpoints, conversion_notes, multicast, not_in_force, not_taken_in, own_nat, reach,
-    services, undeliverable, unspecified,
+    services, undeliverable, unspecified, untracked_answers,
 };
 use route::{Crossing, Route, Uplink};
 
@@ -87,6 +87,7 @@ pub(crate) fn trace_ends(
     notes.extend(placement_notes(topology, question, &hops));
     notes.extend(topology.snapshot().missing_tiers());
     let judged: Vec<&Hop> = paths.iter().flat_map(|path| &path.hops).collect();
+    notes.extend(untracked_answers::note(&judged));
     let nodes = judged.iter().map(|hop| hop.host.node.clone()).collect();
     notes.extend(conversion_notes::notes(
         topology.snapshot(),

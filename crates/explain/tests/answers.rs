@@ -412,6 +412,23 @@ fn an_unknown_node_is_an_error_that_suggests_a_known_one() {
 }
 
 #[test]
+fn the_answers_to_what_an_untracked_policy_allows_are_said_to_be_judged_by_themselves() {
+    let policy = |stage: &str| {
+        format!(
+            "{{apiVersion: projectcalico.org/v3, kind: GlobalNetworkPolicy, metadata: {{name: early}}, spec: {{{stage}: true, applyOnForward: true, selector: all(), types: [Ingress], ingress: [{{action: Allow}}]}}}}"
+        )
+    };
+    let asked = question("203.0.113.9", "hep/web1-eth0", "tcp/8080");
+    let note = "note: an untracked policy of web1 allows it, so that policies judge its answers by themselves, which this answer does not: ask about them the other way round, with --source-port 8080";
+    let snapshot = world_with("bare-metal", &policy("doNotTrack"));
+    assert!(answer(&snapshot, &asked).contains(&format!("{note} --state invalid\n")), "{}", answer(&snapshot, &asked));
+    let udp = question("203.0.113.9", "hep/web1-eth0", "udp/8080");
+    assert!(answer(&snapshot, &udp).contains(&format!("{note}\n")));
+    let tracked = answer(&world_with("bare-metal", &policy("preDNAT")), &asked);
+    assert!(tracked.contains("ALLOWED") && !tracked.contains("untracked policy of"), "{tracked}");
+}
+
+#[test]
 fn the_last_line_names_the_policy_of_untracked_and_pre_dnat_allows() {
     let early = |kind: &str| {
         format!(
