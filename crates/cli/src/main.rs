@@ -40,6 +40,7 @@ mod terminal;
 mod translated_ports;
 mod usage_errors;
 mod workload_endpoint_name;
+mod written_together;
 
 use std::process::ExitCode;
 

@@ -23,6 +23,7 @@ use crate::plan::Plan;
 use crate::session::Session;
 use crate::store::StoreAccess;
 use crate::terminal::{Exit, Usage};
+use crate::written_together;
 
 /// Arguments of `undo`.
 #[derive(Args, Debug)]
@@ -84,16 +85,11 @@ pub(crate) fn run(args: &UndoArgs, session: &mut Session) -> anyhow::Result<Exit
         // Taking back a change that waits is putting it back before its time: changes before it that wait too go on with what it found.
         let put_back = entry.pending.map(|_| history.put_back(&entry)).transpose()?.flatten().unwrap_or_default();
         let rest: Vec<Write> = writes.iter().filter(|write| !put_back.restored.contains(&write.key)).cloned().collect();
-        match store.write_together(&rest)?.stopped {
-            None => {}
-            Some(Stopped::Failed(error)) => return Err(error.into()),
-            Some(Stopped::Refused(refused)) => {
-                let of = |at: usize| rest.get(at).map(|write| write.key.as_argument()).unwrap_or_default();
-                let all: Vec<String> = refused.iter().map(|(at, why)| format!("{}: {why}", of(*at))).collect();
-                let nothing =
-                    if put_back.restored.is_empty() { "nothing was written" } else { "the rest was not taken back" };
-                anyhow::bail!("{nothing}: {}", all.join("; "));
-            }
+        let again = format!("`tortie undo {}` takes back the rest", entry.last);
+        if let Err(error) = written_together::all_or_error(store.write_together(&rest)?, &rest, &again) {
+            let before = put_back.restored.len();
+            anyhow::ensure!(before == 0, "{error} (before that, {before} objects were put back)");
+            return Err(error);
         }
         // There is nothing left to be put back.
         history.confirm(&entry)?;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use tortie_api::Key;
-use tortie_store::{Stopped, Store, Stored, Write};
+use tortie_store::{Store, Stored, Write};
+
+use crate::written_together;
 
 /// The writes after which a store has these objects and no others. Objects that are stored byte for byte already need none.
 pub(super) fn changes(stored: &[Stored], objects: &[(Key, Vec<u8>)]) -> Vec<Write> {
@@ -22,19 +24,5 @@ pub(super) fn changes(stored: &[Stored], objects: &[(Key, Vec<u8>)]) -> Vec<Writ
 
 /// Writes them, in one transaction if the store can.
 pub(super) fn write(store: &dyn Store, writes: &[Write]) -> anyhow::Result<()> {
-    let written = store.write_together(writes)?;
-    let made = written.made.len();
-    let part = match made {
-        0 => "nothing was written".to_owned(),
-        made => format!("{made} of {} changes were written; the same command writes the rest", writes.len()),
-    };
-    match written.stopped {
-        None => Ok(()),
-        Some(Stopped::Failed(error)) => anyhow::bail!("{error}: {part}"),
-        Some(Stopped::Refused(refused)) => {
-            let of = |at: usize| writes.get(at).map(|write| write.key.as_argument()).unwrap_or_default();
-            let all: Vec<String> = refused.iter().map(|(at, why)| format!("{}: {why}", of(*at))).collect();
-            anyhow::bail!("{}: {part}", all.join("; "))
-        }
-    }
+    written_together::all_or_error(store.write_together(writes)?, writes, "the same command writes the rest")
 }
