@@ -20,8 +20,11 @@ pub(crate) struct Affected<'a> {
     /// always of its node.
     nodes: BTreeSet<&'a str>,
     /// What was found of endpoints of each side: those with the same labels and profiles have the same policies.
-    concerned: [RefCell<HashMap<Labels, Vec<(Vec<String>, bool)>>>; 2],
+    concerned: [RefCell<ConcernedByLabels>; 2],
 }
+
+/// Whether endpoints with these labels, and with each of these lists of profiles, are concerned.
+type ConcernedByLabels = HashMap<Labels, Vec<(Vec<String>, bool)>>;
 
 impl<'a> Affected<'a> {
     pub(crate) fn new(sides: [&'a Snapshot; 2]) -> Self {

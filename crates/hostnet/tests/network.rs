@@ -26,8 +26,10 @@ fn veth(name: &str) {
     ip(&format!("link set x{name} up"));
 }
 
+/// The routes but those to link-local addresses, which the kernel makes by itself, and not at once.
 fn routes() -> String {
-    ip("-4 route show table main") + &ip("-6 route show table main")
+    let all = ip("-4 route show table main") + &ip("-6 route show table main");
+    all.lines().filter(|line| !line.starts_with("fe80::/64")).map(|line| format!("{line}\n")).collect()
 }
 
 /// The routes out of an interface, without the kernel's own.

