@@ -43,15 +43,14 @@ pub(crate) fn run(args: &ConfirmArgs, session: &mut Session) -> anyhow::Result<E
     let store = access.existing()?;
     let history = access.history(&*store)?;
     // A change that was written on another machine is confirmed there, or by its revision.
-    let is_meant = |entry: &HistoryEntry| {
-        args.revision.is_some() || entry.author.host.is_empty() || entry.author.host == this_machine()
-    };
+    let is_of_here = |entry: &HistoryEntry| entry.author.host.is_empty() || entry.author.host == this_machine();
+    let is_meant = |entry: &HistoryEntry| args.revision.is_some() || is_of_here(entry);
     let (waiting, elsewhere): (Vec<_>, Vec<_>) = history.pending()?.into_iter().partition(|(entry, _)| is_meant(entry));
     if waiting.is_empty() && !elsewhere.is_empty() {
         anyhow::bail!("{}", of_others(&elsewhere));
     }
     if waiting.is_empty() && args.revision.is_none() {
-        anyhow::bail!("nothing waits for a confirmation{}", last_put_back(&history.entries()?));
+        anyhow::bail!("nothing waits for a confirmation{}", last_put_back(&history.entries()?, is_of_here));
     }
     let (entry, pending) = find(waiting, args.revision)?;
     if is_overdue(&pending) {
@@ -91,9 +90,10 @@ fn of_others(elsewhere: &[(HistoryEntry, Pending)]) -> String {
     )
 }
 
-/// What was put back last, for somebody who comes too late.
-fn last_put_back(entries: &[HistoryEntry]) -> String {
-    let back = entries.iter().find(|entry| entry.puts_back.is_some() && entry.author.takes_back.is_none());
+/// What was put back, for somebody who comes too late: nothing was written on this machine since.
+fn last_put_back(entries: &[HistoryEntry], is_of_here: impl Fn(&HistoryEntry) -> bool) -> String {
+    let last = entries.iter().find(|entry| entry.puts_back.is_some() || is_of_here(entry));
+    let back = last.filter(|entry| entry.puts_back.is_some() && entry.author.takes_back.is_none());
     let of = back.and_then(|back| Some((back, entries.iter().find(|entry| Some(entry.first) == back.puts_back)?)));
     of.map_or_else(String::new, |(back, entry)| {
         format!("; revision {} was put back at {}", revisions(entry), utc::of_milliseconds(back.time))
@@ -172,5 +172,23 @@ mod tests {
             of_others(&[(entry, Pending { deadline: 1_000, enforced: None })]),
             "no change that was made on this machine waits for a confirmation; waiting are: revision 5-7, made on web1, until 1970-01-01T00:00:01Z. Confirm there, or by its revision: `tortie confirm 7`"
         );
+    }
+
+    #[test]
+    fn a_put_back_is_named_to_those_who_come_too_late_and_not_after_later_writes() {
+        let entry = |first: u64, puts_back| HistoryEntry {
+            first,
+            last: first,
+            time: 0,
+            author: Author::default(),
+            pending: None,
+            expired: false,
+            puts_back,
+        };
+        let too_late = [entry(8, Some(7)), entry(7, None)];
+        assert!(last_put_back(&too_late, |_| true).starts_with("; revision 7 was put back at "));
+        let confirmed_since = [entry(9, None), entry(8, Some(7)), entry(7, None)];
+        assert_eq!(last_put_back(&confirmed_since, |_| true), "");
+        assert!(!last_put_back(&confirmed_since, |entry| entry.first != 9).is_empty(), "9 is of another machine");
     }
 }

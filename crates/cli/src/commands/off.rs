@@ -65,7 +65,7 @@ pub(crate) fn off(args: &OffArgs, session: &mut Session) -> anyhow::Result<Exit>
         }
     }
     let places = Places::new(run_directory());
-    let (file, why) = places.write(&off)?;
+    let (file, why) = places.write(&off).map_err(only_root)?;
     if let Some(why) = why {
         session.terminal.note(format_args!(
             "warning: the file that keeps enforcement off cannot be written ({why}), so enforcement is on again when this machine starts anew"
@@ -106,6 +106,14 @@ fn unseen_file(file: &Path) -> String {
     )
 }
 
+/// Says who may do it, where the files that say whether enforcement is off may not be written.
+fn only_root(error: std::io::Error) -> anyhow::Error {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => anyhow::anyhow!("only root can switch enforcement off and on: {error}"),
+        _ => error.into(),
+    }
+}
+
 /// What would be lost if what is to be in force came into force now, where nothing is.
 fn if_enforced(config: &Path, session: &mut Session) -> Found {
     match StoreAccess::find_by(session, config) {
@@ -126,7 +134,7 @@ pub(crate) fn on(args: &OnArgs, session: &mut Session) -> anyhow::Result<Exit> {
             return Ok(Exit::Refused);
         }
     }
-    places.clear()?;
+    places.clear().map_err(only_root)?;
     match Agent::within(ANSWER_TIMEOUT).ask(&Request::Switch) {
         Ok(Reply::Switched { off: None, programmed: true }) => session.terminal.line("enforcement is on"),
         Ok(Reply::Switched { off: None, programmed: false }) => {

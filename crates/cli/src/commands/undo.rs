@@ -214,6 +214,9 @@ fn named(
     let oldest = entries.last().map(|entry| entry.first);
     let Some(entry) = ends.or_else(within).and_then(|at| entries.get(at).cloned()) else {
         anyhow::bail!(match oldest {
+            Some(_) if !history.is_complete() => format!(
+                "the history has no revision {revision}: it has only what tortie wrote (`tortie history`), and what other programs wrote cannot be taken back"
+            ),
             Some(oldest) => format!("the history has no revision {revision}; it begins at {oldest} (`tortie history`)"),
             None => "there is nothing to undo: the history is empty".to_owned(),
         });
