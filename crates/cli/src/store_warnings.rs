@@ -1,6 +1,6 @@
 //! Warnings about what objects mean together with the others of the store: worked out before they are written, as if all of
 //! them were, from the kinds that are needed. Nothing is looked at where there are more than [`MAX_OBJECTS`] objects of one of
-//! these kinds, which is known only after all of them were read.
+//! these kinds, which is known only after all of them were read, and a note says so.
 
 pub(crate) mod nodes;
 
@@ -41,7 +41,7 @@ pub(crate) fn warnings(store: &dyn Store, objects: &[Object], session: &mut Sess
         return none();
     }
     let mut listing = Listing::default();
-    let mut is_complete = true;
+    let mut passed_over = Vec::new();
     for (kind, is_needed) in kinds {
         let mut items = Vec::new();
         let mut count = 0;
@@ -55,7 +55,7 @@ pub(crate) fn warnings(store: &dyn Store, objects: &[Object], session: &mut Sess
             return none();
         }
         if count > MAX_OBJECTS {
-            is_complete = false;
+            passed_over.push(kind.to_string());
             continue;
         }
         listing.position.advance(&position);
@@ -72,7 +72,7 @@ pub(crate) fn warnings(store: &dyn Store, objects: &[Object], session: &mut Sess
     let mut nodes = if has_hosts { nodes::stored(store) } else { BTreeSet::new() };
     nodes.extend(in_force.snapshot.nodes.keys().cloned());
     let context = StoreContext::new(&in_force.snapshot, nodes);
-    let of_rules = of_rules(&in_force.snapshot, &keys, is_complete);
+    let of_rules = of_rules(&in_force.snapshot, &keys, &passed_over, session);
     let of_both = |(key, mut of_rules): (&Key, Vec<Problem>)| {
         let mut warnings = context.warnings(key);
         // What rules match is of no account as long as their policy selects nothing.
@@ -86,8 +86,8 @@ pub(crate) fn warnings(store: &dyn Store, objects: &[Object], session: &mut Sess
 }
 
 /// What is probably not intended in the rules of each policy, as far as failsafes are known from the store. What follows from other
-/// policies, endpoints and sets is told only if all of them are known.
-fn of_rules(snapshot: &Snapshot, keys: &[Key], is_complete: bool) -> Vec<Vec<Problem>> {
+/// policies, endpoints and sets is told only if no kind of them was passed over; else a note says so.
+fn of_rules(snapshot: &Snapshot, keys: &[Key], passed_over: &[String], session: &mut Session) -> Vec<Vec<Problem>> {
     let mut found = vec![Vec::new(); keys.len()];
     let policy = |(at, key): (usize, &Key)| {
         let Key { kind, namespace, name } = key.clone();
@@ -95,7 +95,12 @@ fn of_rules(snapshot: &Snapshot, keys: &[Key], is_complete: bool) -> Vec<Vec<Pro
         (!policy.staged).then_some((at, policy))
     };
     let (places, policies): (Vec<usize>, Vec<&Policy>) = keys.iter().enumerate().filter_map(policy).unzip();
-    if is_complete && !policies.is_empty() {
+    if !policies.is_empty() && !passed_over.is_empty() {
+        session.terminal.note(format_args!(
+            "note: whether the rules of these policies can match was not checked: more than {MAX_OBJECTS} objects of kind {} are stored (`tortie lint` checks it)",
+            passed_over.join(", ")
+        ));
+    } else if !policies.is_empty() {
         let unused = lint::never_matches(snapshot, &policies);
         places.iter().zip(unused).for_each(|(at, warnings)| found[*at] = warnings);
         for warning in policy_warnings_of(&Judge::new(snapshot), &policies) {
