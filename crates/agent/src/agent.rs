@@ -18,8 +18,8 @@ use tortie_store::Selection;
 use crate::cache::{CACHE_FILE, CacheWriter, CachedLastValid, CachedStore, Opener};
 use crate::config::{self, AgentSettings, Local, LocalError, Sources};
 use crate::dataplane::{self, OpenError};
+use crate::dataplane_thread::{self, SharedDataplane};
 use crate::denials::Denials;
-use crate::enforce::{self, SharedDataplane};
 use crate::engine::{Input, NodeEngine};
 use crate::live_settings::LiveSettings;
 use crate::local_facts::LocalFactsError;
@@ -154,14 +154,14 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
     if let Some(problem) = problem {
         store.do_not_ask(problem);
     }
-    let adopted = enforce::lock(&dataplane).adopt().map_err(AgentError::Adopt)?;
+    let adopted = dataplane_thread::lock(&dataplane).adopt().map_err(AgentError::Adopt)?;
     log::info!(target: log_event::TABLE_ADOPTED, "{adopted}");
     status.update(|record| record.adopted = adopted);
 
     let switch = Arc::new(Switch::new(options.off, dataplane.clone(), status.clone()));
     // Before anything is enforced. A failure is shown in the status, and tried again.
     drop(switch.look());
-    let watch = enforce::lock(&dataplane).watch().map_err(AgentError::Watch)?;
+    let watch = dataplane_thread::lock(&dataplane).watch().map_err(AgentError::Watch)?;
 
     let (inputs, received) = sync_channel(QUEUE_LENGTH);
     let (apply, requests) = sync_channel(1);
@@ -169,7 +169,7 @@ pub fn run(options: Options) -> Result<Ended, AgentError> {
         let (dataplane, status, network_queue, inputs) =
             (dataplane.clone(), status.clone(), network_queue.clone(), inputs.clone());
         move || {
-            enforce::run(
+            dataplane_thread::run(
                 &dataplane,
                 &requests,
                 &status,

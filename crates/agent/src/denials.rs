@@ -19,7 +19,7 @@ use tortie_nft::{Hook, RequestError};
 
 use self::naming::DenialPoint;
 use self::packet::Packet;
-use crate::enforce::{SharedDataplane, lock};
+use crate::dataplane_thread::{SharedDataplane, lock};
 use crate::log_event;
 use crate::supervisor::{self, Lifetime};
 use crate::utc;

@@ -27,7 +27,7 @@ use tortie_store::Position;
 use tortie_sync::{Change, Content, Message, Unreadable};
 
 use crate::config::{self, AgentSettings, Local};
-use crate::enforce::ApplyRequest;
+use crate::dataplane_thread::ApplyRequest;
 use crate::lag::{self, StepGuard};
 use crate::log_event;
 use crate::missing_tiers::MissingTiers;

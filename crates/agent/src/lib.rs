@@ -1,7 +1,7 @@
 //! The node agent: keeps the kernel of one node enforcing what the store says, within milliseconds.
 //!
 //! ```text
-//!   store ──store_follower──┐                          ┌──> enforce ──> dataplane (nftables)
+//!   store ──store_follower──┐                          ┌──> dataplane_thread ──> nftables
 //!   links ──────────────────┼──> engine (calc) ──flush─┤       │ idle
 //!   files, signals ─────────┘                          └<──────┘ │ in force
 //!                                                                └──> network (routes, neighbours, status files)
@@ -9,7 +9,7 @@
 //!                          └──> local socket, service manager, /liveness, /readiness, /metrics
 //! ```
 //!
-//! There is a thread for the store, one for the interfaces, one that decides (`engine`), one for the dataplane (`enforce`), one for
+//! There is a thread for the store, one for the interfaces, one that decides (`engine`), one for the dataplane (`dataplane_thread`), one for
 //! the `network` of workloads, one that restores the table after changes by other programs (`table_guard`);
 //! and, while somebody watches denied packets, one that reads them (`denials`). Channels are bounded;
 //! the engine flushes only when the dataplane is idle, so a slow kernel makes changes larger and never a queue longer. There are
@@ -34,8 +34,8 @@ mod confirmations;
 mod connection_tracking;
 pub mod daemon;
 mod dataplane;
+mod dataplane_thread;
 mod denials;
-mod enforce;
 mod engine;
 mod foreign_agents;
 mod http;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tortie_store::Store;
 
 use crate::config::{AgentSettings, Served};
-use crate::enforce::{SharedDataplane, lock};
+use crate::dataplane_thread::{SharedDataplane, lock};
 use crate::http::{Answer, Server};
 use crate::log_event;
 use crate::network::NetworkQueue;

@@ -14,7 +14,7 @@ use tortie_api::{Kind, error_with_causes};
 use tortie_dataplane::State;
 use tortie_store::LeftOut;
 
-use crate::enforce::{SharedDataplane, lock};
+use crate::dataplane_thread::{SharedDataplane, lock};
 use crate::http::Answer;
 use crate::log_event;
 use crate::probes;

@@ -15,7 +15,7 @@ use crate::status_cell::{StatusCell, StatusRecord};
 use crate::stop_flag::StopFlag;
 
 /// The time between two messages without a watchdog. The times in the line of status may be outdated by as much.
-const IDLE: Duration = Duration::from_secs(60);
+const MAX_SILENCE: Duration = Duration::from_secs(60);
 
 /// Whether a service manager listens.
 pub(crate) fn is_asked_for() -> bool {
@@ -26,7 +26,7 @@ pub(crate) fn is_asked_for() -> bool {
 pub(crate) fn run(status: &StatusCell, stop: &StopFlag) {
     let watchdog = sd_notify::watchdog_enabled();
     // systemd advises half the time that it allows.
-    let pause = watchdog.map_or(IDLE, |most| most / 2);
+    let pause = watchdog.map_or(MAX_SILENCE, |most| most / 2);
     let mut last_line = String::new();
     let mut started = false;
     while !stop.is_set() {

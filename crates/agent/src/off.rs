@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tortie_dataplane_nft::{ApplyError, Existing, Kernel, TableOptions};
 
-use crate::enforce::{SharedDataplane, lock};
+use crate::dataplane_thread::{SharedDataplane, lock};
 use crate::lock::{Lock, LockError};
 use crate::log_event;
 use crate::socket;

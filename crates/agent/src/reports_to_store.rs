@@ -14,7 +14,7 @@ use tortie_store::{Position, StatusReports, StoreError, status_reports, unread_i
 
 use crate::cache::CachedStore;
 use crate::config::Reporting;
-use crate::enforce::{SharedDataplane, lock};
+use crate::dataplane_thread::{SharedDataplane, lock};
 use crate::log_event;
 use crate::status::StoreState;
 use crate::status_cell::{StatusCell, StatusRecord};
@@ -23,7 +23,7 @@ use crate::supervisor;
 use crate::utc;
 
 /// The pause while there are no settings yet, or no store.
-const IDLE: Duration = Duration::from_secs(1);
+const IDLE_PAUSE: Duration = Duration::from_secs(1);
 /// After which time a store that has not changed is asked again for entries that this release does not know: it may not have answered.
 const LOOK_FOR_UNKNOWN: Duration = Duration::from_secs(10);
 /// After this many delays all reports in the store are read again.
@@ -61,7 +61,7 @@ impl Reporter {
         let mut looked_at = None;
         while !stop.is_set() {
             let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            stop.wait(settings.as_ref().and_then(|settings| settings.endpoints).unwrap_or(IDLE));
+            stop.wait(settings.as_ref().and_then(|settings| settings.endpoints).unwrap_or(IDLE_PAUSE));
             let Some(settings) = settings else { continue };
             let _working = supervisor::working();
             let (in_sync, position) = {

@@ -10,8 +10,8 @@ use tortie_store::{Effect, Position, Purpose, Revision, Selection, Store, StoreE
 use tortie_sync::Replacement;
 
 use crate::cache::{CacheWriter, CachedStore, SnapshotReader};
+use crate::dataplane_thread::SharedDataplane;
 use crate::denials::Denials;
-use crate::enforce::SharedDataplane;
 use crate::engine::Input;
 use crate::local_facts::LocalFacts;
 use crate::log_event;

@@ -29,7 +29,7 @@ const MAX_REQUEST_BYTES: u64 = 64 * 1024;
 /// How long a client may be silent before its connection is closed.
 const SILENT_CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an agent that sends events may be silent.
-const SILENCE: Duration = Duration::from_secs(15);
+const MAX_SILENCE: Duration = Duration::from_secs(15);
 
 /// A request to the agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -300,7 +300,7 @@ impl Events {
     /// Waits for the next event; none when the agent has ended. An agent that runs sends one each second, so one that sends
     /// nothing for longer is an error.
     pub fn wait(&mut self) -> io::Result<Option<WatchEvent>> {
-        self.from.get_mut().deadline = Instant::now() + SILENCE;
+        self.from.get_mut().deadline = Instant::now() + MAX_SILENCE;
         match receive(&mut self.from) {
             Ok(event) => Ok(Some(event)),
             Err(error) => match error.kind() {

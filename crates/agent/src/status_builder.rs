@@ -12,7 +12,7 @@ use tortie_policy::{Action, EndpointId};
 use tortie_store::{Effect, LeftOut};
 use tortie_sync::{Unreadable, first_reasons};
 
-use crate::enforce::SharedDataplane;
+use crate::dataplane_thread::SharedDataplane;
 use crate::not_in_force;
 use crate::status::{DataplaneStatus, EndpointStatus, InterfaceStatus, StageStatus, Status, TroubleStatus};
 use crate::status_cell::{StatusCell, StatusRecord};

@@ -16,7 +16,7 @@ use crate::status_cell::{Answered, StatusCell};
 use crate::supervisor::{self, Lifetime};
 
 /// A store that answered within this time is not asked again.
-const FRESH: Duration = Duration::from_secs(1);
+const ANSWER_LIFETIME: Duration = Duration::from_secs(1);
 /// How long a client waits for the answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -60,7 +60,7 @@ impl StoreCheck {
     /// Why a store that counts as in sync does not answer now.
     fn failure(self: &Arc<Self>) -> Option<String> {
         let asked = Instant::now();
-        let is_recent = |time: Instant| time + FRESH > asked;
+        let is_recent = |time: Instant| time + ANSWER_LIFETIME > asked;
         let mut reads = self.reads();
         loop {
             let (state, answered) = {
@@ -253,7 +253,7 @@ mod tests {
         assert_eq!((told.state, told.reason.as_str()), (StoreState::NotAnswering, "a read fails: connection refused"));
         *store.is_failing.lock().unwrap() = false;
         // As if a second had passed.
-        check.reads().last.as_mut().unwrap().0 -= FRESH;
+        check.reads().last.as_mut().unwrap().0 -= ANSWER_LIFETIME;
         assert_eq!(check.store_status().state, StoreState::InSync);
         // A read that began for an earlier client and fails only now says nothing about now.
         forget(&status);

@@ -15,19 +15,19 @@ use crate::stop_flag::StopFlag;
 use crate::supervisor;
 
 /// How long to wait for a change before checking whether the agent ends.
-const WAIT: Duration = Duration::from_secs(2);
+const STOP_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The longest pause between two attempts to open a store that does not exist: its first policy should not wait for a long backoff.
-const MISSING: Duration = Duration::from_millis(500);
+const MAX_MISSING_STORE_DELAY: Duration = Duration::from_millis(500);
 
 /// Pauses while some kinds of an API server are followed and others are not: each has a stream that makes pauses of its own, and a
 /// kind whose history expired is listed by itself.
-const WATCHED: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+const LOST_WATCHED_STORE_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
 /// Pauses between attempts while an API server has no definitions: many nodes ask the same one.
-const UNDEFINED: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(30));
+const NO_DEFINITIONS_BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(30));
 
 /// After which time it is asked again whether objects are not read because they are defined twice.
-const DEFINED_TWICE: Duration = Duration::from_secs(300);
+const TWO_DEFINITIONS_RECHECK: Duration = Duration::from_secs(300);
 
 /// A message with more changes than this is a page of a listing.
 const PAGE: usize = 100;
@@ -58,16 +58,16 @@ pub(crate) fn run(
     let mut is_open = true;
     let mut checked = Instant::now();
     while is_open && !stop.is_set() {
-        if store.has_two_definitions() && checked.elapsed() > part_of(DEFINED_TWICE) {
+        if store.has_two_definitions() && checked.elapsed() > part_of(TWO_DEFINITIONS_RECHECK) {
             store.check_two_definitions();
             checked = Instant::now();
         }
         let mut received = false;
         let working = supervisor::working();
-        sync.step(WAIT, &mut |message| {
+        sync.step(STOP_CHECK_INTERVAL, &mut |message| {
             lost = matches!(message, Message::Lost(_)).then(|| match store.is_undefined() {
-                true => [UNDEFINED, UNDEFINED],
-                false => [Backoff::default(), WATCHED],
+                true => [NO_DEFINITIONS_BACKOFF, NO_DEFINITIONS_BACKOFF],
+                false => [Backoff::default(), LOST_WATCHED_STORE_BACKOFF],
             });
             received = true;
             is_open = is_open && deliver(message);
@@ -84,11 +84,11 @@ pub(crate) fn run(
 /// Waits before the next attempt. One without definitions that is accepted meanwhile is read at once.
 fn wait(store: &CachedStore, pause: Duration, stop: &StopFlag) {
     if !store.is_undefined() {
-        stop.wait(if store.is_missing() { pause.min(MISSING) } else { pause });
+        stop.wait(if store.is_missing() { pause.min(MAX_MISSING_STORE_DELAY) } else { pause });
         return;
     }
     let until = Instant::now() + pause;
     while Instant::now() < until && !stop.is_set() && !store.is_accepted() {
-        stop.wait(until.saturating_duration_since(Instant::now()).min(MISSING));
+        stop.wait(until.saturating_duration_since(Instant::now()).min(MAX_MISSING_STORE_DELAY));
     }
 }

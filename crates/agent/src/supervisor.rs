@@ -1,5 +1,5 @@
 //! Starts every thread of the agent. A thread that panics, that ends although it must not, or that works on one item for
-//! longer than [`HUNG`] makes the agent neither live nor ready, and a moment later ends the process, which the service manager
+//! longer than [`HANG_LIMIT`] makes the agent neither live nor ready, and a moment later ends the process, which the service manager
 //! starts again. Policy stays in the kernel meanwhile.
 //!
 //! ```text
@@ -27,13 +27,13 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// A thread that works on one item for longer than this counts as hanging.
-const HUNG: Duration = Duration::from_secs(90);
+const HANG_LIMIT: Duration = Duration::from_secs(90);
 /// How long probes and `status` report a failure before the process ends.
 const REPORT_TIME: Duration = Duration::from_secs(2);
 /// How often hanging threads are looked for.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the end of the process may take.
-const END: Duration = Duration::from_secs(5);
+const END_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a thread must run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub(crate) struct Supervisor {
 
 impl Default for Supervisor {
     fn default() -> Self {
-        Self { state: Mutex::default(), changed: Condvar::new(), next: AtomicU64::new(0), hung: HUNG }
+        Self { state: Mutex::default(), changed: Condvar::new(), next: AtomicU64::new(0), hung: HANG_LIMIT }
     }
 }
 
@@ -85,7 +85,7 @@ fn here() -> Option<CurrentThread> {
 }
 
 impl Supervisor {
-    /// A supervisor with another limit than [`HUNG`].
+    /// A supervisor with another limit than [`HANG_LIMIT`].
     #[cfg(test)]
     pub(crate) fn with_limit(hung: Duration) -> Self {
         Self { hung, ..Self::default() }
@@ -227,7 +227,7 @@ pub(crate) fn stopping() {
 /// Ends the process, even if an exit handler hangs.
 pub(crate) fn end_process(_: &str) {
     let abort = || {
-        std::thread::sleep(END);
+        std::thread::sleep(END_TIMEOUT);
         std::process::abort();
     };
     drop(Builder::new().name("abort".to_owned()).spawn(abort));
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn a_panic_of_any_thread_is_reported_and_then_ends_the_process() {
         for runs in [Lifetime::AsLongAsTheAgent, Lifetime::UntilDone] {
-            let (supervisor, end) = supervised(HUNG);
+            let (supervisor, end) = supervised(HANG_LIMIT);
             assert_eq!(supervisor.failure(), None);
             // Also one that a supervised thread started.
             let work = move || drop(start("inner", runs, || panic!("no {}", "more")).unwrap().join());
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_ends_before_the_agent_does_ends_the_process() {
-        let (supervisor, end) = supervised(HUNG);
+        let (supervisor, end) = supervised(HANG_LIMIT);
         start("client", Lifetime::UntilDone, || ()).unwrap().join().unwrap();
         assert_eq!(supervisor.failure(), None);
         start("links", Lifetime::AsLongAsTheAgent, || ()).unwrap().join().unwrap();
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn threads_may_end_with_the_agent() {
-        let (supervisor, end) = supervised(HUNG);
+        let (supervisor, end) = supervised(HANG_LIMIT);
         start("links", Lifetime::AsLongAsTheAgent, stopping).unwrap().join().unwrap();
         assert_eq!(supervisor.failure(), None);
         assert!(end.recv_timeout(TEST_DEADLINE).is_err(), "the watch ends without an end of the process");

@@ -10,7 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tortie_dataplane_nft::Damage;
 
 use crate::dataplane::DamageWatch;
-use crate::enforce::{SharedDataplane, lock};
+use crate::dataplane_thread::{SharedDataplane, lock};
 use crate::log_event;
 use crate::status_cell::StatusCell;
 use crate::stop_flag::StopFlag;

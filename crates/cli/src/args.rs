@@ -1,17 +1,17 @@
 //! The command line as it is typed: the list of commands with their help and examples, and the options that several of them take.
 //! The options of one command are in its file in `commands`.
 //!
-//! Help texts say `tortie`. Under the name calicoctl they say that, and leave out what is in [`only_tortie`].
+//! Help texts say `tortie`. Under the name calicoctl they say that, and leave out what is in [`calicoctl_help`].
 
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::calicoctl_help;
 use crate::commands::{
     agent, apply, backup, completion, config, confirm, controllers, datastore, delete, describe, diff, edit, explain,
     get, history, init, label, lint, man, off, patch, schema, status, test, top, undo, verify, version, watch,
 };
-use crate::only_tortie;
 use crate::persona::Persona;
 
 /// Label-based network policy for Linux machines.
@@ -509,7 +509,7 @@ pub(crate) fn command(persona: Persona) -> clap::Command {
         })
     } else {
         let name = persona.name();
-        only_tortie::hide(command, name).name(name).bin_name(name).disable_version_flag(true)
+        calicoctl_help::hide(command, name).name(name).bin_name(name).disable_version_flag(true)
     }
 }
 

@@ -6,9 +6,9 @@ use tortie_client::{BatchMode, ClientError, Extent};
 use tortie_manifest::Problem;
 use tortie_manifest::diagnostic;
 
-use crate::diagnose;
 use crate::input::{Item, Manifests};
 use crate::persona::Persona;
+use crate::problem_text;
 use crate::session::Session;
 
 /// How the objects of this call depend on each other.
@@ -30,7 +30,7 @@ pub(crate) fn problems<'a>(
     match error {
         ClientError::Twice { other: at, .. } => vec![twice(key, other(*at), manifests)],
         ClientError::Unfinished { .. } => Vec::new(),
-        error => diagnose::problems(error, key),
+        error => problem_text::problems(error, key),
     }
 }
 

@@ -12,7 +12,7 @@ use tortie_manifest::read::{self, Located, Node, Source, Value};
 use tortie_store_etcd::RawSettings;
 
 use crate::calicoctl_messages;
-use crate::diagnose;
+use crate::problem_text;
 use crate::session::Session;
 use crate::terminal::reported;
 
@@ -93,7 +93,8 @@ pub(crate) fn load(path: &FilePath, session: &mut Session) -> anyhow::Result<Opt
         session.terminal.line(format_args!("Failed to create Calico API client: {text}"));
     }
     for problem in &problems {
-        let text = tortie_manifest::diagnostic::render(problem, &located, &source, diagnose::style(&session.terminal));
+        let text =
+            tortie_manifest::diagnostic::render(problem, &located, &source, problem_text::style(&session.terminal));
         session.terminal.note(text.trim_end());
     }
     Err(reported())

@@ -36,8 +36,8 @@ use tortie_client::{Change, Done, Mode};
 
 use crate::args::Command;
 use crate::commands::apply::LeftOutObjects;
-use crate::diagnose;
 use crate::plan::Writer;
+use crate::problem_text;
 use crate::session::Session;
 use crate::store_warnings;
 use crate::terminal::{Exit, Usage};
@@ -107,9 +107,9 @@ fn tell(key: &Key, done: &Done, writer: &Writer, dry_run: bool, session: &mut Se
     warnings.extend(related.into_iter().flatten());
     warnings.extend(done.notes.iter().cloned());
     for warning in tortie_manifest::validate::distinct(warnings) {
-        session.terminal.note(diagnose::remark(&warning, key));
+        session.terminal.note(problem_text::remark(&warning, key));
     }
-    if let Some(unreadable) = diagnose::unreadable(&*store, key) {
+    if let Some(unreadable) = problem_text::unreadable(&*store, key) {
         session.terminal.note(unreadable);
     }
     if let Some(preview) = writer.preview()? {

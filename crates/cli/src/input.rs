@@ -13,7 +13,7 @@ use tortie_manifest::{Problem, diagnostic};
 use tortie_store_kube::convert::manifest::{reference, strictly};
 
 use crate::args::Files;
-use crate::diagnose;
+use crate::problem_text;
 use crate::session::Session;
 use crate::terminal::Usage;
 
@@ -216,7 +216,7 @@ pub(crate) fn load(
     let remarks: Vec<Item> = remarks;
     let manifests = Manifests { items, has_remarks: !remarks.is_empty(), ..manifests };
     for item in &remarks {
-        diagnose::show_all(&item.located.problems, &manifests, item, &mut session.terminal);
+        problem_text::show_all(&item.located.problems, &manifests, item, &mut session.terminal);
     }
     Ok(Ok(manifests))
 }

@@ -4,9 +4,9 @@ use tortie_manifest::Problem;
 
 use crate::args::{Files, Global};
 use crate::calicoctl_messages;
-use crate::diagnose;
 use crate::input::{self, FileError, InputError, KubernetesKinds, Manifests};
 use crate::persona::Persona;
+use crate::problem_text;
 use crate::terminal::Terminal;
 use crate::workload_endpoint_name;
 
@@ -132,7 +132,7 @@ impl Session {
                 problems.append(&mut found);
             }
             faulty.push(problems.iter().any(Problem::is_error));
-            count += diagnose::show_all(&problems, manifests, item, &mut self.terminal);
+            count += problem_text::show_all(&problems, manifests, item, &mut self.terminal);
         }
         (count, faulty)
     }

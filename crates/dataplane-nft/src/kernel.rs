@@ -8,15 +8,15 @@
 //! what is to be there. After that only what a change touches is sent. Where the kernel lets us own the table nobody else can change it; elsewhere a
 //! [`Watch`] notices, and [`Kernel::repair_damage`] puts right what was changed.
 
+mod apply;
 mod commit;
-mod halving;
+mod find_refused;
 mod log_denied;
 mod off;
 mod pieces;
 mod quarantine;
 mod repair;
 mod replace;
-mod step;
 
 use std::collections::BTreeMap;
 

@@ -4,8 +4,8 @@ mod failsafes;
 mod json;
 mod name;
 mod never_matching;
+mod rule_text;
 mod text;
-mod words;
 
 use std::collections::BTreeMap;
 
@@ -20,9 +20,9 @@ pub use json::json;
 pub use name::PolicyName;
 use never_matching::Lookups;
 pub use never_matching::{LIMIT, Sample, Use};
+pub(crate) use rule_text::rule as rule_words;
 pub(crate) use text::rules as list_rules;
 pub use text::text;
-pub(crate) use words::rule as rule_words;
 
 /// A policy and what it comes to.
 pub struct About<'a> {
@@ -102,7 +102,7 @@ fn side(found: &Lookups<'_>, direction: Direction, rules: &[Rule], stage: Option
     let with_invalid = never_matching::reached_by_invalid(found.snapshot, stage);
     let (classes, uses) = never_matching::uses(found, rules, with_invalid);
     let told = rules.iter().zip(uses).map(|(rule, used)| DescribedRule {
-        words: words::rule(rule),
+        words: rule_text::rule(rule),
         used,
         behind_failsafes: None,
     });

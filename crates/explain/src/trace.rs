@@ -19,8 +19,8 @@ use crate::text::hops_decided_by;
 use crate::topology::{Location, Topology};
 use crate::translation::Dnat;
 use crate::{
-    bridged, bypassed_host_endpoints, conversion_notes, multicast, not_in_force, not_taken_in, own_nat, reach,
-    services, undeliverable, unspecified, untracked_answers,
+    bridged, bypassed_host_endpoints, conversion_notes, dropped_by_routing, multicast, not_in_force, own_nat, reach,
+    services, undeliverable, unspecified_destination, untracked_answers,
 };
 use route::{Crossing, Route, Uplink};
 
@@ -183,7 +183,7 @@ pub(crate) fn trace_between(
     let node = question.node.as_deref();
     let (mut notes, mut assumed) = (Vec::new(), Vec::new());
     let to = multicast::receiver(topology, question, &from, to)?;
-    let (from, to) = match unspecified::to_itself(question, &from, &to) {
+    let (from, to) = match unspecified_destination::to_itself(question, &from, &to) {
         Some(([from, to], note)) => {
             notes.push(note);
             (from, to)
@@ -219,13 +219,13 @@ pub(crate) fn trace_between(
     notes.extend(route.notes_of_sources(&answers));
     notes.extend(of_all(&answers, own_nat::own_source_note));
     notes.extend(multicast::copies(topology, judging.judge, &answers));
-    assumed.extend(of_all(&answers, |hops| not_taken_in::assumed(topology, hops)));
+    assumed.extend(of_all(&answers, |hops| dropped_by_routing::assumed(topology, hops)));
     if question.out_interface.is_none() {
-        notes.extend(of_all(&answers, |hops| not_taken_in::other_tables(topology, hops)));
+        notes.extend(of_all(&answers, |hops| dropped_by_routing::other_tables(topology, hops)));
     }
-    assumed.extend(of_all(&answers, |hops| not_taken_in::assumed_source(topology, hops)));
-    assumed.extend(of_all(&answers, |hops| not_taken_in::assumed_own_source(topology, hops)));
-    assumed.extend(of_all(&answers, |hops| not_taken_in::assumed_loopback(topology, hops)));
+    assumed.extend(of_all(&answers, |hops| dropped_by_routing::assumed_source(topology, hops)));
+    assumed.extend(of_all(&answers, |hops| dropped_by_routing::assumed_own_source(topology, hops)));
+    assumed.extend(of_all(&answers, |hops| dropped_by_routing::assumed_loopback(topology, hops)));
     assumed.extend(of_all(&answers, |hops| bridged::assumed(topology, [&from, &route.end], hops)));
     let mut left_out = route.unused(question);
     for note in answers.iter().flat_map(|(_, hops)| bypassed_host_endpoints::notes(snapshot, topology, hops)) {

@@ -11,13 +11,13 @@
 
 mod before_write;
 mod compiled_rules;
-mod crd_schema;
-mod fields;
 pub mod formats;
 mod metadata;
 mod pattern;
 mod place;
 mod rules;
+mod schema_layer;
+mod struct_layer;
 mod suggest;
 mod tag;
 mod value;
@@ -36,9 +36,9 @@ pub use rules::ip_pool::overlaps;
 pub fn validate(object: &Object) -> Vec<Problem> {
     let compiled = CompiledRules::of(object.kind);
     let mut problems = Vec::new();
-    fields::check(object, compiled, &mut problems);
+    struct_layer::check(object, compiled, &mut problems);
     if !compiled.rules.no_schema {
-        crd_schema::check(object, compiled, &mut problems);
+        schema_layer::check(object, compiled, &mut problems);
     }
     problems
 }

@@ -24,9 +24,9 @@ use crate::wire::{AuthenticateRequest, RangeRequest, RangeResponse};
 /// How long a member may take for one answer, and for a connection.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// After a wrong password etcd is left alone for this long: each try costs it a slow hash.
-const REFUSED: Duration = Duration::from_secs(60);
+const WRONG_PASSWORD_PAUSE: Duration = Duration::from_secs(60);
 /// What may be on its way to us before we take it.
-const WINDOW: u32 = 4 << 20;
+const RECEIVE_WINDOW_BYTES: u32 = 4 << 20;
 
 /// The way to etcd.
 pub(crate) struct Connection {
@@ -86,7 +86,7 @@ impl Connection {
         W: Future<Output = Result<T, Status>>,
     {
         let deadline = Instant::now() + self.settings.call_timeout;
-        let mut backoff = backoff();
+        let mut backoff = reconnect_backoff();
         let (mut maybe_done, mut tokens) = (false, 0);
         loop {
             let call_error = match self.live().await {
@@ -140,7 +140,7 @@ impl Connection {
             return Ok(live.clone());
         }
         if let Some((since, text)) = &state.refused
-            && since.elapsed() < REFUSED
+            && since.elapsed() < WRONG_PASSWORD_PAUSE
         {
             return Err(CallError::Fatal(text.clone()));
         }
@@ -207,8 +207,8 @@ impl Connection {
             .http2_keep_alive_interval(self.settings.keepalive.0)
             .keep_alive_timeout(self.settings.keepalive.1)
             .keep_alive_while_idle(true)
-            .initial_stream_window_size(WINDOW)
-            .initial_connection_window_size(2 * WINDOW)
+            .initial_stream_window_size(RECEIVE_WINDOW_BYTES)
+            .initial_connection_window_size(2 * RECEIVE_WINDOW_BYTES)
             .tcp_nodelay(true);
         if url.starts_with("https://") {
             let config = tls::config(&self.settings.tls).map_err(fatal)?;
@@ -273,7 +273,7 @@ enum Failure {
 }
 
 /// Pauses between attempts to connect, to call and to watch.
-pub(crate) const fn backoff() -> Backoff {
+pub(crate) const fn reconnect_backoff() -> Backoff {
     Backoff::new(Duration::from_millis(100), Duration::from_secs(5))
 }
 

@@ -26,7 +26,7 @@ use crate::write::{self, ChunkSize};
 /// How often a list is begun again because history was compacted under it.
 const MAX_LIST_ATTEMPTS: u32 = 5;
 /// How many objects are asked for in one request.
-const GETS: usize = 100;
+const MAX_GETS_PER_REQUEST: usize = 100;
 
 /// A handle on one etcd.
 pub struct EtcdStore {
@@ -130,7 +130,7 @@ impl Store for EtcdStore {
 
     fn get_all(&self, keys: &[Key]) -> Result<Vec<Option<Stored>>, StoreError> {
         let mut all = Vec::with_capacity(keys.len());
-        for keys in keys.chunks(GETS) {
+        for keys in keys.chunks(MAX_GETS_PER_REQUEST) {
             match self.get_some(keys) {
                 Ok(some) => all.extend(some),
                 Err(CallError::TooMany | CallError::TooLarge(_) | CallError::Denied) => {

@@ -18,7 +18,7 @@ use tonic::{Status, Streaming};
 use tortie_store::{Backoff, Event, Position, Selection, StoreError, Watch};
 
 use crate::call_error::CallError;
-use crate::connection::{ActiveConnection, Connection, REQUEST_TIMEOUT, backoff};
+use crate::connection::{ActiveConnection, Connection, REQUEST_TIMEOUT, reconnect_backoff};
 use crate::page::{number, stored};
 use crate::path;
 use crate::runtime::wait_for;
@@ -27,7 +27,7 @@ use crate::store::Shared;
 use crate::wire::{self, RangeRequest, WatchCreate, WatchProgress, WatchRequest, WatchResponse, WatchUnion};
 
 /// After how long without news a member is asked how far it is.
-const IDLE: Duration = Duration::from_secs(60);
+const MAX_SILENCE: Duration = Duration::from_secs(60);
 /// How long a lost stream is looked for before that is an error.
 const SILENT_RETRY_TIME: Duration = Duration::from_secs(5);
 
@@ -260,7 +260,7 @@ impl EtcdWatch {
     /// Waits for a message, until the deadline.
     async fn listen(&mut self, deadline: Option<Instant>) -> Result<(), CallError> {
         let Some(running) = &mut self.stream else { return Ok(()) };
-        let idle = running.last_message + IDLE;
+        let idle = running.last_message + MAX_SILENCE;
         let until = deadline.map_or(idle, |deadline| deadline.min(idle));
         match tokio::time::timeout_at(until, running.message(&self.shared.connection)).await {
             Ok(Ok(Some(message))) => {
@@ -291,7 +291,7 @@ impl EtcdWatch {
         self.shared.connection.discard(&running.live, rotate).await;
         let now = Instant::now();
         let why = named(&running.live, call_error);
-        self.lost = Some(NoStream { since: now, next: now, backoff: backoff(), why });
+        self.lost = Some(NoStream { since: now, next: now, backoff: reconnect_backoff(), why });
     }
 
     /// Looks for a stream again. Says whether that is over for now: until the deadline nothing more can be done.

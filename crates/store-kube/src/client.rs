@@ -34,16 +34,16 @@ use crate::settings::Settings;
 pub(crate) use call_error::{CallError, Status};
 
 /// How long a server may take to take a connection.
-const CONNECT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a server may take to begin an answer.
-const ANSWER: Duration = Duration::from_secs(30);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How much of one answer, and of all together, may be on its way.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 1 << 25;
 const AGENT: &str = concat!("tortie/", env!("CARGO_PKG_VERSION"));
 
 /// Pauses between attempts to connect, to call and to watch.
-pub(crate) const fn backoff() -> Backoff {
+pub(crate) const fn reconnect_backoff() -> Backoff {
     Backoff::new(Duration::from_millis(100), Duration::from_secs(10))
 }
 
@@ -137,7 +137,7 @@ impl Client {
     /// twice is made again until patience ends; any other only if it was refused for that reason.
     pub(crate) async fn call(&self, call: &Call) -> Result<Bytes, CallError> {
         let deadline = Instant::now() + self.settings.patience;
-        let mut backoff = backoff();
+        let mut backoff = reconnect_backoff();
         loop {
             let call_error = match self.once(call).await {
                 Ok(body) => return Ok(body),
@@ -210,12 +210,12 @@ impl Client {
                 }
             }
         };
-        match tokio::time::timeout(ANSWER, sending).await {
+        match tokio::time::timeout(ANSWER_TIMEOUT, sending).await {
             Ok(answer) => answer.map_err(CallError::Away),
             Err(_) => {
                 // Whoever comes next tries another connection.
                 *self.live.lock().await = None;
-                Err(CallError::Away(format!("no answer within {} s", ANSWER.as_secs())))
+                Err(CallError::Away(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())))
             }
         }
     }
@@ -255,8 +255,8 @@ impl Client {
             return Ok(Sender::Two(sender.clone()));
         }
         *live = None;
-        let sender = tokio::time::timeout(CONNECT, self.connect()).await;
-        let sender = sender.unwrap_or_else(|_| Err(format!("no connection within {} s", CONNECT.as_secs())))?;
+        let sender = tokio::time::timeout(CONNECT_TIMEOUT, self.connect()).await;
+        let sender = sender.unwrap_or_else(|_| Err(format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())))?;
         if let Sender::Two(sender) = &sender {
             *live = Some(sender.clone());
             self.unchecked.store(true, Ordering::Relaxed);

@@ -1,8 +1,8 @@
 //! The definitions of Calico's custom resources, made of the types that everything else here reads and writes them by, and of the
 //! rules that the validator has for them: `tags` of single fields, `rules` of several.
 
-mod rules;
-mod tags;
+mod cel_rules;
+mod schema_bounds;
 
 use serde_json::{Map, Value, json};
 use tortie_api::shape::{Field, Form, Record, Rules, Shape};
@@ -47,7 +47,7 @@ pub fn definition(group: Group, kind: Kind) -> Option<Value> {
             served["selectableFields"] = json!([{ "jsonPath": ".spec.tier" }]);
         }
     }
-    rules::add(group, kind, &mut schema);
+    cel_rules::add(group, kind, &mut schema);
     served["schema"] = json!({ "openAPIV3Schema": schema });
     Some(json!({
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -116,14 +116,14 @@ fn of(shape: &Shape) -> Value {
     };
     if let Some(schema) = schema.as_object_mut() {
         add_rules(schema, shape);
-        tags::add(schema, shape);
+        schema_bounds::add(schema, shape);
     }
     schema
 }
 
 fn record(record: &Record) -> Value {
     let properties: Map<_, _> = record.fields.iter().map(|field| (field.name.clone(), property(field))).collect();
-    let is_required = |field: &&Field| field.shape.rules.required || tags::is_required(&field.shape);
+    let is_required = |field: &&Field| field.shape.rules.required || schema_bounds::is_required(&field.shape);
     let required: Vec<_> = record.fields.iter().filter(is_required).map(|it| &it.name).collect();
     let mut schema = json!({ "type": "object", "properties": properties });
     if !required.is_empty() {

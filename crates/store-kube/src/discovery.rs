@@ -14,7 +14,7 @@ use tortie_store::{Backoff, part_of};
 use crate::client::{Call, CallError, Client};
 
 /// For how long an answer counts as one of now: many calls are refused at the same time.
-const NOW: Duration = Duration::from_secs(1);
+const ANSWER_LIFETIME: Duration = Duration::from_secs(1);
 /// The pauses after which the server is asked again whether it has resources that it lacked: the definition may come at any time.
 const FIRST_RETRY_DELAY: Duration = Duration::from_secs(5);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(120);
@@ -42,7 +42,7 @@ struct Known {
 
 impl Known {
     fn counts(&self, age: Age) -> bool {
-        self.at.elapsed() < NOW || age == Age::Due && self.answer.is_ok() && Instant::now() < self.due
+        self.at.elapsed() < ANSWER_LIFETIME || age == Age::Due && self.answer.is_ok() && Instant::now() < self.due
     }
 }
 
@@ -79,7 +79,7 @@ impl Discovery {
     pub(crate) async fn wait_until_due(&self) {
         let due = self.0.lock().await.get("/apis").map(|known| known.due);
         let left = due.map(|due| due.saturating_duration_since(Instant::now())).unwrap_or_default();
-        tokio::time::sleep(left + part_of(NOW)).await;
+        tokio::time::sleep(left + part_of(ANSWER_LIFETIME)).await;
     }
 
     /// A list of what the server has. Who asks while another waits for the answer gets the same one.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tortie_store::Backoff;
 
-use crate::client::{CallError, backoff};
+use crate::client::{CallError, reconnect_backoff};
 
 /// Two series of ever longer pauses: while the server cannot be reached, and while it answers and refuses. Each begins anew when the
 /// other was used. So what a server that has just started answers first is not followed by pauses as long as it was away.
@@ -15,7 +15,7 @@ pub(crate) struct Pauses {
 
 impl Default for Pauses {
     fn default() -> Self {
-        Self { away: backoff(), refused: backoff() }
+        Self { away: reconnect_backoff(), refused: reconnect_backoff() }
     }
 }
 
@@ -23,10 +23,10 @@ impl Pauses {
     /// How long to wait after an attempt failed.
     pub(crate) fn after(&mut self, error: &CallError) -> Duration {
         if let CallError::Away(_) = error {
-            self.refused = backoff();
+            self.refused = reconnect_backoff();
             return self.away.pause();
         }
-        self.away = backoff();
+        self.away = reconnect_backoff();
         match error {
             CallError::Busy(asked, _) => self.refused.at_least(*asked),
             _ => self.refused.pause(),

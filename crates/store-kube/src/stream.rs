@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tortie_api::error_with_causes;
 use tortie_store::{Event, Revision, part_of};
 
-use crate::client::{Call, CallError, Status, backoff};
+use crate::client::{Call, CallError, Status, reconnect_backoff};
 use crate::discovery::Age;
 use crate::item::{Decoder, Item};
 use crate::list;
@@ -25,9 +25,9 @@ use crate::source::Source;
 const STREAM_SECONDS: u64 = 300;
 /// After which silence the server is asked how far it is, between half of it and all. A server that follows the same history tells
 /// each stream about once a minute how far it is, so usually nobody asks.
-const SILENCE: Duration = Duration::from_secs(180);
+const MAX_SILENCE: Duration = Duration::from_secs(180);
 /// The same after a connection was lost: one of the client's streams asks.
-const RETURNED: Duration = Duration::from_secs(10);
+const MAX_SILENCE_AFTER_LOSS: Duration = Duration::from_secs(10);
 
 /// A stream of one resource.
 pub(crate) struct Stream {
@@ -75,13 +75,13 @@ enum End {
 impl Stream {
     /// Runs until nobody reads, or the position is no longer kept.
     pub(crate) async fn run(mut self) {
-        let (mut failing, mut silent) = (Pauses::default(), backoff());
+        let (mut failing, mut silent) = (Pauses::default(), reconnect_backoff());
         let mut was_away = false;
         loop {
             let before = self.position.clone();
             let call_error = match self.once(&mut failing, was_away).await {
                 Ok(End::Over) if self.position != before => {
-                    (silent, was_away) = (backoff(), false);
+                    (silent, was_away) = (reconnect_backoff(), false);
                     continue;
                 }
                 // A server that ends each stream at once is not asked again at once.
@@ -180,7 +180,7 @@ impl Stream {
     async fn read(&mut self, mut body: Incoming, mut is_back: bool, is_alone: bool) -> Result<End, CallError> {
         let mut buffer = BytesMut::new();
         loop {
-            let silence = part_of(if is_back { RETURNED } else { SILENCE });
+            let silence = part_of(if is_back { MAX_SILENCE_AFTER_LOSS } else { MAX_SILENCE });
             let frame = if is_alone {
                 self.frame_alone(&mut body, silence).await?
             } else {

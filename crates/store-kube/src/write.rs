@@ -22,7 +22,7 @@ use crate::update_by_annotations;
 type Outcome = Result<Result<Written, WriteError>, CallError>;
 
 /// How many changes a server is asked to try at once.
-const AT_ONCE: usize = 8;
+const MAX_CONCURRENT_WRITES: usize = 8;
 
 const JSON: &str = "application/json";
 const MERGE: &str = "application/merge-patch+json";
@@ -123,7 +123,7 @@ pub(crate) async fn rehearse(
     let mut rest = writes.iter().cloned().enumerate();
     let mut running = JoinSet::new();
     loop {
-        for (at, write) in rest.by_ref().take(AT_ONCE.saturating_sub(running.len())) {
+        for (at, write) in rest.by_ref().take(MAX_CONCURRENT_WRITES.saturating_sub(running.len())) {
             let (shared, decoder) = (shared.clone(), decoder.clone());
             running
                 .spawn_on(async move { (at, one(&shared, &decoder, &write, Effect::Tried).await) }, runtime().handle());

@@ -18,13 +18,13 @@
 //! neither follows from the store.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod boundaries;
 mod desired;
 mod difference_sentences;
 pub mod foreign_tables;
 mod governed;
 mod probes;
 mod report;
+mod rule_boundaries;
 mod trace;
 mod xt;
 

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use tortie_policy::packet::{Conntrack, Host, Packet, PacketPath, Transport};
 use tortie_policy::{Direction, Family, PeerMatch, Rule, Settings, Snapshot};
 
-use crate::boundaries::{addresses, protocols, transports, unused_address};
 use crate::governed::GovernedInterface;
+use crate::rule_boundaries::{addresses, protocols, transports, unused_address};
 
 /// How many packets of one way combine what two rules say.
 const ACROSS: usize = 1000;

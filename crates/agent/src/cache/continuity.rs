@@ -18,7 +18,7 @@ use tortie_sync::{Fingerprint, fingerprint};
 use super::file::{CacheError, SnapshotReader};
 
 /// How many revisions of the log are replayed, at most.
-const WINDOW: u64 = 1_000;
+const MAX_REPLAYED_REVISIONS: u64 = 1_000;
 
 /// How a store differs from its copy, in words; none if no difference was found.
 pub(super) fn difference(store: &dyn Store, seen: &SnapshotReader) -> Result<Option<String>, StoreError> {
@@ -92,7 +92,7 @@ enum Log {
 
 /// The log of a store up to this revision; none if it does not return it at once.
 fn log(store: &dyn Store, upto: u64) -> Result<Option<Log>, StoreError> {
-    let mut from = upto.saturating_sub(WINDOW);
+    let mut from = upto.saturating_sub(MAX_REPLAYED_REVISIONS);
     loop {
         match replay(store, from, upto) {
             Err(StoreError::Compacted { kept, .. }) => match kept.number() {

@@ -18,7 +18,6 @@ use crate::ask::Agent;
 use crate::batch::{self, Count, KeptBack};
 use crate::calicoctl_messages::{self, Summary};
 use crate::confirm::ConfirmArgs;
-use crate::diagnose;
 use crate::enforcement_warning;
 use crate::input::{Item, Manifests};
 use crate::lock_out_guard::{Guard, GuardArgs};
@@ -26,6 +25,7 @@ use crate::namespace::{self, NamespaceFlags};
 use crate::placement_warning;
 use crate::plan::Writer;
 use crate::preview::Preview;
+use crate::problem_text;
 use crate::session::Session;
 use crate::store::StoreAccess;
 use crate::store_warnings;
@@ -148,7 +148,7 @@ impl Trouble {
     /// Warnings that are errors because of `--strict`.
     fn strict(warnings: Vec<Problem>) -> Self {
         let text = warnings.iter().map(|warning| warning.text().to_owned()).collect::<Vec<_>>().join("; ");
-        let problems = warnings.into_iter().map(diagnose::severe).collect();
+        let problems = warnings.into_iter().map(problem_text::severe).collect();
         Self { text, problems, untried: false, kept: None }
     }
 
@@ -422,7 +422,7 @@ pub(crate) fn planned(
                         warnings.extend(tortie_manifest::warnings::of(&object));
                         warnings.extend(one.notes);
                         warnings.dedup();
-                        diagnose::show_all(&warnings, manifests, item, &mut session.terminal);
+                        problem_text::show_all(&warnings, manifests, item, &mut session.terminal);
                     }
                     planned.done.push((key, one.change, at));
                     accepted.push(object);
@@ -434,7 +434,7 @@ pub(crate) fn planned(
         planned.refused.push(item.located.about.clone());
         let read = warnings_of(item).into_iter().filter(|warning| tells_what_was_read(warning, &problems));
         let problems: Vec<Problem> = problems.iter().cloned().chain(read).collect();
-        diagnose::show_all(&problems, manifests, item, &mut session.terminal);
+        problem_text::show_all(&problems, manifests, item, &mut session.terminal);
     }
     if !planned.refused.is_empty() {
         let (refused, total) = (planned.refused.len(), manifests.items.len());
@@ -664,6 +664,6 @@ fn report_ours(
 
 fn show_problems(outcome: &ObjectOutcome, manifests: &Manifests, item: &Item, session: &mut Session) {
     let errors = outcome.result.as_ref().err().map(|trouble| trouble.problems.as_slice()).unwrap_or_default();
-    diagnose::show_all(errors, manifests, item, &mut session.terminal);
-    diagnose::show_all(&outcome.warnings, manifests, item, &mut session.terminal);
+    problem_text::show_all(errors, manifests, item, &mut session.terminal);
+    problem_text::show_all(&outcome.warnings, manifests, item, &mut session.terminal);
 }

@@ -11,12 +11,12 @@ use crate::ask::Agent;
 use crate::batch::{self, Count, KeptBack};
 use crate::calicoctl_messages::{self, Summary};
 use crate::confirm::ConfirmArgs;
-use crate::diagnose;
 use crate::enforcement_warning;
 use crate::input::Manifests;
 use crate::lock_out_guard::{Guard, GuardArgs};
 use crate::namespace::{self, NamespaceFlags};
 use crate::plan::{Plan, Writer};
+use crate::problem_text;
 use crate::session::Session;
 use crate::store::StoreAccess;
 use crate::target;
@@ -140,7 +140,7 @@ pub(crate) fn run(args: &DeleteArgs, session: &mut Session) -> anyhow::Result<Ex
     for (request, problems) in &shown {
         for problem in problems {
             match request.item {
-                Some(at) => diagnose::show(problem, &manifests, &manifests.items[at], &mut session.terminal),
+                Some(at) => problem_text::show(problem, &manifests, &manifests.items[at], &mut session.terminal),
                 None if session.persona.is_calicoctl() => {}
                 None => session.terminal.error(problem.text()),
             }
@@ -215,7 +215,7 @@ pub(crate) fn planned(
         let text = match &request.target {
             Err(problem) => problem.text().to_owned(),
             Ok(_) => match outcomes.next().map(|outcome| outcome.result) {
-                Some(Err(error)) => diagnose::line(&error, &request.key),
+                Some(Err(error)) => problem_text::line(&error, &request.key),
                 _ => continue,
             },
         };

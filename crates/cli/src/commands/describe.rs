@@ -23,9 +23,9 @@ use crate::args::StoreArgs;
 use crate::ask::Agent;
 use crate::commands::explain::about;
 use crate::commands::lint;
-use crate::diagnose;
 use crate::in_force::{self, InForceRequest, Purpose, Sources};
 use crate::namespace;
+use crate::problem_text;
 use crate::session::Session;
 use crate::snapshot::{pods_of, topology};
 use crate::store::StoreAccess;
@@ -195,7 +195,9 @@ impl Known<'_> {
         match (&found, &does) {
             (Ok(found), _) => text += &head::text(&found.object, self.store.as_deref()),
             (Err(ClientError::Unreadable { .. }), Some(Ok(_))) => {}
-            (Err(error), _) if !error.is_missing() && unreadable.is_none() => return Err(diagnose::line(error, key)),
+            (Err(error), _) if !error.is_missing() && unreadable.is_none() => {
+                return Err(problem_text::line(error, key));
+            }
             (Err(_), Some(Ok(_))) => {}
             // The object exists, even if nothing is known of what it does.
             (Err(_), _) if unreadable.is_some() => {}
@@ -208,7 +210,7 @@ impl Known<'_> {
                     Some(reference) => format!("; `kubectl get {} -A` lists what does", reference.kind),
                     None => format!("; `tortie get {}` lists what does", key.kind.plural()),
                 };
-                return Err(diagnose::line(error, key) + &self.elsewhere(key).unwrap_or_else(lists));
+                return Err(problem_text::line(error, key) + &self.elsewhere(key).unwrap_or_else(lists));
             }
         }
         text.push('\n');

@@ -18,11 +18,11 @@ use crate::args::{Files, StoreArgs};
 use crate::batch;
 use crate::commands::apply::{self, LeftOutObjects, WriteArgs};
 use crate::confirm::ConfirmArgs;
-use crate::diagnose;
 use crate::input::{self, Item, Manifests};
 use crate::lock_out_guard::GuardArgs;
 use crate::managed_by::owner;
 use crate::namespace::{self, NamespaceFlags};
+use crate::problem_text;
 use crate::session::Session;
 use crate::store::StoreAccess;
 use crate::target;
@@ -75,14 +75,14 @@ pub(crate) fn run(args: &EditArgs, session: &mut Session) -> anyhow::Result<Exit
     args.confirm.check(&access)?;
     // This client only checks what would be written; `replace` writes.
     let client = access.writer(true)?;
-    let object = client.get(&key).map_err(|error| anyhow::anyhow!("{}", diagnose::line(&error, &key)))?.object;
+    let object = client.get(&key).map_err(|error| anyhow::anyhow!("{}", problem_text::line(&error, &key)))?.object;
     refuse_unwritable(&client, &object, &key)?;
     let name = key.as_argument();
     let mut header = HEADER.to_owned();
     if let Some(owner) = owner(&object) {
         header += &format!("# It is managed by {owner}, which may overwrite what you change.\n");
     }
-    if let Some(unreadable) = diagnose::unreadable(&*access.store()?, &key) {
+    if let Some(unreadable) = problem_text::unreadable(&*access.store()?, &key) {
         header +=
             &format!("# {unreadable}\n# What you write replaces it, and what cannot be read may be missing below.\n");
     }
@@ -171,7 +171,7 @@ fn refuse_unwritable(client: &Client, object: &Object, key: &Key) -> anyhow::Res
     let outcomes = client.write(vec![object.clone()], Mode::Replace, BatchMode::AllOrNothing, None).outcomes;
     match outcomes.into_iter().next().map(|outcome| outcome.result) {
         Some(Err(error @ (ClientError::Unsupported { .. } | ClientError::BuiltIn { .. } | ClientError::Store(_)))) => {
-            bail!("{}", diagnose::line(&error, key))
+            bail!("{}", problem_text::line(&error, key))
         }
         _ => Ok(()),
     }
@@ -182,7 +182,7 @@ fn refuse_unwritable(client: &Client, object: &Object, key: &Key) -> anyhow::Res
 fn check(name: &str, body: &str, below: usize, key: &Key, client: &Client) -> anyhow::Result<Checked> {
     let manifests = input::of_text(name, &("#\n".repeat(below) + body));
     let wrong = |problems: Vec<Problem>, item: &Item, manifests: &Manifests| {
-        Checked::Wrong(diagnose::lines(&problems, manifests, item, Style::Plain).concat())
+        Checked::Wrong(problem_text::lines(&problems, manifests, item, Style::Plain).concat())
     };
     let broken = manifests.items.iter().find(|item| item.located.problems.iter().any(Problem::is_error));
     if let Some(item) = broken {

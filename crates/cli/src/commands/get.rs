@@ -12,10 +12,10 @@ use tortie_manifest::Problem;
 use tortie_store::{Selection, Stored};
 
 use crate::args::{Files, StoreArgs};
-use crate::diagnose;
 use crate::label_filter::LabelFilter;
 use crate::namespace::{self, NamespaceFlags};
 use crate::output::{self, GetFormat, GetResult, Rows};
+use crate::problem_text;
 use crate::session::Session;
 use crate::store::StoreAccess;
 use crate::target;
@@ -114,14 +114,16 @@ pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit>
     for request in requests {
         let answer = look_up(&client, request);
         match &answer.found {
-            Ok(GetResult::One(_)) if !calico => remarks.extend(diagnose::unreadable(&*access.store()?, &answer.key)),
+            Ok(GetResult::One(_)) if !calico => {
+                remarks.extend(problem_text::unreadable(&*access.store()?, &answer.key))
+            }
             Ok(GetResult::List { .. }) if !calico => remarks.extend(partly_unreadable(&answer)),
             _ => {}
         }
-        remarks.extend(answer.remarks.iter().map(|remark| diagnose::remark(remark, &answer.key)));
+        remarks.extend(answer.remarks.iter().map(|remark| problem_text::remark(remark, &answer.key)));
         remarks.extend(answer.unreadable.iter().map(|error| match error {
             ClientError::Unreadable { key, .. } if !calico => {
-                format!("warning[unreadable]: {}", diagnose::line(error, key))
+                format!("warning[unreadable]: {}", problem_text::line(error, key))
             }
             _ => format!("warning[unreadable]: {error}"),
         }));
@@ -133,7 +135,7 @@ pub(crate) fn run(args: &GetArgs, session: &mut Session) -> anyhow::Result<Exit>
                 found.push(one);
             }
             Err(error) if calico => errors.push(error.to_string()),
-            Err(error) => errors.push(diagnose::line(&error, &answer.key)),
+            Err(error) => errors.push(problem_text::line(&error, &answer.key)),
         }
     }
     // As with calicoctl this is for objects named on the command line, not for those of files.
@@ -261,7 +263,7 @@ struct Answer {
 
 /// Warnings of the objects of a list of which parts cannot be read: of the first ones, and how many more there are.
 fn partly_unreadable(answer: &Answer) -> Vec<String> {
-    let mut warnings = diagnose::unreadable_among(&answer.stored);
+    let mut warnings = problem_text::unreadable_among(&answer.stored);
     for error in &answer.unreadable {
         if let ClientError::Unreadable { key, .. } = error {
             warnings.remove(key);

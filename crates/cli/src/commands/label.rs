@@ -7,11 +7,11 @@ use tortie_client::{Client, ClientError, LabelChange};
 use crate::args::StoreArgs;
 use crate::ask::Agent;
 use crate::confirm::ConfirmArgs;
-use crate::diagnose;
 use crate::enforcement_warning;
 use crate::lock_out_guard::{Guard, GuardArgs};
 use crate::namespace::{self, NamespaceFlags};
 use crate::plan::Writer;
+use crate::problem_text;
 use crate::session::Session;
 use crate::store::StoreAccess;
 use crate::target;
@@ -134,6 +134,6 @@ fn our_error(client: &Client, error: &ClientError, key: &Key) -> anyhow::Error {
         }
         ClientError::LabelMissing { key } => anyhow::anyhow!("{name} has no label {key}"),
         ClientError::Conflict { .. } => anyhow::anyhow!("{}", super::lost_races(&name)),
-        _ => anyhow::anyhow!("{}", diagnose::not_changed(client, error, key)),
+        _ => anyhow::anyhow!("{}", problem_text::not_changed(client, error, key)),
     }
 }

@@ -23,10 +23,10 @@ use tortie_sync::InForce;
 use crate::args::{Files, StoreArgs, TextOrJson};
 use crate::ask::Agent;
 use crate::commands::apply;
-use crate::diagnose;
 use crate::in_force::{self, InForceRequest, Purpose as Asked, Sources};
 use crate::input::KubernetesKinds;
 use crate::plan::Plan;
+use crate::problem_text;
 use crate::session::Session;
 use crate::snapshot::topology;
 use crate::store::StoreAccess;
@@ -299,7 +299,7 @@ pub(crate) fn behind_failsafes(snapshot: &Snapshot, policies: &[&Policy], settin
 
 /// That an object cannot be read, in this text, and what is in force instead.
 pub(crate) fn unreadable(key: &Key, why: String) -> Problem {
-    let help = diagnose::repair(key, &why);
+    let help = problem_text::repair(key, &why);
     Problem::warning("unreadable", Path::root(), why).help(help)
 }
 
@@ -307,7 +307,7 @@ pub(crate) fn unreadable(key: &Key, why: String) -> Problem {
 pub(crate) fn not_shown(error: &ClientError, key: &Key) -> Problem {
     let why = match error {
         ClientError::Unreadable { reason, .. } => reason.clone(),
-        error => diagnose::line(error, key),
+        error => problem_text::line(error, key),
     };
     unreadable(
         key,

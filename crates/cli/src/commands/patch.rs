@@ -9,11 +9,11 @@ use crate::args::StoreArgs;
 use crate::ask::Agent;
 use crate::calicoctl_messages;
 use crate::confirm::ConfirmArgs;
-use crate::diagnose;
 use crate::enforcement_warning;
 use crate::lock_out_guard::{Guard, GuardArgs};
 use crate::namespace::{self, NamespaceFlags};
 use crate::plan::Writer;
+use crate::problem_text;
 use crate::session::Session;
 use crate::store::StoreAccess;
 use crate::target;
@@ -98,7 +98,7 @@ pub(crate) fn run(args: &PatchArgs, session: &mut Session) -> anyhow::Result<Exi
         {
             Err(anyhow::anyhow!("{}", super::lost_races(&key.as_argument())))
         }
-        Err(error) => Err(anyhow::anyhow!("{}", diagnose::not_changed(client, &error, &key))),
+        Err(error) => Err(anyhow::anyhow!("{}", problem_text::not_changed(client, &error, &key))),
     }
 }
 

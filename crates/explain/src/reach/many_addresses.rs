@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use tortie_classes::AddressSet;
 
-use crate::not_taken_in::takes_unspecified_source;
+use crate::dropped_by_routing::takes_unspecified_source;
 use crate::question::{AskError, EndSpec, Question};
 use crate::relevant_conditions::End;
 use crate::set;

@@ -20,7 +20,8 @@ use crate::text::before_translation;
 use crate::topology::{ANOTHER, Location, Topology};
 use crate::translation::{self, Translation};
 use crate::{
-    alike_interfaces, bridged, entrances, interfaces, multicast, not_taken_in, own_nat, undeliverable, unreachable,
+    alike_interfaces, bridged, dropped_by_routing, entrances, interfaces, multicast, own_nat, undeliverable,
+    unreachable,
 };
 
 /// So many interfaces are named.
@@ -702,7 +703,7 @@ impl Route {
                 continue;
             }
             packet.source_route_ok =
-                entry.as_deref().and_then(|enters| not_taken_in::source_route(topology, node, enters, &packet));
+                entry.as_deref().and_then(|enters| dropped_by_routing::source_route(topology, node, enters, &packet));
             if let (Some(enters), Some(leaves)) = (&entry, &exit)
                 && matches!(ways[1], IpAddr::V6(to) if to.is_unicast_link_local())
                 && enters != leaves
@@ -720,7 +721,7 @@ impl Route {
                 asks_rules.is_none().then_some(())?;
                 let dropped = self.dropped.as_ref().filter(|(at, _)| at == node).map(|(_, why)| why.clone());
                 let crossed = (entry.as_deref(), exit.as_deref());
-                dropped.or_else(|| not_taken_in::why(topology, node, crossed, &packet, ways[1], both))
+                dropped.or_else(|| dropped_by_routing::why(topology, node, crossed, &packet, ways[1], both))
             });
             if let Some(why) = dropped {
                 packet.path = match entry {

@@ -11,9 +11,9 @@ use tortie_client::{Client, Extent, Outcome, Target, is_built_in, is_initial_tie
 use tortie_store::Selection;
 
 use crate::args::Files;
-use crate::diagnose;
 use crate::input;
 use crate::managed_by::owner;
+use crate::problem_text;
 use crate::session::Session;
 use crate::terminal::counted;
 
@@ -137,7 +137,7 @@ pub(super) fn show_errors(removed: &[Outcome], session: &mut Session) -> bool {
             Ok(_) | Err(tortie_client::ClientError::Unfinished { .. }) => {}
             Err(error) => {
                 failed = true;
-                session.terminal.error(diagnose::line(error, &outcome.key));
+                session.terminal.error(problem_text::line(error, &outcome.key));
             }
         }
     }

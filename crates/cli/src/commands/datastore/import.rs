@@ -16,10 +16,10 @@ use super::export::KINDS;
 use crate::args::StoreArgs;
 use crate::ask::Agent;
 use crate::commands::apply;
-use crate::diagnose;
 use crate::in_force::{InForceRequest, Purpose};
 use crate::input::{self, Manifests};
 use crate::plan::Plan;
+use crate::problem_text;
 use crate::session::Session;
 use crate::store::StoreAccess;
 use crate::store::transfer;
@@ -66,7 +66,7 @@ pub(super) fn run(
     let objects = manifests.items.iter().map(|item| item.object().clone()).collect();
     let written = client.write(objects, Mode::Apply, BatchMode::AllOrNothing, None);
     let errors = written.outcomes.iter().filter_map(|outcome| Some((outcome.result.as_ref().err()?, &outcome.key)));
-    let errors: Vec<String> = errors.map(|(error, key)| diagnose::line(error, key)).collect();
+    let errors: Vec<String> = errors.map(|(error, key)| problem_text::line(error, key)).collect();
     if !errors.is_empty() {
         errors.iter().for_each(|line| session.terminal.error(line));
         bail!(
@@ -112,7 +112,7 @@ fn refused(manifests: &Manifests, session: &mut Session) -> bool {
     let wrong = manifests.items.iter().filter(|item| item.located.problems.iter().any(Problem::is_error));
     let wrong: Vec<_> = wrong.collect();
     for item in &wrong {
-        diagnose::show_all(&item.located.problems, manifests, item, &mut session.terminal);
+        problem_text::show_all(&item.located.problems, manifests, item, &mut session.terminal);
     }
     !wrong.is_empty()
 }

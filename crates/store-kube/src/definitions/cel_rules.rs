@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 use tortie_api::Kind;
 
-use super::tags::PORT;
+use super::schema_bounds::PORT;
 use crate::custom::Group;
 
 /// A rule at a place: the CEL expression that must hold, and what is said when it does not.

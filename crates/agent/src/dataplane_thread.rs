@@ -21,7 +21,7 @@ use crate::status_cell::StatusCell;
 use crate::supervisor;
 
 /// After this time without a change, free memory is returned to the system.
-const REST: Duration = Duration::from_millis(500);
+const IDLE_BEFORE_MEMORY_RELEASE: Duration = Duration::from_millis(500);
 
 /// A request to the thread.
 pub(crate) enum ApplyRequest {
@@ -65,7 +65,7 @@ pub(crate) fn run(
     loop {
         let pause = match &pending {
             Some(pending) => Some(pending.next.saturating_duration_since(Instant::now())),
-            None => changed.map(|at| REST.saturating_sub(at.elapsed())),
+            None => changed.map(|at| IDLE_BEFORE_MEMORY_RELEASE.saturating_sub(at.elapsed())),
         };
         let request = match pause {
             None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
