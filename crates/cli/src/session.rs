@@ -33,24 +33,16 @@ impl Session {
         files: &Files,
         kubernetes: KubernetesKinds,
     ) -> anyhow::Result<Option<Manifests>> {
-        match input::load(files, kubernetes, self)? {
-            Ok(manifests) => Ok(Some(manifests)),
-            Err(InputError::File(error)) => {
-                self.unread_file(verb, &error);
-                Ok(None)
-            }
-            Err(InputError::Mistakes(manifests)) => {
-                let (count, faulty) = self.show_mistakes(&manifests);
-                let mistakes = if count == 1 { "a mistake".to_owned() } else { format!("{count} mistakes") };
-                let kept = manifests.without(&faulty);
-                let follows = match &kept {
-                    Some(_) => "apply would write nothing, and what follows is about the other objects alone",
-                    None => "there is no answer",
-                };
-                self.terminal.error(format_args!("{mistakes} in the manifests; {follows}"));
-                Ok(kept)
-            }
-        }
+        self.load(verb, files, kubernetes, |session, manifests| {
+            let (count, faulty) = session.show_mistakes(&manifests);
+            let kept = manifests.without(&faulty);
+            let follows = match &kept {
+                Some(_) => "apply would write nothing, and what follows is about the other objects alone",
+                None => "there is no answer",
+            };
+            session.terminal.error(format_args!("{} in the manifests; {follows}", mistakes(count)));
+            kept
+        })
     }
 
     /// Reads the manifests of a preview, which also accepts Kubernetes' own kinds.
@@ -64,16 +56,27 @@ impl Session {
         files: &Files,
         kubernetes: KubernetesKinds,
     ) -> anyhow::Result<Option<Manifests>> {
+        self.load(verb, files, kubernetes, |session, manifests| {
+            session.mistakes(verb, &manifests);
+            None
+        })
+    }
+
+    /// Reads manifests. A file that cannot be read is told; `in_spite_of` tells mistakes and says what is left.
+    fn load(
+        &mut self,
+        verb: &str,
+        files: &Files,
+        kubernetes: KubernetesKinds,
+        in_spite_of: impl FnOnce(&mut Self, Manifests) -> Option<Manifests>,
+    ) -> anyhow::Result<Option<Manifests>> {
         match input::load(files, kubernetes, self)? {
             Ok(manifests) => Ok(Some(manifests)),
             Err(InputError::File(error)) => {
                 self.unread_file(verb, &error);
                 Ok(None)
             }
-            Err(InputError::Mistakes(manifests)) => {
-                self.mistakes(verb, &manifests);
-                Ok(None)
-            }
+            Err(InputError::Mistakes(manifests)) => Ok(in_spite_of(self, manifests)),
         }
     }
 
@@ -106,7 +109,6 @@ impl Session {
         }
         let (count, _) = self.show_mistakes(manifests);
         if !self.persona.is_calicoctl() {
-            let mistakes = if count == 1 { "a mistake".to_owned() } else { format!("{count} mistakes") };
             let nothing = match verb {
                 "get" => "nothing was looked up",
                 "validate" => "no object was validated",
@@ -114,7 +116,7 @@ impl Session {
                 "create" | "apply" | "replace" => "nothing was written",
                 _ => "there is no answer",
             };
-            self.terminal.error(format_args!("{mistakes} in the manifests; {nothing}"));
+            self.terminal.error(format_args!("{} in the manifests; {nothing}", mistakes(count)));
         }
     }
 
@@ -136,4 +138,8 @@ impl Session {
         }
         (count, faulty)
     }
+}
+
+fn mistakes(count: usize) -> String {
+    if count == 1 { "a mistake".to_owned() } else { format!("{count} mistakes") }
 }

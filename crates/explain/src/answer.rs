@@ -38,6 +38,20 @@ impl Hop {
         self.verdict.path.iter().filter_map(|step| step.endpoint.clone())
     }
 
+    /// A packet that a node judges, and nothing else is known of it there.
+    pub(crate) fn judged(host: Rc<Host>, packet: Packet, verdict: Verdict) -> Self {
+        Self {
+            host,
+            packet,
+            verdict,
+            dropped: None,
+            translated_by: None,
+            own_nat: OwnNat::default(),
+            replaced_source: None,
+            is_bridged: false,
+        }
+    }
+
     /// A packet that a node drops before any policy.
     pub(crate) fn dropped(
         host: Rc<Host>,
@@ -47,25 +61,13 @@ impl Hop {
         untracked: bool,
     ) -> Self {
         let verdict = Verdict { allowed: false, rejected: false, untracked, path: Vec::new() };
-        let dropped = Some(why.to_owned());
-        let own_nat = OwnNat::default();
-        Self { host, packet, verdict, dropped, translated_by, own_nat, replaced_source: None, is_bridged: false }
+        Self { dropped: Some(why.to_owned()), translated_by, ..Self::judged(host, packet, verdict) }
     }
 
     /// A packet that a bridge of the node hands on.
     pub(crate) fn bridged(host: Rc<Host>, packet: Packet) -> Self {
         let verdict = Verdict { allowed: true, rejected: false, untracked: false, path: Vec::new() };
-        let own_nat = OwnNat::default();
-        Self {
-            host,
-            packet,
-            verdict,
-            dropped: None,
-            translated_by: None,
-            own_nat,
-            replaced_source: None,
-            is_bridged: true,
-        }
+        Self { is_bridged: true, ..Self::judged(host, packet, verdict) }
     }
 
     /// Whether it is of a connection on this node. Nothing else is translated.

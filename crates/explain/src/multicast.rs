@@ -101,16 +101,7 @@ pub(crate) fn copies(topology: &Topology<'_>, judge: &Judge<'_>, answers: &[(Vec
             packet.conntrack = Conntrack::Untracked;
         }
         let verdict = judge.judge(&hop.host, &packet);
-        let copy = Hop {
-            host: hop.host.clone(),
-            packet,
-            verdict,
-            dropped: None,
-            translated_by: None,
-            own_nat: Default::default(),
-            replaced_source: None,
-            is_bridged: false,
-        };
+        let copy = Hop::judged(hop.host.clone(), packet, verdict);
         let decided = hops_decided_by(judge.snapshot(), std::slice::from_ref(&copy));
         let note = format!("its copy for who listens on {} itself, at {interface}: {decided}", hop.host.node);
         if !notes.contains(&note) {

@@ -188,16 +188,7 @@ impl<'a> Judged<'a> {
             let verdict = self.judge.decide(&self.host, &packet);
             untracked |= verdict.untracked;
             if !verdict.allowed {
-                let hop = Hop {
-                    host: self.host.clone(),
-                    packet,
-                    verdict,
-                    dropped: None,
-                    translated_by: None,
-                    own_nat: Default::default(),
-                    replaced_source: None,
-                    is_bridged: false,
-                };
+                let hop = Hop::judged(self.host.clone(), packet, verdict);
                 let denied_by = Some(reason(self.judge.snapshot(), std::slice::from_ref(&hop)));
                 return Outcome { denied_by, untracked };
             }
